@@ -1,0 +1,172 @@
+//! The one error type.
+
+use crate::types::PageId;
+use std::{fmt, io, path::PathBuf};
+
+/// What every fallible call of the crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong. A panic is a bug in recto, never an answer to a file or a caller.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed. `what` names it in words.
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The file it was done to, where one is known.
+        path: Option<PathBuf>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk, a quota or a file size limit is exhausted. The transaction that met it can only be
+    /// dropped; the database stays as it was and usable.
+    DiskFull {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a recto database at all.
+    NotADatabase {
+        /// Why it is not.
+        detail: String,
+    },
+    /// The file was written by a format this version does not know.
+    Version {
+        /// Format version found in the file.
+        found: u32,
+        /// Format version this build reads and writes.
+        supported: u32,
+    },
+    /// A page does not hold what it must hold.
+    Corrupt {
+        /// The page.
+        page: PageId,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Keys are limited to a length that depends on the page size.
+    KeyTooLong {
+        /// Bytes in the key given.
+        len: usize,
+        /// Most bytes a key may have in this database.
+        max: usize,
+    },
+    /// Values are limited to less than 2^47 bytes, and by the room in the file.
+    ValueTooLong {
+        /// Bytes in the value given.
+        len: u64,
+    },
+    /// No table of this name.
+    NoSuchTable(String),
+    /// There is a table of this name already.
+    TableExists(String),
+    /// An option or argument is out of its range.
+    InvalidArgument(String),
+    /// The database, or the transaction, was opened for reading only.
+    ReadOnly,
+    /// `write()` on a thread that already holds the write transaction: waiting would never end.
+    WriterOnThisThread,
+    /// Another writer held the lock for the whole of the time allowed.
+    Busy,
+    /// All reader slots of the lock file are taken by live readers.
+    ReadersFull,
+    /// The handle was opened before `fork()`; the child must open its own.
+    Forked,
+    /// The sync of a commit failed: whether it is durable is not known. The handle stays usable: reads go on, and
+    /// the next write transaction repairs first.
+    OutcomeUnknown {
+        /// What the system said, or what was found in its place.
+        detail: String,
+    },
+    /// An earlier operation of this write transaction failed half-way; it can only be dropped.
+    TransactionBroken,
+    /// The lock file cannot be used; says why and what to do.
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// The file system cannot carry a shared map with locks safely (network file systems, overlay lower layers).
+    FileSystem {
+        /// Name of the file system and why it is refused.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// A failed system call; a full disk becomes [`Error::DiskFull`].
+    pub(crate) fn io(what: &'static str, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Error::DiskFull { source },
+            _ => Error::Io { what, path: None, source },
+        }
+    }
+
+    /// The same error with the file it concerns, where that was not known below.
+    pub(crate) fn at(self, file: &std::path::Path) -> Error {
+        match self {
+            Error::Io { what, path: None, source } => {
+                Error::Io { what, path: Some(file.to_owned()), source }
+            }
+            other => other,
+        }
+    }
+
+    /// A page that does not hold what it must.
+    pub(crate) fn corrupt(page: PageId, detail: impl Into<String>) -> Error {
+        Error::Corrupt { page, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { what, path: Some(p), source } => {
+                write!(f, "{what} {}: {source}", p.display())
+            }
+            Error::Io { what, path: None, source } => write!(f, "{what}: {source}"),
+            Error::DiskFull { source } => write!(f, "no room left for the database file: {source}"),
+            Error::NotADatabase { detail } => write!(f, "not a recto database: {detail}"),
+            Error::Version { found, supported } => {
+                write!(f, "file format version {found}, this build supports {supported}")
+            }
+            Error::Corrupt { page, detail } => write!(f, "page {page} is damaged: {detail}"),
+            Error::KeyTooLong { len, max } => {
+                write!(f, "key of {len} bytes, at most {max} fit this page size")
+            }
+            Error::ValueTooLong { len } => write!(f, "value of {len} bytes is too long"),
+            Error::NoSuchTable(name) => write!(f, "no table {name:?}"),
+            Error::TableExists(name) => write!(f, "table {name:?} exists already"),
+            Error::InvalidArgument(detail) => f.write_str(detail),
+            Error::ReadOnly => f.write_str("opened for reading only"),
+            Error::WriterOnThisThread => {
+                f.write_str("this thread already holds the write transaction")
+            }
+            Error::Busy => f.write_str("another writer holds the database"),
+            Error::ReadersFull => f.write_str("all reader slots are in use"),
+            Error::Forked => f.write_str("handle from before fork(); open the database again"),
+            Error::OutcomeUnknown { detail } => {
+                write!(f, "commit outcome unknown, it may or may not be durable: {detail}")
+            }
+            Error::TransactionBroken => {
+                f.write_str("an earlier operation of this transaction failed; drop it")
+            }
+            Error::LockFile { path, detail } => {
+                write!(f, "lock file {}: {detail}", path.display())
+            }
+            Error::FileSystem { detail } => f.write_str(detail),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } | Error::DiskFull { source } => Some(source),
+            _ => None,
+        }
+    }
+}

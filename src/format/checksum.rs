@@ -1,0 +1,24 @@
+//! Checksums: crc32 seeded with the page's own number, so that a page written to the wrong place
+//! fails. They find damage, not malice: structure is checked besides.
+
+use crate::types::PageId;
+use crc32fast::Hasher;
+
+/// Checksum of a page with a header: the page number, then everything behind the crc field.
+pub fn page_crc(id: PageId, page: &[u8]) -> u32 {
+    let mut h = Hasher::new();
+    h.update(&id.0.to_le_bytes());
+    h.update(&page[4..]);
+    h.finalize()
+}
+
+/// Checksum of an overflow run: the number of its first page, then all its bytes, padding included.
+/// The bytes may come in parts.
+pub fn run_crc<'a>(first: PageId, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let mut h = Hasher::new();
+    h.update(&first.0.to_le_bytes());
+    for part in parts {
+        h.update(part);
+    }
+    h.finalize()
+}

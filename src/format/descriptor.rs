@@ -1,0 +1,65 @@
+//! The descriptor of a tree: where its root is, and counts, so that `len()` costs nothing.
+
+use super::bytes::*;
+use crate::types::PageId;
+
+/// Bytes of an encoded descriptor.
+pub const SIZE: usize = 64;
+/// Levels a tree can have at most; more is damage.
+pub const MAX_DEPTH: u16 = 48;
+
+/// A tree: the catalog or a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TableDescriptor {
+    /// Root page, or none for an empty tree.
+    pub root: PageId,
+    /// Number of keys.
+    pub entries: u64,
+    /// Branch pages.
+    pub branch_pages: u64,
+    /// Leaf pages.
+    pub leaf_pages: u64,
+    /// Pages in overflow runs.
+    pub overflow_pages: u64,
+    /// Levels: 0 empty, 1 the root is a leaf.
+    pub depth: u16,
+}
+
+impl TableDescriptor {
+    /// Encodes into the first [`SIZE`] bytes of `out`.
+    pub fn encode(&self, out: &mut [u8]) {
+        out[..SIZE].fill(0);
+        put_u64(out, 0, self.root.0);
+        put_u64(out, 8, self.entries);
+        put_u64(out, 16, self.branch_pages);
+        put_u64(out, 24, self.leaf_pages);
+        put_u64(out, 32, self.overflow_pages);
+        put_u16(out, 40, self.depth);
+    }
+
+    /// Decodes, and says what is wrong with a descriptor that cannot be.
+    pub fn decode(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
+        if b.len() != SIZE {
+            return Err("table descriptor has a wrong length");
+        }
+        let word = |at| get_u64(b, at).unwrap_or(0);
+        let d = TableDescriptor {
+            root: PageId(word(0)),
+            entries: word(8),
+            branch_pages: word(16),
+            leaf_pages: word(24),
+            overflow_pages: word(32),
+            depth: get_u16(b, 40).unwrap_or(0),
+        };
+        if b[42..].iter().any(|&x| x != 0) {
+            return Err("table of a kind this version does not know");
+        }
+        if d.depth > MAX_DEPTH || d.root.is_none() != (d.depth == 0) {
+            return Err("table descriptor with an impossible depth");
+        }
+        if !d.root.is_none() && (d.root.0 < 2 || d.root.0 >= page_count) {
+            return Err("root page outside the file");
+        }
+        Ok(d)
+    }
+}

@@ -1,0 +1,5 @@
+//! The bytes of the file, described in docs/format.md and nowhere else: plain data, no I/O.
+
+pub mod bytes;
+pub mod checksum;
+pub mod descriptor;

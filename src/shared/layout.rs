@@ -1,0 +1,159 @@
+//! What stands where in the shared memory beside a database. Fixed by the layout version: nobody
+//! ever takes a size or an index from the memory itself.
+//!
+//! Everything is an atomic integer. Words that are written by different parties stand 128 bytes apart.
+//! The rules that say who writes what, when and in which order are COMMIT.md 1-27 and READERS.md B1-B18,
+//! restated in docs/design.md; the comments here name the rule that owns a word.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Changes whenever a byte of this layout changes its meaning.
+pub const VERSION: u64 = 1;
+/// First word of a lock file.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
+/// Reader slots.
+pub const SLOTS: usize = 2048;
+/// Handles (one per open of a database) that can exist at the same time.
+pub const HANDLES: u32 = 1024;
+/// Records in the list of pages written since the last durable commit.
+pub const RECORDS: usize = 32_768;
+/// Words of a snapshot descriptor; word 0 is the transaction id.
+pub const DESCRIPTOR_WORDS: usize = 8;
+
+/// A snapshot as readers copy it: word 0 is the transaction id, the others belong to `txn`.
+pub type Descriptor = [u64; DESCRIPTOR_WORDS];
+
+/// A group of words on cache lines of its own (two, for the adjacent-line prefetcher).
+#[repr(C, align(128))]
+pub struct Line<T>(pub T);
+
+/// Who the memory belongs to; written by the first opener alone (B1).
+#[repr(C)]
+pub struct Identity {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// [`VERSION`].
+    pub version: AtomicU64,
+    /// 1 once everything is initialised; stored last, with Release.
+    pub ready: AtomicU64,
+    /// Boot id of the machine, two words.
+    pub boot: [AtomicU64; 2],
+    /// Uuid of the database, two words.
+    pub uuid: [AtomicU64; 2],
+    /// Device and inode of the data file.
+    pub data_file: [AtomicU64; 2],
+    /// Page size of the database.
+    pub page_size: AtomicU64,
+    /// 1 while a recovery that has not ended may have left the slots half-written (rules 25, 27).
+    pub opening: AtomicU64,
+}
+
+/// Full image of a built transaction: what the next writer, perhaps in another process, starts from.
+#[repr(C)]
+pub struct Image {
+    /// Meta page bytes without manifest, with their crc; 8 bytes a word.
+    pub meta: [AtomicU64; 512],
+    /// Records of the list that belong to this transaction or an older one: index one past the last.
+    pub list_end: AtomicU64,
+    /// Ids above the last durable one whose pages do not stand in the list because it was full: 0 none.
+    pub unlisted: AtomicU64,
+}
+
+/// What the commit protocol shares.
+#[repr(C)]
+pub struct CommitWords {
+    /// W: newest built transaction: id << 1 | index of its image (rule 8).
+    pub built: Line<AtomicU64>,
+    /// F: transaction being flushed, 0 none (rule 9). Set and the flush lock free: its leader died.
+    pub flushing: Line<AtomicU64>,
+    /// D and Y: newest durable transaction: id << 1 | slot that holds its meta (rule 13).
+    pub durable: Line<AtomicU64>,
+    /// Ids of the metas that the two slots on disk hold or may hold.
+    pub slots: Line<[AtomicU64; 2]>,
+    /// A sync failed, or a repair has not ended: the next writer repairs first (rules 15, 19).
+    pub suspect: Line<AtomicU64>,
+    /// Highest transaction id ever used (rule 3).
+    pub last_id: Line<AtomicU64>,
+    /// Highest page count ever built (rule 5).
+    pub page_high: Line<AtomicU64>,
+    /// Highest transaction id whose flush failed: its waiters get "outcome unknown".
+    pub failed: Line<AtomicU64>,
+    /// Ids that were rolled back: lowest and highest (rule 5); 0, 0 none.
+    pub dead: Line<[AtomicU64; 2]>,
+    /// First record of the list that is not yet durable: written by the flusher (rule 13).
+    pub list_start: Line<AtomicU64>,
+}
+
+/// One record of the list of pages written, or freed again, since the last durable commit.
+#[repr(C)]
+pub struct Record {
+    /// Page number | kind << 48 (1 page with header, 2 overflow run, 3 freed).
+    pub page: AtomicU64,
+    /// Pages << 32 | crc.
+    pub pages_crc: AtomicU64,
+    /// Transaction that wrote or freed it.
+    pub txn: AtomicU64,
+}
+
+/// One reader slot (B2-B4, B9).
+#[repr(C, align(128))]
+pub struct Slot {
+    /// Snapshot that is read: 0 idle, [`PENDING`] pins everything.
+    pub txn: AtomicU64,
+    /// 0 free, else handle index + 1.
+    pub owner: AtomicU32,
+}
+
+/// A reader that could not settle on a snapshot yet: pins every page that anything sees.
+pub const PENDING: u64 = u64::MAX;
+
+/// The whole shared memory.
+#[repr(C, align(4096))]
+pub struct Layout {
+    /// Who it belongs to.
+    pub identity: Line<Identity>,
+    /// Visible snapshot: id << 2 | ring entry. Entries 0 and 1 are written by builders (writer lock),
+    /// 2 and 3 by flushers (flush lock), each turning between its two; the word moves by
+    /// compare-and-swap and only upwards, so no two writers ever meet in one entry (B3, B5).
+    pub visible: Line<AtomicU64>,
+    /// Processes that wait for `visible` to move (B17).
+    pub waiters: Line<AtomicU32>,
+    /// Snapshot descriptors.
+    pub ring: [Line<[AtomicU64; DESCRIPTOR_WORDS]>; 4],
+    /// Words of the commit protocol.
+    pub commit: CommitWords,
+    /// Slots with this index and above have never been claimed (B6).
+    pub slots_used: Line<AtomicU64>,
+    /// Images of built transactions (rule 8).
+    pub images: [Line<Image>; 2],
+    /// Reader slots.
+    pub slots: [Slot; SLOTS],
+    /// Pages since the last durable commit; a ring, indices modulo [`RECORDS`].
+    pub list: [Record; RECORDS],
+}
+
+/// Bytes of the shared memory and of the lock file.
+pub const SIZE: usize = size_of::<Layout>();
+
+/// Lock bytes. They lie far beyond the end of the lock file, so that they never coincide with mapped bytes.
+pub mod byte {
+    use crate::storage::LockByte;
+
+    const BASE: u64 = 1 << 40;
+    /// O: held, exclusively, during an open.
+    pub const OPEN: LockByte = LockByte(BASE);
+    /// G: shared by every handle that has the database open; also locked on the data file.
+    pub const GATE: LockByte = LockByte(BASE + 1);
+    /// W: the writer lock.
+    pub const WRITER: LockByte = LockByte(BASE + 2);
+    /// The flush lock.
+    pub const FLUSH: LockByte = LockByte(BASE + 3);
+    /// H: proof of life of handle `index`.
+    pub const fn handle(index: u32) -> LockByte {
+        LockByte(BASE + 16 + index as u64)
+    }
+    /// T: read lock of a reader that cannot write slots, at snapshot `txn` (B16).
+    pub const fn snapshot(txn: u64) -> LockByte {
+        LockByte((1 << 41) + txn)
+    }
+}

@@ -1,0 +1,140 @@
+//! The seam between the engine and the place where pages live.
+//!
+//! Three implementations stand behind the same engine: [`mmap`] (a mapped file and its lock file),
+//! [`memory`] (anonymous memory, one process) and [`sim`] (a page cache that can lose power, and
+//! processes that can die). Page access itself is a plain pointer, never a virtual call: the traits
+//! here are only met at growth, at write and at sync.
+//!
+//! Thread rules: everything here may be called from any thread. `write`, `stored` and `grow` are
+//! called by the holder of the writer lock (`write` of a meta page by the holder of the flush lock).
+
+pub mod memory;
+pub mod mmap;
+#[cfg(any(test, feature = "harness"))]
+pub mod sim;
+
+use crate::error::Result;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// Where the bytes of the data file can be read: valid until the [`Storage`] is dropped, also after
+/// later growth has made another, larger map (old maps are kept).
+#[derive(Clone, Copy, Debug)]
+pub struct MapView {
+    /// First byte of page 0.
+    pub base: *const u8,
+    /// Bytes that may be touched: the smaller of what is mapped and what the file holds.
+    pub len: usize,
+}
+
+// SAFETY: a view is an address and a length; what may be read through it, and when, is decided by
+// the snapshot protocol, not by the thread that holds the view.
+unsafe impl Send for MapView {}
+// SAFETY: as above.
+unsafe impl Sync for MapView {}
+
+/// The data file.
+pub trait Storage: Send + Sync {
+    /// The current view. Cheap (one or two atomic loads); never shrinks except by `truncate`.
+    fn view(&self) -> MapView;
+
+    /// Looks at the file again: another process may have grown it. Maps more if needed, and returns a
+    /// view of the file as it is now.
+    fn refresh(&self) -> Result<MapView>;
+
+    /// Bytes in the file now (a system call on a real file).
+    fn len(&self) -> Result<u64>;
+
+    /// Makes the file at least `len` bytes long, with its blocks allocated, so that no later store
+    /// or write can meet a full disk; makes the view cover it. A full disk is an error.
+    fn grow(&self, len: u64) -> Result<()>;
+
+    /// Cuts the file to `len` bytes. The caller has proved that nobody can look beyond.
+    fn truncate(&self, len: u64) -> Result<()>;
+
+    /// Puts `bytes` at `offset` into the page cache, as `pwrite` does; inside the file's length.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// The same bytes as `write` of all parts one after another, in one call where possible.
+    fn write_all_of(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
+        let mut at = offset;
+        for part in parts {
+            self.write(at, part)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// A writable view at the same place as `view`, for the direct page sink; None if this storage
+    /// was not opened for it.
+    fn view_mut(&self) -> Option<*mut u8>;
+
+    /// The direct sink tells that it has stored this range through `view_mut` (the simulated disk
+    /// takes note; a real map needs no telling).
+    fn stored(&self, _offset: u64, _len: u64) {}
+
+    /// Makes everything written or stored in the range durable with one device flush
+    /// (`msync(MS_SYNC)`), the file's length included.
+    fn sync(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// Hint: this range will be read soon.
+    fn will_need(&self, _offset: u64, _len: u64) {}
+}
+
+/// Who else may hold a lock byte at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockMode {
+    /// With other sharers.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A lock byte of the lock file. Numbers are offsets of the bytes that are locked; nothing is stored there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct LockByte(pub u64);
+
+/// Byte locks with proof of life: the locks of a process vanish when it dies, and not before.
+/// One value of this trait belongs to one handle; two handles of one process conflict like two processes.
+pub trait Locks: Send + Sync {
+    /// Takes the lock if it is free; false if another handle holds it against this mode. Taking a byte
+    /// this handle holds already changes its mode in one step.
+    fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool>;
+    /// Waits for the lock, for ever without a timeout; false when the time is over.
+    fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool>;
+    /// Gives the lock back. No error is possible that the caller could act on.
+    fn unlock(&self, byte: LockByte);
+    /// Whether any *other* handle holds a lock on any byte of `first ..= last` that an exclusive lock
+    /// would conflict with; returns the lowest such lock's first byte.
+    fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>>;
+}
+
+/// Points of the commit, flush, repair and opening protocols at which the harness may stop a process or look around.
+/// Production storages do nothing there.
+pub type Step = &'static str;
+
+/// Everything one handle needs from below: the data file, the shared memory beside it, the locks,
+/// and whether the process that opened it is still the one that uses it.
+pub trait Platform: Send + Sync {
+    /// The data file.
+    fn storage(&self) -> &dyn Storage;
+    /// First byte of the shared memory (`shared::layout::SIZE` bytes, 4,096-aligned, zeroed when new).
+    fn shared_base(&self) -> *mut u8;
+    /// Locks of this handle on the lock file.
+    fn locks(&self) -> &dyn Locks;
+    /// Locks of this handle on the data file (only the gate byte is used there).
+    fn data_locks(&self) -> &dyn Locks;
+    /// 1 while the process that opened the handle uses it; 0 in a forked child (or a simulated dead
+    /// process). Every begin, end, commit and drop looks at it.
+    fn alive(&self) -> &AtomicU64;
+    /// Sixteen bytes that change with each boot of the machine.
+    fn boot_id(&self) -> [u8; 16];
+    /// Device and inode of the data file.
+    fn data_file_id(&self) -> (u64, u64);
+    /// A point of the protocol has been reached.
+    fn step(&self, _step: Step) {}
+}
+
+/// A shared platform.
+pub type PlatformRef = Arc<dyn Platform>;
