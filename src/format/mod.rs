@@ -3,3 +3,8 @@
 pub mod bytes;
 pub mod checksum;
 pub mod descriptor;
+pub mod freelog;
+pub mod meta;
+pub mod node;
+pub mod overflow;
+pub mod page;

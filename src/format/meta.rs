@@ -1,0 +1,350 @@
+//! The meta page: everything a snapshot is, in 4,096 bytes (docs/format.md).
+
+use super::bytes::*;
+use super::descriptor::{self, TableDescriptor};
+use super::freelog::{self, ENTRY_SIZE, FreeEntry, Queue};
+use crate::types::{PageId, TxnId};
+
+/// Bytes of a meta page that count, whatever the page size.
+pub const SIZE: usize = 4096;
+/// First eight bytes of a database.
+pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
+/// The format this build reads and writes.
+pub const VERSION: u32 = 1;
+/// Smallest and largest page.
+pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
+/// Free-log queues: the main one and three for entries pinned by old readers.
+pub const QUEUES: usize = 4;
+/// Ready extents a built meta holds at most, so that a manifest finds room.
+pub const READY_MAX: usize = 64;
+/// Inline free entries a built meta holds at most, all queues together.
+pub const INLINE_MAX: usize = 64;
+
+pub(crate) const AT_VERSION: usize = 8;
+pub(crate) const AT_PAGE_SIZE: usize = 12;
+pub(crate) const AT_UUID: usize = 16;
+pub(crate) const AT_TXN: usize = 32;
+pub(crate) const AT_PAGE_COUNT: usize = 40;
+pub(crate) const AT_CATALOG: usize = 48;
+pub(crate) const AT_MANIFEST_COUNT: usize = 112;
+pub(crate) const AT_PHASE: usize = 116;
+pub(crate) const AT_FREE_PAGES: usize = 120;
+pub(crate) const AT_READY_COUNT: usize = 128;
+pub(crate) const AT_QUEUES: usize = 136;
+pub(crate) const QUEUE_SIZE: usize = 32;
+pub(crate) const AT_CRC: usize = 508;
+pub(crate) const AT_BODY: usize = 512;
+pub(crate) const READY_SIZE: usize = 8;
+pub(crate) const MANIFEST_SIZE: usize = 12;
+
+/// Who owns the free pages of a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SpaceState {
+    /// Extents that are reusable now: first page and length.
+    pub ready: Vec<(PageId, u64)>,
+    /// Entries that wait: the main queue, then side queues.
+    pub queues: [Queue; QUEUES],
+    /// Pages in all of these, log entries included.
+    pub free_pages: u64,
+}
+
+/// A page that must verify before a meta with a manifest is trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ManifestEntry {
+    /// The page, or the first of the run.
+    pub page: PageId,
+    /// Its checksum.
+    pub crc: u32,
+    /// 0 for a page with a header, else the pages of an overflow run.
+    pub pages: u16,
+}
+
+/// How the pages of a meta became durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// With the meta, in one sync: these pages prove it.
+    Sealed(Vec<ManifestEntry>),
+    /// Before the meta was stored.
+    TwoPhase,
+}
+
+/// A snapshot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// Of the database.
+    pub uuid: [u8; 16],
+    /// Bytes of a page.
+    pub page_size: usize,
+    /// Transaction that made the snapshot.
+    pub txn: TxnId,
+    /// High-water mark.
+    pub page_count: u64,
+    /// Tree of tables.
+    pub catalog: TableDescriptor,
+    /// Free pages.
+    pub space: SpaceState,
+}
+
+/// Why a meta page is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetaFault {
+    /// No magic: not a meta page.
+    NotAMeta,
+    /// A version this build does not know.
+    Version(u32),
+    /// Anything else.
+    Bad(&'static str),
+}
+
+/// Whether a page may have this size.
+pub fn valid_page_size(size: usize) -> bool {
+    size.is_power_of_two() && PAGE_SIZES.contains(&size)
+}
+
+impl Meta {
+    /// The snapshot a new database starts with: nothing, twice.
+    pub fn empty(uuid: [u8; 16], page_size: usize) -> Meta {
+        Meta {
+            uuid,
+            page_size,
+            txn: TxnId(1),
+            page_count: 2,
+            catalog: TableDescriptor::default(),
+            space: SpaceState::default(),
+        }
+    }
+
+    fn body_used(&self) -> usize {
+        let inline: usize = self.space.queues.iter().map(|q| q.inline.len()).sum();
+        self.space.ready.len() * READY_SIZE + inline * ENTRY_SIZE
+    }
+
+    /// Entries a manifest of this meta can have.
+    pub fn manifest_room(&self) -> usize {
+        (SIZE - AT_BODY).saturating_sub(self.body_used()) / MANIFEST_SIZE
+    }
+
+    /// Encodes. The caller has made sure that everything fits ([`READY_MAX`], [`INLINE_MAX`],
+    /// [`Meta::manifest_room`]).
+    pub fn encode(&self, phase: &Phase) -> Box<[u8; SIZE]> {
+        let mut b: Box<[u8; SIZE]> = Box::new([0; SIZE]);
+        b[..8].copy_from_slice(&MAGIC);
+        put_u32(&mut b[..], AT_VERSION, VERSION);
+        put_u32(&mut b[..], AT_PAGE_SIZE, self.page_size as u32);
+        b[AT_UUID..AT_UUID + 16].copy_from_slice(&self.uuid);
+        put_u64(&mut b[..], AT_TXN, self.txn.0);
+        put_u64(&mut b[..], AT_PAGE_COUNT, self.page_count);
+        self.catalog.encode(&mut b[AT_CATALOG..AT_CATALOG + descriptor::SIZE]);
+        put_u64(&mut b[..], AT_FREE_PAGES, self.space.free_pages);
+        put_u32(&mut b[..], AT_READY_COUNT, self.space.ready.len() as u32);
+        let mut at = AT_BODY;
+        for &(start, len) in &self.space.ready {
+            put_u48(&mut b[..], at, start.0);
+            put_u16(&mut b[..], at + 6, len as u16);
+            at += READY_SIZE;
+        }
+        for (i, q) in self.space.queues.iter().enumerate() {
+            let head = AT_QUEUES + i * QUEUE_SIZE;
+            put_u64(&mut b[..], head, q.pin.0);
+            put_u64(&mut b[..], head + 8, q.head.0);
+            put_u64(&mut b[..], head + 16, q.tail.0);
+            put_u16(&mut b[..], head + 24, q.head_used);
+            put_u16(&mut b[..], head + 26, q.inline.len() as u16);
+            put_u32(&mut b[..], head + 28, q.pages);
+            for e in &q.inline {
+                e.encode(&mut b[at..at + ENTRY_SIZE]);
+                at += ENTRY_SIZE;
+            }
+        }
+        match phase {
+            Phase::TwoPhase => put_u32(&mut b[..], AT_PHASE, 2),
+            Phase::Sealed(manifest) => {
+                put_u32(&mut b[..], AT_PHASE, 1);
+                put_u32(&mut b[..], AT_MANIFEST_COUNT, manifest.len() as u32);
+                for m in manifest {
+                    put_u48(&mut b[..], at, m.page.0);
+                    put_u32(&mut b[..], at + 6, m.crc);
+                    put_u16(&mut b[..], at + 10, m.pages);
+                    at += MANIFEST_SIZE;
+                }
+            }
+        }
+        let crc = crc32fast::hash(&b[..]);
+        put_u32(&mut b[..], AT_CRC, crc);
+        b
+    }
+
+    /// Decodes and checks everything that can be checked without other pages.
+    pub fn decode(bytes: &[u8]) -> Result<(Meta, Phase), MetaFault> {
+        use MetaFault::Bad;
+        let b = bytes.get(..SIZE).ok_or(Bad("shorter than a meta page"))?;
+        if b[..8] != MAGIC {
+            return Err(MetaFault::NotAMeta);
+        }
+        let mut copy = [0; SIZE];
+        copy.copy_from_slice(b);
+        put_u32(&mut copy, AT_CRC, 0);
+        let crc_good = crc32fast::hash(&copy) == word32(b, AT_CRC);
+        // A newer version may checksum differently: the version decides first.
+        if word32(b, AT_VERSION) != VERSION {
+            return Err(MetaFault::Version(word32(b, AT_VERSION)));
+        }
+        if !crc_good {
+            return Err(Bad("checksum does not match"));
+        }
+        let page_size = word32(b, AT_PAGE_SIZE) as usize;
+        if !valid_page_size(page_size) {
+            return Err(Bad("impossible page size"));
+        }
+        let page_count = word64(b, AT_PAGE_COUNT);
+        if !(2..=PageId::MAX.0).contains(&page_count) || word64(b, AT_TXN) == 0 {
+            return Err(Bad("impossible page count or transaction id"));
+        }
+        let catalog =
+            TableDescriptor::decode(&b[AT_CATALOG..AT_CATALOG + descriptor::SIZE], page_count)
+                .map_err(Bad)?;
+        let mut at = AT_BODY;
+        let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;
+        let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&b[AT_UUID..AT_UUID + 16]);
+        let txn = TxnId(word64(b, AT_TXN));
+        Ok((Meta { uuid, page_size, txn, page_count, catalog, space }, phase))
+    }
+}
+
+fn word32(b: &[u8], at: usize) -> u32 {
+    get_u32(b, at).unwrap_or(0)
+}
+
+fn word64(b: &[u8], at: usize) -> u64 {
+    get_u64(b, at).unwrap_or(0)
+}
+
+fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState> {
+    let mut space = SpaceState { free_pages: word64(b, AT_FREE_PAGES), ..Default::default() };
+    let ready = word32(b, AT_READY_COUNT) as usize;
+    if ready > (SIZE - AT_BODY) / READY_SIZE {
+        return None;
+    }
+    for _ in 0..ready {
+        let (start, len) = (PageId(get_u48(b, *at)?), u64::from(get_u16(b, *at + 6)?));
+        if !freelog::extent_fits(start, len, page_count) {
+            return None;
+        }
+        space.ready.push((start, len));
+        *at += READY_SIZE;
+    }
+    let inside = |p: u64| p == 0 || (2..page_count).contains(&p);
+    for (i, q) in space.queues.iter_mut().enumerate() {
+        let head = AT_QUEUES + i * QUEUE_SIZE;
+        let inline = get_u16(b, head + 26)?;
+        *q = Queue {
+            pin: TxnId(get_u64(b, head)?),
+            head: PageId(get_u64(b, head + 8)?),
+            tail: PageId(get_u64(b, head + 16)?),
+            head_used: get_u16(b, head + 24)?,
+            pages: get_u32(b, head + 28)?,
+            inline: Vec::new(),
+        };
+        let empty = q.head == q.tail;
+        if !inside(q.head.0) || !inside(q.tail.0) || empty != (q.pages == 0) {
+            return None;
+        }
+        for _ in 0..inline {
+            q.inline.push(FreeEntry::decode(b.get(*at..)?, page_count)?);
+            *at += ENTRY_SIZE;
+        }
+    }
+    Some(space)
+}
+
+fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
+    let count = word32(b, AT_MANIFEST_COUNT) as usize;
+    match word32(b, AT_PHASE) {
+        2 => (count == 0).then_some(Phase::TwoPhase),
+        1 => {
+            let mut manifest = Vec::new();
+            for _ in 0..count {
+                let m = ManifestEntry {
+                    page: PageId(get_u48(b, at)?),
+                    crc: get_u32(b, at + 6)?,
+                    pages: get_u16(b, at + 10)?,
+                };
+                if !freelog::extent_fits(m.page, u64::from(m.pages).max(1), page_count) {
+                    return None;
+                }
+                manifest.push(m);
+                at += MANIFEST_SIZE;
+            }
+            Some(Phase::Sealed(manifest))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (Meta, Phase) {
+        let entry =
+            |start| FreeEntry { start: PageId(start), len: 3, birth: TxnId(4), death: TxnId(9) };
+        let mut m = Meta::empty([7; 16], 8192);
+        m.txn = TxnId(12);
+        m.page_count = 1000;
+        m.catalog = TableDescriptor { root: PageId(5), depth: 2, entries: 3, ..Default::default() };
+        m.space.ready = vec![(PageId(10), 4), (PageId(20), 900)];
+        m.space.queues[0] = Queue {
+            head: PageId(30),
+            tail: PageId(31),
+            pages: 1,
+            head_used: 7,
+            inline: vec![entry(40), entry(50)],
+            ..Default::default()
+        };
+        m.space.queues[2] = Queue { pin: TxnId(3), inline: vec![entry(60)], ..Default::default() };
+        let manifest = ManifestEntry { page: PageId(99), crc: 0xdead_beef, pages: 17 };
+        (m, Phase::Sealed(vec![manifest]))
+    }
+
+    #[test]
+    fn round_trip() {
+        let (m, phase) = sample();
+        let bytes = m.encode(&phase);
+        assert_eq!(Meta::decode(&bytes[..]).unwrap(), (m.clone(), phase));
+        let two = m.encode(&Phase::TwoPhase);
+        assert_eq!(Meta::decode(&two[..]).unwrap().1, Phase::TwoPhase);
+    }
+
+    #[test]
+    fn every_flipped_byte_is_refused() {
+        let (m, phase) = sample();
+        let good = m.encode(&phase);
+        for i in 0..SIZE {
+            let mut bad = good.clone();
+            bad[i] ^= 0x41;
+            assert!(Meta::decode(&bad[..]).is_err(), "byte {i}");
+        }
+        for len in 0..SIZE {
+            assert!(Meta::decode(&good[..len]).is_err(), "length {len}");
+        }
+    }
+
+    #[test]
+    fn random_bytes_with_a_good_checksum_never_panic() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let (m, phase) = sample();
+        let good = m.encode(&phase);
+        for _ in 0..20_000 {
+            let mut b = good.clone();
+            for _ in 0..rng.usize(1..6) {
+                b[rng.usize(16..700)] = rng.u8(..);
+            }
+            put_u32(&mut b[..], AT_CRC, 0);
+            let crc = crc32fast::hash(&b[..]);
+            put_u32(&mut b[..], AT_CRC, crc);
+            let _ = Meta::decode(&b[..]);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Branch and leaf pages: the read view and the search.
+//!
+//! [`Node::open`] checks in constant time that the arrays and the heap lie inside the page; each
+//! access to a slot or a cell checks the rest. So a page with any bytes at all gives an answer or an
+//! error, never a panic. What is *not* checked here is order: keys that do not ascend give wrong
+//! answers, and `inspect` finds them.
+//!
+//! N1: a node has at least one key. N2: all keys of a node begin with its prefix. N3: the leftmost
+//! child of a branch has no key. Views borrow the page and may be used from any thread.
+
+pub mod build;
+pub mod edit;
+pub mod key;
+
+use super::bytes::{get_u16, get_u48, get_u64};
+use super::overflow::{self, OverflowRef};
+use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
+use crate::error::{Error, Result};
+use crate::types::{PageId, TxnId};
+use build::Item;
+use key::{KeyParts, head_of};
+use std::cmp::Ordering;
+
+/// Where a branch keeps its leftmost child.
+pub const LEFTMOST: usize = HEADER;
+/// Where the prefix of a branch starts.
+pub const BRANCH_START: usize = HEADER + 8;
+/// Where the prefix of a leaf starts.
+pub const LEAF_START: usize = HEADER;
+/// Bytes of a leaf cell in front of the rest of its key.
+pub const LEAF_CELL: usize = 4;
+/// Bytes of a branch cell in front of the rest of its key.
+pub const BRANCH_CELL: usize = 8;
+/// Bytes an entry takes in the arrays: head and slot.
+pub const ENTRY: usize = 6;
+/// Bytes of a suffix that stand in the head.
+pub const HEAD: usize = 4;
+/// Value tag of an overflow reference.
+pub const TAG_OVERFLOW: u16 = 0x8000;
+
+/// Longest key for a page size: two separators of this length fit a branch.
+pub const fn max_key_len(page_size: usize) -> usize {
+    (page_size - 32) / 2 - 10
+}
+
+/// Whether a value of this length stands in the leaf, beside its key.
+pub const fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
+    let limit = (page_size - HEADER) / 2;
+    value_len <= limit && ENTRY + LEAF_CELL + key_len.saturating_sub(HEAD) + value_len <= limit
+}
+
+/// Where the prefix of a page of this level starts.
+pub const fn start_of(level: u8) -> usize {
+    if level == 0 { LEAF_START } else { BRANCH_START }
+}
+
+/// Bytes of a cell of this level in front of the rest of its key.
+pub const fn cell_of(level: u8) -> usize {
+    if level == 0 { LEAF_CELL } else { BRANCH_CELL }
+}
+
+/// Room a prefix takes: heads are aligned to 4 bytes.
+pub const fn padded(prefix_len: usize) -> usize {
+    (prefix_len + 3) & !3
+}
+
+/// Where the parts of a page are, checked against each other and the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Level, as the caller expected it.
+    pub level: u8,
+    /// Keys.
+    pub count: usize,
+    /// Bytes of the prefix.
+    pub prefix_len: usize,
+    /// Where the heads start.
+    pub heads_at: usize,
+    /// Where the slots start.
+    pub slots_at: usize,
+    /// Where the heap starts.
+    pub heap_at: usize,
+    /// Bytes of the heap that belong to no cell.
+    pub dead: usize,
+}
+
+impl Layout {
+    /// Reads and checks the layout of a page that must have this level.
+    #[inline]
+    pub fn of(page: &[u8], level: u8) -> std::result::Result<Layout, &'static str> {
+        let Some(h) = PageHeader::read(page) else { return Err("shorter than a page header") };
+        if h.kind != if level == 0 { KIND_LEAF } else { KIND_BRANCH } {
+            return Err("not of the kind expected here");
+        }
+        if h.level != level {
+            return Err("not of the level expected here");
+        }
+        if h.count == 0 {
+            return Err("no key");
+        }
+        let (count, prefix_len) = (usize::from(h.count), usize::from(h.prefix_len));
+        let heads_at = start_of(level) + padded(prefix_len);
+        let slots_at = heads_at + HEAD * count;
+        let Some(heap_at) = page.len().checked_sub(usize::from(h.heap_len)) else {
+            return Err("heap larger than the page");
+        };
+        if slots_at + 2 * count > heap_at {
+            return Err("arrays reach into the heap");
+        }
+        let dead = usize::from(h.heap_dead);
+        if dead > usize::from(h.heap_len) {
+            return Err("more dead bytes than heap");
+        }
+        Ok(Layout { level, count, prefix_len, heads_at, slots_at, heap_at, dead })
+    }
+
+    /// Bytes between the arrays and the heap.
+    pub fn gap(&self) -> usize {
+        self.heap_at - (self.slots_at + 2 * self.count)
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Index of the first key that is not below the key sought.
+    pub index: usize,
+    /// Whether it is that key.
+    pub found: bool,
+}
+
+/// A value as a leaf holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value<'a> {
+    /// The bytes.
+    Inline(&'a [u8]),
+    /// Where the bytes are.
+    Overflow(OverflowRef),
+}
+
+/// One cell, its fields cut out but not yet interpreted.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell<'a> {
+    /// Where it stands in the page.
+    pub at: usize,
+    /// Length of the key's suffix.
+    pub suffix_len: usize,
+    /// The suffix behind its first four bytes.
+    pub rest: &'a [u8],
+    /// Value tag (leaf) or child page (branch).
+    pub tag: u64,
+    /// The page from the end of the rest on.
+    after: &'a [u8],
+}
+
+/// A view of a branch or leaf page.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    id: PageId,
+    page: &'a [u8],
+    level: u8,
+    heap_at: usize,
+    dead: usize,
+    prefix: &'a [u8],
+    heads: &'a [u32],
+    slots: &'a [u16],
+}
+
+impl<'a> Node<'a> {
+    /// Looks at a page that must be a branch or leaf of this level. O(1).
+    #[inline]
+    pub fn open(id: PageId, page: &'a [u8], level: u8) -> Result<Node<'a>> {
+        match Layout::of(page, level).and_then(|layout| Node::new(id, page, layout)) {
+            Ok(node) => Ok(node),
+            Err(why) => Err(corrupt(id, why)),
+        }
+    }
+
+    #[inline]
+    fn new(id: PageId, page: &'a [u8], l: Layout) -> std::result::Result<Node<'a>, &'static str> {
+        let start = start_of(l.level);
+        let (Some(prefix), Some(heads), Some(slots)) = (
+            page.get(start..start + l.prefix_len),
+            page.get(l.heads_at..l.slots_at),
+            page.get(l.slots_at..l.slots_at + 2 * l.count),
+        ) else {
+            return Err("arrays outside the page");
+        };
+        let (Ok(heads), Ok(slots)) =
+            (bytemuck::try_cast_slice(heads), bytemuck::try_cast_slice(slots))
+        else {
+            return Err("page buffer is not aligned");
+        };
+        Ok(Node {
+            id,
+            page,
+            level: l.level,
+            heap_at: l.heap_at,
+            dead: l.dead,
+            prefix,
+            heads,
+            slots,
+        })
+    }
+
+    /// The page's number.
+    pub fn id(&self) -> PageId {
+        self.id
+    }
+
+    /// 0 in a leaf.
+    #[cfg(test)]
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// Number of keys; at least 1.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The bytes that all keys begin with.
+    #[inline]
+    pub fn prefix(&self) -> &'a [u8] {
+        self.prefix
+    }
+
+    /// The transaction that wrote the page.
+    pub fn birth(&self) -> TxnId {
+        birth(self.page)
+    }
+
+    /// Bytes in use, header included; what a page without dead bytes and gap would measure.
+    pub fn used(&self) -> usize {
+        let arrays = start_of(self.level) + padded(self.prefix.len()) + ENTRY * self.count();
+        arrays + (self.page.len() - self.heap_at).saturating_sub(self.dead)
+    }
+
+    /// An error that names this page.
+    #[cold]
+    pub fn corrupt(&self, why: &str) -> Error {
+        corrupt(self.id, why)
+    }
+
+    /// The first four bytes of a suffix. The index is below `count`.
+    #[inline]
+    pub fn head(&self, index: usize) -> u32 {
+        u32::from_le(self.heads[index])
+    }
+
+    /// Cuts a cell out of the page; the index is below `count`.
+    #[inline]
+    pub fn cell(&self, index: usize) -> Result<Cell<'a>> {
+        let Some(slot) = self.slots.get(index) else {
+            return Err(self.corrupt("no such slot"));
+        };
+        let at = usize::from(u16::from_le(*slot));
+        match self.cell_at(at) {
+            Some(cell) if at >= self.heap_at => Ok(cell),
+            _ => Err(self.corrupt(&format!("cell {index} outside the heap"))),
+        }
+    }
+
+    #[inline]
+    fn cell_at(&self, at: usize) -> Option<Cell<'a>> {
+        let cell = self.page.get(at..)?;
+        let (suffix_len, tag, body) = if self.level == 0 {
+            let (head, body) = cell.split_first_chunk::<LEAF_CELL>()?;
+            (get_u16(head, 0)?, u64::from(get_u16(head, 2)?), body)
+        } else {
+            let (head, body) = cell.split_first_chunk::<BRANCH_CELL>()?;
+            (get_u16(head, 6)?, get_u48(head, 0)?, body)
+        };
+        let suffix_len = usize::from(suffix_len);
+        let (rest, after) = body.split_at_checked(suffix_len.saturating_sub(HEAD))?;
+        Some(Cell { at, suffix_len, rest, tag, after })
+    }
+
+    /// The key of an entry, in its parts.
+    #[inline]
+    pub fn key(&self, index: usize) -> Result<KeyParts<'a>> {
+        let cell = self.cell(index)?;
+        Ok(self.key_of(index, &cell))
+    }
+
+    #[inline]
+    fn key_of(&self, index: usize, cell: &Cell<'a>) -> KeyParts<'a> {
+        KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.rest)
+    }
+
+    /// Key and value of a leaf's entry.
+    #[inline]
+    pub fn entry(&self, index: usize) -> Result<(KeyParts<'a>, Value<'a>)> {
+        let cell = self.cell(index)?;
+        Ok((self.key_of(index, &cell), self.value_of(&cell)?))
+    }
+
+    /// Value of a leaf's entry.
+    #[inline]
+    pub fn value(&self, index: usize) -> Result<Value<'a>> {
+        self.value_of(&self.cell(index)?)
+    }
+
+    /// Value of a leaf's cell.
+    #[inline]
+    pub fn value_of(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
+        debug_assert_eq!(self.level, 0);
+        if cell.tag < u64::from(TAG_OVERFLOW) {
+            if let Some(value) = cell.after.get(..cell.tag as usize) {
+                return Ok(Value::Inline(value));
+            }
+        } else if cell.tag == u64::from(TAG_OVERFLOW)
+            && let Some(bytes) = cell.after.get(..overflow::SIZE)
+        {
+            return match OverflowRef::decode(bytes) {
+                Ok(reference) => Ok(Value::Overflow(reference)),
+                Err(why) => Err(self.corrupt(why)),
+            };
+        }
+        Err(self.corrupt("value reaches out of the page"))
+    }
+
+    /// Bytes a cell takes in the heap.
+    pub fn cell_len(&self, cell: &Cell<'a>) -> Result<usize> {
+        Ok(cell_of(self.level) + cell.rest.len() + self.tail_of(cell)?.len())
+    }
+
+    /// What stands behind a cell's key: the value, an encoded reference, nothing in a branch.
+    fn tail_of(&self, cell: &Cell<'a>) -> Result<&'a [u8]> {
+        if self.level > 0 {
+            return Ok(&[]);
+        }
+        match self.value_of(cell)? {
+            Value::Inline(value) => Ok(value),
+            Value::Overflow(_) => Ok(&cell.after[..overflow::SIZE]),
+        }
+    }
+
+    /// An entry as writing takes it, with its sizes held to the limits of the format.
+    pub fn item(&self, index: usize) -> Result<Item<'a>> {
+        let cell = self.cell(index)?;
+        let key = self.key_of(index, &cell);
+        if key.len() > max_key_len(self.page.len()) {
+            return Err(self.corrupt(&format!("key {index} is too long")));
+        }
+        let tail = self.tail_of(&cell)?;
+        let inline = self.level == 0 && cell.tag < u64::from(TAG_OVERFLOW);
+        if inline && !is_inline(self.page.len(), key.len(), tail.len()) {
+            return Err(self.corrupt(&format!("entry {index} is too long")));
+        }
+        Ok(Item { key, tag: cell.tag, tail })
+    }
+
+    /// Child of a branch, 0 ..= `count`.
+    #[inline]
+    pub fn child(&self, index: usize) -> Result<PageId> {
+        debug_assert!(self.level > 0);
+        if index == 0 {
+            return match get_u64(self.page, LEFTMOST) {
+                Some(id) if id <= PageId::MAX.0 => Ok(PageId(id)),
+                _ => Err(self.corrupt("leftmost child at an impossible page")),
+            };
+        }
+        Ok(PageId(self.cell(index - 1)?.tag))
+    }
+
+    /// Which child of a branch holds a key.
+    #[inline]
+    pub fn child_index(&self, key: &[u8]) -> Result<usize> {
+        let place = self.search(key)?;
+        Ok(place.index + usize::from(place.found))
+    }
+
+    /// Finds a key, or where it would stand.
+    #[inline]
+    pub fn search(&self, key: &[u8]) -> Result<Place> {
+        let suffix = match key.split_at_checked(self.prefix.len()) {
+            Some((front, suffix)) if front == self.prefix => suffix,
+            // N2: a key without the prefix sorts before or after all of them.
+            _ if key < self.prefix => return Ok(Place { index: 0, found: false }),
+            _ => return Ok(Place { index: self.count(), found: false }),
+        };
+        let head = head_of(suffix);
+        let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
+        if first == self.heads.len() || self.head(first) != head {
+            return Ok(Place { index: first, found: false });
+        }
+        self.search_ties(suffix, head, first)
+    }
+
+    /// Among the entries from `first` on whose heads are equal: by rest, then by length.
+    #[inline]
+    fn search_ties(&self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
+        let rest = suffix.get(HEAD..).unwrap_or(&[]);
+        let mut low = first;
+        let mut high = match self.heads.get(first + 1) {
+            Some(&next) if u32::from_le(next) == head => {
+                first + self.heads[first..].partition_point(|&h| u32::from_le(h) == head)
+            }
+            _ => first + 1,
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let cell = self.cell(middle)?;
+            match cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len())) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(Place { index: middle, found: true }),
+            }
+        }
+        Ok(Place { index: low, found: false })
+    }
+}
+
+#[cold]
+fn corrupt(id: PageId, why: &str) -> Error {
+    Error::corrupt(id, why)
+}

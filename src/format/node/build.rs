@@ -1,0 +1,148 @@
+//! Writing a whole page anew from its logical entries, and choosing its prefix.
+//!
+//! The prefix is the one that makes the page smallest: the longest common prefix of all keys, or a
+//! multiple of 4 below it where the padding or keys that end inside their heads would cost more than it
+//! saves. So any subset of the entries of a page fits a page too, which is what splits rely on.
+
+use super::key::KeyParts;
+use super::{ENTRY, HEAD, LEFTMOST, cell_of, padded, start_of};
+use crate::format::bytes::{put_u16, put_u32, put_u48, put_u64};
+use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
+use crate::types::{PageId, TxnId};
+
+/// One entry of a page that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The key.
+    pub key: KeyParts<'a>,
+    /// Value tag (leaf) or child page (branch).
+    pub tag: u64,
+    /// The value or an encoded overflow reference; nothing in a branch.
+    pub tail: &'a [u8],
+}
+
+impl<'a> Item<'a> {
+    /// A separator and the child behind it.
+    pub fn branch(key: KeyParts<'a>, child: PageId) -> Item<'a> {
+        Item { key, tag: child.0, tail: &[] }
+    }
+
+    /// Bytes the entry takes in a page with a prefix of this length, not above the key's.
+    pub fn size(&self, level: u8, prefix_len: usize) -> usize {
+        let rest = self.key.len().saturating_sub(prefix_len + HEAD);
+        ENTRY + cell_of(level) + rest + self.tail.len()
+    }
+}
+
+/// Prefix and size of a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Bytes of the prefix.
+    pub prefix_len: usize,
+    /// Bytes in use, header included.
+    pub used: usize,
+}
+
+impl Plan {
+    /// The smallest page for these entries.
+    pub fn of(level: u8, items: &[Item<'_>]) -> Plan {
+        let size = |prefix_len| {
+            let cells: usize = items.iter().map(|item| item.size(level, prefix_len)).sum();
+            start_of(level) + padded(prefix_len) + cells
+        };
+        let mut best = Plan { prefix_len: 0, used: size(0) };
+        let [first, .., last] = items else { return best };
+        let common = first.key.common_prefix(&last.key);
+        // All keys have `common` bytes, so 4 more bytes of prefix always pay up to 8 bytes below it.
+        let whole = common & !3;
+        for prefix_len in [whole.saturating_sub(4), whole, common] {
+            let used = size(prefix_len);
+            if used < best.used {
+                best = Plan { prefix_len, used };
+            }
+        }
+        best
+    }
+}
+
+/// What the header of a new page says besides its counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Shell {
+    /// 0 for a leaf.
+    pub level: u8,
+    /// The transaction that writes.
+    pub birth: TxnId,
+    /// Leftmost child of a branch.
+    pub leftmost: PageId,
+}
+
+/// Writes a page. The first entry lies lowest in the heap, so that scans go forward in memory.
+/// Fails on entries that do not fit or do not begin with one prefix, which only a damaged page brings about.
+pub fn write_node(
+    page: &mut [u8],
+    shell: Shell,
+    items: &[Item<'_>],
+    prefix_len: usize,
+) -> Result<(), &'static str> {
+    let Some(first) = items.first() else { return Err("page without keys") };
+    let level = shell.level;
+    let start = start_of(level);
+    let heads_at = start + padded(prefix_len);
+    let slots_at = heads_at + HEAD * items.len();
+    let mut at = page.len();
+    if slots_at + 2 * items.len() > at || first.key.len() < prefix_len {
+        return Err("keys do not fit their page");
+    }
+    first.key.copy_to(0, &mut page[start..start + prefix_len]);
+    page[start + prefix_len..heads_at].fill(0);
+    let (front, body) = page.split_at_mut(slots_at + 2 * items.len());
+    let floor = front.len();
+    for (index, item) in items.iter().enumerate().rev() {
+        if !item.key.starts_with(&front[start..start + prefix_len]) {
+            return Err("keys out of order");
+        }
+        let (head, suffix_len) = item.key.recut(prefix_len);
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.tail.len();
+        at = at.checked_sub(len).filter(|&at| at >= floor).ok_or("keys do not fit their page")?;
+        put_cell(&mut body[at - floor..][..len], level, item, suffix_len, prefix_len);
+        put_u32(front, heads_at + HEAD * index, head);
+        put_u16(front, slots_at + 2 * index, at as u16);
+    }
+    let header = PageHeader {
+        crc: 0,
+        kind: if level == 0 { KIND_LEAF } else { KIND_BRANCH },
+        level,
+        count: items.len() as u16,
+        birth: shell.birth,
+        heap_len: (page.len() - at) as u16,
+        heap_dead: 0,
+        prefix_len: prefix_len as u16,
+    };
+    header.write(page);
+    if level > 0 {
+        put_u64(page, LEFTMOST, shell.leftmost.0);
+    }
+    Ok(())
+}
+
+/// Writes one cell, for a page with this prefix, into exactly its bytes.
+pub(super) fn put_cell(
+    cell: &mut [u8],
+    level: u8,
+    item: &Item<'_>,
+    suffix_len: usize,
+    prefix_len: usize,
+) {
+    if level == 0 {
+        put_u16(cell, 0, suffix_len as u16);
+        put_u16(cell, 2, item.tag as u16);
+    } else {
+        put_u48(cell, 0, item.tag);
+        put_u16(cell, 6, suffix_len as u16);
+    }
+    let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
+    if !rest.is_empty() {
+        item.key.copy_to(prefix_len + HEAD, rest);
+    }
+    tail.copy_from_slice(item.tail);
+}

@@ -1,0 +1,195 @@
+//! A key in the parts a page keeps it in: the page's prefix, the head, the rest.
+
+use super::HEAD;
+
+/// The first four bytes of a suffix as a big-endian number, missing bytes zero.
+#[inline]
+pub fn head_of(suffix: &[u8]) -> u32 {
+    if let Some(four) = suffix.first_chunk() {
+        return u32::from_be_bytes(*four);
+    }
+    let mut four = [0; HEAD];
+    four[..suffix.len()].copy_from_slice(suffix);
+    u32::from_be_bytes(four)
+}
+
+/// A key: `prefix`, then as much of the head as the suffix is long, then `rest`.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyParts<'a> {
+    prefix: &'a [u8],
+    head: [u8; HEAD],
+    suffix_len: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> KeyParts<'a> {
+    /// From what a page holds. `rest` has the length that belongs to `suffix_len`.
+    #[inline]
+    pub fn new(prefix: &'a [u8], head: u32, suffix_len: usize, rest: &'a [u8]) -> KeyParts<'a> {
+        debug_assert_eq!(rest.len(), suffix_len.saturating_sub(HEAD));
+        KeyParts { prefix, head: head.to_be_bytes(), suffix_len, rest }
+    }
+
+    /// Of a whole key, cut behind `prefix_len` (at most its length).
+    #[inline]
+    pub fn of(key: &'a [u8], prefix_len: usize) -> KeyParts<'a> {
+        let (prefix, suffix) = key.split_at(prefix_len);
+        let rest = suffix.get(HEAD..).unwrap_or(&[]);
+        KeyParts::new(prefix, head_of(suffix), suffix.len(), rest)
+    }
+
+    /// Length of the key.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.suffix_len
+    }
+
+    /// The key's bytes inside the page, if they stand there in one piece: when it is just the prefix.
+    pub fn whole(&self) -> Option<&'a [u8]> {
+        (self.suffix_len == 0).then_some(self.prefix)
+    }
+
+    /// The bytes of the suffix that stand in the head.
+    #[inline]
+    fn head_part(&self) -> &[u8] {
+        &self.head[..self.suffix_len.min(HEAD)]
+    }
+
+    /// Copies as many bytes as `out` takes, from offset `from` of the key on; both lie inside the key.
+    pub fn copy_to(&self, mut from: usize, mut out: &mut [u8]) {
+        for part in [self.prefix, self.head_part(), self.rest] {
+            let Some(part) = part.get(from..) else {
+                from -= part.len();
+                continue;
+            };
+            let n = part.len().min(out.len());
+            out[..n].copy_from_slice(&part[..n]);
+            out = &mut out[n..];
+            from = 0;
+        }
+    }
+
+    /// Copies the key to the front of `out`, which has room for all of it.
+    #[inline]
+    pub fn write_to(&self, out: &mut [u8]) {
+        let (prefix, out) = out.split_at_mut(self.prefix.len());
+        prefix.copy_from_slice(self.prefix);
+        self.write_suffix(out);
+    }
+
+    #[inline]
+    fn write_suffix(&self, out: &mut [u8]) {
+        if self.suffix_len >= HEAD {
+            out[..HEAD].copy_from_slice(&self.head);
+            out[HEAD..self.suffix_len].copy_from_slice(self.rest);
+        } else {
+            out[..self.suffix_len].copy_from_slice(&self.head[..self.suffix_len]);
+        }
+    }
+
+    /// Makes `out` this key; `kept` bytes of the prefix stand there already.
+    #[inline]
+    pub fn replace_in(&self, out: &mut Vec<u8>, kept: usize) {
+        out.truncate(kept);
+        out.extend_from_slice(self.prefix.get(kept..).unwrap_or(&[]));
+        out.extend_from_slice(self.head_part());
+        out.extend_from_slice(self.rest);
+    }
+
+    /// The key in one piece.
+    pub fn to_vec(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len());
+        self.replace_in(&mut out, 0);
+        out
+    }
+
+    /// The bytes of the key, one by one.
+    pub fn bytes(&self) -> impl Iterator<Item = u8> {
+        let head = self.head.into_iter().take(self.suffix_len);
+        self.prefix.iter().copied().chain(head).chain(self.rest.iter().copied())
+    }
+
+    /// Length of the longest common prefix of two keys.
+    pub fn common_prefix(&self, other: &KeyParts<'_>) -> usize {
+        // Keys of one page share its prefix, mostly the same bytes in memory.
+        let shared = if std::ptr::eq(self.prefix, other.prefix) { self.prefix.len() } else { 0 };
+        let (a, b) = (self.bytes().skip(shared), other.bytes().skip(shared));
+        shared + a.zip(b).take_while(|(x, y)| x == y).count()
+    }
+
+    /// Whether the key begins with these bytes.
+    pub fn starts_with(&self, front: &[u8]) -> bool {
+        if front.len() <= self.prefix.len() {
+            return self.prefix.starts_with(front);
+        }
+        self.len() >= front.len() && self.bytes().zip(front).all(|(x, y)| x == *y)
+    }
+
+    /// The key cut anew, behind `prefix_len` bytes (at most its length): head, and length of its suffix.
+    #[inline]
+    pub fn recut(&self, prefix_len: usize) -> (u32, usize) {
+        if prefix_len == self.prefix.len() {
+            return (u32::from_be_bytes(self.head), self.suffix_len);
+        }
+        let suffix_len = self.len() - prefix_len;
+        let mut head = [0; HEAD];
+        self.copy_to(prefix_len, &mut head[..suffix_len.min(HEAD)]);
+        (u32::from_be_bytes(head), suffix_len)
+    }
+}
+
+/// The shortest key that is above `left` and not above `right`: the start of `right` up to the first
+/// byte where it differs. None if `left` is not below `right`.
+pub fn separator(left: &KeyParts<'_>, right: &KeyParts<'_>) -> Option<Vec<u8>> {
+    let common = left.common_prefix(right);
+    let next = right.bytes().nth(common)?;
+    if left.bytes().nth(common).is_some_and(|byte| byte >= next) {
+        return None;
+    }
+    let mut out = vec![0; common + 1];
+    right.copy_to(0, &mut out);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_of_a_key_is_the_same_key() {
+        let key = b"abcdefghij";
+        for len in 0..=key.len() {
+            let key = &key[..len];
+            for cut in 0..=len {
+                let parts = KeyParts::of(key, cut);
+                assert_eq!((parts.len(), parts.to_vec()), (len, key.to_vec()));
+                assert!(parts.bytes().eq(key.iter().copied()));
+                let mut whole = vec![0; len];
+                parts.write_to(&mut whole);
+                assert_eq!(whole, key);
+                for from in 0..=len {
+                    let mut tail = vec![0; len - from];
+                    parts.copy_to(from, &mut tail);
+                    assert_eq!(tail, key[from..]);
+                    assert_eq!(parts.recut(from), (head_of(&key[from..]), len - from));
+                    assert!(parts.starts_with(&key[..from]));
+                }
+                assert!(!parts.starts_with(b"b") && !parts.starts_with(b"abcdefghijk"));
+            }
+        }
+    }
+
+    #[test]
+    fn separators_are_the_shortest() {
+        let sep = |a: &str, b: &str| {
+            separator(&KeyParts::of(a.as_bytes(), a.len() / 2), &KeyParts::of(b.as_bytes(), 0))
+        };
+        assert_eq!(sep("apple", "apricot").as_deref(), Some(&b"apr"[..]));
+        assert_eq!(sep("", "a").as_deref(), Some(&b"a"[..]));
+        assert_eq!(sep("ab", "abc").as_deref(), Some(&b"abc"[..]));
+        assert_eq!(sep("a\0", "b").as_deref(), Some(&b"b"[..]));
+        assert_eq!(sep("b", "a"), None);
+        assert_eq!(sep("same", "same"), None);
+        assert_eq!(sep("longer", "long"), None);
+    }
+}
