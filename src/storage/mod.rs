@@ -34,6 +34,67 @@ unsafe impl Send for MapView {}
 // SAFETY: as above.
 unsafe impl Sync for MapView {}
 
+impl MapView {
+    /// `len` bytes from `offset`, or None if they do not lie inside the view.
+    ///
+    /// The view must be one of `owner`'s. That the bytes do not change while the slice lives is the
+    /// snapshot protocol's promise (I2: a page that a protected snapshot sees is never stored to), which
+    /// `Database::open` makes part of its contract.
+    pub(crate) fn slice<'a>(
+        &self,
+        _owner: &'a dyn Platform,
+        offset: u64,
+        len: u64,
+    ) -> Option<&'a [u8]> {
+        let end = offset.checked_add(len)?;
+        if end > self.len as u64 {
+            return None;
+        }
+        // SAFETY: inside the view, which stays mapped as long as `owner` lives (I1: maps are kept until
+        // the storage is dropped); for the stability of the bytes see above.
+        Some(unsafe { std::slice::from_raw_parts(self.base.add(offset as usize), len as usize) })
+    }
+}
+
+/// The writable map of the direct sink.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WritableView {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: an address and a length, as `MapView`; it belongs to the one write transaction, whichever thread runs it.
+unsafe impl Send for WritableView {}
+// SAFETY: as above; nothing can be changed through a shared reference.
+unsafe impl Sync for WritableView {}
+
+impl WritableView {
+    /// The writable map of a storage as it is now, if it was opened for the direct sink.
+    pub(crate) fn of(storage: &dyn Storage) -> Option<WritableView> {
+        let base = storage.view_mut()?;
+        Some(WritableView { base, len: storage.view().len })
+    }
+
+    /// `len` bytes from `offset`, or None if they do not lie inside. Only for pages that belong to the running
+    /// write transaction alone, which lends itself as `_owner` and holds the storage.
+    pub(crate) fn slice_mut<'a>(
+        &self,
+        _owner: &'a mut impl Sized,
+        offset: u64,
+        len: u64,
+    ) -> Option<&'a mut [u8]> {
+        let end = offset.checked_add(len)?;
+        if end > self.len as u64 {
+            return None;
+        }
+        // SAFETY: inside the map (I1); the page is owned by the one write transaction (I3: no snapshot sees a
+        // page that was allocated and not yet built), which `_owner` borrows exclusively.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.base.add(offset as usize), len as usize)
+        })
+    }
+}
+
 /// The data file.
 pub trait Storage: Send + Sync {
     /// The current view. Cheap (one or two atomic loads); never shrinks except by `truncate`.
@@ -121,6 +182,11 @@ pub trait Platform: Send + Sync {
     fn storage(&self) -> &dyn Storage;
     /// First byte of the shared memory (`shared::layout::SIZE` bytes, 4,096-aligned, zeroed when new).
     fn shared_base(&self) -> *mut u8;
+    /// Whether the shared memory can only be read: whoever stores there faults, and such a handle
+    /// can take shared locks only.
+    fn observer(&self) -> bool {
+        false
+    }
     /// Locks of this handle on the lock file.
     fn locks(&self) -> &dyn Locks;
     /// Locks of this handle on the data file (only the gate byte is used there).
@@ -132,6 +198,15 @@ pub trait Platform: Send + Sync {
     fn boot_id(&self) -> [u8; 16];
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);
+    /// Whether the files that are open are still the ones that their paths lead to: asked once the gate is
+    /// held, since either may have been replaced until then.
+    fn check_in_place(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Device flushes asked for so far, where they are counted.
+    fn sync_count(&self) -> u64 {
+        0
+    }
     /// A point of the protocol has been reached.
     fn step(&self, _step: Step) {}
 }

@@ -1,0 +1,173 @@
+//! Telling a forked child from the process it comes from, and closing lock descriptors in it.
+//!
+//! A *mark* is a word in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK): it reads 1 in
+//! the process that asked for it and 0 in each child, also one made by a bare `clone`. A child
+//! that opens databases of its own gets a mark on a page of its own, so that handles it has inherited
+//! stay dead. The price of looking is one load.
+//!
+//! Locks of an open file description live until its last descriptor closes, and a child inherits
+//! descriptors. So `fork` runs a handler in the child that closes those which are registered here; it
+//! never unlocks, which would take the lock from the parent. The handler only touches a fixed array of
+//! atomics and calls `close`, both of which are allowed after `fork` in a program with many threads. It leaves maps
+//! alone: safe references of the child may still point into them, and the pages of a map that is
+//! no longer protected can change under the child, which is why every use of an inherited handle is refused.
+//! A child made without the handler (bare `clone`), or with more than [`REGISTRY`] descriptors, keeps its
+//! parent's locks alive for as long as it lives: dead slots then pin pages longer, nothing worse.
+//!
+//! A descriptor number that the child has closed may be in use again for something else: the owner of
+//! the `File` must forget it instead of closing it when its mark reads 0.
+
+use super::check;
+use super::memory::AnonMap;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+/// Descriptors that the child handler knows at most.
+pub const REGISTRY: usize = 4096;
+
+static REGISTERED: [AtomicI32; REGISTRY] = [const { AtomicI32::new(-1) }; REGISTRY];
+static HANDLER: AtomicBool = AtomicBool::new(false);
+/// The newest mark; it belongs to this process or, in a child that has none yet, to a parent.
+static CURRENT: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Marks of processes.
+pub struct ForkMark;
+
+impl ForkMark {
+    /// The mark of this process: 1 here, 0 in every child it forks. Takes no lock, so that it works in a
+    /// child of a program with many threads.
+    pub fn get() -> io::Result<&'static AtomicU64> {
+        if !HANDLER.swap(true, Ordering::AcqRel) {
+            // SAFETY: the handler is a plain function that is allowed after fork.
+            let rc = unsafe { libc::pthread_atfork(None, None, Some(close_registered)) };
+            if rc != 0 {
+                HANDLER.store(false, Ordering::Release);
+                return Err(io::Error::from_raw_os_error(rc));
+            }
+        }
+        let current = CURRENT.load(Ordering::Acquire);
+        // SAFETY: the pointer is null or leads to a page that is never unmapped.
+        if let Some(mark) = unsafe { current.as_ref() }
+            && mark.load(Ordering::Acquire) == 1
+        {
+            return Ok(mark);
+        }
+        Self::make(current)
+    }
+
+    /// Makes a mark in place of `stale`, or finds that another thread has.
+    fn make(stale: *mut AtomicU64) -> io::Result<&'static AtomicU64> {
+        let page = AnonMap::private(super::memory::page_size())?;
+        // SAFETY: exactly the page just made; private and anonymous, as the kernel demands.
+        check(unsafe { libc::madvise(page.base().cast(), page.len(), libc::MADV_WIPEONFORK) })?;
+        let word = page.base().cast::<AtomicU64>();
+        // SAFETY: a zeroed page is an AtomicU64 of value 0, aligned, and nobody else knows it.
+        unsafe { (*word).store(1, Ordering::Release) };
+        match CURRENT.compare_exchange(stale, word, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                std::mem::forget(page);
+                // SAFETY: the page stays mapped for ever.
+                Ok(unsafe { &*word })
+            }
+            // SAFETY: stored above by another thread of this process, and never unmapped.
+            Err(other) => Ok(unsafe { &*other }),
+        }
+    }
+}
+
+/// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered before
+/// it is closed. A full registry is no error (see the top of the file).
+pub fn register(fd: RawFd) {
+    for entry in &REGISTERED {
+        if entry.load(Ordering::Relaxed) == -1
+            && entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Takes `fd` out again.
+pub fn unregister(fd: RawFd) {
+    for entry in &REGISTERED {
+        if entry.load(Ordering::Relaxed) == fd
+            && entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Runs in the child: closes, never unlocks.
+extern "C" fn close_registered() {
+    for entry in &REGISTERED {
+        let fd = entry.swap(-1, Ordering::Relaxed);
+        if fd >= 0 {
+            // SAFETY: an inherited descriptor whose owner forgets it in the child.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    /// Runs `child` in a forked child and returns what it exits with. The child must only do what is
+    /// allowed after fork.
+    fn in_child(child: impl FnOnce() -> i32) -> i32 {
+        // SAFETY: the child runs the closure and leaves without unwinding or destructors.
+        unsafe {
+            let pid = libc::fork();
+            assert!(pid >= 0);
+            if pid == 0 {
+                libc::_exit(child());
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+            assert!(libc::WIFEXITED(status), "status {status}");
+            libc::WEXITSTATUS(status)
+        }
+    }
+
+    #[test]
+    fn the_mark_is_gone_in_a_child_and_stays_gone() {
+        let mark = ForkMark::get().unwrap();
+        assert_eq!(mark.load(Ordering::Relaxed), 1);
+        assert!(std::ptr::eq(mark, ForkMark::get().unwrap()));
+        let code = in_child(|| {
+            if mark.load(Ordering::Relaxed) != 0 {
+                return 1;
+            }
+            let Ok(own) = ForkMark::get() else { return 2 };
+            // The child's own mark must not bring its parent's handles to life.
+            if own.load(Ordering::Relaxed) != 1 || mark.load(Ordering::Relaxed) != 0 {
+                return 3;
+            }
+            0
+        });
+        assert_eq!(code, 0);
+        assert_eq!(mark.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_child_closes_what_is_registered_and_nothing_else() {
+        ForkMark::get().unwrap();
+        let (a, b) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let (a, b) = (a.as_raw_fd(), b.as_raw_fd());
+        register(a);
+        register(b);
+        unregister(b);
+        // SAFETY: asks about descriptors.
+        let code = in_child(|| unsafe {
+            let closed = |fd| libc::fcntl(fd, libc::F_GETFD) == -1;
+            i32::from(!closed(a)) | i32::from(closed(b)) << 1
+        });
+        assert_eq!(code, 0);
+        unregister(a);
+        // SAFETY: as above.
+        assert_ne!(unsafe { libc::fcntl(a, libc::F_GETFD) }, -1);
+    }
+}

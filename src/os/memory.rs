@@ -1,0 +1,161 @@
+//! Memory that no file stands behind, and hints about memory that has one.
+
+use super::check;
+use std::io;
+use std::ptr::NonNull;
+
+/// Zeroed pages without a file. They are shared with forked children, like the pages of a file.
+///
+/// Thread rules: only an address and a length; what may be done through the pointer, and when, is
+/// the affair of the owner.
+#[derive(Debug)]
+pub struct AnonMap {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the value is an address and a length, and unmapping works from any thread.
+unsafe impl Send for AnonMap {}
+// SAFETY: `&AnonMap` only gives out the address and the length.
+unsafe impl Sync for AnonMap {}
+
+impl AnonMap {
+    /// Maps `len` bytes, rounded up to whole pages of memory. Pages take memory when first stored to.
+    #[cfg(test)]
+    pub fn new(len: usize) -> io::Result<AnonMap> {
+        Self::map(len, libc::MAP_SHARED)
+    }
+
+    /// The same, but a forked child gets a copy of its own.
+    pub fn private(len: usize) -> io::Result<AnonMap> {
+        Self::map(len, libc::MAP_PRIVATE)
+    }
+
+    fn map(len: usize, kind: libc::c_int) -> io::Result<AnonMap> {
+        if len == 0 || len > isize::MAX as usize {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: a new map at an address of the kernel's choice touches nothing that exists.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                kind | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        match NonNull::new(base.cast()) {
+            Some(base) => Ok(AnonMap { base, len }),
+            None => Err(io::Error::other("memory mapped at address zero")),
+        }
+    }
+
+    /// First byte, aligned to a page of memory.
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Gives a hint about the whole map.
+    #[cfg(test)]
+    pub fn advise(&self, advice: Advice) -> io::Result<()> {
+        advise(self.base(), self.len, advice)
+    }
+
+    /// The pages of the range, both ends multiples of a page of memory, read as zeros afterwards and take
+    /// no memory until stored to. Nobody may hold a reference into it.
+    #[cfg(test)]
+    pub fn zero(&self, offset: usize, len: usize) -> io::Result<()> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let at = self.base().wrapping_add(offset);
+        // SAFETY: the range lies inside this map; MADV_REMOVE frees shared pages as a hole in a file.
+        check(unsafe { libc::madvise(at.cast(), len, libc::MADV_REMOVE) }).map(drop)
+    }
+}
+
+impl Drop for AnonMap {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that was mapped, and the owner is gone.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// What is about to happen to a range of memory. Hints that can be given for any map without changing
+/// what stands in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Advice {
+    /// Touched here and there: no read-ahead, small folios.
+    Random,
+    /// Read soon: start reading now. No error beyond the end of a file.
+    WillNeed,
+}
+
+impl Advice {
+    fn code(self) -> libc::c_int {
+        match self {
+            Advice::Random => libc::MADV_RANDOM,
+            Advice::WillNeed => libc::MADV_WILLNEED,
+        }
+    }
+}
+
+/// Gives a hint about `len` bytes at `at`, which are widened to whole pages of memory. A range that is not
+/// mapped is an error, and harmless.
+pub fn advise(at: *const u8, len: usize, advice: Advice) -> io::Result<()> {
+    let inside = at as usize % page_size();
+    let start = at.wrapping_sub(inside);
+    // SAFETY: none of the hints changes the contents of memory or unmaps it, so a wrong range can
+    // only cost time; the kernel answers with an error where nothing is mapped.
+    check(unsafe { libc::madvise(start.cast_mut().cast(), len + inside, advice.code()) }).map(drop)
+}
+
+/// Bytes in a page of memory.
+pub fn page_size() -> usize {
+    // SAFETY: asks for a constant of the system.
+    let n = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    if n > 0 { n as usize } else { 4096 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroed_aligned_and_writable() {
+        let map = AnonMap::new(10_000).unwrap();
+        assert_eq!(map.base() as usize % 4096, 0);
+        // SAFETY: inside the map, nobody else has it.
+        unsafe {
+            assert_eq!(map.base().add(9_999).read(), 0);
+            map.base().add(9_999).write(7);
+            map.base().add(5).write(9);
+            map.zero(4096, 8192).unwrap_err();
+            map.zero(4096, 4096).unwrap();
+            map.advise(Advice::Random).unwrap();
+            advise(map.base().add(4097), 10, Advice::WillNeed).unwrap();
+            assert_eq!(map.base().add(9_999).read(), 7);
+            assert_eq!(map.base().add(5).read(), 9);
+            map.base().add(5000).write(1);
+            map.zero(4096, 4096).unwrap();
+            assert_eq!(map.base().add(5000).read(), 0);
+        }
+    }
+
+    #[test]
+    fn impossible_lengths() {
+        assert!(AnonMap::new(0).is_err());
+        assert!(AnonMap::new(usize::MAX).is_err());
+        assert!(AnonMap::private(1 << 60).is_err());
+    }
+}

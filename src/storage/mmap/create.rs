@@ -1,0 +1,26 @@
+//! A new database file: complete and durable before it has its name, so that a crash in the
+//! middle leaves no file that is no database.
+
+use super::{MapOptions, open};
+use crate::error::{Error, Result};
+use crate::os::{self, FsKind};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Makes a file with this content at `path`, unless there is one already: then that one stays.
+pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
+    let failed = |what, e| Error::io(what, e).at(path);
+    let new = os::create_unlinked(path, os::PRIVATE).map_err(|e| failed("create", e))?;
+    open::check_data(new.file(), path, options)?;
+    if os::fs_kind(new.file()).is_ok_and(|kind| kind == FsKind::Btrfs) {
+        // Copy-on-write files can meet a full disk at any store. Where the flag cannot be set the file works,
+        // only without that promise.
+        let _ = os::set_nocow(new.file());
+    }
+    os::pwrite_all(new.file(), 0, content).map_err(|e| failed("write", e))?;
+    new.file().sync_all().map_err(|e| failed("sync", e))?;
+    match new.link() {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(failed("create", e)),
+        _ => Ok(()),
+    }
+}

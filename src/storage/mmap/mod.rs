@@ -1,0 +1,228 @@
+//! The real thing: a mapped data file, and beside it a mapped lock file that processes share.
+//!
+//! Invariants
+//! - The data file has one file description for map, growth, writes and sync, so that an I/O error,
+//!   which the system tells each description once, is told to the one that asks.
+//! - Lock bytes go through descriptions of their own that are never mapped: a forked child keeps
+//!   what is mapped alive, and must not keep locks alive.
+//! - The lock file is as long as its map and has its blocks, so that no store into it meets the end
+//!   of the file or a full disk.
+//!
+//! Thread rules: any thread.
+//!
+//! `file` holds the data file, `open` what is refused and how the lock file is found.
+
+mod create;
+mod file;
+mod open;
+#[cfg(test)]
+mod tests;
+
+pub use file::MmapStorage;
+
+use super::memory::FreeLocks;
+use super::{LockByte, LockMode, Locks, Platform, Storage};
+use crate::error::{Error, Result};
+use crate::os;
+pub use create::create_file;
+use memmap2::MmapRaw;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// How a database file is opened.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// Nothing is written to the data file.
+    pub read_only: bool,
+    /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile.
+    pub no_lock: bool,
+    /// Opens files on file systems that are refused otherwise.
+    pub allow_network: bool,
+    /// Also maps the file for writing, for the direct page sink.
+    pub direct: bool,
+    /// Growth by up to 1 MiB writes zeros, so that its blocks are written before they are used.
+    pub zero_fill_growth: bool,
+    /// Addresses to reserve, in bytes; 0: 1 GiB or four times the file, whichever is more.
+    pub reserve: u64,
+    /// Length of the lock file: `shared::layout::SIZE`.
+    pub shared_len: usize,
+    /// The lock file, where it is not to stand beside the data file (on tmpfs, for instance). All
+    /// processes must agree.
+    pub lock_file: Option<PathBuf>,
+}
+
+impl MapOptions {
+    /// For reading and writing, staged, with a lock file of `shared_len` bytes beside the data.
+    pub fn new(shared_len: usize) -> MapOptions {
+        MapOptions {
+            read_only: false,
+            no_lock: false,
+            allow_network: false,
+            direct: false,
+            zero_fill_growth: false,
+            reserve: 0,
+            shared_len,
+            lock_file: None,
+        }
+    }
+}
+
+/// The platform of one handle on a database file.
+pub struct MmapPlatform {
+    storage: MmapStorage,
+    path: PathBuf,
+    /// The mapped description of the lock file; none with `no_lock`.
+    lock_file: Option<(File, PathBuf)>,
+    shared: MmapRaw,
+    locks: HandleLocks,
+    data_locks: HandleLocks,
+    observer: bool,
+    alive: &'static AtomicU64,
+    boot: [u8; 16],
+    id: (u64, u64),
+}
+
+impl MmapPlatform {
+    /// Opens the database file at `path`, which exists. Its content is not looked at.
+    pub fn open(path: &Path, options: &MapOptions) -> Result<MmapPlatform> {
+        let path = std::fs::canonicalize(path)
+            .map_err(|e| Error::io("finding the database file", e).at(path))?;
+        let file = open::data_file(&path, options)?;
+        MmapPlatform::from_file(file, &path, options)
+    }
+
+    /// The same for a file that is open already (for reading, and for writing unless `read_only`),
+    /// such as one just created. `path` says where it is; the file becomes the one description that
+    /// everything goes through.
+    pub fn from_file(file: File, path: &Path, options: &MapOptions) -> Result<MmapPlatform> {
+        if options.no_lock && !options.read_only {
+            let detail = "only a database opened for reading can do without its lock file";
+            return Err(Error::InvalidArgument(detail.into()));
+        }
+        open::check_data(&file, path, options)?;
+        let id = open::identity(&file).map_err(|e| e.at(path))?;
+        let beside = open::beside(&file, path, options)?;
+        let alive = os::ForkMark::get().map_err(|e| Error::io("marking the process", e))?;
+        let boot = os::boot_id().map_err(|e| Error::io("reading the boot id", e))?;
+        let storage = MmapStorage::new(file, options).map_err(|e| e.at(path))?;
+        Ok(MmapPlatform {
+            storage,
+            path: path.to_owned(),
+            lock_file: beside.file,
+            shared: beside.map,
+            locks: beside.locks,
+            data_locks: beside.data_locks,
+            observer: beside.observer,
+            alive,
+            boot,
+            id,
+        })
+    }
+
+    /// Whether the shared memory can only be read: the lock file belongs to somebody else. Whoever
+    /// stores there faults.
+    #[cfg(test)]
+    pub fn is_observer(&self) -> bool {
+        self.observer
+    }
+
+    /// The lock file's path, if there is a lock file.
+    #[cfg(test)]
+    pub fn lock_path(&self) -> Option<&Path> {
+        self.lock_file.as_ref().map(|(_, path)| path.as_path())
+    }
+}
+
+impl Platform for MmapPlatform {
+    fn storage(&self) -> &dyn Storage {
+        &self.storage
+    }
+    fn shared_base(&self) -> *mut u8 {
+        self.shared.as_mut_ptr()
+    }
+    fn observer(&self) -> bool {
+        self.observer
+    }
+    fn locks(&self) -> &dyn Locks {
+        &self.locks
+    }
+    fn data_locks(&self) -> &dyn Locks {
+        &self.data_locks
+    }
+    fn alive(&self) -> &AtomicU64 {
+        self.alive
+    }
+    fn boot_id(&self) -> [u8; 16] {
+        self.boot
+    }
+    fn data_file_id(&self) -> (u64, u64) {
+        self.id
+    }
+    fn sync_count(&self) -> u64 {
+        self.storage.sync_count()
+    }
+    fn check_in_place(&self) -> Result<()> {
+        let failed = |e| Error::io("looking for the file again", e);
+        if !os::is_same_file(self.storage.file(), &self.path).map_err(failed)? {
+            let gone = std::io::Error::other("the file was replaced while it was opened");
+            return Err(Error::io("opening the database file", gone).at(&self.path));
+        }
+        if let Some((file, path)) = &self.lock_file
+            && !os::is_same_file(file, path).map_err(failed)?
+        {
+            let detail = "was replaced while it was opened; open again".into();
+            return Err(Error::LockFile { path: path.clone(), detail });
+        }
+        Ok(())
+    }
+}
+
+/// Locks of one handle on one file.
+enum HandleLocks {
+    /// Of the system.
+    File(os::OfdLocks),
+    /// Where nobody else is (`no_lock`).
+    Free(FreeLocks),
+}
+
+fn failed(source: std::io::Error) -> Error {
+    Error::io("locking", source)
+}
+
+impl Locks for HandleLocks {
+    fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
+        match self {
+            HandleLocks::File(locks) => {
+                locks.try_lock(byte.0, mode == LockMode::Exclusive).map_err(failed)
+            }
+            HandleLocks::Free(locks) => locks.try_lock(byte, mode),
+        }
+    }
+
+    fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
+        match self {
+            HandleLocks::File(locks) => {
+                locks.lock(byte.0, mode == LockMode::Exclusive, timeout).map_err(failed)
+            }
+            HandleLocks::Free(locks) => locks.lock(byte, mode, timeout),
+        }
+    }
+
+    fn unlock(&self, byte: LockByte) {
+        if let HandleLocks::File(locks) = self {
+            // It fails only for a descriptor that is not open, and then there is no lock either.
+            let _ = locks.unlock(byte.0);
+        }
+    }
+
+    fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>> {
+        match self {
+            HandleLocks::File(locks) => {
+                Ok(locks.held_elsewhere(first.0, last.0).map_err(failed)?.map(LockByte))
+            }
+            HandleLocks::Free(_) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A moment at which the power may fail, and the disks that may be found afterwards.
+//!
+//! One [`CutPoint`] is cheap to take and gives as many images as there are seeds. The first
+//! [`SPECIAL_SEEDS`] are chosen by hand: the extremes, and the mixtures of data and meta pages that
+//! break a wrong commit protocol soonest. The others are random, by sector.
+//!
+//! Thread rules: plain data.
+
+use super::medium::{Medium, PAGE, Page, SECTOR, mix, pages_in, zero_page};
+use super::rng::Rng;
+use super::{SimDisk, SimOptions};
+use crate::error::Result;
+use std::sync::Arc;
+
+/// Seeds below this number name the mixtures of [`Special`], in their order.
+pub const SPECIAL_SEEDS: u64 = Special::ALL.len() as u64;
+
+/// The mixtures that are chosen by hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Special {
+    /// Nothing that was not synced.
+    Nothing,
+    /// Everything that was written.
+    Everything,
+    /// Everything but the two meta pages.
+    AllButMetas,
+    /// The two meta pages and nothing else.
+    OnlyMetas,
+    /// Nothing but the pages of the latest write.
+    OnlyLastWrite,
+    /// Everything but the pages of the latest write.
+    AllButLastWrite,
+    /// Everything but meta page 0.
+    AllButRecto,
+    /// Everything but meta page 1.
+    AllButVerso,
+    /// Everything, in a file that still has its old length.
+    OldLength,
+    /// The new length of the file, and nothing else.
+    OnlyLength,
+    /// Everything, of the meta pages their first sector only.
+    MetaHeads,
+    /// Everything, of the meta pages all but their first sector.
+    MetaTails,
+    /// Everything, of each data page the first half only.
+    DataHeads,
+}
+
+impl Special {
+    /// All of them; a seed is an index here.
+    pub const ALL: [Special; 13] = [
+        Special::Nothing,
+        Special::Everything,
+        Special::AllButMetas,
+        Special::OnlyMetas,
+        Special::OnlyLastWrite,
+        Special::AllButLastWrite,
+        Special::AllButRecto,
+        Special::AllButVerso,
+        Special::OldLength,
+        Special::OnlyLength,
+        Special::MetaHeads,
+        Special::MetaTails,
+        Special::DataHeads,
+    ];
+}
+
+/// The state of a disk at one moment.
+#[derive(Clone)]
+pub struct CutPoint {
+    pub(super) medium: Medium,
+    pub(super) options: SimOptions,
+    /// Content of the lock file, where it was asked for.
+    pub(super) lock_file: Option<Arc<Vec<u8>>>,
+    /// Number of events before this moment.
+    pub event: u64,
+}
+
+impl CutPoint {
+    /// What the disk holds after the power has failed at this moment: the same seed, the same bytes.
+    pub fn image(&self, seed: u64) -> Vec<u8> {
+        let (pages, len) = self.pages(seed);
+        let mut bytes = Vec::with_capacity(pages.len() * PAGE);
+        pages.iter().for_each(|page| bytes.extend_from_slice(&page.0));
+        bytes.truncate(len as usize);
+        bytes
+    }
+
+    /// A machine that boots with what [`CutPoint::image`] gives, without a lock file or with one that
+    /// was left from before the cut.
+    pub fn boot(&self, seed: u64) -> Result<SimDisk> {
+        let (pages, len) = self.pages(seed);
+        let mut rng = Rng::new(seed ^ 0x10c7);
+        let mut options = self.options.clone();
+        options.boot += 1;
+        options.seed = rng.next_u64();
+        let lock_file = self.lock_file.as_ref().and_then(|old| left_lock_file(old, &mut rng));
+        SimDisk::from_pages(pages, len, options, lock_file)
+    }
+
+    /// The same boot of the machine, whose device has gone away and come back: the file is as after a cut,
+    /// the lock file as it was, if this point has it.
+    pub fn remount(&self, seed: u64) -> Result<SimDisk> {
+        let (pages, len) = self.pages(seed);
+        let options = SimOptions { seed, ..self.options.clone() };
+        let lock_file = self.lock_file.as_ref().map(|old| old.to_vec());
+        SimDisk::from_pages(pages, len, options, lock_file)
+    }
+
+    /// Pages written since their last sync: what a cut here can lose. 0: every image is the same,
+    /// but for the length.
+    pub fn unsynced_pages(&self) -> usize {
+        self.medium.dirty_count()
+    }
+
+    /// Whether cuts with different seeds can differ at all.
+    pub fn is_settled(&self) -> bool {
+        self.medium.dirty_count() == 0 && self.medium.lengths().len() == 1
+    }
+
+    fn pages(&self, seed: u64) -> (Vec<Page>, u64) {
+        match Special::ALL.get(seed as usize) {
+            Some(&special) if seed < SPECIAL_SEEDS => self.special(special),
+            _ => self.random(seed),
+        }
+    }
+
+    /// Whether the page belongs to the meta page `which` (0 recto, 1 verso).
+    fn is_meta(&self, page: u64, which: u64) -> bool {
+        let pages = u64::from(self.options.page_size) / PAGE as u64;
+        page / pages.max(1) == which
+    }
+
+    fn special(&self, special: Special) -> (Vec<Page>, u64) {
+        let newest = self.medium.lengths().len() - 1;
+        let kept = match special {
+            Special::Nothing | Special::OldLength | Special::OnlyMetas => 0,
+            _ => newest,
+        };
+        self.build(kept, |page, choices| {
+            let old = &choices[0];
+            let new = &choices[choices.len() - 1];
+            let (recto, verso) = (self.is_meta(page, 0), self.is_meta(page, 1));
+            let meta = recto || verso;
+            let (first, end) = self.medium.last_write;
+            let last = (first..end).contains(&page);
+            let keep = |yes: bool| if yes { new.clone() } else { old.clone() };
+            match special {
+                Special::Nothing | Special::OnlyLength => old.clone(),
+                Special::Everything | Special::OldLength => new.clone(),
+                Special::AllButMetas => keep(!meta),
+                Special::OnlyMetas => keep(meta),
+                Special::OnlyLastWrite => keep(last),
+                Special::AllButLastWrite if last => choices[choices.len().max(2) - 2].clone(),
+                Special::AllButLastWrite => new.clone(),
+                Special::AllButRecto => keep(!recto),
+                Special::AllButVerso => keep(!verso),
+                Special::MetaHeads if meta => head_and_tail(new, old, SECTOR),
+                Special::MetaTails if meta => head_and_tail(old, new, SECTOR),
+                Special::DataHeads if !meta => head_and_tail(new, old, PAGE / 2),
+                Special::MetaHeads | Special::MetaTails | Special::DataHeads => new.clone(),
+            }
+        })
+    }
+
+    fn random(&self, seed: u64) -> (Vec<Page>, u64) {
+        let mut rng = Rng::new(seed);
+        let lengths = self.medium.lengths().len();
+        let kept = match rng.below(4) {
+            0 => 0,
+            1 => rng.index(lengths),
+            _ => lengths - 1,
+        };
+        // How much of all this has reached the medium, out of 16; metas have a mind of their own.
+        let data = [1, 4, 8, 12, 15][rng.index(5)];
+        let metas = [0, 8, 16][rng.index(3)];
+        let torn = [0, 1, 4][rng.index(3)];
+        self.build(kept, |page, choices| {
+            let meta = self.is_meta(page, 0) || self.is_meta(page, 1);
+            let last = choices.len() - 1;
+            if rng.chance(torn, 16) {
+                let pair = [choices[0].clone(), choices[last].clone()];
+                return mix(if rng.chance(1, 2) { &pair } else { choices }, &mut rng);
+            }
+            if rng.chance(1, 16) {
+                return choices[rng.index(choices.len())].clone();
+            }
+            choices[if rng.chance(if meta { metas } else { data }, 16) { last } else { 0 }].clone()
+        })
+    }
+
+    /// The pages of a file whose length is number `kept`; `choose` picks among what a page may hold.
+    fn build(&self, kept: usize, mut choose: impl FnMut(u64, &[Page]) -> Page) -> (Vec<Page>, u64) {
+        let len = self.medium.lengths()[kept];
+        let count = pages_in(len);
+        let mut pages: Vec<Page> = (0..count).map(|page| self.medium.durable(page)).collect();
+        let touched: Vec<u64> = if !self.medium.was_cut() {
+            self.medium.unsynced_pages().take_while(|&page| page < count).collect()
+        } else {
+            (0..count).collect()
+        };
+        for page in touched {
+            let choices = self.medium.choices(page, kept);
+            pages[page as usize] = match choices.as_slice() {
+                [] => zero_page(),
+                [only] => only.clone(),
+                several => choose(page, several),
+            };
+        }
+        let tail = (len % PAGE as u64) as usize;
+        if let Some(last) = pages.last_mut().filter(|_| tail != 0) {
+            Arc::make_mut(last).0[tail..].fill(0);
+        }
+        (pages, len)
+    }
+}
+
+/// The first `at` bytes of one page and the rest of another.
+fn head_and_tail(head: &Page, tail: &Page, at: usize) -> Page {
+    let mut page = tail.clone();
+    Arc::make_mut(&mut page).0[..at].copy_from_slice(&head.0[..at]);
+    page
+}
+
+/// What a cut leaves of a lock file, which nobody ever syncs: nothing, all of it, or some sectors.
+fn left_lock_file(old: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
+    match rng.below(3) {
+        0 => None,
+        1 => Some(old.to_vec()),
+        _ => {
+            let mut left = old.to_vec();
+            for sector in left.chunks_mut(SECTOR) {
+                if rng.chance(1, 2) {
+                    sector.fill(0);
+                }
+            }
+            Some(left)
+        }
+    }
+}
