@@ -1,0 +1,297 @@
+//! Coming to the shared memory and leaving it (B1, B16, B18).
+//!
+//! The order of an opening stands in [`Shared::attach`] and `initialise`. What keeps it right:
+//! - The open byte O is held from before the gates are tried until the memory is ready, so openings run one after another.
+//! - The gate byte G is held shared by every handle, on the lock file *and* on the data file. Who gets both exclusively
+//!   is alone with the database. The second one shows a lock file that was deleted, or a data file reached by
+//!   another name: two handles with different reader tables must never meet.
+//! - The gates go from exclusive to shared in one call each, so between "ready" and "shared" nobody is let in who
+//!   would initialise again. They never go from shared to exclusive.
+//! - `ready` does not let anybody join: the gate does, and it is shared only after a complete initialisation.
+//!   It tells a first opener whether the words of the *last* session are whole.
+//! - A handle proves that it lives by holding byte H + index, from before its first claim of a slot until after it has
+//!   given back the last. A new holder of an index first sweeps what its predecessor left.
+
+use super::layout::{self, Identity, Layout, byte};
+use super::leases::Leases;
+use super::locks::Held;
+use super::region::{Region, damaged};
+use super::{Arrival, FirstState, Shared};
+use crate::error::{Error, Result};
+use crate::storage::{LockMode, PlatformRef};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::{Duration, Instant};
+
+impl Shared {
+    /// Opens the shared memory of the database `uuid`: joins those who have it open, or makes it ready
+    /// for others. `init` runs when nobody else has the database open, on either file, and before anybody can
+    /// come: with [`FirstState::Survives`] on the words the last session left (without its readers), else
+    /// on words that are all zero. It publishes the first snapshot. When it fails, or its process dies in it, the next
+    /// opener finds [`FirstState::Survives`] again where that was the state, and otherwise [`FirstState::Unknown`].
+    ///
+    /// Errors: [`Error::Busy`] when others were opening for the whole of `timeout`; [`Error::LockFile`] when the data
+    /// file is in use with another lock file, or the lock file with another data file; [`Error::ReadersFull`] when there are as
+    /// many handles as there can be.
+    pub fn attach(
+        platform: PlatformRef,
+        uuid: [u8; 16],
+        page_size: u32,
+        timeout: Duration,
+        init: impl FnOnce(&Shared, FirstState) -> Result<()>,
+    ) -> Result<(Shared, Arrival)> {
+        let region = Region::new(platform)?;
+        region.check_alive()?;
+        let expected = Expected::new(region.platform(), uuid, page_size);
+        let start = Instant::now();
+        let open = Held::wait(region.platform(), byte::OPEN, LockMode::Exclusive, timeout)?;
+        let (alone, gates) = pass_gates(region.platform(), start, timeout)?;
+        if !alone {
+            expected.check(&region.layout().identity.0)?;
+        }
+        let (index, life) = take_index(region.platform())?;
+        let shared = Shared::assemble(region, Some(index), Some(life), gates);
+        let arrival = if alone {
+            Arrival::First(shared.initialise(&expected, init)?)
+        } else {
+            sweep(shared.layout(), |owner| owner == index + 1);
+            shared.step("attach: joined");
+            Arrival::Joined
+        };
+        drop(open);
+        Ok((shared, arrival))
+    }
+
+    /// Joins with a lock file that may only be read: reads without slots, by locks on the bytes of snapshots.
+    /// `None` when nobody has the database open for more: then the memory means nothing, and there is nobody who could make it
+    /// mean something.
+    pub fn observe(
+        platform: PlatformRef,
+        uuid: [u8; 16],
+        page_size: u32,
+        timeout: Duration,
+    ) -> Result<Option<Shared>> {
+        let region = Region::new(platform)?;
+        region.check_alive()?;
+        let platform = region.platform();
+        let expected = Expected::new(platform, uuid, page_size);
+        // Shared is enough to keep initialisers out, and all that a file opened for reading gives.
+        let open = Held::wait(platform, byte::OPEN, LockMode::Shared, timeout)?;
+        if platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_none() {
+            return Ok(None);
+        }
+        // No lock can stand against these two: only an opener takes them exclusively, and O keeps openers out.
+        let gates = match Held::try_both_gates(platform, LockMode::Shared)? {
+            Some(gates) => gates,
+            None => return Err(damaged("the gate is held by something that is not opening")),
+        };
+        expected.check(&region.layout().identity.0)?;
+        let shared = Shared::assemble(region, None, None, gates);
+        drop(open);
+        Ok(Some(shared))
+    }
+
+    fn assemble(region: Region, index: Option<u32>, life: Option<Held>, gates: [Held; 2]) -> Self {
+        Shared {
+            index,
+            leases: Leases::new(),
+            clearing: Mutex::new(()),
+            observed: Mutex::new(BTreeMap::new()),
+            _life: life,
+            gates,
+            region,
+        }
+    }
+
+    /// Makes the memory ready. Nobody else has the database open.
+    fn initialise(
+        &self,
+        expected: &Expected,
+        init: impl FnOnce(&Shared, FirstState) -> Result<()>,
+    ) -> Result<FirstState> {
+        self.step("attach: alone");
+        let identity = &self.layout().identity.0;
+        let state = expected.classify(identity);
+        if state == FirstState::Survives {
+            // `ready` stays 1: the words are whole, and `init` can be begun again at any point.
+            sweep(self.layout(), |_| true);
+            self.layout().slots_used.0.store(0, Relaxed);
+            self.layout().waiters.0.store(0, Relaxed);
+        } else {
+            self.forget();
+            expected.fill(identity, state);
+        }
+        self.step("attach: identity written");
+        init(self, state)?;
+        self.step("attach: initialised");
+        identity.ready.store(1, Release);
+        self.step("attach: ready");
+        for gate in &self.gates {
+            if !gate.share()? {
+                return Err(damaged("the gate was taken by something that does not open"));
+            }
+            self.step("attach: gate shared");
+        }
+        Ok(state)
+    }
+
+    /// Drops what the memory says, as if the lock file were new. Only for `init`, and before it begins a read: when
+    /// the words of the last session turn out not to fit the data file.
+    pub fn forget(&self) {
+        // First of all, and seen first: should this process die, nobody may take the rest for whole.
+        self.layout().identity.0.ready.store(0, SeqCst);
+        self.region.zero_words();
+    }
+}
+
+impl Drop for Shared {
+    /// Gives back the slots; then, by the fields' own drops, the index and the gates. In a forked child nothing: slots and
+    /// locks are the parent's.
+    fn drop(&mut self) {
+        if !self.region.is_alive() {
+            return;
+        }
+        for slot in self.leases.slots() {
+            let slot = self.slot(slot);
+            slot.txn.store(0, Release);
+            slot.owner.store(0, Release);
+        }
+    }
+}
+
+/// Takes G on the lock file and the data file; true if exclusively.
+fn pass_gates(
+    platform: &PlatformRef,
+    start: Instant,
+    timeout: Duration,
+) -> Result<(bool, [Held; 2])> {
+    loop {
+        let refused = match Held::try_gate(platform, false, LockMode::Exclusive)? {
+            Some(lock_gate) => match Held::try_gate(platform, true, LockMode::Exclusive)? {
+                Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
+                // A handle that is just dying may have lost the first byte and not yet the second.
+                None => damaged(
+                    "the data file is in use with another lock file; it was deleted or renamed \
+                     while in use, or the data file was opened by another name",
+                ),
+            },
+            None => match Held::try_both_gates(platform, LockMode::Shared)? {
+                Some(gates) => return Ok((false, gates)),
+                None => Error::Busy,
+            },
+        };
+        if start.elapsed() >= timeout {
+            return Err(refused);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Takes the lowest handle index whose byte is free.
+fn take_index(platform: &PlatformRef) -> Result<(u32, Held)> {
+    for index in 0..layout::HANDLES {
+        if let Some(held) = Held::try_handle(platform, index)? {
+            return Ok((index, held));
+        }
+    }
+    Err(Error::ReadersFull)
+}
+
+/// Frees the slots of owners that are known to be dead.
+fn sweep(layout: &Layout, dead: impl Fn(u32) -> bool) {
+    for slot in &layout.slots {
+        let owner = slot.owner.load(Acquire);
+        if dead(owner) && (owner != 0 || slot.txn.load(Relaxed) != 0) {
+            slot.txn.store(0, Release);
+            slot.owner.store(0, Release);
+        }
+    }
+}
+
+/// What the memory has to say about itself to be this database's.
+struct Expected {
+    boot: [u64; 2],
+    uuid: [u64; 2],
+    data_file: [u64; 2],
+    page_size: u64,
+}
+
+impl Expected {
+    fn new(platform: &PlatformRef, uuid: [u8; 16], page_size: u32) -> Expected {
+        let (device, inode) = platform.data_file_id();
+        Expected {
+            boot: words(platform.boot_id()),
+            uuid: words(uuid),
+            data_file: [device, inode],
+            page_size: page_size.into(),
+        }
+    }
+
+    fn same_database(&self, identity: &Identity) -> bool {
+        identity.magic.load(Acquire) == layout::MAGIC
+            && identity.version.load(Acquire) == layout::VERSION
+            && pair(&identity.uuid) == self.uuid
+            && identity.page_size.load(Acquire) == self.page_size
+    }
+
+    /// What a first opener finds.
+    fn classify(&self, identity: &Identity) -> FirstState {
+        let ready = identity.ready.load(Acquire) == 1;
+        if !self.same_database(identity) {
+            FirstState::Unknown
+        } else if pair(&identity.boot) != self.boot {
+            // Not ready: an opening had begun. It may have been stopped before it could say how far it was.
+            FirstState::OtherBoot { opening: !ready || identity.opening.load(Acquire) != 0 }
+        } else if ready && pair(&identity.data_file) == self.data_file {
+            FirstState::Survives
+        } else {
+            FirstState::Unknown
+        }
+    }
+
+    /// Writes the identity; `ready` is 0 and stays so. The mark of an interrupted opening is kept for `init`.
+    fn fill(&self, identity: &Identity, state: FirstState) {
+        let put = |at: &[AtomicU64; 2], v: [u64; 2]| {
+            at[0].store(v[0], Relaxed);
+            at[1].store(v[1], Relaxed);
+        };
+        let opening = matches!(state, FirstState::OtherBoot { opening: true });
+        identity.opening.store(opening.into(), Relaxed);
+        identity.magic.store(layout::MAGIC, Relaxed);
+        identity.version.store(layout::VERSION, Relaxed);
+        identity.page_size.store(self.page_size, Relaxed);
+        put(&identity.uuid, self.uuid);
+        put(&identity.data_file, self.data_file);
+        put(&identity.boot, self.boot);
+    }
+
+    /// What somebody who joins must find.
+    fn check(&self, identity: &Identity) -> Result<()> {
+        let detail = if identity.magic.load(Acquire) != layout::MAGIC
+            || identity.version.load(Acquire) != layout::VERSION
+        {
+            "in use by a version of the library with another layout"
+        } else if !self.same_database(identity) {
+            "in use for another database"
+        } else if pair(&identity.data_file) != self.data_file {
+            "in use for another file with a copy of this database"
+        } else if pair(&identity.boot) != self.boot || identity.ready.load(Acquire) != 1 {
+            "in use, but never made ready in this boot"
+        } else {
+            return Ok(());
+        };
+        Err(damaged(detail))
+    }
+}
+
+fn words(bytes: [u8; 16]) -> [u64; 2] {
+    let (low, high) = bytes.split_at(8);
+    let word = |b: &[u8]| b.iter().rev().fold(0, |w, &byte| w << 8 | u64::from(byte));
+    [word(low), word(high)]
+}
+
+fn pair(at: &[AtomicU64; 2]) -> [u64; 2] {
+    [at[0].load(Acquire), at[1].load(Acquire)]
+}

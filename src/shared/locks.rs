@@ -1,0 +1,107 @@
+//! Locks that are given back by themselves, and the kernel's byte locks as the locks of a platform.
+
+use super::layout::byte;
+use crate::error::{Error, Result};
+use crate::os::OfdLocks;
+use crate::storage::{LockByte, LockMode, Locks, PlatformRef};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A lock that is given back when the value is dropped, unless by a forked child: there it is the parent's.
+pub struct Held {
+    platform: PlatformRef,
+    on_data_file: bool,
+    byte: LockByte,
+}
+
+impl Held {
+    /// Waits for a byte of the lock file; [`Error::Busy`] when the time is over.
+    pub fn wait(
+        platform: &PlatformRef,
+        byte: LockByte,
+        mode: LockMode,
+        timeout: Duration,
+    ) -> Result<Held> {
+        if platform.locks().lock(byte, mode, Some(timeout))? {
+            Ok(Held::new(platform, false, byte))
+        } else {
+            Err(Error::Busy)
+        }
+    }
+
+    /// The gate of the lock file or of the data file, if it is free in this mode.
+    pub fn try_gate(
+        platform: &PlatformRef,
+        on_data_file: bool,
+        mode: LockMode,
+    ) -> Result<Option<Held>> {
+        let locks = if on_data_file { platform.data_locks() } else { platform.locks() };
+        let got = locks.try_lock(byte::GATE, mode)?;
+        Ok(got.then(|| Held::new(platform, on_data_file, byte::GATE)))
+    }
+
+    /// Both gates, or none.
+    pub fn try_both_gates(platform: &PlatformRef, mode: LockMode) -> Result<Option<[Held; 2]>> {
+        let Some(lock_gate) = Held::try_gate(platform, false, mode)? else { return Ok(None) };
+        let data_gate = Held::try_gate(platform, true, mode)?;
+        Ok(data_gate.map(|d| [lock_gate, d]))
+    }
+
+    /// The proof of life of a handle, if nobody has this index.
+    pub fn try_handle(platform: &PlatformRef, index: u32) -> Result<Option<Held>> {
+        let byte = byte::handle(index);
+        let got = platform.locks().try_lock(byte, LockMode::Exclusive)?;
+        Ok(got.then(|| Held::new(platform, false, byte)))
+    }
+
+    fn new(platform: &PlatformRef, on_data_file: bool, byte: LockByte) -> Held {
+        Held { platform: platform.clone(), on_data_file, byte }
+    }
+
+    fn locks(&self) -> &dyn Locks {
+        if self.on_data_file { self.platform.data_locks() } else { self.platform.locks() }
+    }
+
+    /// Lets sharers in, in one step: there is no moment without the lock.
+    pub fn share(&self) -> Result<bool> {
+        self.locks().try_lock(self.byte, LockMode::Shared)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.platform.alive().load(Ordering::Relaxed) != 0 {
+            self.locks().unlock(self.byte);
+        }
+    }
+}
+
+impl Locks for OfdLocks {
+    fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
+        refuse_inherited(self)?;
+        OfdLocks::try_lock(self, byte.0, mode == LockMode::Exclusive)
+            .map_err(|e| Error::io("lock a byte of", e))
+    }
+
+    fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
+        refuse_inherited(self)?;
+        OfdLocks::lock(self, byte.0, mode == LockMode::Exclusive, timeout)
+            .map_err(|e| Error::io("wait for a byte lock on", e))
+    }
+
+    fn unlock(&self, byte: LockByte) {
+        // Fails only in a forked child, where the locks are the parent's.
+        let _ = OfdLocks::unlock(self, byte.0);
+    }
+
+    fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>> {
+        refuse_inherited(self)?;
+        let found = OfdLocks::held_elsewhere(self, first.0, last.0)
+            .map_err(|e| Error::io("look for locks on", e))?;
+        Ok(found.map(LockByte))
+    }
+}
+
+fn refuse_inherited(locks: &OfdLocks) -> Result<()> {
+    if locks.is_inherited() { Err(Error::Forked) } else { Ok(()) }
+}

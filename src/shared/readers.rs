@@ -1,0 +1,281 @@
+//! Begin and end of a read, the claiming of slots, and what a writer wants to know about readers
+//! (B2-B4, B6, B9, B16).
+//!
+//! Begin and end take no lock and make no system call, but for the first read of a thread that finds no lease free, and for
+//! observers. (A store into a lock file whose page has just been written back takes a page fault, and waits while the file
+//! system is frozen; a lock file on tmpfs does not.)
+
+use super::core::{self, Begun, id_of};
+use super::layout::{Descriptor, HANDLES, PENDING, SLOTS, Slot, byte};
+use super::leases::Taken;
+use super::locks::Held;
+use super::region::damaged;
+use super::{Lease, ReaderInfo, Reading, Scan, Shared};
+use crate::error::{Error, Result};
+use crate::storage::{LockByte, LockMode};
+use crate::types::TxnId;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
+
+/// Tries before a reader pins everything: far more than commits can become visible in so little time.
+const TRIES: u32 = 1_000;
+/// Tries after that. Each failure is a whole commit; so many in a row are not commits.
+const PINNED_TRIES: u32 = 1_000_000;
+/// Snapshots of observers that a scan looks up one by one; more pin everything.
+const OBSERVED: usize = 256;
+
+impl Shared {
+    /// Begins to read the visible snapshot: no page that it can see is stored to until [`Shared::end_read`].
+    ///
+    /// Errors: [`Error::Forked`]; [`Error::ReadersFull`]; [`Error::LockFile`] if the memory is damaged.
+    #[inline]
+    pub fn begin_read(&self) -> Result<Reading> {
+        self.region.check_alive()?;
+        let Some(index) = self.index else { return self.begin_observed() };
+        let taken = match self.leases.take() {
+            Some(taken) => taken,
+            None => self.leases.add(|| self.claim(index))?,
+        };
+        match core::begin(self.layout(), &self.slot(taken.slot).txn, TRIES) {
+            Begun::At(descriptor) => Ok(reading(taken.lease, descriptor)),
+            other => self.begin_again(taken, other),
+        }
+    }
+
+    /// The rare ends of a begin.
+    #[cold]
+    fn begin_again(&self, taken: Taken, begun: Begun<8>) -> Result<Reading> {
+        let slot = self.slot(taken.slot);
+        let begun = match begun {
+            Begun::Moved => core::begin_pinning_all(self.layout(), &slot.txn, PINNED_TRIES),
+            other => other,
+        };
+        if let Begun::At(descriptor) = begun {
+            return Ok(reading(taken.lease, descriptor));
+        }
+        slot.txn.store(0, Release);
+        self.leases.free(taken.lease);
+        Err(match begun {
+            Begun::Moved => damaged("the visible snapshot never stands still"),
+            _ => damaged("the visible snapshot has no descriptor"),
+        })
+    }
+
+    /// Ends a read; from any thread, and a second time without effect. In a forked child nothing happens: the slot is the parent's.
+    #[inline]
+    pub fn end_read(&self, lease: &mut Lease) {
+        let index = std::mem::replace(&mut lease.index, Lease::ENDED);
+        if index == Lease::ENDED || !self.region.is_alive() {
+            return;
+        }
+        if index == Lease::OBSERVED {
+            return self.end_observed(lease.txn);
+        }
+        if let Some(slot) = self.leases.slot(index) {
+            // Release: a writer that sees the slot idle, or its next use, has all reads behind it.
+            self.slot(slot).txn.store(0, Release);
+            self.leases.free(index);
+        }
+    }
+
+    /// A slot by a number of our own making.
+    #[inline(always)]
+    pub(super) fn slot(&self, index: u32) -> &Slot {
+        const { assert!(SLOTS.is_power_of_two()) };
+        &self.layout().slots[index as usize % SLOTS]
+    }
+
+    /// Makes a free slot of the table this handle's (B2).
+    fn claim(&self, index: u32) -> Result<u32> {
+        if let Some(slot) = self.try_claim(index) {
+            return Ok(slot);
+        }
+        self.clear_dead()?;
+        self.try_claim(index).ok_or(Error::ReadersFull)
+    }
+
+    fn try_claim(&self, index: u32) -> Option<u32> {
+        let layout = self.layout();
+        for (i, slot) in layout.slots.iter().enumerate() {
+            if slot.owner.load(Relaxed) != 0 {
+                continue;
+            }
+            // Before the claim: a scan that does not see the mark raised has a V that the reader will see.
+            layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
+            if slot.owner.compare_exchange(0, index + 1, AcqRel, Relaxed).is_ok() {
+                return Some(i as u32);
+            }
+        }
+        None
+    }
+
+    /// Slots that any reader can ever have used.
+    pub fn slots_claimed(&self) -> usize {
+        (self.layout().slots_used.0.load(Acquire) as usize).min(SLOTS)
+    }
+
+    /// The snapshots that are being read. What dies with them up to [`Scan::visible`], and only that, may be judged
+    /// by it, now or later: whoever registers afterwards does so at that snapshot or a newer one.
+    pub fn scan(&self) -> Result<Scan> {
+        self.region.check_alive()?;
+        let mut readers = Vec::new();
+        let mut pending = false;
+        let slots = || self.layout().slots[..self.slots_claimed()].iter().map(|s| &s.txn);
+        let visible = core::scan(self.layout(), slots, |id| match id {
+            PENDING => pending = true,
+            id => readers.push(TxnId(id)),
+        });
+        pending |= self.scan_observers(visible, &mut readers)?;
+        readers.sort_unstable();
+        readers.dedup();
+        Ok(Scan { visible: TxnId(visible), readers, pending })
+    }
+
+    /// Adds the snapshots of observers; true if they are too many to name.
+    fn scan_observers(&self, visible: u64, readers: &mut Vec<TxnId>) -> Result<bool> {
+        let locks = self.platform().locks();
+        let last = byte::snapshot(visible);
+        let mut next = byte::snapshot(1);
+        for _ in 0..OBSERVED {
+            if visible == 0 || next > last {
+                return Ok(false);
+            }
+            let Some(found) = locks.held_elsewhere(next, last)? else { return Ok(false) };
+            readers.push(TxnId(found.0.clamp(next.0, last.0) - byte::snapshot(0).0));
+            next = LockByte(found.0.max(next.0) + 1);
+        }
+        Ok(locks.held_elsewhere(next, last)?.is_some())
+    }
+
+    /// Frees the slots of handles that died (B9), and says how many. System calls, one for each foreign handle.
+    pub fn clear_dead(&self) -> Result<usize> {
+        self.region.check_alive()?;
+        let Some(own) = self.index else { return Ok(0) };
+        // The locks of a handle do not exclude its own threads: one could unlock while another still clears.
+        let _alone = self.clearing.lock();
+        let slots = &self.layout().slots[..self.slots_claimed()];
+        let mut cleared = 0;
+        let mut asked = vec![false; HANDLES as usize];
+        for slot in slots {
+            let owner = slot.owner.load(Acquire);
+            let Some(index) = owner.checked_sub(1) else { continue };
+            if index == own {
+                continue; // the own lock says "free" to its holder
+            }
+            match asked.get_mut(index as usize) {
+                None => cleared += usize::from(reclaim_nonsense(slot, owner, own)),
+                Some(true) => {}
+                Some(asked) => {
+                    *asked = true;
+                    cleared += self.clear_handle(slots, index)?;
+                }
+            }
+        }
+        Ok(cleared)
+    }
+
+    /// Frees the slots of one handle if it is dead.
+    fn clear_handle(&self, slots: &[Slot], index: u32) -> Result<usize> {
+        // While we hold its byte, nobody can become this handle and claim slots under its index.
+        let Some(_held) = Held::try_handle(self.platform(), index)? else { return Ok(0) };
+        let mut cleared = 0;
+        for slot in slots {
+            if slot.owner.load(Acquire) == index + 1 {
+                slot.txn.store(0, Release);
+                slot.owner.store(0, Release);
+                cleared += 1;
+            }
+        }
+        self.step("clear: slots freed");
+        Ok(cleared)
+    }
+
+    /// Everybody who has a slot.
+    pub fn reader_table(&self) -> Result<Vec<ReaderInfo>> {
+        self.region.check_alive()?;
+        let mut known: Vec<Option<bool>> = vec![None; HANDLES as usize];
+        let mut table = Vec::new();
+        for (i, slot) in self.layout().slots[..self.slots_claimed()].iter().enumerate() {
+            let txn = slot.txn.load(Acquire);
+            let Some(handle) = slot.owner.load(Acquire).checked_sub(1) else { continue };
+            let alive = match known.get_mut(handle as usize) {
+                None => false,
+                Some(Some(alive)) => *alive,
+                Some(unknown) => {
+                    let byte = byte::handle(handle);
+                    let alive = self.index == Some(handle)
+                        || self.platform().locks().held_elsewhere(byte, byte)?.is_some();
+                    *unknown.insert(alive)
+                }
+            };
+            let pending = txn == PENDING;
+            let txn = TxnId(if pending { 0 } else { txn });
+            table.push(ReaderInfo { slot: i as u32, handle, txn, pending, alive });
+        }
+        Ok(table)
+    }
+
+    /// B16: registers by a lock on the byte of the snapshot instead of a store.
+    #[cold]
+    fn begin_observed(&self) -> Result<Reading> {
+        // One description for all of the handle's reads: the last one of a snapshot unlocks.
+        let mut observed = self.observed.lock();
+        let layout = self.layout();
+        let locks = self.platform().locks();
+        for _ in 0..TRIES {
+            // Relaxed and a fence: the one way to load that is defined on memory which may only be read.
+            let seen = layout.visible.0.load(Relaxed);
+            fence(Acquire);
+            let id = id_of(seen);
+            if id == 0 {
+                break;
+            }
+            let entry = &layout.ring[(seen & 3) as usize].0;
+            let descriptor: Descriptor = std::array::from_fn(|i| entry[i].load(Relaxed));
+            let first = !observed.contains_key(&id);
+            if first && !locks.try_lock(byte::snapshot(id), LockMode::Shared)? {
+                return Err(damaged("somebody holds the byte of a snapshot exclusively"));
+            }
+            fence(SeqCst);
+            if layout.visible.0.load(Relaxed) == seen && descriptor[0] == id {
+                *observed.entry(id).or_insert(0) += 1;
+                let lease = Lease { index: Lease::OBSERVED, txn: id };
+                return Ok(Reading { lease, descriptor });
+            }
+            if first {
+                locks.unlock(byte::snapshot(id));
+            }
+        }
+        Err(damaged("the visible snapshot has no descriptor, or never stands still"))
+    }
+
+    #[cold]
+    fn end_observed(&self, id: u64) {
+        let mut observed = self.observed.lock();
+        if let Some(count) = observed.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                observed.remove(&id);
+                // The reads are over before the writer can see the byte free.
+                fence(SeqCst);
+                self.platform().locks().unlock(byte::snapshot(id));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn reading(lease: u32, descriptor: Descriptor) -> Reading {
+    Reading { lease: Lease { index: lease, txn: descriptor[0] }, descriptor }
+}
+
+/// Takes over a slot whose owner is no handle: only damage can have written that. Two who find it do not
+/// both get it.
+fn reclaim_nonsense(slot: &Slot, owner: u32, own: u32) -> bool {
+    let got = slot.owner.compare_exchange(owner, own + 1, AcqRel, Relaxed).is_ok();
+    if got {
+        slot.txn.store(0, Release);
+        slot.owner.store(0, Release);
+    }
+    got
+}

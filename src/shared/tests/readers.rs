@@ -1,0 +1,182 @@
+//! Slots and what a writer learns from them.
+
+use super::*;
+use crate::shared::layout::{PENDING, SLOTS};
+use crate::shared::{ReaderInfo, Reading, Scan};
+use crate::storage::sim::run;
+use std::sync::atomic::Ordering::SeqCst;
+
+#[test]
+fn a_scan_names_each_registered_snapshot_once() {
+    let disk = machine();
+    let handles = [open(&disk), open(&disk), open(&disk)];
+    let mut readings: Vec<(usize, Reading)> = Vec::new();
+    for id in 2..40 {
+        for (h, handle) in handles.iter().enumerate() {
+            if !(id + h as u64).is_multiple_of(3) {
+                let reading = handle.begin_read().unwrap();
+                assert_eq!(reading.descriptor, descriptor(id - 1));
+                assert_eq!(reading.lease.txn(), TxnId(id - 1));
+                readings.push((h, reading));
+            }
+        }
+        handles[id as usize % 3].publish_built(&descriptor(id)).unwrap();
+        if id % 5 == 0 {
+            let (h, mut gone) = readings.remove(id as usize % 3);
+            handles[h].end_read(&mut gone.lease);
+        }
+        let mut expected: Vec<_> = readings.iter().map(|(_, r)| r.lease.txn()).collect();
+        expected.sort();
+        expected.dedup();
+        let expected = Scan { visible: TxnId(id), readers: expected, pending: false };
+        handles.iter().for_each(|handle| assert_eq!(handle.scan().unwrap(), expected));
+    }
+    for (h, mut reading) in readings {
+        handles[h].end_read(&mut reading.lease);
+    }
+    assert_eq!(handles[0].scan().unwrap().readers, []);
+}
+
+#[test]
+fn a_page_is_free_when_no_reader_stands_in_its_interval() {
+    let sets: [&[u64]; 5] = [&[], &[1], &[3], &[2, 5], &[1, 2, 7]];
+    for (readers, pending) in sets.iter().flat_map(|s| [(s, false), (s, true)]) {
+        let scan = Scan { visible: TxnId(6), readers: txns(readers), pending };
+        for (birth, death) in (0..9).flat_map(|b| (b..9).map(move |d| (b, d))) {
+            let seen = readers.iter().any(|&s| birth <= s && s < death);
+            let expected = !pending && death <= 6 && !seen;
+            assert_eq!(scan.allows(TxnId(birth), TxnId(death)), expected, "{birth} {death}");
+        }
+    }
+}
+
+#[test]
+fn an_ended_lease_is_taken_again_and_ends_once() {
+    let disk = machine();
+    let one = open(&disk);
+    let mut first = one.begin_read().unwrap();
+    std::thread::scope(|s| s.spawn(|| one.end_read(&mut first.lease)).join().unwrap());
+    let mut second = one.begin_read().unwrap();
+    assert_eq!(one.slots_claimed(), 1);
+    one.end_read(&mut first.lease);
+    assert_eq!(one.scan().unwrap().readers, txns(&[1]), "a second end is nobody else's end");
+    one.end_read(&mut second.lease);
+    assert_eq!(one.scan().unwrap().readers, []);
+}
+
+#[test]
+fn only_the_dead_are_cleared() {
+    let disk = machine();
+    let (own, dead, live) = (open(&disk), open(&disk), open(&disk));
+    let _readings = [own.begin_read().unwrap(), live.begin_read().unwrap()];
+    let mut lost = [dead.begin_read().unwrap(), dead.begin_read().unwrap()];
+    own.publish_built(&descriptor(2)).unwrap();
+    assert_eq!(own.clear_dead().unwrap(), 0);
+    dead.kill(&disk);
+    let info = |slot, handle, alive| {
+        let (txn, pending) = (TxnId(1), false);
+        ReaderInfo { slot, handle, txn, pending, alive }
+    };
+    let table = [info(0, 0, true), info(1, 2, true), info(2, 1, false), info(3, 1, false)];
+    assert_eq!(own.reader_table().unwrap(), table);
+    assert_eq!(own.clear_dead().unwrap(), 2);
+    assert_eq!(own.clear_dead().unwrap(), 0);
+    assert_eq!(own.reader_table().unwrap(), table[..2]);
+    assert!(holds(&disk, 0), "clearing must not give up the own proof of life");
+    // The ends of the dead come late, and must not touch slots that are others' by now.
+    let again = [own.begin_read().unwrap(), live.begin_read().unwrap()];
+    lost.iter_mut().for_each(|reading| dead.end_read(&mut reading.lease));
+    drop(dead);
+    assert_eq!(own.scan().unwrap().readers, txns(&[1, 2]));
+    assert_eq!(again.map(|reading| reading.lease.txn()), [TxnId(2); 2]);
+}
+
+#[test]
+fn a_death_while_clearing_leaves_the_rest_to_others() {
+    let disk = machine();
+    let (own, dead, helper) = (open(&disk), open(&disk), open(&disk));
+    let _lost = [dead.begin_read().unwrap(), helper.begin_read().unwrap()];
+    dead.kill(&disk);
+    kill_at(&disk, helper.process.id(), "clear: slots freed");
+    assert!(run(|| helper.clear_dead()).done().is_none());
+    disk.clear_hook();
+    assert_eq!(own.clear_dead().unwrap(), 1);
+    assert_eq!((slots_of(&own, 2), slots_of(&own, 3)), (vec![], vec![]));
+}
+
+#[test]
+fn a_full_table_is_an_error_until_somebody_dies_or_leaves() {
+    let disk = machine();
+    let (many, few) = (open(&disk), open(&disk));
+    let mut one = few.begin_read().unwrap();
+    let mut all: Vec<_> = (1..SLOTS).map(|_| many.begin_read().unwrap()).collect();
+    assert_eq!(many.slots_claimed(), SLOTS);
+    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    assert!(matches!(few.begin_read(), Err(Error::ReadersFull)));
+    // An ended read makes room for the handle that owns the slot.
+    many.end_read(&mut all[77].lease);
+    assert!(matches!(few.begin_read(), Err(Error::ReadersFull)));
+    all[77] = many.begin_read().unwrap();
+    few.end_read(&mut one.lease);
+    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    many.kill(&disk);
+    let _one = [few.begin_read().unwrap(), few.begin_read().unwrap()];
+    assert_eq!(few.scan().unwrap().readers, txns(&[1]));
+    assert_eq!(slots_of(&few, many.id() + 1).len(), 0);
+}
+
+#[test]
+fn a_handle_that_closes_leaves_nothing() {
+    let disk = machine();
+    let (stays, goes) = (open(&disk), open(&disk));
+    let lost = [goes.begin_read().unwrap(), goes.begin_read().unwrap()];
+    assert_eq!(slots_of(&stays, 2), [1, 1]);
+    let Opened { shared, process, .. } = goes;
+    drop(shared);
+    assert!(slots_of(&stays, 2).is_empty());
+    assert_eq!(stays.scan().unwrap().readers, []);
+    assert!(!holds(&disk, 1), "the process lives, its handle does not");
+    drop((process, lost));
+}
+
+#[test]
+fn a_reader_that_has_not_settled_pins_everything() {
+    let disk = machine();
+    let one = open(&disk);
+    let _reading = one.begin_read().unwrap();
+    one.publish_built(&descriptor(2)).unwrap();
+    let late = one.begin_read().unwrap();
+    one.layout().slots[1].txn.store(PENDING, SeqCst);
+    let scan = one.scan().unwrap();
+    assert_eq!((scan.pending, &scan.readers[..]), (true, &txns(&[1])[..]));
+    assert!(!scan.allows(TxnId(1), TxnId(1)));
+    assert!(one.reader_table().unwrap()[1].pending);
+    assert_eq!(late.lease.txn(), TxnId(2));
+}
+
+#[test]
+fn nothing_happens_in_a_process_that_is_not_ours() {
+    let disk = machine();
+    let (live, gone) = (open(&disk), open(&disk));
+    let mut reading = gone.begin_read().unwrap();
+    gone.kill(&disk);
+    assert!(matches!(gone.check_alive(), Err(Error::Forked)));
+    assert!(matches!(gone.begin_read(), Err(Error::Forked)));
+    assert!(matches!(gone.scan(), Err(Error::Forked)));
+    assert!(matches!(gone.clear_dead(), Err(Error::Forked)));
+    assert!(matches!(gone.reader_table(), Err(Error::Forked)));
+    assert!(matches!(gone.publish_built(&descriptor(2)), Err(Error::Forked)));
+    assert!(matches!(gone.publish_flushed(&descriptor(2)), Err(Error::Forked)));
+    assert!(matches!(gone.reset_visible(&descriptor(2)), Err(Error::Forked)));
+    assert!(matches!(gone.wait_visible(TxnId(1), None), Err(Error::Forked)));
+    assert!(matches!(gone.try_lock_writer(), Err(Error::Forked)));
+    assert!(matches!(gone.lock_flush(None), Err(Error::Forked)));
+    assert!(matches!(gone.flush_held_elsewhere(), Err(Error::Forked)));
+    gone.unlock_writer();
+    gone.unlock_flush();
+    gone.end_read(&mut reading.lease);
+    drop(gone);
+    assert_eq!(slots_of(&live, 2), [1], "the slot is the parent's");
+    assert_eq!(live.visible(), TxnId(1));
+    assert_eq!(disk.counters().posthumous, 0);
+}
