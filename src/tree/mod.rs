@@ -1,1 +1,89 @@
-//! (being written)
+//! The B+tree over pages: search, cursors, insert, remove.
+//!
+//! The tree does not know where pages come from: it reads through a [`PageSource`] and writes through a
+//! [`PageSink`]. A tree is its [`TableDescriptor`], which every change keeps exact.
+//!
+//! T1: the levels of a path fall by exactly one from the root (depth - 1) to the leaf (0), so every
+//! descent is bounded. T2: all leaves have the same depth; a branch has at least two children.
+//! T3: separator *i* of a branch is above every key of child *i* and not above any key of child *i* + 1.
+//! T4: a page is changed in place only if this transaction wrote it; any other is copied, the copy takes its
+//! place in the parent, and so up to the root. T5: `get` and cursors change nothing.
+//!
+//! Reading may go on in many threads, as far as the source allows; writing needs the sink to itself. An operation
+//! that fails half-way leaves pages of its own transaction in disorder and nothing else: the
+//! transaction can only be dropped.
+
+#![forbid(unsafe_code)]
+
+mod branch;
+mod cursor;
+mod insert;
+mod key;
+mod pages;
+mod range;
+mod remove;
+mod search;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub use cursor::Cursor;
+pub use insert::insert;
+pub use key::Key;
+pub use range::Range;
+pub use remove::{drop_tree, remove};
+pub use search::get;
+
+use crate::error::Result;
+pub use crate::format::descriptor::TableDescriptor;
+use crate::types::{PageId, TxnId};
+use pages::PageCopy;
+
+/// Where pages are read.
+pub trait PageSource {
+    /// Bytes of a page.
+    fn page_size(&self) -> usize;
+
+    /// A page of the tree: inside the file (2 <= id < page count), written by this transaction or one
+    /// this transaction can see. Aligned to 4 bytes or more.
+    fn page(&self, id: PageId) -> Result<&[u8]>;
+
+    /// Whole pages side by side, inside the file.
+    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
+
+    /// Hint: this page will be read soon.
+    fn will_need(&self, _id: PageId) {}
+}
+
+/// Where pages are written: one transaction.
+pub trait PageSink: PageSource {
+    /// The transaction that writes.
+    fn txn(&self) -> TxnId;
+
+    /// A fresh page. Its content is undefined until it has been written through `page_mut`.
+    fn allocate(&mut self) -> Result<PageId>;
+
+    /// A page that this transaction has allocated.
+    fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]>;
+
+    /// A page is no longer part of the tree.
+    fn free(&mut self, id: PageId, birth: TxnId) -> Result<()>;
+
+    /// Writes a value (not empty) to a fresh run, padded with zeros; returns where, and its checksum.
+    fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)>;
+
+    /// A run is no longer part of the tree.
+    fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()>;
+
+    /// A fresh page with the bytes of another one. Worth overriding where it takes no second copy.
+    fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
+        let copy = PageCopy::of(self.page(from)?);
+        let id = self.allocate()?;
+        let page = self.page_mut(id)?;
+        debug_assert_eq!(page.len(), copy.bytes().len());
+        page.copy_from_slice(copy.bytes());
+        Ok(id)
+    }
+}

@@ -1,0 +1,274 @@
+//! A place in the tree that moves to its neighbours without a descent from the root.
+//!
+//! A cursor keeps the branches it came through and a view of its leaf. It stands on an entry, or in
+//! front of the first one (as a new cursor does), or behind the last. An error puts it behind the
+//! last. It borrows the source, so nothing can change under it.
+
+use super::key::Key;
+use super::search::{Step, node_at, root_level, value_bytes};
+use super::{PageSource, TableDescriptor};
+use crate::error::Result;
+use crate::format::node::Node;
+use crate::types::PageId;
+use std::ops::Bound;
+
+/// How many leaves ahead of a forward scan the source is told of.
+const AHEAD: usize = 4;
+
+/// Where a cursor is that stands on no entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rim {
+    Front,
+    Back,
+}
+
+/// The two ways down a branch that need no key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    First,
+    Last,
+}
+
+/// A place in a tree.
+pub struct Cursor<'a, S> {
+    src: &'a S,
+    root: PageId,
+    /// Level of the root; None for an empty tree.
+    root_level: Option<u8>,
+    /// `steps[k]` has level `root_level - k`.
+    steps: Vec<Step>,
+    leaf: Option<Node<'a>>,
+    index: usize,
+    rim: Rim,
+    /// Leaves entered so far.
+    leaves: u64,
+    /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
+    key: Vec<u8>,
+    kept: usize,
+}
+
+impl<'a, S: PageSource> Cursor<'a, S> {
+    /// A cursor in front of the first entry. Reads nothing yet.
+    pub fn new(src: &'a S, desc: &TableDescriptor) -> Result<Cursor<'a, S>> {
+        let root_level = root_level(desc)?;
+        Ok(Cursor {
+            src,
+            root: desc.root,
+            root_level,
+            steps: Vec::with_capacity(usize::from(desc.depth)),
+            leaf: None,
+            index: 0,
+            rim: Rim::Front,
+            leaves: 0,
+            key: Vec::new(),
+            kept: 0,
+        })
+    }
+
+    /// Moves to the first entry; false in an empty tree.
+    pub fn first(&mut self) -> Result<bool> {
+        self.seek(Bound::Unbounded)
+    }
+
+    /// Moves to the last entry; false in an empty tree.
+    pub fn last(&mut self) -> Result<bool> {
+        self.seek_back(Bound::Unbounded)
+    }
+
+    /// Moves to the first entry that this lower bound admits; false, and behind the last, if there is none.
+    pub fn seek(&mut self, from: Bound<&[u8]>) -> Result<bool> {
+        self.guard(|c| {
+            c.leave(Rim::Back);
+            let Some(level) = c.root_level else { return Ok(false) };
+            let (key, past) = match from {
+                Bound::Unbounded => return c.descend(c.root, level, Side::First),
+                Bound::Included(key) => (key, false),
+                Bound::Excluded(key) => (key, true),
+            };
+            let leaf = c.descend_to(level, key)?;
+            let place = leaf.search(key)?;
+            let index = place.index + usize::from(place.found && past);
+            if index < leaf.count() {
+                c.stand(leaf, index);
+                return Ok(true);
+            }
+            c.next_leaf()
+        })
+    }
+
+    /// Moves to the last entry that this upper bound admits; false, and in front of the first, if there is none.
+    pub fn seek_back(&mut self, to: Bound<&[u8]>) -> Result<bool> {
+        self.guard(|c| {
+            c.leave(Rim::Front);
+            let Some(level) = c.root_level else { return Ok(false) };
+            let (key, with) = match to {
+                Bound::Unbounded => return c.descend(c.root, level, Side::Last),
+                Bound::Included(key) => (key, true),
+                Bound::Excluded(key) => (key, false),
+            };
+            let leaf = c.descend_to(level, key)?;
+            let place = leaf.search(key)?;
+            let end = place.index + usize::from(place.found && with);
+            if end > 0 {
+                c.stand(leaf, end - 1);
+                return Ok(true);
+            }
+            c.prev_leaf()
+        })
+    }
+
+    /// Moves to the next entry; false if there is none.
+    #[inline]
+    pub fn next(&mut self) -> Result<bool> {
+        match &self.leaf {
+            Some(leaf) if self.index + 1 < leaf.count() => {
+                self.index += 1;
+                Ok(true)
+            }
+            Some(_) => self.guard(Self::next_leaf),
+            None if self.rim == Rim::Front => self.first(),
+            None => Ok(false),
+        }
+    }
+
+    /// Moves to the entry before; false if there is none.
+    #[inline]
+    pub fn prev(&mut self) -> Result<bool> {
+        match &self.leaf {
+            Some(_) if self.index > 0 => {
+                self.index -= 1;
+                Ok(true)
+            }
+            Some(_) => self.guard(Self::prev_leaf),
+            None if self.rim == Rim::Back => self.last(),
+            None => Ok(false),
+        }
+    }
+
+    /// The key of the current entry, from a buffer that the next call uses again; None if the cursor
+    /// stands on no entry.
+    #[inline]
+    pub fn key(&mut self) -> Result<Option<&[u8]>> {
+        let Some(leaf) = &self.leaf else { return Ok(None) };
+        leaf.key(self.index)?.replace_in(&mut self.key, self.kept);
+        self.kept = leaf.prefix().len();
+        Ok(Some(&self.key))
+    }
+
+    /// The value of the current entry, in place.
+    #[cfg(test)]
+    pub fn value(&self) -> Result<Option<&'a [u8]>> {
+        let Some(leaf) = &self.leaf else { return Ok(None) };
+        value_bytes(self.src, leaf, leaf.value(self.index)?).map(Some)
+    }
+
+    /// Key and value of the current entry; the key as one that outlives the cursor's next move.
+    #[inline]
+    pub fn entry(&self) -> Result<Option<(Key<'a>, &'a [u8])>> {
+        let Some(leaf) = &self.leaf else { return Ok(None) };
+        let (key, value) = leaf.entry(self.index)?;
+        Ok(Some((Key::assemble(&key), value_bytes(self.src, leaf, value)?)))
+    }
+
+    /// Whether both cursors stand on the same entry of the same tree.
+    #[inline]
+    pub fn is_at(&self, other: &Cursor<'_, S>) -> bool {
+        match (&self.leaf, &other.leaf) {
+            (Some(a), Some(b)) => self.index == other.index && a.id() == b.id(),
+            _ => false,
+        }
+    }
+
+    /// Leaves entered so far, by which a caller can bound a walk.
+    pub(super) fn leaves(&self) -> u64 {
+        self.leaves
+    }
+
+    /// After an error the cursor stands nowhere in particular: let it be behind the last entry.
+    fn guard(&mut self, f: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+        let result = f(self);
+        if result.is_err() {
+            self.leave(Rim::Back);
+        }
+        result
+    }
+
+    fn leave(&mut self, rim: Rim) {
+        self.leaf = None;
+        self.steps.clear();
+        self.rim = rim;
+    }
+
+    fn stand(&mut self, leaf: Node<'a>, index: usize) {
+        self.leaf = Some(leaf);
+        self.index = index;
+        self.kept = 0;
+        self.leaves = self.leaves.saturating_add(1);
+    }
+
+    /// Down to the leaf that holds a key or would hold it.
+    fn descend_to(&mut self, mut level: u8, key: &[u8]) -> Result<Node<'a>> {
+        let mut id = self.root;
+        while level > 0 {
+            let node = node_at(self.src, id, level)?;
+            let child = node.child_index(key)?;
+            self.steps.push(Step { page: id, child });
+            id = node.child(child)?;
+            level -= 1;
+        }
+        node_at(self.src, id, 0)
+    }
+
+    /// Down to the first or last entry below a page.
+    fn descend(&mut self, mut id: PageId, mut level: u8, side: Side) -> Result<bool> {
+        while level > 0 {
+            let node = node_at(self.src, id, level)?;
+            let child = if side == Side::First { 0 } else { node.count() };
+            self.steps.push(Step { page: id, child });
+            id = node.child(child)?;
+            level -= 1;
+        }
+        let leaf = node_at(self.src, id, 0)?;
+        self.stand(leaf, if side == Side::First { 0 } else { leaf.count() - 1 });
+        Ok(true)
+    }
+
+    /// The level of the last step's page.
+    fn level(&self) -> u8 {
+        self.root_level.map_or(0, |root| root + 1 - self.steps.len() as u8)
+    }
+
+    fn next_leaf(&mut self) -> Result<bool> {
+        while let Some(&step) = self.steps.last() {
+            let level = self.level();
+            let node = node_at(self.src, step.page, level)?;
+            if step.child < node.count() {
+                let child = step.child + 1;
+                if level == 1 && child + AHEAD <= node.count() {
+                    self.src.will_need(node.child(child + AHEAD)?);
+                }
+                self.steps.pop();
+                self.steps.push(Step { page: step.page, child });
+                return self.descend(node.child(child)?, level - 1, Side::First);
+            }
+            self.steps.pop();
+        }
+        self.leave(Rim::Back);
+        Ok(false)
+    }
+
+    fn prev_leaf(&mut self) -> Result<bool> {
+        while let Some(&step) = self.steps.last() {
+            let level = self.level();
+            if let Some(child) = step.child.checked_sub(1) {
+                let node = node_at(self.src, step.page, level)?;
+                self.steps.pop();
+                self.steps.push(Step { page: step.page, child });
+                return self.descend(node.child(child)?, level - 1, Side::Last);
+            }
+            self.steps.pop();
+        }
+        self.leave(Rim::Front);
+        Ok(false)
+    }
+}

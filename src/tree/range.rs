@@ -1,0 +1,137 @@
+//! Entries between two bounds, from both ends.
+//!
+//! An end with a bound is looked up when the range is made, an end without one when it is first asked
+//! for. Each end's cursor stands on the entry it gave out last, so no leaf is read before it is
+//! needed. After an error, and after the end, a range yields None for ever.
+
+use super::cursor::Cursor;
+use super::key::Key;
+use super::{PageSource, TableDescriptor};
+use crate::error::{Error, Result};
+use std::ops::Bound;
+
+/// One end of a range.
+struct End<'a, S> {
+    cursor: Cursor<'a, S>,
+    /// The entry the cursor stands on has been given out from this end.
+    given: bool,
+}
+
+/// A double-ended iterator over entries.
+pub struct Range<'a, S> {
+    src: &'a S,
+    desc: TableDescriptor,
+    front: Option<End<'a, S>>,
+    back: Option<End<'a, S>>,
+    done: bool,
+}
+
+/// What a range yields.
+type Entry<'a> = (Key<'a>, &'a [u8]);
+
+impl<'a, S: PageSource> Range<'a, S> {
+    /// The entries that both bounds admit; none if the bounds are the wrong way round.
+    pub fn new(
+        src: &'a S,
+        desc: &TableDescriptor,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<Range<'a, S>> {
+        let mut range = Range { src, desc: *desc, front: None, back: None, done: false };
+        if is_empty(from, to) || desc.root.is_none() {
+            range.done = true;
+            return Ok(range);
+        }
+        if from != Bound::Unbounded {
+            let mut cursor = Cursor::new(src, desc)?;
+            range.done |= !cursor.seek(from)?;
+            range.front = Some(End { cursor, given: false });
+        }
+        if to != Bound::Unbounded && !range.done {
+            let mut cursor = Cursor::new(src, desc)?;
+            range.done |= !cursor.seek_back(to)?;
+            range.back = Some(End { cursor, given: false });
+        }
+        if let (false, Some(front), Some(back)) = (range.done, &mut range.front, &mut range.back) {
+            range.done = front.cursor.key()? > back.cursor.key()?;
+        }
+        Ok(range)
+    }
+
+    fn step(&mut self, forward: bool) -> Result<Option<Entry<'a>>> {
+        let (near, far) =
+            if forward { (&mut self.front, &self.back) } else { (&mut self.back, &self.front) };
+        let moved = match near {
+            Some(end) if !end.given => true,
+            Some(end) if forward => end.cursor.next()?,
+            Some(end) => end.cursor.prev()?,
+            None => {
+                let mut cursor = Cursor::new(self.src, &self.desc)?;
+                let moved = if forward { cursor.first()? } else { cursor.last()? };
+                *near = Some(End { cursor, given: false });
+                moved
+            }
+        };
+        let Some(near) = near.as_mut().filter(|_| moved) else {
+            self.done = true;
+            return Ok(None);
+        };
+        near.given = true;
+        let mut leaves = near.cursor.leaves();
+        if let Some(far) = far {
+            leaves = leaves.saturating_add(far.cursor.leaves());
+            if near.cursor.is_at(&far.cursor) {
+                self.done = true;
+                if far.given {
+                    return Ok(None);
+                }
+            }
+        }
+        // Each end may look at one leaf outside the range; more than all of them is a knot of damaged pages.
+        if leaves > self.desc.leaf_pages.saturating_add(2) {
+            return Err(Error::corrupt(
+                self.desc.root,
+                "root of a tree with more leaves than it counts",
+            ));
+        }
+        near.cursor.entry()
+    }
+
+    #[inline]
+    fn advance(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
+        if self.done {
+            return None;
+        }
+        let result = self.step(forward);
+        self.done |= result.is_err();
+        result.transpose()
+    }
+}
+
+/// Whether no key at all lies between two bounds.
+fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    use Bound::{Excluded, Included, Unbounded};
+    match (from, to) {
+        (Unbounded, _) | (_, Unbounded) => false,
+        (Included(a), Included(b)) => a > b,
+        (Included(a) | Excluded(a), Included(b) | Excluded(b)) => a >= b,
+    }
+}
+
+impl<'a, S: PageSource> Iterator for Range<'a, S> {
+    type Item = Result<Entry<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance(true)
+    }
+}
+
+impl<S: PageSource> DoubleEndedIterator for Range<'_, S> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.advance(false)
+    }
+}
+
+impl<S: PageSource> std::iter::FusedIterator for Range<'_, S> {}

@@ -1,0 +1,88 @@
+//! Taking a key out of the tree, and taking the whole tree down.
+
+use super::PageSink;
+use super::branch::{Edit, Rewrite, climb, old_page};
+use super::pages::{OldPage, drop_page, drop_run, items_of, lower, touch};
+use super::search::{Path, Step, node_at, root_level};
+use super::split::{Cut, is_underfull};
+use crate::error::Result;
+use crate::format::descriptor::TableDescriptor;
+use crate::format::node::edit::NodeMut;
+use crate::format::node::{ENTRY, Value};
+use crate::types::PageId;
+
+/// Removes a key; false, and nothing changed, if it is not there.
+pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8]) -> Result<bool> {
+    let Some(path) = Path::find(sink, desc, key)? else { return Ok(false) };
+    if !path.place.found {
+        return Ok(false);
+    }
+    let index = path.place.index;
+    let leaf = node_at(sink, path.leaf, 0)?;
+    let cell = leaf.cell(index)?;
+    let value = leaf.value_of(&cell)?;
+    let used = leaf.used().saturating_sub(ENTRY + leaf.cell_len(&cell)?);
+    let (count, birth) = (leaf.count(), leaf.birth());
+    let parent = path.steps.last().copied();
+    let root = desc.root;
+    lower(&mut desc.entries, 1, root)?;
+    if let Value::Overflow(run) = value {
+        drop_run(sink, desc, run)?;
+    }
+    let edit = if count == 1 {
+        drop_page(sink, desc, 0, OldPage { id: path.leaf, birth })?;
+        let at = parent.map_or(0, |step| step.child);
+        Edit::Children { first: at, last: at, children: Vec::new() }
+    } else if parent.is_some() && is_underfull(0, sink.page_size(), used) {
+        rewrite_without(sink, desc, &path, parent)?
+    } else {
+        let page = touch(sink, path.leaf)?;
+        NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
+        Edit::settled(path.leaf, page)
+    };
+    climb(sink, desc, &path.steps, edit, Cut::Middle)?;
+    Ok(true)
+}
+
+/// Writes a leaf anew without the entry, joined with a neighbour.
+fn rewrite_without<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    path: &Path,
+    parent: Option<Step>,
+) -> Result<Edit> {
+    let (copy, old) = old_page(sink, path.leaf)?;
+    let mut items = items_of(&copy.node(path.leaf, 0)?, 0)?;
+    items.remove(path.place.index);
+    let rewrite = Rewrite { level: 0, old, leftmost: PageId::NONE, items, parent };
+    rewrite.write_or_join(sink, desc)
+}
+
+/// Gives back every page and every overflow run of a tree. The descriptor is worth nothing afterwards.
+pub fn drop_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<()> {
+    let Some(level) = root_level(desc)? else { return Ok(()) };
+    // The counts bound the walk: pages that damage has tied into a knot run out of them.
+    let mut left = *desc;
+    let mut todo: Vec<(PageId, u8)> = vec![(desc.root, level)];
+    while let Some((id, level)) = todo.pop() {
+        let node = node_at(sink, id, level)?;
+        let birth = node.birth();
+        let mut runs = Vec::new();
+        if level > 0 {
+            for index in (0..=node.count()).rev() {
+                todo.push((node.child(index)?, level - 1));
+            }
+        } else if desc.overflow_pages > 0 {
+            for index in 0..node.count() {
+                if let Value::Overflow(run) = node.value(index)? {
+                    runs.push(run);
+                }
+            }
+        }
+        for run in runs {
+            drop_run(sink, &mut left, run)?;
+        }
+        drop_page(sink, &mut left, level, OldPage { id, birth })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Tests of the tree over a store in memory that watches what the tree does with its pages.
+
+mod check;
+mod hostile;
+mod measure;
+mod model;
+mod nodes;
+mod ranges;
+mod splits;
+mod store;
+mod writes;

@@ -1,0 +1,161 @@
+//! Proves the structure of a whole tree, with code of its own wherever that is cheap.
+
+use super::store::{Store, Tree};
+use crate::format::checksum::run_crc;
+use crate::format::descriptor::TableDescriptor;
+use crate::format::node::key::head_of;
+use crate::format::node::{ENTRY, Node, Value, cell_of, is_inline, max_key_len, padded, start_of};
+use crate::format::page::PageHeader;
+use crate::tree::PageSource;
+use crate::types::PageId;
+use std::collections::{BTreeMap, HashSet};
+
+pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a walk found.
+#[derive(Default, Debug)]
+pub struct Found {
+    pub counts: TableDescriptor,
+    /// Bytes used and bytes there, in leaves and in branches.
+    pub leaf_fill: (usize, usize),
+    pub branch_fill: (usize, usize),
+    /// Leaves, not the root, below a quarter.
+    pub underfull: u64,
+}
+
+impl Found {
+    pub fn leaf_percent(&self) -> f64 {
+        100.0 * self.leaf_fill.0 as f64 / self.leaf_fill.1.max(1) as f64
+    }
+    pub fn branch_percent(&self) -> f64 {
+        100.0 * self.branch_fill.0 as f64 / self.branch_fill.1.max(1) as f64
+    }
+}
+
+struct Walk<'a, S> {
+    src: &'a S,
+    seen: HashSet<PageId>,
+    found: Found,
+    last: Option<Vec<u8>>,
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Checks everything, returns what was found and all entries in order.
+#[allow(clippy::type_complexity)] // what was found, and all pairs
+pub fn walk<S: PageSource>(src: &S, desc: &TableDescriptor) -> (Found, Vec<(Vec<u8>, Vec<u8>)>) {
+    let found = Found::default();
+    let mut w = Walk { src, seen: HashSet::new(), found, last: None, pairs: Vec::new() };
+    if desc.depth == 0 {
+        assert!(desc.root.is_none());
+    } else {
+        w.page(desc.root, desc.depth as u8 - 1, None, None, true);
+    }
+    w.found.counts.root = desc.root;
+    w.found.counts.depth = desc.depth;
+    assert_eq!(w.found.counts, *desc, "descriptor");
+    (w.found, w.pairs)
+}
+
+/// A tree alone in its store: checked, equal to the model, and no page leaked.
+pub fn check(tree: &Tree, model: &Model) -> Found {
+    let (found, pairs) = walk(&tree.store, &tree.desc);
+    assert!(pairs.iter().map(|(k, v)| (k, v)).eq(model.iter()), "entries");
+    let d = &tree.desc;
+    assert_eq!(tree.store.live(), (d.leaf_pages + d.branch_pages, d.overflow_pages), "pages");
+    found
+}
+
+/// Same, of a snapshot.
+pub fn check_snapshot(store: &Store, txn: u64, desc: &TableDescriptor, model: &Model) {
+    let (_, pairs) = walk(&super::store::Snapshot { store, txn }, desc);
+    assert!(pairs.iter().map(|(k, v)| (k, v)).eq(model.iter()), "snapshot {txn}");
+}
+
+impl<S: PageSource> Walk<'_, S> {
+    fn page(&mut self, id: PageId, level: u8, low: Option<&[u8]>, high: Option<&[u8]>, root: bool) {
+        assert!(self.seen.insert(id), "page {id} twice");
+        let size = self.src.page_size();
+        let page = self.src.page(id).unwrap();
+        let header = PageHeader::read(page).unwrap();
+        let node = Node::open(id, page, level).unwrap();
+        let keys = self.keys(&node);
+        for (i, key) in keys.iter().enumerate() {
+            assert!(key.starts_with(node.prefix()));
+            assert!(key.len() <= max_key_len(size));
+            assert!(i == 0 || keys[i - 1] < *key, "page {id}: order");
+            assert!(low.is_none_or(|low| &key[..] >= low), "page {id}: below its fence");
+            assert!(high.is_none_or(|high| &key[..] < high), "page {id}: above its fence");
+            let suffix = &key[node.prefix().len()..];
+            assert_eq!(node.head(i), head_of(suffix));
+        }
+        let start = start_of(level) + node.prefix().len();
+        let padding = &page[start..start_of(level) + padded(node.prefix().len())];
+        assert!(padding.iter().all(|&b| b == 0));
+        let cells: usize =
+            (0..node.count()).map(|i| node.cell_len(&node.cell(i).unwrap()).unwrap()).sum();
+        assert_eq!(cells + header.heap_dead as usize, header.heap_len as usize, "page {id}: heap");
+        self.disjoint(&node);
+        let used = start_of(level) + padded(node.prefix().len()) + ENTRY * node.count() + cells;
+        assert_eq!(node.used(), used);
+        let capacity = size - start_of(level);
+        let fill = if level == 0 { &mut self.found.leaf_fill } else { &mut self.found.branch_fill };
+        fill.0 += used - start_of(level);
+        fill.1 += capacity;
+        if level == 0 {
+            self.found.counts.leaf_pages += 1;
+            self.found.underfull += u64::from(!root && (used - start_of(0)) * 4 < capacity);
+            self.leaf(&node, keys);
+            return;
+        }
+        self.found.counts.branch_pages += 1;
+        for child in 0..=keys.len() {
+            let low = if child == 0 { low } else { Some(&keys[child - 1][..]) };
+            let high = if child == keys.len() { high } else { Some(&keys[child][..]) };
+            self.page(node.child(child).unwrap(), level - 1, low, high, false);
+        }
+    }
+
+    fn keys(&self, node: &Node<'_>) -> Vec<Vec<u8>> {
+        (0..node.count()).map(|i| node.key(i).unwrap().to_vec()).collect()
+    }
+
+    fn disjoint(&self, node: &Node<'_>) {
+        let mut cells: Vec<(usize, usize)> = (0..node.count())
+            .map(|i| {
+                let cell = node.cell(i).unwrap();
+                assert!(node.cell_len(&cell).unwrap() >= cell_of(node.level()));
+                (cell.at, cell.at + node.cell_len(&cell).unwrap())
+            })
+            .collect();
+        cells.sort_unstable();
+        assert!(cells.windows(2).all(|w| w[0].1 <= w[1].0), "cells overlap");
+    }
+
+    fn leaf(&mut self, node: &Node<'_>, keys: Vec<Vec<u8>>) {
+        let size = self.src.page_size();
+        for (i, key) in keys.into_iter().enumerate() {
+            assert!(self.last.as_ref().is_none_or(|last| *last < key));
+            let value = match node.value(i).unwrap() {
+                Value::Inline(bytes) => {
+                    assert!(is_inline(size, key.len(), bytes.len()));
+                    bytes.to_vec()
+                }
+                Value::Overflow(run) => {
+                    assert!(!is_inline(size, key.len(), run.len as usize));
+                    let pages = run.pages(size);
+                    let bytes = self.src.run(run.first, pages).unwrap();
+                    assert_eq!(run_crc(run.first, [bytes]), run.crc);
+                    assert!(bytes[run.len as usize..].iter().all(|&b| b == 0));
+                    for page in run.first.0..run.first.0 + pages {
+                        assert!(self.seen.insert(PageId(page)), "run page {page} twice");
+                    }
+                    self.found.counts.overflow_pages += pages;
+                    bytes[..run.len as usize].to_vec()
+                }
+            };
+            self.found.counts.entries += 1;
+            self.last = Some(key.clone());
+            self.pairs.push((key, value));
+        }
+    }
+}

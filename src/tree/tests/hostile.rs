@@ -1,0 +1,148 @@
+//! Damaged pages: any answer or an error, never a panic, never without end.
+
+use super::model::{SHAPES, Shape, key, some_key};
+use super::ranges::filled;
+use super::store::Tree;
+use crate::error::Error;
+use crate::format::bytes::{put_u16, put_u64};
+use crate::format::node::LEFTMOST;
+use crate::tree::{Cursor, Range, drop_tree};
+use crate::types::PageId;
+use fastrand::Rng;
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// Damages some bytes, mostly in headers and arrays, where they tell most.
+fn damage(tree: &mut Tree, rng: &mut Rng) {
+    let pages = tree.store.page_count();
+    let size = tree.store.page_size;
+    for _ in 0..rng.usize(1..4) {
+        let id = if rng.u8(..4) == 0 { tree.desc.root } else { PageId(rng.u64(2..pages)) };
+        let other = PageId(rng.u64(2..pages));
+        let copy = tree.store.raw(other).to_vec();
+        let page = tree.store.raw(id);
+        match rng.u8(..12) {
+            0..4 => page[rng.usize(..32)] = rng.u8(..),
+            4..7 => page[rng.usize(..size)] ^= 1 << rng.u8(..8),
+            7 => put_u16(page, 2 * rng.usize(..size / 2), rng.u16(..)),
+            8 => {
+                let (from, to) = (rng.usize(..size - 64), rng.usize(..size - 64));
+                page.copy_within(from..from + 64, to);
+            }
+            9 => put_u64(page, LEFTMOST, rng.u64(..pages + 2)),
+            10 => page.copy_from_slice(&copy),
+            _ => {
+                let (at, len) = (rng.usize(..size), rng.usize(..300));
+                let end = (at + len).min(size);
+                page[at..end].fill(rng.u8(..));
+            }
+        }
+    }
+    if rng.u8(..8) == 0 {
+        tree.desc.depth = rng.u16(..6);
+    }
+    if rng.u8(..8) == 0 {
+        tree.desc.leaf_pages = rng.u64(..4);
+        tree.desc.entries = rng.u64(..4);
+    }
+}
+
+/// Uses the tree until something says that it is damaged.
+fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error> {
+    for key in keys {
+        let _ = tree.get(key);
+    }
+    let limit = 4 * keys.len() + 4000;
+    let mut cursor = Cursor::new(&tree.store, &tree.desc)?;
+    for key in &keys[..20] {
+        let _ = cursor.seek(Excluded(key));
+        for _ in 0..20 {
+            let _ = (cursor.next(), cursor.key().map(drop), cursor.entry());
+        }
+        let _ = cursor.seek_back(Excluded(key));
+        for _ in 0..20 {
+            let _ = (cursor.prev(), cursor.value());
+        }
+    }
+    let forwards = Range::new(&tree.store, &tree.desc, Unbounded, Excluded(&keys[0]))?;
+    assert!(forwards.take(limit * 100).count() < limit * 100, "range without end");
+    let backwards = Range::new(&tree.store, &tree.desc, Excluded(&keys[1]), Unbounded)?;
+    assert!(backwards.rev().take(limit * 100).count() < limit * 100, "range without end");
+    for key in keys {
+        match rng.u8(..3) {
+            0 => drop(tree.insert(key, &vec![7; rng.usize(..200)])?),
+            1 => drop(tree.remove(key)?),
+            _ => drop(tree.insert(&key[..key.len() / 2], b"new")?),
+        }
+    }
+    drop_tree(&mut tree.store, &tree.desc)
+}
+
+#[test]
+fn damage_is_never_a_panic() {
+    damaged(31, 250);
+}
+
+#[test]
+#[ignore = "takes minutes; for changes of this module"]
+fn much_damage() {
+    (0..10).for_each(|seed| damaged(1000 + seed, 500));
+}
+
+fn damaged(seed: u64, trees: usize) {
+    let mut rng = Rng::with_seed(seed);
+    let mut errors = 0;
+    let mut rounds = 0;
+    for (page_size, shapes) in [(4096, &SHAPES[..]), (65_536, &SHAPES[3..5])] {
+        for shape in shapes {
+            let (tree, model) = filled(page_size, *shape, 500, &mut rng);
+            let mut keys: Vec<Vec<u8>> =
+                (0..40).filter_map(|_| some_key(&model, &mut rng)).collect();
+            keys.extend((0..200).map(|n| key(*shape, n, page_size, &mut rng)));
+            keys.extend(model.keys().cloned());
+            for _ in 0..trees {
+                let mut tree = Tree { store: tree.store.clone(), desc: tree.desc };
+                tree.store.lenient();
+                if rng.bool() {
+                    tree.store.next_txn();
+                }
+                damage(&mut tree, &mut rng);
+                rounds += 1;
+                rng.shuffle(&mut keys);
+                match use_it(&mut tree, &keys, &mut rng) {
+                    Ok(()) => {}
+                    Err(Error::Corrupt { page, detail }) => {
+                        assert!(!detail.is_empty() && page.0 <= 1 << 48);
+                        errors += 1;
+                    }
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    assert!(errors * 4 > rounds, "{errors} of {rounds}: damage goes unnoticed");
+}
+
+#[test]
+fn a_knot_of_branches_has_an_end() {
+    let mut rng = Rng::with_seed(32);
+    let (mut tree, _) = filled(4096, Shape::Longest, 600, &mut rng);
+    assert!(tree.desc.depth > 3, "{:?}", tree.desc);
+    tree.store.lenient();
+    // Every branch leads to the same child over and over: 2^depth ways down.
+    for id in 2..tree.store.page_count() {
+        let Ok(page) = crate::tree::PageSource::page(&tree.store, PageId(id)) else { continue };
+        if page[4] != 1 {
+            continue;
+        }
+        let node = crate::format::node::Node::open(PageId(id), page, page[5]).unwrap();
+        let (count, child, level) = (node.count(), node.child(0).unwrap(), node.level());
+        let page = tree.store.raw(PageId(id));
+        let mut node = crate::format::node::edit::NodeMut::open(PageId(id), page, level).unwrap();
+        (1..=count).for_each(|i| node.set_child(i, child).unwrap());
+    }
+    tree.desc.leaf_pages = 5;
+    let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+    let all: Vec<_> = range.collect();
+    assert!(all.last().unwrap().is_err() && all.len() < 100);
+    assert!(drop_tree(&mut tree.store, &tree.desc).is_err());
+}

@@ -1,0 +1,190 @@
+//! Cursors and ranges against BTreeMap::range, from both ends, with every kind of bound.
+
+use super::check::Model;
+use super::model::{PAGE_SIZES, SHAPES, Shape, key, some_key, value};
+use super::store::Tree;
+use crate::tree::{Cursor, Key, Range};
+use fastrand::Rng;
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+
+pub fn filled(page_size: usize, shape: Shape, n: u64, rng: &mut Rng) -> (Tree, Model) {
+    let (mut tree, mut model) = (Tree::new(page_size), Model::new());
+    for i in 0..n {
+        let (key, value) = (key(shape, i, page_size, rng), value(page_size, rng));
+        tree.insert(&key, &value).unwrap();
+        model.insert(key, value);
+    }
+    (tree, model)
+}
+
+fn bound(shape: Shape, model: &Model, page_size: usize, rng: &mut Rng) -> Bound<Vec<u8>> {
+    let mut at = match rng.u8(..3) {
+        0 => some_key(model, rng).unwrap_or_default(),
+        1 => model.iter().nth(rng.usize(..=model.len())).map_or(vec![255; 9], |(k, _)| k.clone()),
+        _ => key(shape, rng.u64(..1000), page_size, rng),
+    };
+    if rng.u8(..4) == 0 {
+        at.push(0);
+    }
+    match rng.u8(..7) {
+        0 => Unbounded,
+        1..4 => Included(at),
+        _ => Excluded(at),
+    }
+}
+
+fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(|key| &key[..])
+}
+
+/// What the model has between two bounds; nothing where BTreeMap would panic.
+fn expected<'a>(
+    model: &'a Model,
+    from: Bound<&[u8]>,
+    to: Bound<&[u8]>,
+) -> Vec<(&'a [u8], &'a [u8])> {
+    let above = |k: &[u8]| match from {
+        Unbounded => true,
+        Included(b) => k >= b,
+        Excluded(b) => k > b,
+    };
+    let below = |k: &[u8]| match to {
+        Unbounded => true,
+        Included(b) => k <= b,
+        Excluded(b) => k < b,
+    };
+    let all = model.iter().map(|(k, v)| (&k[..], &v[..]));
+    all.filter(|(k, _)| above(k) && below(k)).collect()
+}
+
+#[test]
+fn ranges_meet_in_the_middle() {
+    let mut rng = Rng::with_seed(11);
+    for page_size in PAGE_SIZES {
+        for shape in SHAPES {
+            let (tree, model) = filled(page_size, shape, rng.u64(1..500), &mut rng);
+            for _ in 0..60 {
+                let (from, to) = (
+                    bound(shape, &model, page_size, &mut rng),
+                    bound(shape, &model, page_size, &mut rng),
+                );
+                let expected = expected(&model, slice(&from), slice(&to));
+                let mut range =
+                    Range::new(&tree.store, &tree.desc, slice(&from), slice(&to)).unwrap();
+                let mut middle = &expected[..];
+                let backwards = rng.u8(..5);
+                loop {
+                    let (got, want) = if rng.u8(..4) < backwards {
+                        let want = middle.split_last();
+                        middle = want.map_or(middle, |(_, left)| left);
+                        (range.next_back(), want.map(|(pair, _)| *pair))
+                    } else {
+                        let want = middle.split_first();
+                        middle = want.map_or(middle, |(_, left)| left);
+                        (range.next(), want.map(|(pair, _)| *pair))
+                    };
+                    let got = got.map(|entry| entry.unwrap());
+                    assert_eq!(got.as_ref().map(|(k, v)| (&**k, *v)), want);
+                    if want.is_none() {
+                        break;
+                    }
+                }
+                assert!(range.next().is_none() && range.next_back().is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn cursors_go_where_they_are_sent() {
+    let mut rng = Rng::with_seed(12);
+    for shape in SHAPES {
+        let (tree, model) = filled(4096, shape, 600, &mut rng);
+        let keys: Vec<&Vec<u8>> = model.keys().collect();
+        let mut cursor = Cursor::new(&tree.store, &tree.desc).unwrap();
+        // Place of the cursor among the keys; -1 in front, len behind.
+        let len = keys.len() as i64;
+        let mut at = -1i64;
+        for _ in 0..4000 {
+            let moved = match rng.u8(..12) {
+                0 => {
+                    at = 0;
+                    cursor.first().unwrap()
+                }
+                1 => {
+                    at = len - 1;
+                    cursor.last().unwrap()
+                }
+                2 => {
+                    let from = bound(shape, &model, 4096, &mut rng);
+                    at = len - expected(&model, slice(&from), Unbounded).len() as i64;
+                    cursor.seek(slice(&from)).unwrap()
+                }
+                3 => {
+                    let to = bound(shape, &model, 4096, &mut rng);
+                    at = expected(&model, Unbounded, slice(&to)).len() as i64 - 1;
+                    cursor.seek_back(slice(&to)).unwrap()
+                }
+                4..8 => {
+                    at = (at + 1).min(len);
+                    cursor.next().unwrap()
+                }
+                _ => {
+                    at = (at - 1).max(-1);
+                    cursor.prev().unwrap()
+                }
+            };
+            let want = (0..len).contains(&at).then(|| keys[at as usize]);
+            assert_eq!(moved, want.is_some());
+            if rng.bool() {
+                assert_eq!(cursor.key().unwrap(), want.map(|k| &k[..]));
+            }
+            assert_eq!(cursor.value().unwrap(), want.map(|k| &model[k][..]));
+            let entry = cursor.entry().unwrap();
+            assert_eq!(entry.map(|(k, _)| k.into_vec()).as_ref(), want);
+        }
+    }
+}
+
+#[test]
+fn forward_scans_tell_what_they_will_need() {
+    let mut rng = Rng::with_seed(13);
+    let (tree, model) = filled(4096, Shape::Ascending, 3000, &mut rng);
+    let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+    assert_eq!(range.count(), model.len());
+    let hints = tree.store.hints.borrow().len() as u64;
+    assert!(hints > tree.desc.leaf_pages / 2 && hints < tree.desc.leaf_pages);
+}
+
+#[test]
+fn an_empty_tree_has_no_entries() {
+    let tree = Tree::new(4096);
+    let mut cursor = Cursor::new(&tree.store, &tree.desc).unwrap();
+    assert!(!cursor.first().unwrap() && !cursor.next().unwrap() && !cursor.prev().unwrap());
+    assert!(!cursor.last().unwrap() && !cursor.seek(Included(b"x")).unwrap());
+    assert_eq!(cursor.key().unwrap(), None);
+    let mut range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+    assert!(range.next().is_none() && range.next_back().is_none());
+}
+
+#[test]
+fn keys_behave_like_their_bytes() {
+    let mut tree = Tree::new(4096);
+    let keys: Vec<Vec<u8>> =
+        [0, 1, 3, 4, 5, 61, 62, 63, 64, 500].map(|n| vec![b'k'; n]).into_iter().collect();
+    for key in &keys {
+        tree.insert(key, b"v").unwrap();
+    }
+    let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+    let got: Vec<Key<'_>> = range.map(|entry| entry.unwrap().0).collect();
+    assert!(got.is_sorted());
+    for (got, key) in got.iter().zip(&keys) {
+        assert_eq!(got, &key[..]);
+        assert_eq!(got.clone().into_owned(), *got);
+        assert_eq!(Key::from(&key[..]), *got);
+    }
+    let set: std::collections::HashSet<Key<'_>> = got.into_iter().collect();
+    assert!(keys.iter().all(|key| set.contains(&key[..])));
+    assert_eq!(format!("{:?}", Key::from(&b"a\xff"[..])), "\"a\\xff\"");
+    assert!(size_of::<Key<'_>>() <= 64);
+}
