@@ -1,11 +1,48 @@
 //! recto: an embedded, ordered, persistent key-value store in one memory-mapped file.
+//!
+//! A copy-on-write B+tree in a file that is mapped into memory, committed with one `msync` and a double-buffered
+//! meta page. Readers take no lock and no copy; any number of threads and processes read while one writes.
+//!
+//! ```
+//! # fn main() -> recto::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("fruit.rdb");
+//! // SAFETY: nothing but recto changes the file while it is open.
+//! let db = unsafe { recto::Database::open(&path)? };
+//!
+//! let mut txn = db.write()?;
+//! let mut fruit = txn.open_table("fruit")?;
+//! fruit.put(b"apple", b"red")?;
+//! fruit.put(b"banana", b"yellow")?;
+//! txn.commit()?; // on the device when this returns
+//!
+//! let txn = db.read()?;
+//! let fruit = txn.table("fruit")?;
+//! assert_eq!(fruit.get(b"apple")?, Some(&b"red"[..]));
+//! for pair in fruit.prefix(b"b")? {
+//!     let (key, value) = pair?;
+//!     println!("{:?} {:?}", &*key, value);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. `docs/design.md` in the repository says how it works and
+//! why, `docs/format.md` describes every byte of the file.
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
 
+mod checking;
+mod db;
 mod error;
+#[cfg(feature = "harness")]
+#[doc(hidden)]
+pub mod harness;
+mod table;
+mod transaction;
 mod types;
 
 mod format;
-mod inspect;
+pub mod inspect;
 mod os;
 mod shared;
 mod space;
@@ -13,5 +50,18 @@ mod storage;
 mod tree;
 mod txn;
 
+pub use checking::check_file;
+pub use db::{Builder, Database, Info, ReaderInfo};
 pub use error::{Error, Result};
+pub use inspect::{Fault, Report};
+pub use table::{Range, Table, TableMut, TableStats};
+pub use transaction::{ReadTxn, TableInfo, WriteTxn};
+pub use tree::Key;
+pub use txn::Sink;
+pub use txn::commit::Durability;
 pub use types::{PageId, TxnId};
+
+/// The examples of README.md run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

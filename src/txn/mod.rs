@@ -1,1 +1,120 @@
-//! (being written)
+//! Transactions: pinned snapshots to read, one writer at a time, and the commit protocol.
+//!
+//! Building a transaction, making it visible and making it durable are three separate steps
+//! ([`write`], [`commit`], [`flush`]). Opening and recovering is [`open`], repair after a failed sync or a dead
+//! process is [`repair`]. The rule numbers are those of docs/design.md.
+//!
+//! Thread rules: an [`Engine`] is one handle of one process and is shared by all its threads.
+
+pub mod commit;
+pub mod flush;
+pub mod open;
+pub mod read;
+pub mod repair;
+pub mod state;
+pub mod store;
+pub mod write;
+
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use crate::storage::PlatformRef;
+use crate::types::TxnId;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How dirty pages get into the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sink {
+    /// Built in private memory and put into the page cache by `pwrite`, in runs.
+    #[default]
+    Staged,
+    /// Stored into a shared writable map of the file.
+    Direct,
+}
+
+/// What an engine needs to know beside the platform.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How dirty pages get into the file.
+    pub sink: Sink,
+    /// Bytes of dirty pages the staged sink keeps before it writes some to the file.
+    pub stage_bytes: usize,
+    /// No write transactions.
+    pub read_only: bool,
+    /// How long opening waits for another opener.
+    pub open_timeout: Duration,
+    /// Entries that a manifest may have, where the meta page has room for more: the harness makes small
+    /// commits two-phase with it.
+    pub manifest_limit: usize,
+    /// Smallest step in which the file grows, in bytes.
+    pub growth_step: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            sink: Sink::Staged,
+            stage_bytes: 64 << 20,
+            read_only: false,
+            open_timeout: Duration::from_secs(10),
+            manifest_limit: usize::MAX,
+            growth_step: 256 << 10,
+        }
+    }
+}
+
+/// One open database.
+pub struct Engine {
+    pub(crate) platform: PlatformRef,
+    pub(crate) shared: Shared,
+    pub(crate) options: EngineOptions,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) page_size: usize,
+    /// Pages read to open, metas included.
+    pub(crate) opening_pages_read: u64,
+    /// Newest built transaction when this handle was opened: pages that were written before it and are
+    /// not durable may have failed to reach the disk without this handle's description being told (hole 10).
+    opened_at: TxnId,
+    /// Held by the one writer of this handle; what it keeps from one transaction to the next.
+    writer: Arc<Mutex<write::Reuse>>,
+    /// Token of the thread that writes, 0 none.
+    writer_thread: AtomicU64,
+    /// One leader at a time in this handle.
+    leader: Mutex<()>,
+    /// A commit of this handle is not known to be durable.
+    unflushed: AtomicBool,
+}
+
+impl Engine {
+    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.check_alive()?;
+        if self.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
+            self.repair_now()?;
+        }
+        self.make_durable(self.built())
+    }
+
+    /// A number of the calling thread, never 0, never used again by another thread.
+    pub(crate) fn thread_token() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local!(static TOKEN: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+        TOKEN.with(|t| *t)
+    }
+}
+
+impl Drop for Engine {
+    /// Deferred commits reach the disk when their handle closes, as far as that can be done without
+    /// telling anybody; `flush` before closing is the way to know.
+    fn drop(&mut self) {
+        let alive = self.shared.check_alive().is_ok();
+        if alive && self.unflushed.load(Ordering::Relaxed) && !std::thread::panicking() {
+            let _ = self.make_durable(self.built());
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The full check over a live database, and over a file that does not open.
+
+use crate::error::{Error, Result};
+use crate::format::meta::Phase;
+use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report};
+use crate::storage::MapView;
+use crate::txn::Engine;
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tries to see a moment in which the newest transaction is the visible one.
+const TRIES: u32 = 2_000;
+
+/// The pages of a live database.
+struct Live<'a> {
+    engine: &'a Engine,
+    view: MapView,
+}
+
+impl Pages for Live<'_> {
+    fn len(&self) -> u64 {
+        self.view.len as u64
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        let bytes = self.view.slice(&*self.engine.platform, offset, len as u64);
+        bytes.map(Cow::Borrowed).ok_or_else(|| Error::NotADatabase {
+            detail: format!("the file ends before byte {}", offset + len as u64),
+        })
+    }
+}
+
+/// Checks the newest visible snapshot while others go on. A reader on it pins every page it has, its free-log pages too;
+/// what else it is made of stands in the image of the transaction, so the two are taken at a moment when
+/// nothing newer is built.
+pub(crate) fn check_live(
+    engine: &Arc<Engine>,
+    progress: Option<&mut dyn FnMut(u64, u64)>,
+) -> Result<Report> {
+    for _ in 0..TRIES {
+        let snapshot = engine.begin_read()?;
+        let image = engine.load_image()?;
+        if image.meta.txn != snapshot.txn {
+            drop(snapshot);
+            std::thread::sleep(Duration::from_micros(500));
+            continue;
+        }
+        let pages = Live { engine, view: engine.platform.storage().refresh()? };
+        let meta = image.meta.encode(&Phase::TwoPhase);
+        let report = inspect::check(
+            &pages,
+            CheckOptions { meta: MetaChoice::At(meta), progress, ..CheckOptions::default() },
+        );
+        drop(snapshot);
+        return report;
+    }
+    Err(Error::Busy)
+}
+
+/// Checks a file without opening it as a database: no lock, no map, no writing. For files that do not open, and for
+/// copies; on a database that is being written the answer may be wrong.
+pub fn check_file(
+    path: impl AsRef<Path>,
+    progress: Option<&mut dyn FnMut(u64, u64)>,
+) -> Result<Report> {
+    let pages = inspect::FilePages::open(path.as_ref())?;
+    inspect::check(&pages, CheckOptions { progress, ..CheckOptions::default() })
+}
+
+#[cfg(any(test, feature = "harness"))]
+pub(crate) fn check_bytes(image: &[u8]) -> Result<Report> {
+    inspect::check(&image, CheckOptions::default())
+}

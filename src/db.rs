@@ -1,0 +1,375 @@
+//! The database handle and how it is opened.
+
+use crate::error::{Error, Result};
+use crate::format::{meta, node};
+use crate::inspect;
+use crate::shared::layout;
+use crate::storage::{PlatformRef, memory::MemoryPlatform, mmap};
+use crate::transaction::{ReadTxn, WriteTxn};
+use crate::txn::commit::Durability;
+use crate::txn::{Engine, EngineOptions, Sink, open::initial_file};
+use crate::types::TxnId;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// An open database. Cheap to clone; every clone is the same handle. Share it between threads, or open it again: also
+/// several times in one process, and in any number of processes.
+///
+/// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+    path: Option<PathBuf>,
+    durability: Durability,
+}
+
+/// How to open a database.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// let dir = tempfile::tempdir().unwrap();
+/// // SAFETY: nothing but recto changes the file while it is open.
+/// let db = unsafe {
+///     recto::Database::builder().page_size(16384).open(dir.path().join("my.rdb"))?
+/// };
+/// # drop(db); Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    engine: EngineOptions,
+    platform: mmap::MapOptions,
+    create: bool,
+    page_size: usize,
+    durability: Durability,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            engine: EngineOptions::default(),
+            platform: mmap::MapOptions::new(layout::SIZE),
+            create: true,
+            page_size: 4096,
+            durability: Durability::Durable,
+        }
+    }
+}
+
+impl Builder {
+    /// No write transactions; the data file is opened for reading only. The lock file is written if
+    /// permissions allow, so that a reader is seen; otherwise snapshots are pinned by byte locks, at the cost of two system calls
+    /// a transaction. Default: false.
+    pub fn read_only(&mut self, yes: bool) -> &mut Self {
+        self.engine.read_only = yes;
+        self.platform.read_only = yes;
+        self
+    }
+
+    /// For a read-only database where nobody writes at all (a read-only file system): no lock file is used. If
+    /// somebody does write, reads may give wrong answers. Default: false.
+    pub fn no_lock(&mut self, yes: bool) -> &mut Self {
+        self.platform.no_lock = yes;
+        self
+    }
+
+    /// Whether a missing file is made. Default: true, but never for a read-only database.
+    pub fn create(&mut self, yes: bool) -> &mut Self {
+        self.create = yes;
+        self
+    }
+
+    /// Bytes of a page, for a new database: a power of two from 4,096 to 65,536. Default: 4,096.
+    /// An existing database has the one it was made with.
+    pub fn page_size(&mut self, bytes: usize) -> &mut Self {
+        self.page_size = bytes;
+        self
+    }
+
+    /// Durability of commits that do not say. Default: [`Durability::Durable`].
+    pub fn durability(&mut self, durability: Durability) -> &mut Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the measurements behind it.
+    pub fn sink(&mut self, sink: Sink) -> &mut Self {
+        self.engine.sink = sink;
+        self.platform.direct = sink == Sink::Direct;
+        self
+    }
+
+    /// Bytes of dirty pages that a staged write transaction keeps in memory before it writes some of them to
+    /// the file. Default: 64 MiB.
+    pub fn stage_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.engine.stage_bytes = bytes;
+        self
+    }
+
+    /// Address space reserved for the file to grow into. When it is outgrown another, larger map is
+    /// made and open transactions keep the old one; so this is never a limit. Default: 1 GiB or four times
+    /// the file, whichever is more.
+    pub fn reserve(&mut self, bytes: usize) -> &mut Self {
+        self.platform.reserve = bytes as u64;
+        self
+    }
+
+    /// Where the lock file stands, if not beside the data file: on tmpfs it takes no page fault after
+    /// its write-back and does not block while the data's file system is frozen. All processes must agree;
+    /// one that does not is refused while the others have the database open.
+    pub fn lock_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        self.platform.lock_file = Some(path.into());
+        self
+    }
+
+    /// Opens databases on network file systems too. Their maps are not coherent between hosts and their locks may not
+    /// hold: only for one host at a time. Default: false.
+    pub fn allow_network(&mut self, yes: bool) -> &mut Self {
+        self.platform.allow_network = yes;
+        self
+    }
+
+    /// How long `open` waits for another process that is just opening. Default: ten seconds.
+    pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.engine.open_timeout = timeout;
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
+    pub fn manifest_limit(&mut self, entries: usize) -> &mut Self {
+        self.engine.manifest_limit = entries;
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
+    pub fn growth_step(&mut self, bytes: u64) -> &mut Self {
+        self.engine.growth_step = bytes;
+        self
+    }
+
+    /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta pages and the pages that the
+    /// newest one lists (at most about 180 entries), however large the file is and whatever happened to it before.
+    ///
+    /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file; [`Error::LockFile`],
+    /// [`Error::FileSystem`] about where it lies; [`Error::Io`].
+    ///
+    /// # Safety
+    /// The file is mapped into memory and values are handed out as slices of the map. Nothing but recto may
+    /// change or truncate the data file or the lock file while it is open, in this or any other process; otherwise the
+    /// slices change under their readers, which is undefined behaviour, or reading them raises SIGBUS.
+    pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
+        let path = path.as_ref();
+        if self.create && !self.engine.read_only && !exists(path)? {
+            self.create_file(path)?;
+        }
+        let platform = mmap::MmapPlatform::open(path, &self.platform)?;
+        let engine = Engine::open(Arc::new(platform), self.engine.clone())?;
+        Ok(Database { engine, path: Some(path.to_owned()), durability: self.durability })
+    }
+
+    /// Makes the file under a temporary name and links it into place when it is complete and durable,
+    /// without replacing one that somebody else made meanwhile.
+    fn create_file(&self, path: &Path) -> Result<()> {
+        self.check_page_size()?;
+        let content = initial_file(self.page_size, new_uuid()?);
+        mmap::create_file(path, &content, &self.platform)
+    }
+
+    fn check_page_size(&self) -> Result<()> {
+        if meta::valid_page_size(self.page_size) {
+            return Ok(());
+        }
+        let detail = format!("page size {} is no power of two from 4096 to 65536", self.page_size);
+        Err(Error::InvalidArgument(detail))
+    }
+
+    /// A database in memory, gone when its last handle and transaction are.
+    pub fn in_memory(&self) -> Result<Database> {
+        self.check_page_size()?;
+        let platform: PlatformRef =
+            Arc::new(MemoryPlatform::new(self.platform.reserve as usize, layout::SIZE)?);
+        let content = initial_file(self.page_size, new_uuid()?);
+        platform.storage().grow(content.len() as u64)?;
+        platform.storage().write(0, &content)?;
+        self.on_platform(platform)
+    }
+
+    /// On a platform that holds a database already.
+    pub(crate) fn on_platform(&self, platform: PlatformRef) -> Result<Database> {
+        let engine = Engine::open(platform, self.engine.clone())?;
+        Ok(Database { engine, path: None, durability: self.durability })
+    }
+}
+
+fn new_uuid() -> Result<[u8; 16]> {
+    let mut uuid = [0; 16];
+    crate::os::random_bytes(&mut uuid).map_err(|e| Error::io("get random bytes", e))?;
+    Ok(uuid)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|e| Error::io("look for", e).at(path))
+}
+
+impl Database {
+    /// Opens the database at `path`, or makes it, with the defaults of [`Builder`].
+    ///
+    /// # Safety
+    /// As [`Builder::open`].
+    pub unsafe fn open(path: impl AsRef<Path>) -> Result<Database> {
+        // SAFETY: passed on to the caller.
+        unsafe { Database::builder().open(path) }
+    }
+
+    /// Options, then open.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A new, empty database in memory: same engine, no file, one process.
+    pub fn in_memory() -> Result<Database> {
+        Database::builder().in_memory()
+    }
+
+    /// Begins to read the newest visible snapshot. No system call, no lock, never waits. [`Error::ReadersFull`] when
+    /// all 2,048 slots of the lock file are taken by live readers.
+    pub fn read(&self) -> Result<ReadTxn> {
+        Ok(ReadTxn::new(self.engine.begin_read()?))
+    }
+
+    /// Begins the write transaction, after waiting for whoever holds it. [`Error::WriterOnThisThread`] instead of
+    /// waiting for ever for oneself.
+    pub fn write(&self) -> Result<WriteTxn> {
+        self.begin_write(None)
+    }
+
+    /// The write transaction if nobody holds it; None if somebody does.
+    pub fn try_write(&self) -> Result<Option<WriteTxn>> {
+        match self.begin_write(Some(Duration::ZERO)) {
+            Err(Error::Busy) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over.
+    pub fn write_timeout(&self, timeout: Duration) -> Result<WriteTxn> {
+        self.begin_write(Some(timeout))
+    }
+
+    fn begin_write(&self, timeout: Option<Duration>) -> Result<WriteTxn> {
+        Ok(WriteTxn::new(self.engine.begin_write(timeout)?, self.durability))
+    }
+
+    /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id
+    /// that is visible, not above `after`, when the time is over. No polling: the kernel wakes the thread.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::in_memory()?;
+    /// let before = db.read()?.id();
+    /// let other = db.clone();
+    /// let waiter = std::thread::spawn(move || other.wait_for_commit(before, None));
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"news", b"")?;
+    /// txn.commit()?;
+    /// assert!(waiter.join().unwrap()? > before);
+    /// # Ok(()) }
+    /// ```
+    pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<u64> {
+        Ok(self.engine.shared.wait_visible(TxnId(after), timeout)?.0)
+    }
+
+    /// Makes every commit so far durable, of all threads and processes: one device flush, none if all are.
+    pub fn flush(&self) -> Result<()> {
+        self.engine.flush()
+    }
+
+    /// The longest key this database takes: 2,022 bytes with pages of 4 KiB, about half a page.
+    pub fn max_key_len(&self) -> usize {
+        node::max_key_len(self.engine.page_size)
+    }
+
+    /// Numbers about the file and its users. A few system calls.
+    pub fn info(&self) -> Result<Info> {
+        let engine = &self.engine;
+        // Before this call becomes a reader itself; idle slots are nobody's business.
+        let mut readers = engine.shared.reader_table()?;
+        readers.retain(|r| r.pending || r.txn != TxnId::NONE);
+        let snapshot = engine.begin_read()?;
+        let image = engine.load_image();
+        Ok(Info {
+            path: self.path.clone(),
+            page_size: engine.page_size as u32,
+            uuid: engine.uuid,
+            file_bytes: engine.platform.storage().len()?,
+            page_count: snapshot.page_count(),
+            free_pages: image.map_or(0, |i| i.meta.space.free_pages),
+            visible: snapshot.txn.0,
+            durable: engine.durable().txn.0,
+            built: engine.built().0,
+            repair_pending: engine.words().suspect.0.load(Ordering::SeqCst) != 0,
+            opening_pages_read: engine.opening_pages_read,
+            flushes: engine.platform.sync_count(),
+            max_key_len: self.max_key_len(),
+            readers,
+        })
+    }
+
+    /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
+    /// twice or by nobody. Reads the whole database while it is in use by others; `progress` is told the pages done and in all.
+    /// An error means that the check could not be done; faults are in the report.
+    pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
+        crate::checking::check_live(&self.engine, progress)
+    }
+
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A live reader, or what a dead one left that has not been cleared yet.
+pub use crate::shared::ReaderInfo;
+
+/// Numbers about a database.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Info {
+    /// Where it is; None in memory.
+    pub path: Option<PathBuf>,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Random id it was given when it was made.
+    pub uuid: [u8; 16],
+    /// Length of the file in bytes.
+    pub file_bytes: u64,
+    /// Pages of the visible snapshot, metas and free pages included.
+    pub page_count: u64,
+    /// Pages that are free, or will be when no reader sees them any more.
+    pub free_pages: u64,
+    /// Transaction that a reader beginning now sees.
+    pub visible: u64,
+    /// Newest transaction that survives power loss.
+    pub durable: u64,
+    /// Newest transaction built.
+    pub built: u64,
+    /// The next write transaction has to repair first, after a failed sync or an interrupted process.
+    pub repair_pending: bool,
+    /// Pages read when this handle was opened.
+    pub opening_pages_read: u64,
+    /// Device flushes (`msync`) that this handle has asked for.
+    pub flushes: u64,
+    /// Longest key in bytes.
+    pub max_key_len: usize,
+    /// Readers at work, and what dead ones have left.
+    pub readers: Vec<ReaderInfo>,
+}

@@ -1,0 +1,58 @@
+//! What the crash tests and benches need beside the public API. Behind the feature `harness`; no promise
+//! of stability.
+
+pub use crate::inspect::harness::format_table;
+pub use crate::storage::sim;
+
+use crate::db::{Builder, Database};
+use crate::error::Result;
+use crate::inspect::Report;
+use crate::shared::layout;
+use crate::storage::PlatformRef;
+use crate::transaction::WriteTxn;
+use crate::txn::commit::Durability;
+use crate::txn::open::initial_file;
+use crate::types::TxnId;
+use std::sync::Arc;
+
+/// Bytes of the shared memory.
+pub const SHARED_LEN: usize = layout::SIZE;
+
+/// The bytes of a new database, as `open` would put them into place.
+pub fn new_file(page_size: usize) -> Vec<u8> {
+    initial_file(page_size, *b"simulated-recto!")
+}
+
+/// A machine whose disk holds `image`.
+pub fn machine(image: &[u8], page_size: usize, seed: u64) -> Result<sim::SimDisk> {
+    let mut options = sim::SimOptions::new(seed, SHARED_LEN);
+    options.page_size = page_size as u32;
+    options.on_deadlock = sim::Deadlock::GiveUp;
+    sim::SimDisk::from_image(image, options)
+}
+
+/// Opens the database on a simulated machine, in a process of its own.
+pub fn open(process: Arc<sim::SimProcess>, builder: &Builder) -> Result<Database> {
+    builder.on_platform(process as PlatformRef)
+}
+
+/// The first half of a commit: the transaction is built and the writer lock given back. Returns its id if
+/// it still has to be made durable before the commit may return, and the id of any built transaction.
+pub fn build(txn: WriteTxn, durability: Durability) -> Result<Option<(u64, bool)>> {
+    Ok(txn.into_writer().build(durability)?.map(|b| (b.txn.0, b.flush)))
+}
+
+/// The second half of a commit.
+pub fn make_durable(db: &Database, txn: u64) -> Result<()> {
+    db.engine().make_durable(TxnId(txn))
+}
+
+/// The full check of a database image without any live process.
+pub fn check_image(image: &[u8]) -> Result<Report> {
+    crate::checking::check_bytes(image)
+}
+
+/// Device flushes asked for by a handle on a real file.
+pub fn sync_count(db: &Database) -> u64 {
+    db.engine().platform.sync_count()
+}

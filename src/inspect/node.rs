@@ -1,0 +1,255 @@
+//! Branch and leaf pages: decoding, and everything that can be proved about one page alone.
+//!
+//! Invariant: a [`Node`] exists only if header, prefix, heads and slots lie inside the page in front of the heap. Each cell is
+//! checked when it is decoded.
+
+use super::layout::{self, branch_cell, header, leaf_cell, overflow, page};
+use std::ops::Range;
+
+/// A decoded page.
+pub(super) struct Node<'a> {
+    b: &'a [u8],
+    pub branch: bool,
+    pub level: u64,
+    pub count: usize,
+    pub birth: u64,
+    /// The prefix of all keys.
+    pub prefix: &'a [u8],
+    prefix_end: usize,
+    heads: usize,
+    slots: usize,
+    heap: usize,
+    heap_dead: usize,
+}
+
+/// What stands behind a key.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// The child that holds the keys from this separator on.
+    Child(u64),
+    /// A value in the leaf.
+    Value(&'a [u8]),
+    /// A value in pages of its own.
+    Overflow(Run),
+}
+
+/// A reference to an overflow run.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    pub first: u64,
+    pub len: u64,
+    pub birth: u64,
+    pub crc: u64,
+}
+
+/// One key of a page with what belongs to it.
+pub(super) struct Cell<'a> {
+    pub index: usize,
+    /// Where the cell lies in the page.
+    pub span: Range<usize>,
+    head: u32,
+    /// Length of the key without the page's prefix.
+    suffix_len: usize,
+    rest: &'a [u8],
+    pub body: Body<'a>,
+}
+
+impl Cell<'_> {
+    /// The key without the prefix, in the order that docs/format.md defines.
+    fn order(&self) -> (u32, &[u8], usize) {
+        (self.head, self.rest, self.suffix_len)
+    }
+
+    /// Bytes of the whole key.
+    pub fn key_len(&self, node: &Node) -> usize {
+        node.prefix.len() + self.suffix_len
+    }
+
+    /// The whole key.
+    pub fn key(&self, node: &Node) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.key_len(node));
+        key.extend_from_slice(node.prefix);
+        key.extend_from_slice(&self.head.to_be_bytes()[..self.suffix_len.min(4)]);
+        key.extend_from_slice(self.rest);
+        key
+    }
+}
+
+impl<'a> Node<'a> {
+    /// Decodes a page; the text says what rules it out.
+    pub fn parse(b: &'a [u8]) -> Result<Node<'a>, String> {
+        let word = |f: layout::Field| f.get(b, 0).unwrap_or(0);
+        let branch = match word(header::KIND) {
+            layout::KIND_BRANCH => true,
+            layout::KIND_LEAF => false,
+            other => return Err(format!("kind {other} where a branch or leaf must be")),
+        };
+        let count = word(header::COUNT) as usize;
+        let prefix_len = word(header::PREFIX_LEN) as usize;
+        let prefix_at = if branch { page::BRANCH_PREFIX.at } else { page::LEAF_PREFIX.at };
+        // 16-bit numbers: nothing can overflow.
+        let prefix_end = prefix_at + prefix_len;
+        let heads = prefix_end.next_multiple_of(4);
+        let slots = heads + 4 * count;
+        let heap_len = word(header::HEAP_LEN) as usize;
+        let heap = b.len().saturating_sub(heap_len);
+        let prefix = match b.get(prefix_at..prefix_end) {
+            Some(prefix) if slots + 2 * count <= heap => prefix,
+            _ => {
+                let end = slots + 2 * count;
+                return Err(format!(
+                    "{count} keys after a prefix of {prefix_len} bytes reach to byte {end}, the heap starts at {heap}"
+                ));
+            }
+        };
+        Ok(Node {
+            b,
+            branch,
+            level: word(header::LEVEL),
+            count,
+            birth: word(header::BIRTH),
+            prefix,
+            prefix_end,
+            heads,
+            slots,
+            heap,
+            heap_dead: word(header::HEAP_DEAD) as usize,
+        })
+    }
+
+    /// Bytes of the page that are in use.
+    pub fn used_bytes(&self) -> u64 {
+        let slots_end = self.slots + 2 * self.count;
+        (slots_end + (self.b.len() - self.heap)).saturating_sub(self.heap_dead) as u64
+    }
+
+    /// The child below the first separator.
+    pub fn leftmost(&self) -> u64 {
+        page::LEFTMOST.get(self.b, 0).unwrap_or(0)
+    }
+
+    fn cell(&self, index: usize) -> Result<Cell<'a>, String> {
+        let b = self.b;
+        let outside = || format!("cell {index} lies outside the heap");
+        let head = b
+            .get(self.heads + 4 * index..)
+            .and_then(|s| s.first_chunk())
+            .map(|four| u32::from_le_bytes(*four))
+            .ok_or_else(outside)?;
+        let at = crate::format::bytes::get_u16(b, self.slots + 2 * index).ok_or_else(outside)?;
+        let at = usize::from(at);
+        if at < self.heap {
+            return Err(format!("cell {index} at byte {at} lies before the heap at {}", self.heap));
+        }
+        let (len_field, rest) = if self.branch {
+            (branch_cell::KEY_LEN, branch_cell::REST)
+        } else {
+            (leaf_cell::KEY_LEN, leaf_cell::REST)
+        };
+        let suffix_len = len_field.get(b, at).ok_or_else(outside)? as usize;
+        let rest_at = at + rest.at;
+        let rest_end = rest_at + suffix_len.saturating_sub(4);
+        let rest = b.get(rest_at..rest_end).ok_or_else(outside)?;
+        let (body, end) = if self.branch {
+            (Body::Child(branch_cell::CHILD.get(b, at).ok_or_else(outside)?), rest_end)
+        } else {
+            self.value(index, at, rest_end)?
+        };
+        Ok(Cell { index, span: at..end, head, suffix_len, rest, body })
+    }
+
+    fn value(&self, index: usize, at: usize, from: usize) -> Result<(Body<'a>, usize), String> {
+        let outside = || format!("the value of cell {index} lies outside the page");
+        let tag = leaf_cell::VALUE_TAG.get(self.b, at).ok_or_else(outside)? as usize;
+        if tag < layout::TAG_OVERFLOW {
+            let value = self.b.get(from..from + tag).ok_or_else(outside)?;
+            return Ok((Body::Value(value), from + tag));
+        }
+        if tag > layout::TAG_OVERFLOW {
+            return Err(format!("the value of cell {index} has the unknown tag {tag:#x}"));
+        }
+        let r = self.b.get(from..from + layout::OVERFLOW_SIZE).ok_or_else(outside)?;
+        let word = |f: layout::Field| f.get(r, 0).unwrap_or(0);
+        if word(overflow::ZERO) != 0 {
+            return Err(format!("the overflow reference of cell {index} does not end in zeros"));
+        }
+        let run = Run {
+            first: word(overflow::FIRST),
+            len: word(overflow::LEN),
+            birth: word(overflow::BIRTH),
+            crc: word(overflow::CRC),
+        };
+        Ok((Body::Overflow(run), from + layout::OVERFLOW_SIZE))
+    }
+
+    /// Decodes all cells and proves what this page alone can prove: zeros where zeros must be, cells inside the heap and apart
+    /// from each other, its length exact, keys of legal length, heads that agree, strict order. Cells that cannot be
+    /// decoded are missing in the answer.
+    pub fn cells(&self, fault: &mut dyn FnMut(String)) -> Vec<Cell<'a>> {
+        if !header::ZERO.is_zero(self.b, 0) {
+            fault("the last bytes of the header are not zero".into());
+        }
+        if self.b[self.prefix_end..self.heads].iter().any(|&x| x != 0) {
+            fault("the bytes between prefix and heads are not zero".into());
+        }
+        let mut cells = Vec::with_capacity(self.count);
+        for i in 0..self.count {
+            match self.cell(i) {
+                Ok(cell) => cells.push(cell),
+                Err(what) => fault(what),
+            }
+        }
+        if self.check_heap(&cells, fault) {
+            self.check_keys(&cells, fault);
+        }
+        cells
+    }
+
+    /// False if cells overlap. Comparing their keys could then take far more time than the page has bytes.
+    fn check_heap(&self, cells: &[Cell<'a>], fault: &mut dyn FnMut(String)) -> bool {
+        let mut spans: Vec<_> = cells.iter().map(|c| (c.span.start, c.span.end, c.index)).collect();
+        spans.sort_unstable();
+        let mut apart = true;
+        for pair in spans.windows(2) {
+            if pair[0].1 > pair[1].0 {
+                apart = false;
+                fault(format!("cells {} and {} overlap", pair[0].2, pair[1].2));
+            }
+        }
+        let live: usize = spans.iter().map(|s| s.1 - s.0).sum();
+        let heap_len = self.b.len() - self.heap;
+        if apart && cells.len() == self.count && live + self.heap_dead != heap_len {
+            fault(format!(
+                "the heap has {heap_len} bytes, its cells {live} and dead bytes {}",
+                self.heap_dead
+            ));
+        }
+        apart
+    }
+
+    fn check_keys(&self, cells: &[Cell<'a>], fault: &mut dyn FnMut(String)) {
+        let max = layout::max_key(self.b.len());
+        for cell in cells {
+            if cell.key_len(self) > max {
+                let len = cell.key_len(self);
+                fault(format!("key {} has {len} bytes, at most {max} are allowed", cell.index));
+            }
+            // A head holds at most the bytes that the suffix has.
+            let missing = 4usize.saturating_sub(cell.suffix_len) as u32 * 8;
+            if missing > 0 && u64::from(cell.head) & ((1u64 << missing) - 1) != 0 {
+                fault(format!("head {} has bytes beyond the end of its key", cell.index));
+            }
+        }
+        for pair in cells.windows(2) {
+            if pair[0].order() >= pair[1].order() {
+                fault(format!("key {} is not above key {}", pair[1].index, pair[0].index));
+            }
+        }
+    }
+
+    /// Bytes that an entry of a leaf takes, head, slot and whole cell, with no prefix taken off.
+    pub fn entry_size(&self, cell: &Cell, value_len: u64) -> u64 {
+        let rest = cell.key_len(self).saturating_sub(4);
+        ((6 + leaf_cell::REST.at + rest) as u64).saturating_add(value_len)
+    }
+}

@@ -1,0 +1,7 @@
+//! Images that are right, and images in which one thing is wrong.
+
+mod damage;
+mod image;
+mod opening;
+mod properties;
+mod walking;

@@ -1,0 +1,355 @@
+//! The trees: the catalog and the tables it lists.
+//!
+//! A child is visited only at the level below its parent's, which ends every descent after at most 48 steps, and only if it was
+//! nobody's before, which ends cycles and shared subtrees. The separators of all ancestors fence the keys of a page: with strict order
+//! inside each page that is strict order across the whole tree.
+
+use super::layout::{self, Field, table as t};
+use super::meta::run_crc;
+use super::node::{Body, Cell, Node, Run};
+use super::owners::PageKind;
+use super::report::TableStats;
+use super::scan::{PageInfo, Scan, Step, Tree};
+use crate::types::{PageId, TxnId};
+
+/// What the file says about a tree.
+#[derive(Clone, Copy)]
+pub(super) struct Descriptor {
+    root: u64,
+    depth: u64,
+    /// Entries, branch, leaf and overflow pages.
+    counts: [u64; 4],
+}
+
+/// A table as the catalog lists it.
+pub(super) struct Listed {
+    pub name: String,
+    descriptor: Vec<u8>,
+    /// Birth of the catalog's leaf that says so.
+    birth: u64,
+}
+
+/// Keys that fence a page: those of its subtree are at or above the first and below the second.
+type Fences<'k> = (Option<&'k [u8]>, Option<&'k [u8]>);
+
+impl Descriptor {
+    /// Decodes 64 bytes; the text says what cannot be.
+    pub fn decode(b: &[u8]) -> Result<Descriptor, String> {
+        if b.len() != layout::DESCRIPTOR_SIZE {
+            return Err(format!("a table descriptor of {} bytes", b.len()));
+        }
+        let word = |f: Field| f.get(b, 0).unwrap_or(0);
+        for reserved in [t::KIND, t::ALIGN_SHIFT, t::FLAGS, t::SEQUENCE, t::ZERO] {
+            if !reserved.is_zero(b, 0) {
+                return Err(format!("field {} of the descriptor is not zero", reserved.name));
+            }
+        }
+        let d = Descriptor {
+            root: word(t::ROOT),
+            depth: word(t::DEPTH),
+            counts: [t::ENTRIES, t::BRANCH_PAGES, t::LEAF_PAGES, t::OVERFLOW_PAGES].map(word),
+        };
+        if d.depth > layout::MAX_DEPTH || (d.root == 0) != (d.depth == 0) {
+            return Err(format!("root {} and depth {} do not fit together", d.root, d.depth));
+        }
+        if d.root != 0 && d.counts[0] == 0 {
+            return Err(format!("no entries, but a root, page {}", d.root));
+        }
+        Ok(d)
+    }
+}
+
+/// Walks the catalog and answers its figures and what it lists.
+pub(super) fn catalog(scan: &mut Scan<'_>, descriptor: &[u8]) -> (TableStats, Vec<Listed>) {
+    let mut tables = Vec::new();
+    let ceiling = scan.txn;
+    let stats = scan.within(Step::Catalog, |scan| {
+        tree(scan, descriptor, ceiling, String::new(), Some(&mut tables))
+    });
+    (stats, tables)
+}
+
+/// Walks a table and answers its figures.
+pub(super) fn table(scan: &mut Scan<'_>, listed: Listed) -> TableStats {
+    let Listed { name, descriptor, birth } = listed;
+    scan.within(Step::Table(name.clone()), |scan| tree(scan, &descriptor, birth, name, None))
+}
+
+fn tree(
+    scan: &mut Scan<'_>,
+    descriptor: &[u8],
+    ceiling: u64,
+    name: String,
+    tables: Option<&mut Vec<Listed>>,
+) -> TableStats {
+    let d = match Descriptor::decode(descriptor) {
+        Ok(d) => d,
+        Err(what) => {
+            scan.cut_off(None, || what);
+            return TableStats { name, ..TableStats::default() };
+        }
+    };
+    let before = std::mem::replace(&mut scan.incomplete, false);
+    scan.table =
+        TableStats { name, root: PageId(d.root), depth: d.depth as u16, ..TableStats::default() };
+    if d.root != 0 {
+        let level = d.depth - 1;
+        if scan.claim(d.root, 1, kind_at(level)) {
+            TreeWalk { scan, tables }.page(d.root, level, ceiling, (None, None));
+        }
+    }
+    let stats = std::mem::take(&mut scan.table);
+    if !scan.incomplete && !scan.stopped {
+        let found = [stats.entries, stats.branch_pages, stats.leaf_pages, stats.overflow_pages];
+        let words = ["entries", "branch pages", "leaf pages", "overflow pages"];
+        for ((said, found), what) in d.counts.into_iter().zip(found).zip(words) {
+            if said != found {
+                scan.fault(None, || {
+                    format!("the descriptor says {said} {what}, there are {found}")
+                });
+            }
+        }
+    }
+    scan.incomplete |= before;
+    stats
+}
+
+fn kind_at(level: u64) -> PageKind {
+    if level > 0 { PageKind::Branch } else { PageKind::Leaf }
+}
+
+struct TreeWalk<'s, 'a, 't> {
+    scan: &'s mut Scan<'a>,
+    /// Where the catalog's entries go; None in a table.
+    tables: Option<&'t mut Vec<Listed>>,
+}
+
+impl TreeWalk<'_, '_, '_> {
+    /// Visits a page that has been claimed and all below it. `ceiling` is the birth of what leads here: copy-on-write rewrites
+    /// every ancestor, so nothing is younger than the page that points to it.
+    fn page(&mut self, id: u64, level: u64, ceiling: u64, fences: Fences<'_>) {
+        if !self.scan.look() {
+            return;
+        }
+        self.scan.push(Step::Page(kind_at(level), id));
+        if let Some(bytes) = self.scan.read(id) {
+            match Node::parse(&bytes) {
+                Ok(node) => self.node(id, &node, level, ceiling, fences),
+                Err(what) => self.scan.cut_off(Some(id), || what),
+            }
+        }
+        self.scan.pop();
+    }
+
+    fn node(&mut self, id: u64, node: &Node<'_>, level: u64, ceiling: u64, fences: Fences<'_>) {
+        let scan = &mut *self.scan;
+        if node.level != level || node.branch != (level > 0) {
+            let found = (if node.branch { "branch" } else { "leaf" }, node.level);
+            return scan.cut_off(Some(id), || {
+                format!("a {} of level {} where level {level} must be", found.0, found.1)
+            });
+        }
+        scan.born(id, 0, node.birth);
+        if node.birth > ceiling {
+            scan.fault(Some(id), || {
+                format!("born in {}, after what leads here, {ceiling}", node.birth)
+            });
+        }
+        let cells = node.cells(&mut |what| scan.fault(Some(id), || what));
+        scan.incomplete |= cells.len() < node.count;
+        check_fences(scan, id, node, &cells, fences);
+        let catalog = self.tables.is_some();
+        scan.show_tree(
+            PageInfo {
+                id: PageId(id),
+                pages: 1,
+                kind: kind_at(level),
+                level: level as u8,
+                tree: Tree::None,
+                count: node.count as u64,
+                used_bytes: node.used_bytes(),
+                birth: TxnId(node.birth),
+            },
+            catalog,
+        );
+        if node.branch {
+            scan.table.branch_pages += 1;
+            scan.table.branch_used_bytes += node.used_bytes();
+            self.children(node, &cells, level - 1, fences);
+        } else {
+            scan.table.leaf_pages += 1;
+            scan.table.leaf_used_bytes += node.used_bytes();
+            if node.count == 0 {
+                scan.fault(Some(id), || "a leaf without keys".into());
+            }
+            self.entries(id, node, &cells);
+        }
+    }
+
+    fn children(&mut self, node: &Node<'_>, cells: &[Cell<'_>], level: u64, fences: Fences<'_>) {
+        let mut visit = |at: usize, child: u64, low: Option<&Cell<'_>>, expect: usize| {
+            // Claimed before its fences are made: a child that was visited already costs no copy of a key.
+            if self.scan.stopped || !self.scan.claim(child, 1, kind_at(level)) {
+                return;
+            }
+            let low_key = low.map(|cell| cell.key(node));
+            // A separator that could not be decoded fences nothing.
+            let high_key = cells.get(at).filter(|c| c.index == expect).map(|c| c.key(node));
+            let child_fences = (low_key.as_deref().or(fences.0), high_key.as_deref().or(fences.1));
+            self.page(child, level, node.birth, child_fences);
+        };
+        visit(0, node.leftmost(), None, 0);
+        for (i, cell) in cells.iter().enumerate() {
+            if let Body::Child(child) = cell.body {
+                visit(i + 1, child, Some(cell), cell.index + 1);
+            }
+        }
+    }
+
+    fn entries(&mut self, id: u64, node: &Node<'_>, cells: &[Cell<'_>]) {
+        for cell in cells {
+            if self.scan.stopped {
+                return;
+            }
+            self.scan.push(Step::Entry(cell.index));
+            self.entry(id, node, cell);
+            self.scan.pop();
+        }
+    }
+
+    fn entry(&mut self, id: u64, node: &Node<'_>, cell: &Cell<'_>) {
+        let scan = &mut *self.scan;
+        let most = layout::max_entry(scan.page_size) as u64;
+        let (value_len, value) = match cell.body {
+            Body::Value(value) => (value.len() as u64, Some(value)),
+            Body::Overflow(run) => (run.len, None),
+            Body::Child(_) => return,
+        };
+        let size = node.entry_size(cell, value_len);
+        if (size <= most) != value.is_some() {
+            let place = if value.is_some() { "in the leaf" } else { "in a run of its own" };
+            scan.fault(Some(id), || {
+                format!("an entry of {size} bytes stands {place}, {most} fit a leaf")
+            });
+        }
+        let stats = &mut scan.table;
+        stats.entries += 1;
+        stats.key_bytes = stats.key_bytes.saturating_add(cell.key_len(node) as u64);
+        stats.value_bytes = stats.value_bytes.saturating_add(value_len);
+        let intact = match cell.body {
+            Body::Overflow(run) => self.run(node, run),
+            _ => true,
+        };
+        if self.tables.is_some() {
+            let descriptor = match (value, cell.body) {
+                (Some(value), _) => value.to_vec(),
+                (None, Body::Overflow(run)) if intact => self.long_descriptor(run),
+                _ => Vec::new(),
+            };
+            self.list(id, cell.key(node), descriptor, node.birth);
+        }
+    }
+
+    /// Proves an overflow run. False if it cannot be read.
+    fn run(&mut self, node: &Node<'_>, run: Run) -> bool {
+        let scan = &mut *self.scan;
+        let pages = run.len.div_ceil(scan.page_size as u64);
+        scan.table.overflow_values += 1;
+        scan.table.overflow_pages = scan.table.overflow_pages.saturating_add(pages);
+        if !scan.claim(run.first, pages, PageKind::Overflow) {
+            return false;
+        }
+        scan.born(run.first, pages, run.birth);
+        if run.birth > node.birth {
+            scan.fault(Some(run.first), || {
+                format!("run born in {}, after the leaf that leads here, {}", run.birth, node.birth)
+            });
+        }
+        let catalog = self.tables.is_some();
+        scan.show_tree(
+            PageInfo {
+                id: PageId(run.first),
+                pages,
+                kind: PageKind::Overflow,
+                level: 0,
+                tree: Tree::None,
+                count: 0,
+                used_bytes: run.len,
+                birth: TxnId(run.birth),
+            },
+            catalog,
+        );
+        if scan.verify_values {
+            self.run_bytes(run);
+        }
+        true
+    }
+
+    fn run_bytes(&mut self, run: Run) {
+        let scan = &mut *self.scan;
+        let (pages, size) = (scan.pages, scan.page_size);
+        match run_crc(pages, size, run.first, run.len, |_| scan.look()) {
+            _ if scan.stopped => {}
+            Ok((crc, padded)) => {
+                if u64::from(crc) != run.crc {
+                    scan.fault(Some(run.first), || {
+                        format!("the checksum of the run is {crc:#010x}, not {:#010x}", run.crc)
+                    });
+                }
+                if !padded {
+                    scan.fault(Some(run.first), || "the run does not end in zeros".into());
+                }
+            }
+            Err(what) => scan.fault(Some(run.first), || what),
+        }
+    }
+
+    /// The descriptor of a table whose name is so long that its entry does not fit a leaf.
+    fn long_descriptor(&mut self, run: Run) -> Vec<u8> {
+        let scan = &mut *self.scan;
+        if run.len != layout::DESCRIPTOR_SIZE as u64 {
+            return Vec::new();
+        }
+        let at = run.first * scan.page_size as u64;
+        scan.pages.read(at, layout::DESCRIPTOR_SIZE).map(|b| b.into_owned()).unwrap_or_default()
+    }
+
+    /// Takes a table of the catalog down.
+    fn list(&mut self, leaf: u64, name: Vec<u8>, descriptor: Vec<u8>, birth: u64) {
+        if name.is_empty() {
+            self.scan.fault(Some(leaf), || "a table without a name".into());
+        }
+        let name = String::from_utf8(name).unwrap_or_else(|e| {
+            let name = String::from_utf8_lossy(e.as_bytes()).into_owned();
+            self.scan.fault(Some(leaf), || format!("the table name {name:?} is not UTF-8"));
+            name
+        });
+        if let Some(tables) = &mut self.tables {
+            tables.push(Listed { name, descriptor, birth });
+        }
+    }
+}
+
+/// Proves that the keys of a page lie between its fences. Inside the page they ascend, so the first and the last tell it.
+fn check_fences(
+    scan: &mut Scan<'_>,
+    id: u64,
+    node: &Node<'_>,
+    cells: &[Cell<'_>],
+    fences: Fences<'_>,
+) {
+    if let (Some(low), Some(first)) = (fences.0, cells.first()) {
+        let key = first.key(node);
+        // A separator equal to the fence would leave the leftmost child no keys at all.
+        if key.as_slice() < low || (node.branch && key == low) {
+            scan.fault(Some(id), || {
+                format!("key {} lies below the separator that leads here", first.index)
+            });
+        }
+    }
+    if let (Some(high), Some(last)) = (fences.1, cells.last())
+        && last.key(node).as_slice() >= high
+    {
+        scan.fault(Some(id), || format!("key {} is not below the next separator", last.index));
+    }
+}

@@ -1,0 +1,169 @@
+//! A set of free pages as extents, neighbours joined, searchable by place and by length.
+
+use crate::types::PageId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Free extents. Adding pages that are in already is refused: a page freed twice is damage.
+#[derive(Clone, Debug, Default)]
+pub struct Extents {
+    by_start: BTreeMap<u64, u64>,
+    by_len: BTreeSet<(u64, u64)>,
+    pages: u64,
+}
+
+impl Extents {
+    /// Number of extents.
+    pub fn count(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Number of pages.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Adds pages; false, and nothing changed, if one of them is in already.
+    #[must_use]
+    pub fn add(&mut self, start: PageId, len: u64) -> bool {
+        let (mut from, mut to) = (start.0, start.0 + len);
+        let before = self.by_start.range(..=from).next_back().map(|(&s, &l)| (s, l));
+        let after = self.by_start.range(from..).next().map(|(&s, &l)| (s, l));
+        if before.is_some_and(|(s, l)| s + l > from) || after.is_some_and(|(s, _)| s < to) {
+            return false;
+        }
+        if let Some((s, l)) = before.filter(|&(s, l)| s + l == from) {
+            self.remove(s, l);
+            from = s;
+        }
+        if let Some((s, l)) = after.filter(|&(s, _)| s == to) {
+            self.remove(s, l);
+            to = s + l;
+        }
+        self.insert(from, to - from);
+        true
+    }
+
+    /// Takes the first page of the extent that starts at `at`, if one does.
+    pub fn take_start(&mut self, at: PageId) -> Option<PageId> {
+        let len = *self.by_start.get(&at.0)?;
+        self.remove(at.0, len);
+        if len > 1 {
+            self.insert(at.0 + 1, len - 1);
+        }
+        Some(at)
+    }
+
+    /// Takes the first `len` pages of the smallest extent that has that many, the first such in the file.
+    pub fn take_best(&mut self, len: u64) -> Option<PageId> {
+        let &(l, s) = self.by_len.range((len, 0)..).next()?;
+        self.remove(s, l);
+        if l > len {
+            self.insert(s + len, l - len);
+        }
+        Some(PageId(s))
+    }
+
+    /// Takes one page as near to the front of the file as it can be had from an extent of at least `of` pages, or from
+    /// the first extent if none of the first ones is so long.
+    pub fn take_low(&mut self, of: u64) -> Option<PageId> {
+        const LOOKED_AT: usize = 32;
+        let mut first = self.by_start.iter().take(LOOKED_AT);
+        let long = first.clone().find(|(_, l)| **l >= of);
+        let (&s, &l) = long.or_else(|| first.next())?;
+        self.remove(s, l);
+        if l > 1 {
+            self.insert(s + 1, l - 1);
+        }
+        Some(PageId(s))
+    }
+
+    /// The extent that ends where the file's pages end, taken.
+    pub fn take_ending_at(&mut self, end: u64) -> Option<(PageId, u64)> {
+        let (&s, &l) = self.by_start.last_key_value().filter(|&(&s, &l)| s + l == end)?;
+        self.remove(s, l);
+        Some((PageId(s), l))
+    }
+
+    /// The shortest extent, taken.
+    pub fn take_shortest(&mut self) -> Option<(PageId, u64)> {
+        let &(l, s) = self.by_len.first()?;
+        self.remove(s, l);
+        Some((PageId(s), l))
+    }
+
+    /// All extents in the order of their place.
+    pub fn iter(&self) -> impl Iterator<Item = (PageId, u64)> + '_ {
+        self.by_start.iter().map(|(&s, &l)| (PageId(s), l))
+    }
+
+    fn insert(&mut self, start: u64, len: u64) {
+        self.by_start.insert(start, len);
+        self.by_len.insert((len, start));
+        self.pages += len;
+    }
+
+    fn remove(&mut self, start: u64, len: u64) {
+        self.by_start.remove(&start);
+        self.by_len.remove(&(len, start));
+        self.pages -= len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn agrees_with_a_set_of_pages() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut real = Extents::default();
+        let mut model = BTreeSet::new();
+        for _ in 0..20_000 {
+            match rng.u8(..6) {
+                0..=2 => {
+                    let (s, l) = (rng.u64(2..400), rng.u64(1..6));
+                    let free = (s..s + l).all(|p| !model.contains(&p));
+                    assert_eq!(real.add(PageId(s), l), free);
+                    if free {
+                        model.extend(s..s + l);
+                    }
+                }
+                3 => {
+                    let len = rng.u64(1..5);
+                    if let Some(PageId(s)) = real.take_best(len) {
+                        assert!((s..s + len).all(|p| model.remove(&p)));
+                    }
+                    if let Some(PageId(s)) = real.take_low(len) {
+                        assert!(model.remove(&s) && !model.contains(&(s - 1)));
+                    }
+                }
+                4 => {
+                    let at = rng.u64(2..400);
+                    let starts = model.contains(&at) && !model.contains(&(at - 1));
+                    assert_eq!(real.take_start(PageId(at)).is_some(), starts);
+                    if starts {
+                        model.remove(&at);
+                    }
+                }
+                _ => {
+                    let end = model.last().map_or(0, |p| p + 1);
+                    let (PageId(s), l) = match real.take_ending_at(end) {
+                        Some(x) => x,
+                        None => continue,
+                    };
+                    assert!((s..s + l).all(|p| model.remove(&p)));
+                    assert!(!model.contains(&(s.wrapping_sub(1))));
+                }
+            }
+            assert_eq!(real.pages(), model.len() as u64);
+            let flat: Vec<u64> = real.iter().flat_map(|(s, l)| s.0..s.0 + l).collect();
+            assert!(flat.iter().eq(model.iter()));
+            let mut last_end = 0;
+            for (s, l) in real.iter() {
+                assert!(s.0 > last_end, "neighbours are joined");
+                last_end = s.0 + l;
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Tables: what a transaction reads and changes.
+
+use crate::error::Result;
+use crate::format::descriptor::TableDescriptor;
+use crate::tree::{self, Key};
+use crate::txn::read::Snapshot;
+use crate::txn::write::Writer;
+use std::ops::Bound;
+
+/// The pages a table is read from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'t> {
+    Snapshot(&'t Snapshot),
+    Writer(&'t Writer),
+}
+
+/// Runs the same expression over either source.
+macro_rules! over {
+    ($source:expr, $pages:ident => $what:expr) => {
+        match $source {
+            Source::Snapshot($pages) => $what,
+            Source::Writer($pages) => $what,
+        }
+    };
+}
+
+/// A table as one transaction sees it, for reading. Cheap to copy. What it hands out borrows from the
+/// transaction and cannot outlive it:
+///
+/// ```compile_fail
+/// # fn main() -> recto::Result<()> {
+/// let db = recto::Database::in_memory()?;
+/// let txn = db.read()?;
+/// let value = txn.table("main")?.get(b"key")?;
+/// drop(txn);
+/// println!("{value:?}");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Table<'t> {
+    source: Source<'t>,
+    descriptor: TableDescriptor,
+}
+
+impl<'t> Table<'t> {
+    pub(crate) fn new(source: Source<'t>, descriptor: TableDescriptor) -> Table<'t> {
+        Table { source, descriptor }
+    }
+
+    /// The value of `key`, straight from the map: no copy, whatever its size. One descent of the tree.
+    pub fn get(&self, key: &[u8]) -> Result<Option<&'t [u8]>> {
+        over!(self.source, pages => tree::get(pages, &self.descriptor, key))
+    }
+
+    /// Whether the table has `key`.
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    /// Number of keys. Costs nothing.
+    pub fn len(&self) -> u64 {
+        self.descriptor.entries
+    }
+
+    /// Whether the table has no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape and size of the table. Costs nothing.
+    pub fn stats(&self) -> TableStats {
+        let d = &self.descriptor;
+        TableStats {
+            entries: d.entries,
+            depth: d.depth,
+            branch_pages: d.branch_pages,
+            leaf_pages: d.leaf_pages,
+            overflow_pages: d.overflow_pages,
+        }
+    }
+
+    /// All pairs between two bounds in the order of the keys (bytes compared as unsigned numbers); walk it from
+    /// either end. Bounds the wrong way round give an empty range.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use std::ops::Bound::*;
+    /// let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut table = txn.open_table("main")?;
+    /// for key in [b"a", b"b", b"c"] {
+    ///     table.put(key, b"")?;
+    /// }
+    /// let mut range = table.range(Excluded(b"a"), Unbounded)?;
+    /// assert_eq!(&*range.next_back().unwrap()?.0, b"c");
+    /// assert_eq!(&*range.next().unwrap()?.0, b"b");
+    /// assert!(range.next().is_none());
+    /// # Ok(()) }
+    /// ```
+    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'t>> {
+        let inner = match self.source {
+            Source::Snapshot(pages) => {
+                Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
+            }
+            Source::Writer(pages) => {
+                Inner::Writer(tree::Range::new(pages, &self.descriptor, start, end)?)
+            }
+        };
+        Ok(Range { inner })
+    }
+
+    /// All pairs whose key begins with `prefix`; also right when the prefix ends in 0xff bytes.
+    pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'t>> {
+        match after_prefix(prefix) {
+            Some(end) => self.range(Bound::Included(prefix), Bound::Excluded(&end)),
+            None => self.range(Bound::Included(prefix), Bound::Unbounded),
+        }
+    }
+
+    /// All pairs.
+    pub fn iter(&self) -> Result<Range<'t>> {
+        self.range(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// The pair with the smallest key.
+    pub fn first(&self) -> Result<Option<(Key<'t>, &'t [u8])>> {
+        self.iter()?.next().transpose()
+    }
+
+    /// The pair with the greatest key.
+    pub fn last(&self) -> Result<Option<(Key<'t>, &'t [u8])>> {
+        self.iter()?.next_back().transpose()
+    }
+}
+
+/// The smallest key that is greater than every key with this prefix; None if there is no such key.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&b| b != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+/// Shape and size of a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableStats {
+    /// Number of keys.
+    pub entries: u64,
+    /// Levels of the tree: 0 empty, 1 a single leaf.
+    pub depth: u16,
+    /// Branch pages.
+    pub branch_pages: u64,
+    /// Leaf pages.
+    pub leaf_pages: u64,
+    /// Pages of values too large for a leaf.
+    pub overflow_pages: u64,
+}
+
+enum Inner<'t> {
+    Snapshot(tree::Range<'t, Snapshot>),
+    Writer(tree::Range<'t, Writer>),
+}
+
+/// Pairs in the order of their keys, from both ends. After an error it yields nothing more.
+pub struct Range<'t> {
+    inner: Inner<'t>,
+}
+
+impl<'t> Iterator for Range<'t> {
+    type Item = Result<(Key<'t>, &'t [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.inner {
+            Inner::Snapshot(range) => range.next(),
+            Inner::Writer(range) => range.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Range<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.inner {
+            Inner::Snapshot(range) => range.next_back(),
+            Inner::Writer(range) => range.next_back(),
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Range<'_> {}
+
+/// A table of a write transaction, to read and to change.
+pub struct TableMut<'t> {
+    writer: &'t mut Writer,
+    index: usize,
+}
+
+impl<'t> TableMut<'t> {
+    pub(crate) fn new(writer: &'t mut Writer, index: usize) -> TableMut<'t> {
+        TableMut { writer, index }
+    }
+
+    /// Inserts the pair, or replaces the value; true if the key was there. Keys are limited
+    /// ([`crate::Database::max_key_len`]); values only by the room on the disk, which is taken here,
+    /// so that a full disk is an error of this call or of the commit.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.writer.put(self.index, key, value)
+    }
+
+    /// Removes the pair; true if the key was there.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
+        self.writer.delete(self.index, key)
+    }
+
+    /// The table as it stands now, for reading.
+    pub fn as_table(&self) -> Table<'_> {
+        Table::new(Source::Writer(self.writer), *self.writer.table(self.index))
+    }
+
+    /// As [`Table::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.as_table().get(key)
+    }
+
+    /// As [`Table::contains_key`].
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        self.as_table().contains_key(key)
+    }
+
+    /// As [`Table::len`].
+    pub fn len(&self) -> u64 {
+        self.as_table().len()
+    }
+
+    /// Whether the table has no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Table::range`].
+    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'_>> {
+        self.as_table().range(start, end)
+    }
+
+    /// As [`Table::prefix`].
+    pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'_>> {
+        self.as_table().prefix(prefix)
+    }
+
+    /// As [`Table::iter`].
+    pub fn iter(&self) -> Result<Range<'_>> {
+        self.as_table().iter()
+    }
+
+    /// As [`Table::first`].
+    pub fn first(&self) -> Result<Option<(Key<'_>, &[u8])>> {
+        self.as_table().first()
+    }
+
+    /// As [`Table::last`].
+    pub fn last(&self) -> Result<Option<(Key<'_>, &[u8])>> {
+        self.as_table().last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after_prefix;
+
+    #[test]
+    fn end_of_a_prefix() {
+        assert_eq!(after_prefix(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(after_prefix(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"\xff\xff"), None);
+        assert_eq!(after_prefix(b""), None);
+    }
+}

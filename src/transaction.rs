@@ -1,0 +1,209 @@
+//! Transactions as users hold them: they own what they need and have no lifetime.
+
+use crate::error::{Error, Result};
+use crate::format::descriptor::TableDescriptor;
+use crate::table::{Source, Table, TableMut, TableStats};
+use crate::txn::commit::Durability;
+use crate::txn::read::Snapshot;
+use crate::txn::write::{Writer, stored_table};
+use std::ops::Bound;
+
+/// A table's name with its statistics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableInfo {
+    /// Name.
+    pub name: String,
+    /// Shape and size.
+    pub stats: TableStats,
+}
+
+/// A consistent snapshot of the database as it was when the transaction began, for as long as it lives.
+///
+/// It takes no system call to begin or end, never waits and makes nobody wait. It owns what it needs: keep it in a
+/// struct, send it to another thread, share it between threads. While it lives the pages it can see are not
+/// reused, so the file may grow by what changes meanwhile, but by no more than those pages.
+///
+/// A process must not let a value read from it outlive it through other means than a borrow
+/// (`vmsplice`, `MSG_ZEROCOPY`).
+///
+/// ```
+/// struct Session {
+///     txn: recto::ReadTxn,
+/// }
+///
+/// impl Session {
+///     fn name(&self, id: &[u8]) -> recto::Result<Option<&[u8]>> {
+///         self.txn.table("names")?.get(id)
+///     }
+/// }
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut w = db.write()?;
+/// # w.open_table("names")?.put(b"7", b"Ada")?;
+/// # w.commit()?;
+/// let session = Session { txn: db.read()? };
+/// assert_eq!(session.name(b"7")?, Some(&b"Ada"[..]));
+/// # Ok(()) }
+/// ```
+pub struct ReadTxn {
+    snapshot: Snapshot,
+}
+
+impl ReadTxn {
+    pub(crate) fn new(snapshot: Snapshot) -> ReadTxn {
+        ReadTxn { snapshot }
+    }
+
+    /// Id of the transaction that made this snapshot.
+    pub fn id(&self) -> u64 {
+        self.snapshot.txn.0
+    }
+
+    /// A table. [`Error::NoSuchTable`] if there is none of this name.
+    pub fn table(&self, name: &str) -> Result<Table<'_>> {
+        self.snapshot.engine().shared.check_alive()?;
+        let s = &self.snapshot;
+        match stored_table(s, &s.catalog, name, s.page_count())? {
+            Some(d) => Ok(Table::new(Source::Snapshot(s), d)),
+            None => Err(Error::NoSuchTable(name.into())),
+        }
+    }
+
+    /// All tables, in the order of their names.
+    pub fn tables(&self) -> Result<Vec<TableInfo>> {
+        let s = &self.snapshot;
+        s.engine().shared.check_alive()?;
+        list_tables(Source::Snapshot(s), s.catalog, s.page_count())
+    }
+}
+
+impl std::fmt::Debug for ReadTxn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadTxn").field("id", &self.id()).finish()
+    }
+}
+
+fn list_tables(
+    source: Source<'_>,
+    catalog: TableDescriptor,
+    page_count: u64,
+) -> Result<Vec<TableInfo>> {
+    let bad = |what: &str| Error::corrupt(catalog.root, format!("catalog: {what}"));
+    let mut tables = Vec::new();
+    for pair in Table::new(source, catalog).range(Bound::Unbounded, Bound::Unbounded)? {
+        let (name, bytes) = pair?;
+        let name = String::from_utf8(name.to_vec()).map_err(|_| bad("a name is not UTF-8"))?;
+        let d = TableDescriptor::decode(bytes, page_count).map_err(bad)?;
+        tables.push(TableInfo { name, stats: Table::new(source, d).stats() });
+    }
+    Ok(tables)
+}
+
+/// The write transaction: one at a time over all threads and processes. It sees its own changes; nobody
+/// else does before [`WriteTxn::commit`]. Dropping it aborts it.
+///
+/// It may be sent to another thread. An error of an operation that could have left something half done
+/// makes every later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// txn.open_table("fruit")?.put(b"apple", b"red")?;
+/// txn.commit()?;
+///
+/// let mut txn = db.write()?;
+/// txn.open_table("fruit")?.delete(b"apple")?;
+/// drop(txn);
+/// assert_eq!(db.read()?.table("fruit")?.get(b"apple")?, Some(&b"red"[..]));
+/// # Ok(()) }
+/// ```
+pub struct WriteTxn {
+    writer: Writer,
+    durability: Durability,
+}
+
+impl WriteTxn {
+    pub(crate) fn new(writer: Writer, durability: Durability) -> WriteTxn {
+        WriteTxn { writer, durability }
+    }
+
+    /// Id that the transaction will have.
+    pub fn id(&self) -> u64 {
+        self.writer.txn().0
+    }
+
+    /// A table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there is none.
+    pub fn table(&self, name: &str) -> Result<Table<'_>> {
+        match self.writer.lookup(name)? {
+            Some(d) => Ok(Table::new(Source::Writer(&self.writer), d)),
+            None => Err(Error::NoSuchTable(name.into())),
+        }
+    }
+
+    /// A table to change; made if there is none of this name.
+    pub fn open_table(&mut self, name: &str) -> Result<TableMut<'_>> {
+        let index = self.writer.open_table(name)?;
+        Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// A new table. [`Error::TableExists`] if there is one of this name. Names have at least one byte and at
+    /// most as many as a key.
+    pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
+        let index = self.writer.create_table(name)?;
+        Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// Drops a table and gives all its pages back; false if there is none. Reads the whole tree except
+    /// for values on pages of their own.
+    pub fn drop_table(&mut self, name: &str) -> Result<bool> {
+        self.writer.drop_table(name)
+    }
+
+    /// Gives a table another name. [`Error::NoSuchTable`], [`Error::TableExists`]. Costs two changes of the catalog.
+    pub fn rename_table(&mut self, from: &str, to: &str) -> Result<()> {
+        self.writer.rename_table(from, to)
+    }
+
+    /// All tables as this transaction has left them, in the order of their names.
+    pub fn tables(&self) -> Result<Vec<TableInfo>> {
+        self.writer.check_usable()?;
+        let (catalog, page_count) = self.writer.catalog_now();
+        let mut tables = list_tables(Source::Writer(&self.writer), catalog, page_count)?;
+        for t in &mut tables {
+            if let Some(d) = self.writer.lookup(&t.name)? {
+                t.stats = Table::new(Source::Writer(&self.writer), d).stats();
+            }
+        }
+        Ok(tables)
+    }
+
+    /// When [`WriteTxn::commit`] returns; overrides the default of the handle.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
+    /// Makes the changes visible, and durable as set. Costs one device flush when durable (two for a
+    /// transaction with more pages than a manifest takes, about 130), shared with all commits that wait at the same time.
+    ///
+    /// Any error but one means that the transaction did not happen. [`Error::OutcomeUnknown`] means that the
+    /// device failed while it was made durable: it may be there after all. A transaction that changed
+    /// nothing costs nothing.
+    pub fn commit(self) -> Result<()> {
+        self.writer.commit(self.durability)
+    }
+
+    /// Undoes everything; the same as dropping the transaction.
+    pub fn abort(self) {}
+
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn into_writer(self) -> Writer {
+        self.writer
+    }
+}
+
+impl std::fmt::Debug for WriteTxn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteTxn").field("id", &self.id()).finish()
+    }
+}

@@ -1,0 +1,199 @@
+//! Making transactions durable (rules 9 to 17): one leader at a time, one flush for all that is built.
+//!
+//! The order of locks is writer, leader, flush. Nobody who holds the flush lock waits for the writer lock.
+
+use super::Engine;
+use super::state::{BuiltImage, Durable, Written, describe};
+use crate::error::{Error, Result};
+use crate::format::meta::{ManifestEntry, Phase};
+use crate::types::{PageId, TxnId};
+use parking_lot::MutexGuard;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+/// The leadership in this handle and the flush lock of all processes.
+pub(super) struct FlushLock<'a> {
+    engine: &'a Engine,
+    _leader: MutexGuard<'a, ()>,
+}
+
+impl<'a> FlushLock<'a> {
+    /// Waits for it.
+    pub fn take(engine: &'a Engine) -> Result<FlushLock<'a>> {
+        let leader = engine.leader.lock();
+        if !engine.shared.lock_flush(None)? {
+            return Err(Error::Busy);
+        }
+        Ok(FlushLock { engine, _leader: leader })
+    }
+
+    /// Takes it if nobody leads a flush.
+    pub fn try_take(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
+        let Some(leader) = engine.leader.try_lock() else { return Ok(None) };
+        let got = engine.shared.try_lock_flush()?;
+        Ok(got.then_some(FlushLock { engine, _leader: leader }))
+    }
+}
+
+impl Drop for FlushLock<'_> {
+    fn drop(&mut self) {
+        if self.engine.shared.check_alive().is_ok() {
+            self.engine.shared.unlock_flush();
+        }
+    }
+}
+
+impl Engine {
+    /// Returns when `txn` is durable, or when it is known that it may never be.
+    pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
+        loop {
+            if self.settled(txn)? {
+                return Ok(());
+            }
+            let lock = FlushLock::take(self)?;
+            // Whoever led while this thread waited may have carried its transaction along: group commit.
+            if self.settled(txn)? {
+                return Ok(());
+            }
+            if self.is_marked() {
+                drop(lock);
+                self.repair_now()?;
+                continue;
+            }
+            self.lead_flush()?;
+        }
+    }
+
+    /// Whether `txn` is durable; an error if its flush failed or it was rolled back.
+    fn settled(&self, txn: TxnId) -> Result<bool> {
+        self.shared.check_alive()?;
+        if self.is_dead(txn) {
+            let detail = "the transaction was rolled back after a failed write to the device";
+            return Err(Error::OutcomeUnknown { detail: detail.into() });
+        }
+        if self.durable().txn >= txn {
+            return Ok(true);
+        }
+        if self.words().failed.0.load(Ordering::SeqCst) >= txn.0 {
+            let detail = "the device reported an error while the transaction was flushed";
+            return Err(Error::OutcomeUnknown { detail: detail.into() });
+        }
+        Ok(false)
+    }
+
+    /// The repair mark (rules 1, 9), seen by a holder of the flush lock: a failed sync, a flush whose leader died, or pages
+    /// that were written before this handle's description could be told of errors (hole 10).
+    pub(super) fn is_marked(&self) -> bool {
+        let words = self.words();
+        words.suspect.0.load(Ordering::SeqCst) != 0
+            || words.flushing.0.load(Ordering::SeqCst) != 0
+            || self.durable().txn < self.opened_at
+    }
+
+    /// Flushes the newest built transaction. Flush lock held, no repair mark.
+    pub(super) fn lead_flush(&self) -> Result<()> {
+        let image = self.mark_target()?;
+        if image.meta.txn == self.durable().txn {
+            self.words().flushing.0.store(0, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.flush_image(&image)
+    }
+
+    /// Rule 9: F := W, in the form that looks again (B8). From now on F's pages are protected.
+    fn mark_target(&self) -> Result<BuiltImage> {
+        for _ in 0..10_000 {
+            let image = self.load_image()?;
+            self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            if self.built() == image.meta.txn {
+                self.platform.step("flush: target marked");
+                return Ok(image);
+            }
+        }
+        self.words().flushing.0.store(0, Ordering::SeqCst);
+        Err(Error::Busy)
+    }
+
+    /// Rules 10 to 15. F is marked; the slot that is written does not hold D.
+    pub(super) fn flush_image(&self, image: &BuiltImage) -> Result<()> {
+        let before = self.durable();
+        let target = image.meta.txn;
+        let slot = before.slot ^ 1;
+        let phase = self.phase_of(image, before.txn);
+        let storage = self.platform.storage();
+        let end = image.meta.page_count * self.page_size as u64;
+        if phase == Phase::TwoPhase {
+            storage.sync(0, end).map_err(|e| self.flush_failed(target, e))?;
+            self.platform.step("flush: pages synced");
+        }
+        let bytes = image.meta.encode(&phase);
+        let at = (slot * self.page_size) as u64;
+        storage.write(at, &bytes[..]).map_err(|e| self.flush_failed(target, e))?;
+        self.platform.step("flush: meta stored");
+        storage.sync(0, end).map_err(|e| self.flush_failed(target, e))?;
+        self.platform.step("flush: synced");
+
+        // Rule 13: V, then D with Y, then F. The order matters to rule 2.
+        if self.shared.visible() < target {
+            self.shared.publish_flushed(&describe(&image.meta))?;
+        }
+        self.platform.step("flush: visible");
+        self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+        self.set_durable(Durable { txn: target, slot });
+        self.platform.step("flush: durable moved");
+        self.words().list_start.0.store(image.list_end, Ordering::SeqCst);
+        self.words().flushing.0.store(0, Ordering::SeqCst);
+        self.platform.step("flush: done");
+        if self.built() == target {
+            self.unflushed.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Rule 10: sealed if every page reachable from F and born after D fits the manifest.
+    fn phase_of(&self, image: &BuiltImage, durable: TxnId) -> Phase {
+        if image.unlisted > durable {
+            return Phase::TwoPhase;
+        }
+        let sealed = self.live_records(image).ok().and_then(|live| {
+            let room = image.meta.manifest_room().min(self.options.manifest_limit);
+            manifest(room, &live)
+        });
+        sealed.map_or(Phase::TwoPhase, Phase::Sealed)
+    }
+
+    /// Rule 15: the mark goes up before anybody else can lead. What the kernel did with the pages is
+    /// unknown, so nothing is synced again before a repair has rewritten them.
+    fn flush_failed(&self, target: TxnId, e: Error) -> Error {
+        self.words().suspect.0.store(1, Ordering::SeqCst);
+        self.words().failed.0.fetch_max(target.0, Ordering::SeqCst);
+        Error::OutcomeUnknown { detail: e.to_string() }
+    }
+}
+
+/// The manifest of these pages, if there is room for it.
+fn manifest(room: usize, live: &HashMap<PageId, Written>) -> Option<Vec<ManifestEntry>> {
+    if live.len() > room {
+        return None;
+    }
+    let entry = |(&page, w): (&PageId, &Written)| {
+        Some(ManifestEntry { page, crc: w.crc, pages: u16::try_from(w.pages).ok()? })
+    };
+    let mut entries = live.iter().map(entry).collect::<Option<Vec<_>>>()?;
+    entries.sort_unstable_by_key(|m| m.page);
+    Some(entries)
+}
+
+/// One commit from begin to acknowledgement.
+impl super::write::Writer {
+    /// Builds, and waits for durability where that is asked for.
+    pub fn commit(self, durability: super::commit::Durability) -> Result<()> {
+        let engine = Arc::clone(&self.store.engine);
+        match self.build(durability)? {
+            Some(built) if built.flush => engine.make_durable(built.txn),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A snapshot that is pinned as long as it lives: begin, end, and the pages it reads.
+
+use super::Engine;
+use super::state::undescribe;
+use crate::error::{Error, Result};
+use crate::format::bytes::get_u64;
+use crate::format::descriptor::TableDescriptor;
+use crate::shared::Lease;
+use crate::storage::MapView;
+use crate::tree::PageSource;
+use crate::types::{PageId, TxnId};
+use std::sync::Arc;
+
+/// A pinned snapshot.
+pub struct Snapshot {
+    engine: Arc<Engine>,
+    lease: Lease,
+    view: MapView,
+    pub(crate) txn: TxnId,
+    page_count: u64,
+    pub(crate) catalog: TableDescriptor,
+}
+
+impl Engine {
+    /// Begins to read the visible snapshot: no system call, unless the file has outgrown this handle's map.
+    pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
+        let reading = self.shared.begin_read()?;
+        let mut snapshot = Snapshot {
+            engine: Arc::clone(self),
+            lease: reading.lease,
+            view: self.platform.storage().view(),
+            txn: TxnId::NONE,
+            page_count: 0,
+            catalog: TableDescriptor::default(),
+        };
+        // From here on an error ends the registration through Drop.
+        (snapshot.txn, snapshot.page_count, snapshot.catalog) = undescribe(&reading.descriptor)?;
+        let bytes = snapshot.page_count.saturating_mul(self.page_size as u64);
+        if bytes > snapshot.view.len as u64 {
+            snapshot.view = self.platform.storage().refresh()?;
+            if bytes > snapshot.view.len as u64 {
+                return Err(Error::corrupt(
+                    PageId::NONE,
+                    format!("the file is shorter than its {} pages", snapshot.page_count),
+                ));
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+impl Snapshot {
+    /// The handle it was begun on.
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Pages below this one belong to the snapshot or are free.
+    pub(crate) fn page_count(&self) -> u64 {
+        self.page_count
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.engine.shared.end_read(&mut self.lease);
+    }
+}
+
+/// `pages` pages from `first`, if they are pages of a snapshot with `page_count` pages.
+pub(super) fn pages_of(
+    engine: &Engine,
+    view: MapView,
+    page_count: u64,
+    first: PageId,
+    pages: u64,
+) -> Result<&[u8]> {
+    // In a forked child nothing pins the snapshot: its pages may change under it.
+    engine.shared.check_alive()?;
+    let size = engine.page_size as u64;
+    let inside = first.0 >= 2 && first.0.checked_add(pages).is_some_and(|end| end <= page_count);
+    inside
+        .then(|| view.slice(&*engine.platform, first.0 * size, pages * size))
+        .flatten()
+        .ok_or_else(|| Error::corrupt(first, "pointed at, but outside the file"))
+}
+
+/// A page cannot be younger than the snapshot that reaches it.
+pub(super) fn check_birth(id: PageId, page: &[u8], txn: TxnId) -> Result<&[u8]> {
+    match get_u64(page, 8) {
+        Some(birth) if birth <= txn.0 => Ok(page),
+        _ => Err(Error::corrupt(id, "younger than the snapshot that reaches it")),
+    }
+}
+
+impl PageSource for Snapshot {
+    fn page_size(&self) -> usize {
+        self.engine.page_size
+    }
+
+    #[inline]
+    fn page(&self, id: PageId) -> Result<&[u8]> {
+        let page = pages_of(&self.engine, self.view, self.page_count, id, 1)?;
+        check_birth(id, page, self.txn)
+    }
+
+    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+        pages_of(&self.engine, self.view, self.page_count, first, pages)
+    }
+
+    fn will_need(&self, id: PageId) {
+        let size = self.engine.page_size as u64;
+        self.engine.platform.storage().will_need(id.0.saturating_mul(size), size);
+    }
+}

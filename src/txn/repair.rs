@@ -1,0 +1,209 @@
+//! Repair (rules 19 to 23) and the end of an opening (rule 26): after a failed sync, a process that died while it led a flush, or an
+//! opening that could not rely on the shared memory.
+//!
+//! Runs under the writer and the flush lock: no reuse and no new writer meanwhile. Readers go on. Any error or death inside leaves the
+//! mark standing, and the next writer starts again.
+
+use super::Engine;
+use super::flush::FlushLock;
+use super::state::{BuiltImage, Durable, Written, describe};
+use super::write::WriterLock;
+use crate::error::{Error, Result};
+use crate::format::bytes::get_u32;
+use crate::format::checksum::{page_crc, run_crc};
+use crate::format::meta::{self, Meta, Phase};
+use crate::types::{PageId, TxnId};
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// Rule 1: repairs if the mark is set. Writer lock held.
+    pub(super) fn repair_if_marked(&self, _writer: &WriterLock) -> Result<()> {
+        let words = self.words();
+        let suspect = words.suspect.0.load(Ordering::SeqCst) != 0;
+        if !suspect && words.flushing.0.load(Ordering::SeqCst) == 0 {
+            return Ok(());
+        }
+        let lock = match suspect {
+            true => Some(FlushLock::take(self)?),
+            // F alone is a mark only if nobody holds the flush lock: its leader died.
+            false => FlushLock::try_take(self)?,
+        };
+        match lock {
+            Some(lock) if self.is_marked() => self.repair(&lock),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the locks in their order and repairs, if that is still needed.
+    pub(super) fn repair_now(&self) -> Result<()> {
+        self.with_writer_lock(|| {
+            let lock = FlushLock::take(self)?;
+            if self.is_marked() { self.repair(&lock) } else { Ok(()) }
+        })
+    }
+
+    /// For a builder that needs everything before it durable and holds the writer lock already.
+    pub(super) fn repair_or_lead(&self, lock: &FlushLock<'_>) -> Result<()> {
+        if self.is_marked() { self.repair(lock) } else { self.lead_flush() }
+    }
+
+    fn repair(&self, _lock: &FlushLock<'_>) -> Result<()> {
+        let words = self.words();
+        words.suspect.0.store(1, Ordering::SeqCst);
+        self.platform.step("repair: marked");
+        if self.shared.identity().opening.load(Ordering::SeqCst) != 0 {
+            self.finish_opening()?;
+        }
+        let image = self.load_image()?;
+        let durable = self.durable().txn;
+        if image.meta.txn == durable {
+            if self.shared.visible() < durable {
+                self.shared.publish_flushed(&describe(&image.meta))?;
+            }
+            words.list_start.0.store(image.list_end, Ordering::SeqCst);
+        } else if !self.is_dead(image.meta.txn) && self.rewrite_listed(&image)? {
+            // Rule 21: forward.
+            words.flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
+            self.platform.step("repair: pages rewritten");
+            self.flush_image(&image)?;
+        } else {
+            self.roll_back(&image)?;
+        }
+        words.flushing.0.store(0, Ordering::SeqCst);
+        words.suspect.0.store(0, Ordering::SeqCst);
+        self.platform.step("repair: done");
+        Ok(())
+    }
+
+    /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the next sync
+    /// really carries it. False if a page is not what was built, or cannot be told.
+    fn rewrite_listed(&self, image: &BuiltImage) -> Result<bool> {
+        if image.unlisted > self.durable().txn {
+            return Ok(false);
+        }
+        let Ok(live) = self.live_records(image) else { return Ok(false) };
+        let mut pages: Vec<(PageId, Written)> = live.into_iter().collect();
+        pages.sort_unstable_by_key(|(id, _)| *id);
+        for (id, w) in pages {
+            if !self.rewrite_verified(id, w)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One page or run; false if it does not verify.
+    fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
+        let Some(bytes) = self.file_bytes(id, w.pages)? else { return Ok(false) };
+        let copy = bytes.to_vec();
+        if !verifies(id, &copy, w) {
+            return Ok(false);
+        }
+        let at = id.0 * self.page_size as u64;
+        self.platform.storage().write(at, &copy)?;
+        Ok(true)
+    }
+
+    /// The bytes of a page (0 pages) or run, None outside the file.
+    pub(super) fn file_bytes(&self, id: PageId, pages: u32) -> Result<Option<&[u8]>> {
+        let size = self.page_size as u64;
+        let len = u64::from(pages.max(1)) * size;
+        let Some(at) = id.0.checked_mul(size) else { return Ok(None) };
+        let view = self.platform.storage().refresh()?;
+        Ok(view.slice(&*self.platform, at, len))
+    }
+
+    /// Rule 22: what was built after D cannot be saved. D's meta goes into both slots; then D's content becomes
+    /// the newest transaction again under a new id, so that neither W nor V ever goes back (H12).
+    fn roll_back(&self, image: &BuiltImage) -> Result<()> {
+        let words = self.words();
+        let durable = self.durable();
+        let bytes = self.slot_bytes(durable.slot)?;
+        let (meta, _) = self.decode_slot(&bytes, durable)?;
+        self.write_slot(durable.slot ^ 1, &bytes)?;
+        self.sync_all(&meta)?;
+        self.platform.step("repair: newer meta erased");
+        words.slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
+        let last = words.last_id.0.load(Ordering::SeqCst).max(image.meta.txn.0);
+        let [low, high] = &words.dead.0;
+        high.store(last, Ordering::SeqCst);
+        if low.load(Ordering::SeqCst) == 0 {
+            low.store(durable.txn.0 + 1, Ordering::SeqCst);
+        }
+        self.platform.step("repair: ids dead");
+        let meta = Meta { txn: TxnId(last + 1), ..meta };
+        let snapshot = describe(&meta);
+        let list_end = image.list_end;
+        self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE });
+        self.shared.publish_flushed(&snapshot)?;
+        words.list_start.0.store(list_end, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before the
+    /// first page is stored; then a refused newer meta in the other slot is erased.
+    fn finish_opening(&self) -> Result<()> {
+        let durable = self.durable();
+        let bytes = self.slot_bytes(durable.slot)?;
+        let (meta, phase) = self.decode_slot(&bytes, durable)?;
+        if let Phase::Sealed(manifest) = phase {
+            for m in manifest {
+                let w = Written { crc: m.crc, pages: u32::from(m.pages) };
+                if !self.rewrite_verified(m.page, w)? {
+                    return Err(Error::corrupt(m.page, "changed since the database was opened"));
+                }
+            }
+        }
+        self.write_slot(durable.slot, &bytes)?;
+        self.sync_all(&meta)?;
+        self.platform.step("opening: chosen meta synced");
+        self.write_slot(durable.slot ^ 1, &bytes)?;
+        self.sync_all(&meta)?;
+        self.platform.step("opening: other slot synced");
+        self.words().slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
+        self.shared.identity().opening.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn slot_bytes(&self, slot: usize) -> Result<Vec<u8>> {
+        let view = self.platform.storage().refresh()?;
+        let at = (slot * self.page_size) as u64;
+        view.slice(&*self.platform, at, meta::SIZE as u64)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| Error::corrupt(PageId(slot as u64), "meta page outside the file"))
+    }
+
+    fn decode_slot(&self, bytes: &[u8], expect: Durable) -> Result<(Meta, Phase)> {
+        match Meta::decode(bytes) {
+            Ok((meta, phase)) if meta.txn == expect.txn => Ok((meta, phase)),
+            _ => Err(Error::corrupt(
+                PageId(expect.slot as u64),
+                "the durable meta page is not what was made durable",
+            )),
+        }
+    }
+
+    fn write_slot(&self, slot: usize, bytes: &[u8]) -> Result<()> {
+        self.platform.storage().write((slot * self.page_size) as u64, bytes)
+    }
+
+    fn sync_all(&self, meta: &Meta) -> Result<()> {
+        self.platform.storage().sync(0, meta.page_count * self.page_size as u64)
+    }
+
+    /// Whether both metas on disk can be read and need no more than `page_count` pages (rule 7).
+    pub(super) fn both_slots_fit(&self, page_count: u64) -> bool {
+        (0..2).all(|slot| {
+            let bytes = self.slot_bytes(slot).unwrap_or_default();
+            Meta::decode(&bytes).is_ok_and(|(meta, _)| meta.page_count <= page_count)
+        })
+    }
+}
+
+/// Whether bytes are the page or run that was written.
+pub(super) fn verifies(id: PageId, bytes: &[u8], w: Written) -> bool {
+    match w.pages {
+        0 => page_crc(id, bytes) == w.crc && get_u32(bytes, 0) == Some(w.crc),
+        _ => run_crc(id, [bytes]) == w.crc,
+    }
+}

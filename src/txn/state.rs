@@ -1,0 +1,217 @@
+//! Typed access to the words of the commit protocol, and the image of a built transaction.
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::format::descriptor::TableDescriptor;
+use crate::format::meta::{self, Meta, Phase};
+use crate::shared::Shared;
+use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
+use crate::storage::Platform;
+use crate::types::{PageId, TxnId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// D and Y: the durable transaction and the slot that holds its meta.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Durable {
+    /// Transaction.
+    pub txn: TxnId,
+    /// 0 recto, 1 verso.
+    pub slot: usize,
+}
+
+/// A built transaction as the shared memory holds it.
+#[derive(Clone, Debug)]
+pub struct BuiltImage {
+    /// The snapshot.
+    pub meta: Meta,
+    /// One past its last record in the list of pages.
+    pub list_end: u64,
+    /// Newest transaction whose pages are not in the list, 0 none.
+    pub unlisted: TxnId,
+}
+
+/// What stands in the list about a page that was written since the last durable commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Checksum.
+    pub crc: u32,
+    /// 0 for a page with a header, else the pages of an overflow run.
+    pub pages: u32,
+}
+
+const KIND_PAGE: u64 = 1;
+const KIND_RUN: u64 = 2;
+const KIND_FREED: u64 = 3;
+const PAGE_MASK: u64 = PageId::MAX.0;
+
+/// One record for the list.
+#[derive(Clone, Copy, Debug)]
+pub enum ListRecord {
+    /// Written in this transaction.
+    Written(PageId, Written),
+    /// Freed in this transaction, after it was written since the last durable commit.
+    Freed(PageId),
+}
+
+impl Engine {
+    pub(crate) fn words(&self) -> &CommitWords {
+        self.shared.words()
+    }
+
+    /// W.
+    pub(crate) fn built(&self) -> TxnId {
+        TxnId(self.words().built.0.load(Ordering::SeqCst) >> 1)
+    }
+
+    /// D and Y.
+    pub(crate) fn durable(&self) -> Durable {
+        let w = self.words().durable.0.load(Ordering::SeqCst);
+        Durable { txn: TxnId(w >> 1), slot: (w & 1) as usize }
+    }
+
+    pub(crate) fn set_durable(&self, d: Durable) {
+        self.words().durable.0.store(d.txn.0 << 1 | d.slot as u64, Ordering::SeqCst);
+    }
+
+    /// Whether `txn` was rolled back.
+    pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
+        let [low, high] = &self.words().dead.0;
+        let (low, high) = (low.load(Ordering::SeqCst), high.load(Ordering::SeqCst));
+        low != 0 && low <= txn.0 && txn.0 <= high
+    }
+
+    /// The image of the newest built transaction. A builder may overwrite the place while it is
+    /// copied, but not before `built` has moved on: then the copy is taken again.
+    pub(crate) fn load_image(&self) -> Result<BuiltImage> {
+        let mut bytes = [0u8; meta::SIZE];
+        for _ in 0..10_000 {
+            let word = self.words().built.0.load(Ordering::SeqCst);
+            let image = &self.shared.images()[(word & 1) as usize].0;
+            for (chunk, w) in bytes.chunks_exact_mut(8).zip(&image.meta) {
+                chunk.copy_from_slice(&w.load(Ordering::Relaxed).to_le_bytes());
+            }
+            let list_end = image.list_end.load(Ordering::Relaxed);
+            let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
+            fence(Ordering::SeqCst);
+            if self.words().built.0.load(Ordering::SeqCst) != word {
+                continue;
+            }
+            return match Meta::decode(&bytes) {
+                Ok((meta, _)) if meta.txn.0 == word >> 1 && meta.page_size == self.page_size => {
+                    Ok(BuiltImage { meta, list_end, unlisted })
+                }
+                _ => Err(Error::corrupt(
+                    PageId::NONE,
+                    "shared memory: the image of the newest transaction is damaged",
+                )),
+            };
+        }
+        Err(Error::Busy)
+    }
+
+    /// Rule 8: image first, then W in one word. Writer lock held.
+    pub(crate) fn store_image(&self, image: &BuiltImage) {
+        store_image_in(&self.shared, &*self.platform, image);
+    }
+
+    /// Appends to the list of pages; the records count from `built` moving on (rule 8).
+    pub(crate) fn append_records(&self, from: u64, txn: TxnId, records: &[ListRecord]) {
+        for (i, r) in records.iter().enumerate() {
+            let place = &self.shared.records()[((from + i as u64) % RECORDS as u64) as usize];
+            let (page, kind, w) = match *r {
+                ListRecord::Written(p, w) if w.pages == 0 => (p, KIND_PAGE, w),
+                ListRecord::Written(p, w) => (p, KIND_RUN, w),
+                ListRecord::Freed(p) => (p, KIND_FREED, Written { crc: 0, pages: 0 }),
+            };
+            place.page.store(page.0 | kind << 48, Ordering::Relaxed);
+            place.pages_crc.store(u64::from(w.pages) << 32 | u64::from(w.crc), Ordering::Relaxed);
+            place.txn.store(txn.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
+    pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<HashMap<PageId, Written>> {
+        let start = self.words().list_start.0.load(Ordering::SeqCst);
+        let durable = self.durable().txn;
+        let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
+        let n = image.list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
+        let mut live = HashMap::new();
+        for i in 0..n.ok_or_else(broken)? {
+            let r = &self.shared.records()[((start + i) % RECORDS as u64) as usize];
+            let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
+            let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));
+            let page = PageId(word & PAGE_MASK);
+            let txn = TxnId(load(&r.txn));
+            if txn <= durable || self.is_dead(txn) {
+                continue;
+            }
+            let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
+            let end = page.0 + u64::from(w.pages.max(1));
+            match word >> 48 {
+                KIND_PAGE | KIND_RUN => {
+                    live.insert(page, w);
+                }
+                KIND_FREED => {
+                    live.remove(&page);
+                }
+                _ => return Err(broken()),
+            }
+            if page.0 < 2 || end > PAGE_MASK || txn > image.meta.txn {
+                return Err(broken());
+            }
+        }
+        Ok(live)
+    }
+}
+
+/// Rule 8, for whoever holds the writer lock or is alone.
+pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &BuiltImage) {
+    let words = shared.words();
+    let side = (words.built.0.load(Ordering::SeqCst) & 1) ^ 1;
+    let place: &Image = &shared.images()[side as usize].0;
+    let bytes = image.meta.encode(&Phase::TwoPhase);
+    for (chunk, w) in bytes.chunks_exact(8).zip(&place.meta) {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        w.store(u64::from_le_bytes(word), Ordering::Relaxed);
+    }
+    place.list_end.store(image.list_end, Ordering::Relaxed);
+    place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
+    words.last_id.0.fetch_max(image.meta.txn.0, Ordering::SeqCst);
+    words.page_high.0.fetch_max(image.meta.page_count, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    platform.step("build: image stored");
+    words.built.0.store(image.meta.txn.0 << 1 | side, Ordering::SeqCst);
+    platform.step("build: built moved");
+}
+
+/// The words of a descriptor beside the transaction id.
+pub fn describe(meta: &Meta) -> Descriptor {
+    let c = &meta.catalog;
+    [
+        meta.txn.0,
+        meta.page_count,
+        c.root.0,
+        u64::from(c.depth),
+        c.entries,
+        meta.space.free_pages,
+        0,
+        0,
+    ]
+}
+
+/// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
+pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
+    let [txn, page_count, root, depth, entries, ..] = *d;
+    let mut catalog = [0u8; crate::format::descriptor::SIZE];
+    let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
+    let depth = u16::try_from(depth).map_err(|_| bad())?;
+    if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
+        return Err(bad());
+    }
+    TableDescriptor { root: PageId(root), depth, entries, ..Default::default() }
+        .encode(&mut catalog);
+    let catalog = TableDescriptor::decode(&catalog, page_count).map_err(|_| bad())?;
+    Ok((TxnId(txn), page_count, catalog))
+}

@@ -1,0 +1,247 @@
+//! The pages of one write transaction: where dirty ones live until they are in the page cache.
+//!
+//! Staged: in private buffers; when these outgrow their bound, and at the end, they are sealed and written in
+//! runs as long as possible. Direct: in the writable map from the start. Either way every dirty page is in the page cache,
+//! complete and sealed, before the transaction counts as built (rule 8), and in none of its bytes does a page change
+//! that a snapshot sees.
+
+use super::state::Written;
+use super::{Engine, Sink};
+use crate::error::{Error, Result};
+use crate::format::checksum::run_crc;
+use crate::format::page;
+use crate::space::allocator::LogPages;
+use crate::storage::{MapView, WritableView};
+use crate::types::{PageId, TxnId};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+/// Page numbers are their own hash, spread by one multiplication.
+#[derive(Default)]
+pub struct PageHasher(u64);
+
+impl Hasher for PageHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("only page numbers are hashed")
+    }
+    fn write_u64(&mut self, n: u64) {
+        let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+}
+
+/// A map from page numbers.
+pub type PageMap<V> = HashMap<PageId, V, BuildHasherDefault<PageHasher>>;
+
+/// Buffers kept from one transaction to the next.
+const POOL: usize = 1024;
+
+/// Dirty pages of one write transaction, over the pages of its base snapshot.
+pub struct PageStore {
+    pub(super) engine: Arc<Engine>,
+    pub(super) view: MapView,
+    pub(super) txn: TxnId,
+    /// Pages from here on belong to nothing; moves with the allocator.
+    pub(super) page_count: u64,
+    direct: Option<WritableView>,
+    stage: PageMap<Box<[u8]>>,
+    pool: Vec<Box<[u8]>>,
+    /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
+    written: PageMap<Written>,
+}
+
+impl PageStore {
+    pub fn new(engine: Arc<Engine>, txn: TxnId, page_count: u64, pool: Vec<Box<[u8]>>) -> Self {
+        let view = engine.platform.storage().view();
+        PageStore {
+            direct: match engine.options.sink {
+                Sink::Direct => WritableView::of(engine.platform.storage()),
+                Sink::Staged => None,
+            },
+            engine,
+            view,
+            txn,
+            page_count,
+            stage: PageMap::default(),
+            pool,
+            written: PageMap::default(),
+        }
+    }
+
+    fn page_size(&self) -> usize {
+        self.engine.page_size
+    }
+
+    fn offset(&self, id: PageId) -> u64 {
+        id.0 * self.engine.page_size as u64
+    }
+
+    /// The page as this transaction sees it.
+    pub fn page(&self, id: PageId) -> Result<&[u8]> {
+        if let Some(staged) = self.stage.get(&id) {
+            return Ok(staged);
+        }
+        self.in_file(id, 1)
+    }
+
+    /// `pages` pages of the file, side by side.
+    pub fn in_file(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+        super::read::pages_of(&self.engine, self.view, self.page_count, first, pages)
+    }
+
+    /// Grows the file so that `page_count` pages fit: before any of them is touched, so that a
+    /// full disk is an error here and nothing later.
+    pub fn make_room(&mut self, page_count: u64) -> Result<()> {
+        self.page_count = page_count;
+        let need = page_count * self.page_size() as u64;
+        if need <= self.view.len as u64 {
+            return Ok(());
+        }
+        let storage = self.engine.platform.storage();
+        let len = storage.len()?;
+        let step = (len / 32).clamp(self.engine.options.growth_step, 16 << 20);
+        let target = need.max(len.saturating_add(step)).next_multiple_of(self.page_size() as u64);
+        if target == need || storage.grow(target).is_err() {
+            storage.grow(need)?;
+        }
+        self.view = storage.view();
+        if self.direct.is_some() {
+            self.direct = WritableView::of(storage);
+        }
+        Ok(())
+    }
+
+    /// A page of this transaction to change. A new one starts with undefined content.
+    pub fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
+        let size = self.page_size();
+        if let Some(map) = self.direct {
+            self.written.insert(id, Written { crc: 0, pages: 0 });
+            let at = self.offset(id);
+            return map.slice_mut(self, at, size as u64).ok_or_else(|| outside(id));
+        }
+        if !self.stage.contains_key(&id) {
+            if self.stage.len() * size >= self.engine.options.stage_bytes {
+                self.write_stage()?;
+            }
+            let mut buffer = self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice());
+            if self.written.remove(&id).is_some() {
+                buffer.copy_from_slice(self.in_file(id, 1)?);
+            }
+            self.stage.insert(id, buffer);
+        }
+        self.stage.get_mut(&id).map(|b| &mut b[..]).ok_or_else(|| outside(id))
+    }
+
+    /// The page is not part of the transaction any more.
+    pub fn forget(&mut self, id: PageId) {
+        self.written.remove(&id);
+        if let Some(buffer) = self.stage.remove(&id) {
+            self.recycle(buffer);
+        }
+    }
+
+    fn recycle(&mut self, buffer: Box<[u8]>) {
+        if self.pool.len() < POOL {
+            self.pool.push(buffer);
+        }
+    }
+
+    /// Puts a value on fresh pages, whole and padded with zeros; returns the checksum of the run.
+    pub fn write_run(&mut self, first: PageId, value: &[u8]) -> Result<u32> {
+        let size = self.page_size();
+        let pages = (value.len() as u64).div_ceil(size as u64);
+        let padding = vec![0; (pages * size as u64 - value.len() as u64) as usize];
+        let crc = run_crc(first, [value, &padding]);
+        let at = self.offset(first);
+        match self.direct {
+            Some(map) => {
+                let len = pages * size as u64;
+                let place = map.slice_mut(self, at, len).ok_or_else(|| outside(first))?;
+                place[..value.len()].copy_from_slice(value);
+                place[value.len()..].fill(0);
+                self.engine.platform.storage().stored(at, len);
+            }
+            None => self.engine.platform.storage().write_all_of(at, &[value, &padding])?,
+        }
+        self.written.insert(first, Written { crc, pages: pages as u32 });
+        Ok(crc)
+    }
+
+    /// Seals every dirty page and brings it into the page cache; returns what was written in the
+    /// whole transaction, in the order of the file.
+    pub fn seal(&mut self) -> Result<Vec<(PageId, Written)>> {
+        if self.direct.is_some() {
+            self.seal_direct()?;
+        } else {
+            self.write_stage()?;
+        }
+        let mut all: Vec<_> = self.written.drain().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        Ok(all)
+    }
+
+    fn seal_direct(&mut self) -> Result<()> {
+        let Some(map) = self.direct else { return Ok(()) };
+        let mut ids: Vec<PageId> =
+            self.written.iter().filter(|(_, w)| w.pages == 0).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let (at, size) = (self.offset(id), self.page_size() as u64);
+            let place = map.slice_mut(self, at, size);
+            let crc = page::seal(id, place.ok_or_else(|| outside(id))?);
+            self.engine.platform.storage().stored(at, size);
+            self.written.insert(id, Written { crc, pages: 0 });
+        }
+        Ok(())
+    }
+
+    /// Writes the staged pages, neighbours in one call.
+    fn write_stage(&mut self) -> Result<()> {
+        let size = self.page_size() as u64;
+        let mut pages: Vec<(PageId, Box<[u8]>)> = self.stage.drain().collect();
+        pages.sort_unstable_by_key(|(id, _)| *id);
+        for (id, buffer) in &mut pages {
+            let crc = page::seal(*id, buffer);
+            self.written.insert(*id, Written { crc, pages: 0 });
+        }
+        let mut rest = &pages[..];
+        while let Some((first, _)) = rest.first() {
+            let n = rest.iter().zip(first.0..).take_while(|((id, _), at)| id.0 == *at).count();
+            let parts: Vec<&[u8]> = rest[..n].iter().map(|(_, b)| &b[..]).collect();
+            self.engine.platform.storage().write_all_of(first.0 * size, &parts)?;
+            rest = &rest[n..];
+        }
+        for (_, buffer) in pages {
+            self.recycle(buffer);
+        }
+        Ok(())
+    }
+
+    /// The buffers, for the next transaction.
+    pub fn into_pool(mut self) -> Vec<Box<[u8]>> {
+        let staged: Vec<_> = self.stage.drain().collect();
+        for (_, buffer) in staged {
+            self.recycle(buffer);
+        }
+        self.pool
+    }
+}
+
+fn outside(id: PageId) -> Error {
+    Error::corrupt(id, "outside the mapped file")
+}
+
+impl LogPages for PageStore {
+    fn log_page(&self, id: PageId) -> Result<&[u8]> {
+        self.in_file(id, 1)
+    }
+
+    fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]> {
+        self.make_room(self.page_count.max(id.0 + 1))?;
+        self.page_mut(id)
+    }
+}

@@ -1,0 +1,465 @@
+//! The write transaction: one at a time over all processes.
+
+use super::Engine;
+use super::read::check_birth;
+use super::store::PageStore;
+use crate::error::{Error, Result};
+use crate::format::descriptor::{self, TableDescriptor};
+use crate::format::meta::Meta;
+use crate::space::allocator::{Allocator, Start};
+use crate::space::pins::Pins;
+use crate::tree::{self, PageSink, PageSource};
+use crate::types::{PageId, TxnId};
+use parking_lot::{ArcMutexGuard, MutexGuard, RawMutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// What the writer of a handle keeps from one transaction to the next.
+#[derive(Default)]
+pub struct Reuse {
+    buffers: Vec<Box<[u8]>>,
+}
+
+/// The writer lock: of this handle, then of all processes. Given back on drop, from any thread.
+pub(super) struct WriterLock {
+    engine: Arc<Engine>,
+    local: Option<ArcMutexGuard<RawMutex, Reuse>>,
+    shared: bool,
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        if self.engine.shared.check_alive().is_err() {
+            // A forked child, or a process that is dead in the simulation: nothing here is ours.
+            std::mem::forget(self.local.take());
+            return;
+        }
+        self.engine.writer_thread.store(0, Ordering::Relaxed);
+        if self.shared {
+            self.engine.shared.unlock_writer();
+        }
+        if let Some(guard) = self.local.take() {
+            ArcMutexGuard::unlock_fair(guard);
+        }
+    }
+}
+
+impl Engine {
+    /// Takes the writer lock; without a timeout waits as long as it takes. `Busy` when the time is over.
+    pub(super) fn lock_writer(self: &Arc<Engine>, timeout: Option<Duration>) -> Result<WriterLock> {
+        self.shared.check_alive()?;
+        let token = Engine::thread_token();
+        if self.writer_thread.load(Ordering::Relaxed) == token {
+            return Err(Error::WriterOnThisThread);
+        }
+        let end = timeout.map(|t| Instant::now() + t);
+        let local = match timeout {
+            None => self.writer.lock_arc(),
+            Some(t) => self.writer.try_lock_arc_for(t).ok_or(Error::Busy)?,
+        };
+        self.writer_thread.store(token, Ordering::Relaxed);
+        let mut lock = WriterLock { engine: Arc::clone(self), local: Some(local), shared: false };
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        lock.shared = self.shared.lock_writer(left)?;
+        if !lock.shared {
+            return Err(Error::Busy);
+        }
+        Ok(lock)
+    }
+}
+
+/// The writer lock for as long as a piece of work takes.
+struct WriterScope<'a> {
+    engine: &'a Engine,
+    _local: MutexGuard<'a, Reuse>,
+    shared: bool,
+}
+
+impl Drop for WriterScope<'_> {
+    fn drop(&mut self) {
+        if self.engine.shared.check_alive().is_ok() {
+            self.engine.writer_thread.store(0, Ordering::Relaxed);
+            if self.shared {
+                self.engine.shared.unlock_writer();
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Runs work that needs the writer lock but is no transaction.
+    pub(super) fn with_writer_lock<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let token = Engine::thread_token();
+        if self.writer_thread.load(Ordering::Relaxed) == token {
+            return Err(Error::WriterOnThisThread);
+        }
+        let local = self.writer.lock();
+        self.writer_thread.store(token, Ordering::Relaxed);
+        let mut scope = WriterScope { engine: self, _local: local, shared: false };
+        scope.shared = self.shared.lock_writer(None)?;
+        if scope.shared { work() } else { Err(Error::Busy) }
+    }
+}
+
+/// A table whose descriptor this transaction holds.
+struct OpenTable {
+    name: String,
+    descriptor: TableDescriptor,
+    changed: bool,
+}
+
+/// The write transaction.
+pub struct Writer {
+    pub(super) store: PageStore,
+    pub(super) alloc: Allocator,
+    pub(super) base: Meta,
+    /// List of pages: where this transaction appends.
+    pub(super) list_end: u64,
+    pub(super) unlisted: TxnId,
+    pub(super) catalog: TableDescriptor,
+    tables: Vec<OpenTable>,
+    /// An operation failed half-way.
+    broken: bool,
+    /// Released last: after the pages' buffers have gone back to it.
+    pub(super) lock: WriterLock,
+}
+
+impl Engine {
+    /// Rules 1 to 3. Repairs first if a sync failed or a process died in the middle.
+    pub fn begin_write(self: &Arc<Engine>, timeout: Option<Duration>) -> Result<Writer> {
+        if self.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let mut lock = self.lock_writer(timeout)?;
+        self.repair_if_marked(&lock)?;
+        let image = self.load_image()?;
+        let base = image.meta;
+        let view = self.platform.storage().refresh()?;
+        if base.page_count * self.page_size as u64 > view.len as u64 {
+            return Err(Error::corrupt(PageId::NONE, "the file is shorter than its pages"));
+        }
+        let pins = self.collect_pins(base.txn)?;
+        self.give_back(&base, &pins)?;
+        let words = self.words();
+        let txn = TxnId(words.last_id.0.load(Ordering::SeqCst).max(base.txn.0) + 1);
+        let buffers = lock.local.as_mut().map(|r| std::mem::take(&mut r.buffers));
+        let alloc = Allocator::new(Start {
+            base: &base,
+            txn,
+            pins,
+            durable: self.durable().txn,
+            page_high: words.page_high.0.load(Ordering::SeqCst),
+            dead_from: TxnId(words.dead.0[0].load(Ordering::SeqCst)),
+        })?;
+        let mut store =
+            PageStore::new(Arc::clone(self), txn, base.page_count, buffers.unwrap_or_default());
+        store.make_room(alloc.page_count())?;
+        Ok(Writer {
+            store,
+            alloc,
+            catalog: base.catalog,
+            base,
+            list_end: image.list_end,
+            unlisted: image.unlisted,
+            tables: Vec::new(),
+            broken: false,
+            lock,
+        })
+    }
+
+    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot.
+    fn collect_pins(&self, base: TxnId) -> Result<Pins> {
+        let mut scan = self.shared.scan()?;
+        // The dead cost system calls to find: now and then, and when somebody stops all reuse.
+        let due = scan.pending || (!scan.readers.is_empty() && base.0.is_multiple_of(32));
+        if due && self.shared.clear_dead()? > 0 {
+            scan = self.shared.scan()?;
+        }
+        let words = self.words();
+        let flushing = TxnId(words.flushing.0.load(Ordering::SeqCst));
+        let durable = self.durable().txn;
+        let [a, b] = &words.slots.0;
+        let slots = [TxnId(a.load(Ordering::SeqCst)), TxnId(b.load(Ordering::SeqCst))];
+        let on_dead = scan.readers.iter().any(|&r| self.is_dead(r));
+        Ok(Pins::new(
+            scan.visible,
+            &[flushing, durable, slots[0], slots[1], base],
+            &scan.readers,
+            scan.pending || on_dead,
+        ))
+    }
+
+    /// Rule 7, B12: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
+    /// and both metas on disk have the low mark.
+    fn give_back(&self, base: &Meta, pins: &Pins) -> Result<()> {
+        let storage = self.platform.storage();
+        let size = self.page_size as u64;
+        let len = storage.len()?;
+        let used = base.page_count * size;
+        let step = self.options.growth_step;
+        if len <= used + (used / 4).max(16 * step) || !pins.only_reader_is(base.txn) {
+            return Ok(());
+        }
+        let settled = self.durable().txn == base.txn
+            && self.shared.visible() == base.txn
+            && self.words().flushing.0.load(Ordering::SeqCst) == 0;
+        if !settled || !self.both_slots_fit(base.page_count) {
+            return Ok(());
+        }
+        let keep = used + (used / 16).max(4 * step);
+        self.platform.step("shrink: before truncate");
+        storage.truncate(keep.next_multiple_of(size))
+    }
+}
+
+impl Writer {
+    /// Id of this transaction.
+    pub fn txn(&self) -> TxnId {
+        self.store.txn
+    }
+
+    /// Everything below can only go on while no operation has failed half-way.
+    pub fn check_usable(&self) -> Result<()> {
+        self.store.engine.shared.check_alive()?;
+        if self.broken { Err(Error::TransactionBroken) } else { Ok(()) }
+    }
+
+    /// Runs a change. An error that may have left pages half-changed makes the transaction useless.
+    fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.check_usable()?;
+        self.store.engine.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
+        let result = f(self);
+        if let Err(e) = &result {
+            let harmless = matches!(
+                e,
+                Error::KeyTooLong { .. }
+                    | Error::ValueTooLong { .. }
+                    | Error::TableExists(_)
+                    | Error::NoSuchTable(_)
+                    | Error::InvalidArgument(_)
+            );
+            self.broken |= !harmless;
+        }
+        result
+    }
+
+    /// Index of a table in this transaction, opened if it exists.
+    fn find(&mut self, name: &str) -> Result<Option<usize>> {
+        if let Some(i) = self.tables.iter().position(|t| t.name == name) {
+            return Ok(Some(i));
+        }
+        Ok(self.stored_descriptor(name)?.map(|d| self.remember(name, d, false)))
+    }
+
+    fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
+        self.tables.push(OpenTable { name: name.into(), descriptor, changed });
+        self.tables.len() - 1
+    }
+
+    fn stored_descriptor(&self, name: &str) -> Result<Option<TableDescriptor>> {
+        stored_table(self, &self.catalog, name, self.alloc.page_count())
+    }
+
+    /// Opens a table, or makes it.
+    pub fn open_table(&mut self, name: &str) -> Result<usize> {
+        match self.change(|w| w.find(name))? {
+            Some(i) => Ok(i),
+            None => self.create_table(name),
+        }
+    }
+
+    /// Makes a table that must not exist.
+    pub fn create_table(&mut self, name: &str) -> Result<usize> {
+        check_name(name, self.page_size())?;
+        self.change(|w| {
+            if w.find(name)?.is_some() {
+                return Err(Error::TableExists(name.into()));
+            }
+            w.store_descriptor(name, &TableDescriptor::default())?;
+            Ok(w.remember(name, TableDescriptor::default(), false))
+        })
+    }
+
+    fn store_descriptor(&mut self, name: &str, d: &TableDescriptor) -> Result<()> {
+        let mut bytes = [0; descriptor::SIZE];
+        d.encode(&mut bytes);
+        let mut catalog = self.catalog;
+        let done = tree::insert(self, &mut catalog, name.as_bytes(), &bytes);
+        self.catalog = catalog;
+        done.map(|_| ())
+    }
+
+    /// Drops a table with all it holds; false if there is none.
+    pub fn drop_table(&mut self, name: &str) -> Result<bool> {
+        self.change(|w| {
+            let Some(i) = w.find(name)? else { return Ok(false) };
+            let d = w.tables.remove(i).descriptor;
+            tree::drop_tree(w, &d)?;
+            w.remove_descriptor(name)?;
+            Ok(true)
+        })
+    }
+
+    fn remove_descriptor(&mut self, name: &str) -> Result<()> {
+        let mut catalog = self.catalog;
+        let done = tree::remove(self, &mut catalog, name.as_bytes());
+        self.catalog = catalog;
+        done.map(|_| ())
+    }
+
+    /// Gives a table another name, which must be free.
+    pub fn rename_table(&mut self, from: &str, to: &str) -> Result<()> {
+        check_name(to, self.page_size())?;
+        self.change(|w| {
+            let Some(i) = w.find(from)? else { return Err(Error::NoSuchTable(from.into())) };
+            if from == to {
+                return Ok(());
+            }
+            if w.find(to)?.is_some() {
+                return Err(Error::TableExists(to.into()));
+            }
+            let d = w.tables[i].descriptor;
+            w.remove_descriptor(from)?;
+            w.store_descriptor(to, &d)?;
+            w.tables[i].name = to.into();
+            Ok(())
+        })
+    }
+
+    /// Descriptor of an open table.
+    pub fn table(&self, index: usize) -> &TableDescriptor {
+        &self.tables[index].descriptor
+    }
+
+    /// Descriptor of a table by name, as this transaction sees it.
+    pub fn lookup(&self, name: &str) -> Result<Option<TableDescriptor>> {
+        self.check_usable()?;
+        match self.tables.iter().find(|t| t.name == name) {
+            Some(t) => Ok(Some(t.descriptor)),
+            None => self.stored_descriptor(name),
+        }
+    }
+
+    /// The catalog as it stands, and the page count its pages lie under.
+    pub fn catalog_now(&self) -> (TableDescriptor, u64) {
+        (self.catalog, self.alloc.page_count())
+    }
+
+    /// Inserts or replaces; true if the key was there.
+    pub fn put(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.change(|w| {
+            let mut d = w.tables[table].descriptor;
+            let done = tree::insert(w, &mut d, key, value);
+            w.tables[table].descriptor = d;
+            w.tables[table].changed = true;
+            done
+        })
+    }
+
+    /// Removes; true if the key was there.
+    pub fn delete(&mut self, table: usize, key: &[u8]) -> Result<bool> {
+        self.change(|w| {
+            let mut d = w.tables[table].descriptor;
+            let done = tree::remove(w, &mut d, key);
+            w.tables[table].descriptor = d;
+            w.tables[table].changed |= !matches!(done, Ok(false));
+            done
+        })
+    }
+
+    /// Writes the descriptors of changed tables to the catalog. True if the transaction changed anything.
+    pub(super) fn store_tables(&mut self) -> Result<bool> {
+        self.change(|w| {
+            for i in 0..w.tables.len() {
+                if std::mem::take(&mut w.tables[i].changed) {
+                    let (name, d) = (w.tables[i].name.clone(), w.tables[i].descriptor);
+                    w.store_descriptor(&name, &d)?;
+                }
+            }
+            Ok(w.catalog != w.base.catalog)
+        })
+    }
+
+    /// Gives buffers and lock back.
+    pub(super) fn release(self) {
+        let Writer { store, mut lock, .. } = self;
+        let buffers = store.into_pool();
+        if let Some(reuse) = lock.local.as_mut() {
+            reuse.buffers = buffers;
+        }
+    }
+}
+
+/// A table's descriptor as the catalog has it.
+pub fn stored_table(
+    pages: &impl PageSource,
+    catalog: &TableDescriptor,
+    name: &str,
+    page_count: u64,
+) -> Result<Option<TableDescriptor>> {
+    let Some(bytes) = tree::get(pages, catalog, name.as_bytes())? else { return Ok(None) };
+    let d = TableDescriptor::decode(bytes, page_count);
+    d.map(Some).map_err(|what| Error::corrupt(catalog.root, format!("table {name:?}: {what}")))
+}
+
+fn check_name(name: &str, page_size: usize) -> Result<()> {
+    let max = crate::format::node::max_key_len(page_size);
+    if name.is_empty() || name.len() > max {
+        return Err(Error::InvalidArgument(format!("table names have 1 to {max} bytes")));
+    }
+    Ok(())
+}
+
+impl PageSource for Writer {
+    fn page_size(&self) -> usize {
+        self.base.page_size
+    }
+
+    fn page(&self, id: PageId) -> Result<&[u8]> {
+        // Here too, because a dirty page may not come from the file.
+        self.store.engine.shared.check_alive()?;
+        check_birth(id, self.store.page(id)?, self.store.txn)
+    }
+
+    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+        self.store.in_file(first, pages)
+    }
+}
+
+impl PageSink for Writer {
+    fn txn(&self) -> TxnId {
+        self.store.txn
+    }
+
+    fn allocate(&mut self) -> Result<PageId> {
+        let id = self.alloc.allocate(&self.store)?;
+        self.store.make_room(self.alloc.page_count())?;
+        Ok(id)
+    }
+
+    fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
+        self.store.page_mut(id)
+    }
+
+    fn free(&mut self, id: PageId, birth: TxnId) -> Result<()> {
+        self.store.forget(id);
+        self.alloc.free(id, 1, birth)
+    }
+
+    fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
+        let pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
+        if pages > u64::from(u32::MAX) {
+            return Err(Error::ValueTooLong { len: value.len() as u64 });
+        }
+        let first = self.alloc.allocate_run(pages, &self.store)?;
+        self.store.make_room(self.alloc.page_count())?;
+        let crc = self.store.write_run(first, value)?;
+        Ok((first, crc))
+    }
+
+    fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
+        self.store.forget(first);
+        self.alloc.free(first, pages, birth)
+    }
+}
