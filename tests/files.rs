@@ -1,0 +1,523 @@
+//! Files that are not what they should be: other files, lock files of others, modes, copies, links. Whatever
+//! is found, opening gives the right data or an error that says why.
+
+mod common;
+
+use common::{
+    Process, assert_clean, hear, memory_dir, open_at, pairs, put, role, say, spread, write,
+};
+use recto::{Builder, Database, Durability, Error};
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
+}
+
+/// Opens with short patience, and expects to be refused.
+fn refused(path: &Path, builder: &Builder) -> Error {
+    let mut builder = builder.clone();
+    builder.open_timeout(Duration::from_millis(50));
+    // SAFETY: the directory belongs to the test.
+    match unsafe { builder.open(path) } {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(e) => {
+            assert!(!e.to_string().is_empty());
+            e
+        }
+    }
+}
+
+fn existing() -> Builder {
+    let mut builder = Builder::default();
+    builder.create(false);
+    builder
+}
+
+/// The child side.
+#[test]
+fn child() {
+    let Some(role) = role() else { return };
+    let path = Path::new(&role[1]);
+    match role[0].as_str() {
+        "create" => {
+            say("ready");
+            hear();
+            let db = open_at(path, &Builder::default());
+            put(&db, role[2].as_bytes(), b"was here");
+            let uuid = db.info().unwrap().uuid;
+            say(&format!("{uuid:x?}"));
+            hear();
+        }
+        "observe" => observe(path),
+        other => panic!("no role {other}"),
+    }
+}
+
+#[test]
+fn created_by_many_at_once_it_is_one_database() {
+    for round in 0..5 {
+        let dir = memory_dir();
+        let path = dir.path().join("x.rdb");
+        let processes = if round == 0 { 4 } else { 0 };
+        let mut children: Vec<Process> = (0..processes)
+            .map(|i| {
+                let name = format!("process {i}");
+                Process::start("child", &["create", path.to_str().unwrap(), &name])
+            })
+            .collect();
+        children.iter().for_each(|c| c.expect("ready"));
+        children.iter_mut().for_each(|c| c.tell("go"));
+        let barrier = std::sync::Barrier::new(8);
+        let handles: Vec<Database> = std::thread::scope(|s| {
+            let open = |i: u32| {
+                let (barrier, path) = (&barrier, &path);
+                move || {
+                    barrier.wait();
+                    let db = open_at(path, &Builder::default());
+                    put(&db, format!("thread {i}").as_bytes(), b"was here");
+                    db
+                }
+            };
+            let threads: Vec<_> = (0..8).map(|i| s.spawn(open(i))).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let uuid = handles[0].info().unwrap().uuid;
+        assert!(handles.iter().all(|h| h.info().unwrap().uuid == uuid));
+        for c in &mut children {
+            assert_eq!(c.line(), format!("{uuid:x?}"));
+        }
+        assert_eq!(pairs(&handles[0], "main").len(), 8 + processes);
+        assert_clean(&handles[0]);
+        children.into_iter().for_each(Process::finish);
+        // Nothing is left of those who came second.
+        drop(handles);
+        let mut names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["x.rdb", "x.rdb-lock"]);
+    }
+}
+
+#[test]
+fn what_is_no_database_is_refused() {
+    let dir = memory_dir();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("directory")).unwrap();
+    let fifo = std::ffi::CString::new(at("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: a string that lives through the call.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    fs::write(at("empty"), b"").unwrap();
+    fs::write(at("short"), b"recto").unwrap();
+    fs::write(at("zeros"), vec![0; 100_000]).unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    fs::write(at("random"), (0..100_000).map(|_| rng.u8(..)).collect::<Vec<_>>()).unwrap();
+    let names = ["directory", "fifo", "empty", "short", "zeros", "random"];
+    for name in names {
+        for builder in [Builder::default(), existing()] {
+            let e = refused(&at(name), &builder);
+            assert!(matches!(e, Error::NotADatabase { .. }), "{name}: {e}");
+            let e = refused(&at(name), builder.clone().read_only(true));
+            assert!(matches!(e, Error::NotADatabase { .. }), "{name}, to read: {e}");
+        }
+    }
+    let e = refused(&at("missing"), &existing());
+    assert!(matches!(&e, Error::Io { .. }), "{e}");
+    assert!(e.to_string().contains("missing"), "{e}");
+    let e = refused(&at("no such directory").join("x"), &Builder::default());
+    assert!(e.to_string().contains("no such directory"), "{e}");
+    // The file that was there is still what it was.
+    assert_eq!(fs::read(at("short")).unwrap(), b"recto");
+    assert_eq!(fs::read(at("empty")).unwrap(), b"");
+}
+
+/// A database of some pages, closed.
+fn sample(path: &Path, keys: u64) {
+    let db = open_at(path, &Builder::default());
+    for first in (0..keys).step_by(100) {
+        write(&db, Durability::Durable, |txn| {
+            let mut table = txn.open_table("main").unwrap();
+            for i in first..first + 100 {
+                table.put(&spread(i), &i.to_le_bytes().repeat(20)).unwrap();
+            }
+        });
+    }
+    assert_clean(&db);
+}
+
+fn assert_sample(db: &Database, keys: u64) {
+    let txn = db.read().unwrap();
+    let table = txn.table("main").unwrap();
+    assert_eq!(table.len(), keys);
+    for i in 0..keys {
+        assert_eq!(table.get(&spread(i)).unwrap().unwrap(), i.to_le_bytes().repeat(20));
+    }
+}
+
+#[test]
+fn a_truncated_database_is_refused_or_older() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 2_000);
+    let whole = fs::read(&path).unwrap();
+    for len in [1, 4095, 4096, 8191, 8192, 12_000, 100_000, whole.len() / 2] {
+        for keep_lock in [true, false] {
+            let path = dir.path().join(format!("{len}-{keep_lock}.rdb"));
+            fs::write(&path, &whole[..len]).unwrap();
+            if keep_lock {
+                fs::copy(dir.path().join("x.rdb-lock"), lock_of(&path)).unwrap();
+            }
+            let e = refused(&path, &Builder::default());
+            assert!(matches!(e, Error::NotADatabase { .. } | Error::Corrupt { .. }), "{len}: {e}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_format_and_bad_page_sizes_are_refused() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    for size in [0, 1, 512, 2048, 4097, 12_288, 131_072, usize::MAX] {
+        let e = refused(&path, Builder::default().page_size(size));
+        assert!(matches!(e, Error::InvalidArgument(_)), "{size}: {e}");
+        assert!(!path.exists());
+    }
+    open_at(&path, Builder::default().page_size(16_384));
+    // The size it was made with counts, not the one that is asked for.
+    let db = open_at(&path, Builder::default().page_size(4096));
+    assert_eq!(db.info().unwrap().page_size, 16_384);
+    put(&db, b"k", b"v");
+    assert_clean(&db);
+    drop(db);
+
+    let good = fs::read(&path).unwrap();
+    let patch = |field: usize, value: u32| {
+        let mut bytes = good.clone();
+        for meta in [0, 16_384] {
+            let page = &mut bytes[meta..meta + 4096];
+            page[field..field + 4].copy_from_slice(&value.to_le_bytes());
+            page[508..512].fill(0);
+            let crc = crc32fast::hash(page);
+            page[508..512].copy_from_slice(&crc.to_le_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+    };
+    patch(8, 2);
+    match refused(&path, &Builder::default()) {
+        Error::Version { found: 2, supported: 1 } => {}
+        e => panic!("{e}"),
+    }
+    for size in [0, 12_288, 1 << 31] {
+        patch(12, size);
+        let e = refused(&path, &Builder::default());
+        assert!(matches!(e, Error::Corrupt { .. } | Error::NotADatabase { .. }), "{size}: {e}");
+    }
+    fs::write(&path, good).unwrap();
+    assert_clean(&open_at(&path, &existing()));
+}
+
+#[test]
+fn a_copy_is_a_database_of_its_own() {
+    let dir = memory_dir();
+    let (path, copy) = (dir.path().join("x.rdb"), dir.path().join("copy.rdb"));
+    sample(&path, 500);
+    fs::copy(&path, &copy).unwrap();
+    // With the lock file of the original, as a backup of a directory has it; and without.
+    fs::copy(lock_of(&path), lock_of(&copy)).unwrap();
+    for lock_copied in [true, false] {
+        let original = open_at(&path, &existing());
+        let db = open_at(&copy, &existing());
+        assert_sample(&db, 500);
+        put(&db, b"copy", b"only");
+        put(&original, b"original", b"only");
+        assert!(db.read().unwrap().table("main").unwrap().get(b"original").unwrap().is_none());
+        assert!(original.read().unwrap().table("main").unwrap().get(b"copy").unwrap().is_none());
+        // The lock file of the one is no lock file for the other.
+        let e = refused(&copy, existing().lock_file(lock_of(&path)));
+        assert!(matches!(e, Error::LockFile { .. }), "{e}");
+        assert_clean(&db);
+        assert_clean(&original);
+        write(&db, Durability::Durable, |t| drop(t.open_table("main").unwrap().delete(b"copy")));
+        write(&original, Durability::Durable, |t| {
+            drop(t.open_table("main").unwrap().delete(b"original"));
+        });
+        if lock_copied {
+            drop(db);
+            fs::remove_file(lock_of(&copy)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_lock_file_is_refused_while_the_first_is_used() {
+    let dir = memory_dir();
+    let (path, link) = (dir.path().join("x.rdb"), dir.path().join("link.rdb"));
+    sample(&path, 500);
+    fs::hard_link(&path, &link).unwrap();
+    let db = open_at(&path, &existing());
+    let explained = |e: Error| match &e {
+        Error::LockFile { detail, .. } => assert!(detail.contains("another lock file"), "{e}"),
+        e => panic!("{e}"),
+    };
+    explained(refused(&link, &existing()));
+    explained(refused(&link, existing().read_only(true)));
+    explained(refused(&path, existing().lock_file(dir.path().join("elsewhere"))));
+    // A symbolic link to the data leads to the same lock file, or is refused.
+    let soft = dir.path().join("soft.rdb");
+    std::os::unix::fs::symlink(&path, &soft).unwrap();
+    let mut builder = existing();
+    builder.open_timeout(Duration::from_millis(50));
+    // SAFETY: the directory belongs to the test.
+    match unsafe { builder.open(&soft) } {
+        Ok(other) => {
+            put(&other, b"soft", b"link");
+            assert_eq!(pairs(&db, "main").len(), 501);
+        }
+        Err(e) => explained(e),
+    }
+    // Its lock file is deleted while it is open: who comes now would see other readers and writers.
+    fs::remove_file(lock_of(&path)).unwrap();
+    explained(refused(&path, &existing()));
+    put(&db, b"still", b"works");
+    drop(db);
+    let db = open_at(&link, &existing());
+    assert!(pairs(&db, "main").len() >= 501);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_lock_file_that_is_something_else_is_refused() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 500);
+    let lock = lock_of(&path);
+    fs::remove_file(&lock).unwrap();
+    let victim = dir.path().join("victim");
+    fs::write(&victim, b"somebody's").unwrap();
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    for builder in [existing(), existing().read_only(true).clone()] {
+        let e = refused(&path, &builder);
+        assert!(matches!(&e, Error::LockFile { detail, .. } if detail.contains("link")), "{e}");
+    }
+    assert_eq!(fs::read(&victim).unwrap(), b"somebody's");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    assert!(matches!(refused(&path, &existing()), Error::LockFile { .. }));
+    fs::remove_dir(&lock).unwrap();
+    let db = open_at(&path, &existing());
+    assert_sample(&db, 500);
+    assert_clean(&db);
+}
+
+#[test]
+fn garbage_in_the_lock_file_does_no_harm() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 1_000);
+    let lock = lock_of(&path);
+    let good = fs::read(&lock).unwrap();
+    let mut rng = fastrand::Rng::with_seed(5);
+    let mut random = |len: usize| (0..len).map(|_| rng.u8(..)).collect::<Vec<u8>>();
+    let mut cases = vec![
+        Vec::new(),
+        b"x".to_vec(),
+        vec![0; good.len()],
+        vec![0xff; good.len()],
+        random(5_000),
+        random(good.len()),
+        random(good.len() + 100_000),
+        good[..1_000].to_vec(),
+        good[..good.len() / 2].to_vec(),
+        [&good[..], &random(50_000)].concat(),
+    ];
+    // The identity is whole, what stands behind it is not: without the right words nothing is believed.
+    let words = 1 << 10;
+    cases.push([&good[..words], &random(good.len() - words)].concat());
+    cases.push([&good[..words], &vec![0xff; good.len() - words]].concat());
+    for (i, case) in cases.iter().enumerate() {
+        fs::write(&lock, case).unwrap();
+        for round in 0..2u8 {
+            // SAFETY: the directory belongs to the test.
+            let db = match unsafe { existing().open(&path) } {
+                Ok(db) => db,
+                Err(e) => panic!("case {i}: {e}"),
+            };
+            assert_sample(&db, 1_000);
+            put(&db, b"k", &[round]);
+            write(&db, Durability::Durable, |t| drop(t.open_table("main").unwrap().delete(b"k")));
+            assert_clean(&db);
+        }
+    }
+}
+
+#[test]
+fn the_lock_file_of_an_older_boot_is_not_believed() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 1_000);
+    for round in 0..3u8 {
+        let lock = fs::File::options().read(true).write(true).open(lock_of(&path)).unwrap();
+        let mut boot = [0; 16];
+        lock.read_exact_at(&mut boot, 24).unwrap();
+        boot.iter_mut().for_each(|b| *b = !*b);
+        lock.write_all_at(&boot, 24).unwrap();
+        let db = open_at(&path, &existing());
+        let info = db.info().unwrap();
+        assert!(info.opening_pages_read < 1_000 && info.durable == info.visible);
+        assert_sample(&db, 1_000);
+        // The writer has to make sure of what was found first.
+        put(&db, b"k", &[round]);
+        assert!(!db.info().unwrap().repair_pending);
+        write(&db, Durability::Durable, |t| drop(t.open_table("main").unwrap().delete(b"k")));
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn the_lock_file_may_lie_elsewhere() {
+    let (dir, elsewhere) = (memory_dir(), memory_dir());
+    let path = dir.path().join("x.rdb");
+    let mut builder = Builder::default();
+    builder.lock_file(elsewhere.path().join("lock"));
+    let a = open_at(&path, &builder);
+    let b = open_at(&path, &builder);
+    put(&a, b"k", b"v");
+    let held = b.read().unwrap();
+    assert!(a.info().unwrap().readers.iter().any(|r| r.txn.0 == held.id()));
+    assert!(elsewhere.path().join("lock").exists() && !lock_of(&path).exists());
+    // Who does not agree is refused.
+    assert!(matches!(refused(&path, &existing()), Error::LockFile { .. }));
+    drop(held);
+    assert_clean(&a);
+    drop((a, b));
+    // Afterwards any place will do.
+    assert_clean(&open_at(&path, &existing()));
+}
+
+#[test]
+fn without_a_lock_file_only_reading_is_possible() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 500);
+    fs::remove_file(lock_of(&path)).unwrap();
+    assert!(matches!(refused(&path, existing().no_lock(true)), Error::InvalidArgument(_)));
+    let db = open_at(&path, existing().no_lock(true).read_only(true));
+    assert_sample(&db, 500);
+    assert!(matches!(db.write(), Err(Error::ReadOnly)));
+    assert!(matches!(db.flush(), Err(Error::ReadOnly)));
+    assert_clean(&db);
+    assert!(!lock_of(&path).exists());
+}
+
+#[test]
+fn the_lock_file_has_the_mode_of_the_data() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    drop(open_at(&path, &Builder::default()));
+    let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&lock_of(&path))), (0o600, 0o600));
+    fs::remove_file(lock_of(&path)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    assert_clean(&open_at(&path, &existing()));
+    assert_eq!(mode(&lock_of(&path)), 0o664);
+}
+
+// ---- A user who may only read ----
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_user_who_may_only_read_pins_snapshots() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can become somebody else");
+        return;
+    }
+    let dir = memory_dir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, &Builder::default());
+    for file in [&path, &lock_of(&path)] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let fill = |round: u64| {
+        write(&db, Durability::Durable, |txn| {
+            let mut table = txn.open_table("main").unwrap();
+            for i in 0..1_000 {
+                table.put(&spread(i), &round.to_le_bytes().repeat(10)).unwrap();
+            }
+        });
+    };
+    fill(1);
+    let mut child = Process::start("child", &["observe", path.to_str().unwrap()]);
+    child.expect("refused to write");
+    child.expect("reading");
+    for round in 2..40 {
+        fill(round);
+        if round % 10 == 0 {
+            child.tell("old");
+            child.expect("1");
+            child.tell("new");
+            child.expect(&round.to_string());
+        }
+    }
+    let held = db.info().unwrap().file_bytes;
+    child.tell("end");
+    child.expect("ended");
+    for round in 50..90 {
+        fill(round);
+    }
+    // What it held is in use again; in steps of a quarter of a megabyte.
+    assert!(db.info().unwrap().file_bytes <= held + (512 << 10));
+    assert_clean(&db);
+    // When all who may write are gone, it has nobody to rely on, and says so.
+    drop(db);
+    child.tell("again");
+    child.expect("LockFile");
+    child.finish();
+}
+
+fn observe(path: &Path) {
+    // SAFETY: numbers only; the process stays what it is then.
+    unsafe {
+        assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
+        assert_eq!(libc::setgid(NOBODY), 0);
+        assert_eq!(libc::setuid(NOBODY), 0);
+    }
+    assert!(matches!(refused(path, &existing()), Error::Io { .. } | Error::LockFile { .. }));
+    say("refused to write");
+    let db = open_at(path, existing().read_only(true));
+    let look = |txn: &recto::ReadTxn| -> u64 {
+        let table = txn.table("main").unwrap();
+        let first = table.get(&spread(0)).unwrap().unwrap().to_vec();
+        for i in 0..1_000 {
+            assert_eq!(table.get(&spread(i)).unwrap().unwrap(), first);
+        }
+        u64::from_le_bytes(first[..8].try_into().unwrap())
+    };
+    let old = db.read().unwrap();
+    let second = db.read().unwrap();
+    assert_eq!(look(&old), 1);
+    drop(second);
+    say("reading");
+    loop {
+        match hear().as_str() {
+            "old" => say(&look(&old).to_string()),
+            "new" => say(&look(&db.read().unwrap()).to_string()),
+            _ => break,
+        }
+    }
+    assert_clean(&db);
+    drop(old);
+    drop(db);
+    say("ended");
+    hear();
+    match refused(path, existing().read_only(true)) {
+        Error::LockFile { .. } => say("LockFile"),
+        e => say(&e.to_string()),
+    }
+}

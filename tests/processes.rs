@@ -1,0 +1,627 @@
+//! Real processes: killed with SIGKILL at any moment, stopped, forked. What was acknowledged stays, a
+//! snapshot is of one transaction, readers wait for nobody, and nothing of the dead stays behind.
+//!
+//! `RECTO_SECONDS` says how long processes are killed; `RECTO_FULL=1` makes the killed load a gigabyte.
+
+mod common;
+
+use common::{
+    Process, assert_clean, disk_dir, full, hear, memory_dir, open_at, put, role, say, seconds,
+};
+use common::{spread, write};
+use fastrand::Rng;
+use recto::{Builder, Database, Durability, Error, ReadTxn};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const WRITERS: u64 = 4;
+const READERS: u64 = 4;
+
+/// The child side of every test here.
+#[test]
+fn child() {
+    let Some(role) = role() else { return };
+    let words: Vec<&str> = role.iter().map(String::as_str).collect();
+    let path = Path::new(words[1]);
+    match words[0] {
+        "writer" => be_writer(path, words[2].parse().unwrap()),
+        "reader" => be_reader(path),
+        "hold_writer" => hold_writer(path),
+        "hold_reader" => hold_reader(path),
+        "load" => load(path, words[2]),
+        "fork" => fork_tests(path),
+        "quiet" => quiet(path),
+        other => panic!("no role {other}"),
+    }
+}
+
+fn start(role: &str, path: &Path, more: &[&str]) -> Process {
+    let mut words = vec![role, path.to_str().unwrap()];
+    words.extend(more);
+    Process::start("child", &words)
+}
+
+// ---- Writers and readers that are killed ----
+
+/// What writer `w` has in its table after transaction `seq`: every value names both.
+fn value(w: u64, seq: u64, key: u64) -> Vec<u8> {
+    let len = match key {
+        0 => 9_000 + (seq % 7) as usize * 3_000,
+        k if k % 10 == 0 => 900,
+        k => 40 + ((seq + k) % 60) as usize,
+    };
+    let mut v: Vec<u8> = [seq, w, key].iter().flat_map(|n| n.to_le_bytes()).collect();
+    v.resize(len, (seq ^ key) as u8);
+    let sum = crc32fast::hash(&v);
+    v.extend(sum.to_le_bytes());
+    v
+}
+
+/// Keys that transaction `seq` leaves in a writer's table; now and then more than a manifest lists.
+fn keys(seq: u64) -> u64 {
+    if seq % 16 == 15 { 1_200 } else { 40 }
+}
+
+fn table_of(w: u64) -> String {
+    format!("writer {w}")
+}
+
+/// Counters of all writers in this snapshot, after every value was found to belong to them.
+fn verify(txn: &ReadTxn) -> Vec<u64> {
+    let mut counters = vec![0; WRITERS as usize];
+    let counter = match txn.table("counter") {
+        Ok(table) => table,
+        Err(Error::NoSuchTable(_)) => return counters,
+        Err(e) => panic!("{e}"),
+    };
+    for w in 0..WRITERS {
+        let Some(seq) = counter.get(&w.to_be_bytes()).unwrap() else { continue };
+        let seq = u64::from_le_bytes(seq.try_into().unwrap());
+        counters[w as usize] = seq;
+        let table = txn.table(&table_of(w)).unwrap();
+        assert_eq!(table.len(), keys(seq));
+        for (key, pair) in table.iter().unwrap().enumerate() {
+            let (k, v) = pair.unwrap();
+            assert_eq!(k.to_vec(), (key as u64).to_be_bytes());
+            assert!(v == value(w, seq, key as u64), "writer {w}, {seq}, key {key}: another value");
+        }
+    }
+    counters
+}
+
+fn log_path(path: &Path, w: u64) -> PathBuf {
+    path.with_extension(format!("acks{w}"))
+}
+
+/// The last acknowledged transaction of a writer, from the log that it keeps beside the database.
+fn last_ack(path: &Path, w: u64) -> u64 {
+    let Ok(mut log) = File::open(log_path(path, w)) else { return 0 };
+    if log.seek(SeekFrom::End(-8)).is_err() {
+        return 0;
+    }
+    let mut bytes = [0; 8];
+    log.read_exact(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes)
+}
+
+fn be_writer(path: &Path, w: u64) {
+    let mut log = OpenOptions::new().append(true).create(true).open(log_path(path, w)).unwrap();
+    let mut rng = Rng::new();
+    let mut builder = Builder::default();
+    if rng.bool() {
+        builder.sink(recto::Sink::Direct);
+    }
+    let db = open_at(path, &builder);
+    loop {
+        let mut txn = db.write().unwrap();
+        let seq = {
+            let counter = txn.open_table("counter").unwrap();
+            let found = counter.get(&w.to_be_bytes()).unwrap();
+            found.map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap())) + 1
+        };
+        // Transactions that were killed between commit and log may be there too, never fewer.
+        assert!(seq > last_ack(path, w), "an acknowledged transaction is gone");
+        let mut table = txn.open_table(&table_of(w)).unwrap();
+        for key in 0..keys(seq) {
+            table.put(&key.to_be_bytes(), &value(w, seq, key)).unwrap();
+        }
+        for key in keys(seq)..keys(seq.wrapping_sub(1)) {
+            table.delete(&key.to_be_bytes()).unwrap();
+        }
+        let mut counter = txn.open_table("counter").unwrap();
+        counter.put(&w.to_be_bytes(), &seq.to_le_bytes()).unwrap();
+        match rng.u8(..8) {
+            0 => continue, // aborted
+            1..=2 => txn.set_durability(Durability::Deferred),
+            _ => {}
+        }
+        txn.commit().unwrap();
+        log.write_all(&seq.to_le_bytes()).unwrap();
+    }
+}
+
+fn be_reader(path: &Path) {
+    let mut rng = Rng::new();
+    let mut builder = Builder::default();
+    builder.read_only(rng.bool());
+    let db = open_at(path, &builder);
+    let (mut last, mut last_id) = (vec![0; WRITERS as usize], 0);
+    loop {
+        let acks: Vec<u64> = (0..WRITERS).map(|w| last_ack(path, w)).collect();
+        let txn = db.read().unwrap();
+        assert!(txn.id() >= last_id, "from {last_id} back to {}", txn.id());
+        last_id = txn.id();
+        let counters = verify(&txn);
+        for w in 0..WRITERS as usize {
+            assert!(counters[w] >= last[w], "writer {w} went back");
+            assert!(counters[w] >= acks[w], "an acknowledged transaction is not seen");
+        }
+        if rng.u8(..4) == 0 {
+            std::thread::sleep(Duration::from_millis(rng.u64(..30)));
+            assert_eq!(verify(&txn), counters, "a snapshot changed");
+        }
+        last = counters;
+    }
+}
+
+/// All at once, `for_time`: processes work, one after the other is killed and started again, sometimes all. Says
+/// how many were killed.
+fn kill_and_restart(path: &Path, rng: &mut Rng, for_time: Duration) -> u64 {
+    let spawn = |i: u64| match i {
+        i if i < WRITERS => start("writer", path, &[&i.to_string()]),
+        _ => start("reader", path, &[]),
+    };
+    let mut processes: Vec<Process> = (0..WRITERS + READERS).map(spawn).collect();
+    let (begin, mut kills) = (Instant::now(), 0);
+    while begin.elapsed() < for_time {
+        std::thread::sleep(Duration::from_millis(rng.u64(5..90)));
+        for p in &mut processes {
+            assert!(p.runs(), "a child has ended by itself");
+        }
+        let all = rng.u8(..12) == 0;
+        let chosen: Vec<usize> = match all {
+            true => (0..processes.len()).collect(),
+            false => vec![rng.usize(..processes.len())],
+        };
+        // All of them dead before the first comes back: it is alone with what they left.
+        for &i in &chosen {
+            processes[i].signal(libc::SIGKILL);
+        }
+        for i in &chosen {
+            processes[*i].kill();
+            kills += 1;
+        }
+        for i in chosen {
+            processes[i] = spawn(i as u64);
+        }
+    }
+    for p in &mut processes {
+        p.kill();
+        kills += 1;
+    }
+    kills
+}
+
+#[test]
+fn killed_writers_and_readers() {
+    let dir = disk_dir();
+    let path = dir.path().join("x.rdb");
+    let seed = Rng::new().u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let time = seconds(6) / 2;
+    // First with a handle that lives through it all: it must find the slots and locks of the dead. Then
+    // without: whoever comes when all are dead decides what the database is.
+    let witness = open_at(&path, &Builder::default());
+    let mut kills = kill_and_restart(&path, &mut rng, time);
+    settle(&witness);
+    assert_leftovers_gone(&path, &witness);
+    drop(witness);
+    kills += kill_and_restart(&path, &mut rng, time);
+    let db = open_at(&path, &Builder::default());
+    put(&db, b"after", b"all");
+    assert_leftovers_gone(&path, &db);
+    let counters = verify(&db.read().unwrap());
+    println!("{kills} kills, transactions of the writers: {counters:?}");
+    let info = db.info().unwrap();
+    println!(
+        "{} KiB, {} pages free of {}",
+        info.file_bytes >> 10,
+        info.free_pages,
+        info.page_count
+    );
+}
+
+/// As many commits as it may take until a writer looks for dead readers: once in 32.
+fn settle(db: &Database) {
+    for i in 0..40u64 {
+        put(db, b"settle", &i.to_le_bytes());
+    }
+}
+
+/// Everybody but `db` is dead.
+fn assert_leftovers_gone(path: &Path, db: &Database) {
+    let counters = verify(&db.read().unwrap());
+    for w in 0..WRITERS {
+        assert!(counters[w as usize] >= last_ack(path, w), "an acknowledged commit is gone");
+    }
+    assert_no_reader(db);
+    assert_clean(db);
+}
+
+/// Nobody reads, and nothing is left of those who did.
+fn assert_no_reader(db: &Database) {
+    let readers = db.info().unwrap().readers;
+    assert!(readers.is_empty(), "{readers:?}");
+}
+
+// ---- Stopped processes ----
+
+fn fill(db: &Database, round: u64) {
+    write(db, Durability::Deferred, |txn| {
+        let mut table = txn.open_table("main").unwrap();
+        for i in 0..2_000u64 {
+            table.put(&spread(i), &round.to_le_bytes().repeat(12)).unwrap();
+        }
+    });
+}
+
+fn assert_filled(txn: &ReadTxn, round: u64) {
+    let table = txn.table("main").unwrap();
+    for i in 0..2_000u64 {
+        assert_eq!(table.get(&spread(i)).unwrap().unwrap(), round.to_le_bytes().repeat(12));
+    }
+}
+
+fn hold_writer(path: &Path) {
+    let db = open_at(path, &Builder::default());
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for i in 0..2_000u64 {
+        table.put(&spread(i), b"never committed").unwrap();
+    }
+    say("inside");
+    hear();
+    drop(txn);
+}
+
+#[test]
+fn a_stopped_writer_delays_writers_only() {
+    let dir = disk_dir();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, &Builder::default());
+    fill(&db, 7);
+    for stopped_inside in [true, false] {
+        let mut child = start("hold_writer", &path, &[]);
+        child.expect("inside");
+        if stopped_inside {
+            child.stop();
+        }
+        // None of this returns if a reader waits for the writer.
+        for _ in 0..1_000 {
+            assert_filled(&db.read().unwrap(), 7);
+        }
+        // Somebody who opens the database now reads and is refused like everybody else.
+        let other = open_at(&path, &Builder::default());
+        assert_filled(&other.read().unwrap(), 7);
+        assert!(matches!(db.write_timeout(Duration::from_millis(50)), Err(Error::Busy)));
+        assert!(matches!(other.write_timeout(Duration::from_millis(50)), Err(Error::Busy)));
+        assert!(other.try_write().unwrap().is_none());
+        db.flush().unwrap();
+        let waiter = std::thread::spawn(move || put(&other, b"from the", b"one who waited"));
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!waiter.is_finished());
+        child.kill();
+        waiter.join().unwrap();
+        settle(&db);
+        assert_filled(&db.read().unwrap(), 7);
+        assert_no_reader(&db);
+        assert_clean(&db);
+    }
+}
+
+fn hold_reader(path: &Path) {
+    let db = open_at(path, &Builder::default());
+    let txn = db.read().unwrap();
+    assert_filled(&txn, 1);
+    say(&txn.id().to_string());
+    loop {
+        hear();
+        assert_filled(&txn, 1);
+        say("the same");
+    }
+}
+
+#[test]
+fn a_stopped_reader_keeps_its_snapshot_until_it_is_killed() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, &Builder::default());
+    fill(&db, 1);
+    db.flush().unwrap();
+    let mut child = start("hold_reader", &path, &[]);
+    let id: u64 = child.line().parse().unwrap();
+    child.stop();
+    for round in 0..60 {
+        fill(&db, 100 + round);
+        db.flush().unwrap();
+    }
+    let held = db.info().unwrap();
+    assert!(held.readers.iter().any(|r| r.txn.0 == id && r.alive));
+    child.signal(libc::SIGCONT);
+    child.tell("look");
+    child.expect("the same");
+    child.stop();
+    fill(&db, 200);
+    child.kill();
+    // The dead hold nothing: the next writers clear the slot and use the pages.
+    for round in 0..60 {
+        fill(&db, 300 + round);
+        db.flush().unwrap();
+    }
+    let after = db.info().unwrap();
+    // One step of growth: a round more than before was written while the reader was there.
+    let (before, after_bytes) = (held.file_bytes, after.file_bytes);
+    assert!(after_bytes <= before + (512 << 10), "{before} bytes, then {after_bytes}");
+    assert!(after.readers.iter().all(|r| r.txn.0 != id && r.alive), "{:?}", after.readers);
+    assert_no_reader(&db);
+    assert_clean(&db);
+}
+
+// ---- fork ----
+
+#[test]
+fn a_forked_child_is_refused_and_leaves_its_parent_alone() {
+    let dir = disk_dir();
+    // In a process of its own, where no other test runs threads.
+    let child = start("fork", &dir.path().join("x.rdb"), &[]);
+    child.expect("done");
+    child.finish();
+}
+
+/// Runs `body` in a forked child, and fails if it does not return 0.
+fn in_fork(body: impl FnOnce() -> i32) {
+    // SAFETY: this process has no thread that does anything; the child leaves without destructors.
+    unsafe {
+        let pid = libc::fork();
+        assert!(pid >= 0);
+        if pid == 0 {
+            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+            libc::_exit(end.unwrap_or(99));
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:x}");
+    }
+}
+
+fn forked<T>(result: recto::Result<T>, code: i32) -> std::result::Result<(), i32> {
+    match result {
+        Err(Error::Forked) => Ok(()),
+        _ => Err(code),
+    }
+}
+
+fn fork_tests(path: &Path) {
+    let db = open_at(path, &Builder::default());
+    fill(&db, 1);
+    db.flush().unwrap();
+    let reader = db.read().unwrap();
+    let mut writer = db.write().unwrap();
+    writer.open_table("main").unwrap().put(b"own", b"1").unwrap();
+    let slots = db.info().unwrap().readers.len();
+
+    // The child takes its copies of everything, uses them, and drops them.
+    let mut copies = Some((db.clone(), reader, writer));
+    in_fork(|| {
+        let (db, reader, mut writer) = copies.take().unwrap();
+        let used = || -> std::result::Result<(), i32> {
+            forked(db.read(), 1)?;
+            forked(db.write(), 2)?;
+            forked(db.try_write(), 3)?;
+            forked(db.write_timeout(Duration::from_millis(10)), 4)?;
+            forked(db.flush(), 5)?;
+            forked(db.info(), 6)?;
+            forked(db.check(None), 7)?;
+            forked(reader.table("main").map(drop), 8)?;
+            forked(reader.tables(), 9)?;
+            forked(writer.table("main").map(drop), 10)?;
+            forked(writer.open_table("main").map(drop), 11)?;
+            forked(writer.create_table("x").map(drop), 12)?;
+            forked(writer.tables(), 13)?;
+            forked(writer.commit(), 14)
+        };
+        let end = used();
+        drop(reader);
+        drop(db);
+        end.err().unwrap_or(0)
+    });
+    let (clone, reader, mut writer) = copies.take().unwrap();
+    drop(clone);
+
+    // Tables that were open before the fork.
+    let table = reader.table("main").unwrap();
+    let mut own = writer.open_table("main").unwrap();
+    let key = spread(5);
+    in_fork(|| {
+        let used = |own: &mut recto::TableMut<'_>| -> std::result::Result<(), i32> {
+            forked(table.get(&key), 1)?;
+            forked(table.first(), 2)?;
+            forked(table.iter().and_then(|mut i| i.next().transpose()), 3)?;
+            forked(own.get(&key).map(drop), 4)?;
+            forked(own.put(b"x", b"y"), 5)?;
+            forked(own.delete(b"x"), 6)
+        };
+        used(&mut own).err().unwrap_or(0)
+    });
+
+    // The parent still has its slot, its lock and its transactions.
+    let other = open_at(path, &Builder::default());
+    assert!(db.info().unwrap().readers.len() >= slots);
+    assert!(db.info().unwrap().readers.iter().any(|r| r.txn.0 == reader.id()));
+    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    writer.commit().unwrap();
+    for round in 2..20 {
+        fill(&other, round);
+    }
+    assert_filled(&reader, 1);
+    assert_eq!(db.read().unwrap().table("main").unwrap().get(b"own").unwrap(), Some(&b"1"[..]));
+
+    // A child may open the database for itself, and its end is no end for its parent's locks.
+    let writer = db.write().unwrap();
+    in_fork(|| {
+        let db = open_at(path, &Builder::default());
+        assert_filled(&db.read().unwrap(), 19);
+        assert!(matches!(db.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+        0
+    });
+    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    drop(writer);
+    in_fork(|| {
+        let db = open_at(path, &Builder::default());
+        put(&db, b"child", b"was here");
+        drop(db);
+        0
+    });
+    assert_eq!(
+        db.read().unwrap().table("main").unwrap().get(b"child").unwrap(),
+        Some(&b"was here"[..])
+    );
+    drop(reader);
+    drop(other);
+    assert_clean(&db);
+    say("done");
+}
+
+// ---- Without a system call ----
+
+#[test]
+fn a_read_transaction_makes_no_system_call() {
+    let dir = disk_dir();
+    let child = start("quiet", &dir.path().join("x.rdb"), &[]);
+    child.expect("done");
+    child.finish();
+}
+
+fn quiet(path: &Path) {
+    let db = open_at(path, &Builder::default());
+    fill(&db, 1);
+    let reads = |db: &Database| {
+        for i in 0..2_000 {
+            let txn = db.read().unwrap();
+            let table = txn.table("main").unwrap();
+            assert_eq!(table.get(&spread(i)).unwrap().unwrap().len(), 96);
+            assert!(table.iter().unwrap().take(10).all(|pair| pair.is_ok()));
+        }
+    };
+    in_fork(|| {
+        let db = open_at(path, &Builder::default());
+        // The first read leases a slot, and the allocator gets its memory.
+        reads(&db);
+        // SAFETY: from here on the kernel ends this process for every call but read, write and exit.
+        unsafe {
+            if libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) != 0 {
+                return 1;
+            }
+            reads(&db);
+            libc::syscall(libc::SYS_exit, 0);
+        }
+        2
+    });
+    // The trap is there: what does make a call ends in it.
+    // SAFETY: a child of one thread.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT);
+            libc::getppid();
+            libc::syscall(libc::SYS_exit, 0);
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL);
+    }
+    assert_clean(&db);
+    say("done");
+}
+
+// ---- A killed load ----
+
+/// Loads for ever: many transactions, or a single one that never ends.
+fn load(path: &Path, how: &str) {
+    let db = open_at(path, &Builder::default());
+    let mut rng = Rng::with_seed(1);
+    let mut value = vec![0; 1000];
+    let mut next = 0u64;
+    loop {
+        let mut txn = db.write().unwrap();
+        let durable = next.is_multiple_of(8_000);
+        txn.set_durability(if durable { Durability::Durable } else { Durability::Deferred });
+        let mut table = txn.open_table("load").unwrap();
+        let end = if how == "one" { u64::MAX } else { next + 2_000 };
+        while next < end {
+            rng.fill(&mut value);
+            let key = if how == "one" { next.to_be_bytes() } else { spread(next) };
+            value[..8].copy_from_slice(&next.to_le_bytes());
+            table.put(&key, &value).unwrap();
+            next += 1;
+        }
+        txn.commit().unwrap();
+        say(&format!("{} {next}", if durable { "durable" } else { "deferred" }));
+    }
+}
+
+#[test]
+fn opening_after_a_killed_load_reads_few_pages() {
+    let dir = disk_dir();
+    let bytes: u64 = if full() { 1 << 30 } else { 64 << 20 };
+    for (how, lock_lost) in [("many", false), ("many", true), ("one", true)] {
+        let path = dir.path().join(format!("{how}-{lock_lost}.rdb"));
+        put(&open_at(&path, &Builder::default()), b"before", b"it all");
+        let mut child = start("load", &path, &[how]);
+        // The one transaction spills its pages to the file as it goes.
+        while std::fs::metadata(&path).unwrap().len() < bytes {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        child.kill();
+        // With the lock file goes what was not flushed, as after a reboot, and never less than that.
+        let (mut acked, mut durable) = (0, 0);
+        for line in child.said() {
+            let (kind, n) = line.split_once(' ').unwrap();
+            acked = n.parse::<u64>().unwrap();
+            durable = if kind == "durable" { acked } else { durable };
+        }
+        let least = if lock_lost { durable } else { acked };
+        if lock_lost {
+            std::fs::remove_file(path.with_extension("rdb-lock")).unwrap();
+        }
+        let started = Instant::now();
+        let db = open_at(&path, &Builder::default());
+        let opened_us = started.elapsed().as_micros();
+        let info = db.info().unwrap();
+        println!(
+            "{how}, lock file lost {lock_lost}: {} MiB, opened with {} pages in {opened_us} us, repair {}",
+            info.file_bytes >> 20,
+            info.opening_pages_read,
+            info.repair_pending
+        );
+        assert!(info.opening_pages_read < 1_000, "{} pages", info.opening_pages_read);
+        let txn = db.read().unwrap();
+        if how == "many" {
+            let table = txn.table("load").unwrap();
+            assert!(durable > 0 && table.len() >= least && table.len().is_multiple_of(2_000));
+            for i in 0..table.len() {
+                let value = table.get(&spread(i)).unwrap().unwrap();
+                assert_eq!(value[..8], i.to_le_bytes());
+            }
+        } else {
+            assert!(matches!(txn.table("load"), Err(Error::NoSuchTable(_))));
+        }
+        drop(txn);
+        put(&db, b"after", b"it all");
+        assert_clean(&db);
+        assert_eq!(db.read().unwrap().table("main").unwrap().len(), 2);
+    }
+}

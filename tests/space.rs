@@ -1,0 +1,496 @@
+//! How large the file gets: one-key commits, readers that stay, large values, dropped tables, full disks.
+//!
+//! `RECTO_FULL=1` makes the long forms: a million keys, on disk.
+
+mod common;
+
+use common::{
+    Process, assert_clean, disk_dir, full, memory_dir, open_at, put, role, say, spread, write,
+};
+use fastrand::Rng;
+use recto::harness::sync_count;
+use recto::{Builder, Database, Durability, Error, ReadTxn, Sink};
+use std::path::Path;
+use tempfile::TempDir;
+
+const SINKS: [Sink; 2] = [Sink::Staged, Sink::Direct];
+
+/// On disk in the long form, in memory otherwise.
+fn dir() -> TempDir {
+    if full() { disk_dir() } else { memory_dir() }
+}
+
+fn pick<T>(short: T, long: T) -> T {
+    if full() { long } else { short }
+}
+
+fn value(i: u64, round: u64) -> [u8; 100] {
+    let mut v = [round as u8; 100];
+    v[..8].copy_from_slice(&i.to_le_bytes());
+    v[8..16].copy_from_slice(&round.to_le_bytes());
+    v
+}
+
+/// `n` keys with values of 100 bytes in one durable transaction, in the order of the keys: no page is free after it.
+fn load(db: &Database, n: u64) {
+    let mut numbers: Vec<u64> = (0..n).collect();
+    numbers.sort_unstable_by_key(|&i| spread(i));
+    write(db, Durability::Durable, |txn| {
+        let mut table = txn.open_table("main").unwrap();
+        for i in numbers {
+            table.put(&spread(i), &value(i, 0)).unwrap();
+        }
+    });
+}
+
+/// Overwrites `batch` random keys of `n` in one transaction.
+fn overwrite(db: &Database, rng: &mut Rng, n: u64, batch: u64, round: u64, durability: Durability) {
+    write(db, durability, |txn| {
+        let mut table = txn.open_table("main").unwrap();
+        for _ in 0..batch {
+            let i = rng.u64(..n);
+            table.put(&spread(i), &value(i, round)).unwrap();
+        }
+    });
+}
+
+fn file_bytes(db: &Database) -> u64 {
+    db.info().unwrap().file_bytes
+}
+
+/// Bytes of the pages that the newest snapshot sees, free ones not counted.
+fn live_bytes(db: &Database) -> u64 {
+    let info = db.info().unwrap();
+    (info.page_count - info.free_pages) * u64::from(info.page_size)
+}
+
+#[test]
+fn one_key_commits_leave_the_file_as_it_is() {
+    let (n, commits) = pick((20_000, 2_000), (1_000_000, 100_000));
+    for sink in SINKS {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        load(&db, n);
+        let (start, syncs) = (file_bytes(&db), sync_count(&db));
+        let mut rng = Rng::with_seed(1);
+        let begin = std::time::Instant::now();
+        for round in 0..commits {
+            overwrite(&db, &mut rng, n, 1, round + 1, Durability::Durable);
+            assert_eq!(sync_count(&db) - syncs, round + 1, "one msync for a commit");
+        }
+        let end = file_bytes(&db);
+        println!(
+            "{sink:?}: {commits} commits, file {start} -> {end} bytes ({:.4}), {:.1} us each",
+            end as f64 / start as f64,
+            begin.elapsed().as_micros() as f64 / commits as f64
+        );
+        assert!(end * 10 <= start * 11, "from {start} to {end} bytes");
+        assert_clean(&db);
+    }
+}
+
+/// Samples of a table, to be found again in a snapshot.
+fn sample(txn: &ReadTxn, n: u64) -> Vec<Vec<u8>> {
+    let table = txn.table("main").unwrap();
+    assert_eq!(table.len(), n);
+    let step = (n / 1_000).max(1) as usize;
+    (0..n).step_by(step).map(|i| table.get(&spread(i)).unwrap().unwrap().to_vec()).collect()
+}
+
+#[test]
+fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
+    let (n, batches, batch) = pick((20_000, 600, 100), (1_000_000, 1_000, 1_000));
+    for durability in [Durability::Durable, Durability::Deferred] {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+        load(&db, n);
+        let loaded = file_bytes(&db);
+        let mut rng = Rng::with_seed(2);
+        // What the commits themselves need is there before the reader comes.
+        for round in 0..batches / 2 {
+            overwrite(&db, &mut rng, n, batch, round, durability);
+        }
+        let (start, seen) = (file_bytes(&db), live_bytes(&db));
+        let reader = db.read().unwrap();
+        let old = sample(&reader, n);
+        let mut at_two_thirds = 0;
+        for round in 0..batches {
+            if round == batches * 2 / 3 {
+                at_two_thirds = file_bytes(&db);
+            }
+            overwrite(&db, &mut rng, n, batch, 1_000 + round, durability);
+        }
+        let end = file_bytes(&db);
+        println!(
+            "{durability:?}: {loaded} bytes loaded, {start} in use, {seen} seen by the reader; {at_two_thirds} after two \
+             thirds, {end} in the end: {:.3} times what was loaded",
+            end as f64 / loaded as f64
+        );
+        assert!(sample(&reader, n) == old, "the snapshot has changed");
+        // The file grows in steps of a 32nd, or a quarter of a megabyte.
+        assert!(
+            end <= (start + seen) * 33 / 32 + (512 << 10),
+            "{start} + {seen} bytes have become {end}"
+        );
+        assert!(end * 100 <= at_two_thirds * 105, "still growing: {at_two_thirds}, {end}");
+        drop(reader);
+        for round in 0..batches / 3 {
+            overwrite(&db, &mut rng, n, batch, 9_000 + round, durability);
+        }
+        let after = file_bytes(&db);
+        assert!(after <= end, "without the reader {end} bytes are not enough: {after}");
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn readers_that_come_and_go_keep_the_file_bounded() {
+    let (n, batches, batch) = pick((20_000, 1_200, 50), (1_000_000, 2_000, 500));
+    let dir = dir();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    load(&db, n);
+    let start = file_bytes(&db);
+    let mut rng = Rng::with_seed(3);
+    // Six readers overlap at any time; each sees the batches of its life.
+    let mut readers: Vec<(ReadTxn, Vec<Vec<u8>>)> = Vec::new();
+    let mut at_two_thirds = 0;
+    for round in 0..batches {
+        if round % 20 == 0 {
+            let txn = db.read().unwrap();
+            let seen = sample(&txn, n);
+            readers.push((txn, seen));
+            if readers.len() > 6 {
+                let leaver = rng.usize(..readers.len());
+                let (txn, seen) = readers.swap_remove(leaver);
+                assert!(sample(&txn, n) == seen, "a snapshot has changed");
+            }
+        }
+        let durable = if round % 10 == 0 { Durability::Durable } else { Durability::Deferred };
+        overwrite(&db, &mut rng, n, batch, round, durable);
+        if round == batches * 2 / 3 {
+            at_two_thirds = file_bytes(&db);
+        }
+    }
+    let end = file_bytes(&db);
+    println!("{start} bytes, {at_two_thirds} after two thirds, {end} in the end");
+    // A version for each of the seven and of the three that commits keep; and more, because pages that only one of many
+    // readers sees may wait for another.
+    assert!(end <= 16 * start, "{start} bytes have become {end}");
+    assert!(end * 100 <= at_two_thirds * 115, "still growing: {at_two_thirds}, {end}");
+    readers.clear();
+    for round in 0..batches / 3 {
+        overwrite(&db, &mut rng, n, batch, 9_000 + round, Durability::Durable);
+    }
+    assert!(file_bytes(&db) <= end);
+    assert_clean(&db);
+}
+
+/// A large value: mostly its seed's numbers, so that a page in a wrong place shows.
+fn large(rng: &mut Rng, key: u64) -> Vec<u8> {
+    let len = if rng.bool() { rng.usize(1..=1 << 20) } else { rng.usize(1..=16 << 10) };
+    let mut v = vec![key as u8; len];
+    for (i, chunk) in v.chunks_mut(4096).enumerate() {
+        chunk[0] = i as u8 ^ key as u8;
+    }
+    v
+}
+
+#[test]
+fn large_values_are_overwritten_in_bounded_space() {
+    let (keys, writes) = pick((200, 3_000), (200, 20_000));
+    for sink in SINKS {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        let mut rng = Rng::with_seed(4);
+        let mut hashes = vec![(0, 0); keys as usize];
+        let (mut live, mut most_live, mut done) = (0u64, 0, 0);
+        while done < writes {
+            let durable = if rng.bool() { Durability::Durable } else { Durability::Deferred };
+            write(&db, durable, |txn| {
+                let mut table = txn.open_table("main").unwrap();
+                for _ in 0..rng.u64(1..4) {
+                    let key = if done < keys { done } else { rng.u64(..keys) };
+                    let v = large(&mut rng, key);
+                    table.put(&key.to_be_bytes(), &v).unwrap();
+                    let before = hashes[key as usize].0;
+                    hashes[key as usize] = (v.len() as u64, crc32fast::hash(&v));
+                    live = live + v.len() as u64 - before;
+                    done += 1;
+                }
+            });
+            most_live = most_live.max(live);
+        }
+        let end = file_bytes(&db);
+        println!(
+            "{sink:?}: {most_live} bytes live at most, file {end} ({:.2})",
+            end as f64 / most_live as f64
+        );
+        assert!(end <= 3 * most_live, "{end} bytes for {most_live}");
+        let txn = db.read().unwrap();
+        let table = txn.table("main").unwrap();
+        for (key, &(len, hash)) in hashes.iter().enumerate() {
+            let v = table.get(&(key as u64).to_be_bytes()).unwrap().unwrap();
+            assert_eq!((v.len() as u64, crc32fast::hash(v)), (len, hash));
+        }
+        drop(txn);
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn a_dropped_table_gives_the_end_of_the_file_back() {
+    for sink in SINKS {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        put(&db, b"small", b"but there");
+        write(&db, Durability::Durable, |txn| {
+            let mut table = txn.create_table("big").unwrap();
+            for i in 0..pick(30_000, 1_000_000) {
+                table.put(&spread(i), &[3; 1_000]).unwrap();
+            }
+        });
+        let big = file_bytes(&db);
+        assert!(big > 30_000_000);
+        let reader = db.read().unwrap();
+        write(&db, Durability::Durable, |txn| assert!(txn.drop_table("big").unwrap()));
+        for i in 0..10u8 {
+            put(&db, b"while it is read", &[i]);
+        }
+        assert_eq!(reader.table("big").unwrap().get(&spread(77)).unwrap(), Some(&[3; 1_000][..]));
+        assert!(file_bytes(&db) >= big, "the file was cut under a reader");
+        drop(reader);
+        let mut commits = 0;
+        while file_bytes(&db) > big / 8 {
+            put(&db, b"after", &[commits]);
+            commits += 1;
+            assert!(commits < 250, "{} bytes of {big} are still there", file_bytes(&db));
+        }
+        println!("{sink:?}: {big} bytes, {} after {commits} commits", file_bytes(&db));
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn a_reservation_that_is_outgrown_keeps_old_readers() {
+    for sink in SINKS {
+        let dir = dir();
+        let path = dir.path().join("x.rdb");
+        let mut builder = Builder::default();
+        builder.reserve(64 << 10).sink(sink);
+        let db = open_at(&path, &builder);
+        // Another handle, which learns of the growth by what it reads only.
+        let other = open_at(&path, &builder);
+        let mut readers = Vec::new();
+        for round in 0..12u64 {
+            write(&db, Durability::Deferred, |txn| {
+                let mut table = txn.open_table("main").unwrap();
+                for i in 0..2_000 {
+                    table.put(&spread(i), &value(i, round)).unwrap();
+                }
+                table.put(b"large", &vec![round as u8; 1 << (10 + round)]).unwrap();
+            });
+            for handle in [&db, &other] {
+                readers.push((round, handle.read().unwrap()));
+            }
+        }
+        for (round, txn) in &readers {
+            let table = txn.table("main").unwrap();
+            for i in 0..2_000 {
+                assert_eq!(table.get(&spread(i)).unwrap(), Some(&value(i, *round)[..]));
+            }
+            let large = table.get(b"large").unwrap().unwrap();
+            assert!(large.len() == 1 << (10 + round) && large.iter().all(|&b| b == *round as u8));
+        }
+        drop(readers);
+        assert_clean(&db);
+        assert_clean(&other);
+    }
+}
+
+#[test]
+fn three_hundred_databases_in_one_process() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads and writes a local.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max.min(20_000);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
+    let dir = memory_dir();
+    let path = |i: u32| dir.path().join(format!("{i}.rdb"));
+    let open = |i: u32| open_at(&path(i), Builder::default().sink(SINKS[i as usize % 2]));
+    let all: Vec<Database> = (0..300).map(open).collect();
+    let mut readers = Vec::new();
+    for (i, db) in all.iter().enumerate() {
+        put(db, b"number", &i.to_le_bytes());
+        readers.push(db.read().unwrap());
+        put(db, b"number", b"another");
+    }
+    for (i, txn) in readers.iter().enumerate() {
+        let table = txn.table("main").unwrap();
+        assert_eq!(table.get(b"number").unwrap(), Some(&i.to_le_bytes()[..]));
+    }
+    drop(readers);
+    all.iter().for_each(assert_clean);
+}
+
+// ---- Full disks ----
+
+/// The child side: it limits itself, or sees a file system that nobody else sees.
+#[test]
+fn child() {
+    let Some(role) = role() else { return };
+    let path = Path::new(&role[1]);
+    let sink = if role[2] == "Direct" { Sink::Direct } else { Sink::Staged };
+    match role[0].as_str() {
+        "small_disk" => small_disk(path, sink),
+        "file_limit" => file_limit(path, sink),
+        other => panic!("no role {other}"),
+    }
+}
+
+fn in_children(what: &str) {
+    for sink in SINKS {
+        let dir = disk_dir();
+        let place = dir.path().to_str().unwrap();
+        let child = Process::start("child", &[what, place, &format!("{sink:?}")]);
+        let said = child.line();
+        assert!(said == "done" || said.starts_with("skipped"), "{said}");
+        println!("{what}, {sink:?}: {said}");
+        child.finish();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_nothing_else() {
+    in_children("small_disk");
+}
+
+#[test]
+fn a_file_size_limit_is_an_error_and_nothing_else() {
+    in_children("file_limit");
+}
+
+/// A file system of 12 MiB in a mount namespace of this process's own.
+fn small_disk(place: &Path, sink: Sink) {
+    let target = std::ffi::CString::new(place.to_str().unwrap()).unwrap();
+    // SAFETY: strings that live through the calls; only this process sees the mounts.
+    let mounted = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+            && libc::mount(
+                c"tmpfs".as_ptr(),
+                target.as_ptr(),
+                c"tmpfs".as_ptr(),
+                0,
+                c"size=12m".as_ptr().cast(),
+            ) == 0
+    };
+    if !mounted {
+        return say(&format!("skipped, cannot mount: {}", std::io::Error::last_os_error()));
+    }
+    let ballast = place.join("ballast");
+    std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
+    fill_up(place, sink, || std::fs::remove_file(&ballast).unwrap());
+    say("done");
+}
+
+/// A limit of 6 MiB on the size of files.
+fn file_limit(place: &Path, sink: Sink) {
+    let set = |soft| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: reads and writes a local.
+        unsafe {
+            assert_eq!(libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit), 0);
+            limit.rlim_cur = limit.rlim_max.min(soft);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+        }
+    };
+    // SAFETY: no handler, the signal is ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    set(6 << 20);
+    fill_up(place, sink, || set(u64::MAX));
+    say("done");
+}
+
+/// Adds rounds of values until there is no room; `free` makes some.
+fn fill_up(place: &Path, sink: Sink, free: impl FnOnce()) {
+    let db = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
+    let other = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
+    let mut rounds = 0u64;
+    let add = |db: &Database, round: u64| -> recto::Result<()> {
+        let mut txn = db.write()?;
+        if round.is_multiple_of(3) {
+            txn.set_durability(Durability::Deferred);
+        }
+        let mut table = txn.open_table("main")?;
+        for i in 0..100 {
+            if let Err(e) = table.put(&spread(round * 100 + i), &value(i, round)) {
+                // The transaction is of no use any more, and says so.
+                assert!(matches!(table.put(b"x", b"y"), Err(Error::TransactionBroken)));
+                assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+                return Err(e);
+            }
+        }
+        if let Err(e) = table.put(&spread(u64::MAX - round), &vec![round as u8; 50_000]) {
+            assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+            return Err(e);
+        }
+        txn.commit()
+    };
+    add(&db, 0).unwrap();
+    let first = db.read().unwrap();
+    rounds += 1;
+    let full = |db: &Database, rounds: &mut u64| {
+        loop {
+            match add(db, *rounds) {
+                Ok(()) => *rounds += 1,
+                Err(Error::DiskFull { .. }) => return,
+                Err(e) => panic!("{e}"),
+            }
+            assert!(*rounds < 1_000, "the disk is never full");
+        }
+    };
+    let verify = |db: &Database, rounds: u64| {
+        let txn = db.read().unwrap();
+        let table = txn.table("main").unwrap();
+        assert_eq!(table.len(), rounds * 101);
+        for round in 0..rounds {
+            for i in 0..100 {
+                let v = table.get(&spread(round * 100 + i)).unwrap();
+                assert_eq!(v, Some(&value(i, round)[..]));
+            }
+            let v = table.get(&spread(u64::MAX - round)).unwrap().unwrap();
+            assert!(v.len() == 50_000 && v.iter().all(|&b| b == round as u8));
+        }
+    };
+    for attempt in 0..10 {
+        full(if attempt % 2 == 0 { &db } else { &other }, &mut rounds);
+        verify(&db, rounds);
+        verify(&other, rounds);
+    }
+    assert_eq!(first.table("main").unwrap().len(), 101);
+    assert_clean(&db);
+    // What can be made durable without room is; a database that is full can be opened and read.
+    db.flush().unwrap();
+    drop(other);
+    let again = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
+    verify(&again, rounds);
+    free();
+    let before = rounds;
+    for _ in 0..20 {
+        add(&again, rounds).unwrap();
+        rounds += 1;
+    }
+    assert_eq!(rounds, before + 20);
+    verify(&db, rounds);
+    drop(first);
+    assert_clean(&db);
+    assert_clean(&again);
+}

@@ -1,0 +1,345 @@
+//! What transactions promise to their users: snapshots, isolation, ownership, errors instead of hangs.
+
+mod common;
+
+use common::{assert_clean, open_at, pairs};
+use recto::{Builder, Database, Durability, Error, ReadTxn, WriteTxn};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+fn put(db: &Database, key: &[u8], value: &[u8]) {
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(key, value).unwrap();
+    txn.commit().unwrap();
+}
+
+#[test]
+fn transactions_are_send_and_readers_sync() {
+    fn send<T: Send>() {}
+    fn sync<T: Sync>() {}
+    send::<ReadTxn>();
+    sync::<ReadTxn>();
+    send::<WriteTxn>();
+    sync::<WriteTxn>();
+    send::<Database>();
+    sync::<Database>();
+}
+
+#[test]
+fn a_snapshot_stays_what_it_was() {
+    let db = Database::in_memory().unwrap();
+    put(&db, b"a", b"1");
+    let old = db.read().unwrap();
+    put(&db, b"a", b"2");
+    put(&db, b"b", b"3");
+    let table = old.table("main").unwrap();
+    assert_eq!(table.get(b"a").unwrap(), Some(&b"1"[..]));
+    assert_eq!(table.get(b"b").unwrap(), None);
+    assert_eq!(db.read().unwrap().table("main").unwrap().get(b"a").unwrap(), Some(&b"2"[..]));
+    drop(old);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_transaction_outlives_the_handle_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    put(&db, b"a", b"1");
+    let txn = db.read().unwrap();
+    let mut writer = db.write().unwrap();
+    drop(db);
+    assert_eq!(txn.table("main").unwrap().get(b"a").unwrap(), Some(&b"1"[..]));
+    writer.open_table("main").unwrap().put(b"b", b"2").unwrap();
+    writer.commit().unwrap();
+    drop(txn);
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    assert_eq!(pairs(&db, "main").len(), 2);
+    assert_clean(&db);
+}
+
+#[test]
+fn dropping_aborts() {
+    let db = Database::in_memory().unwrap();
+    put(&db, b"a", b"1");
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(b"a", b"2").unwrap();
+    txn.create_table("other").unwrap().put(b"x", &[7; 100_000]).unwrap();
+    assert_eq!(txn.tables().unwrap().len(), 2);
+    drop(txn);
+    assert_eq!(pairs(&db, "main"), [(b"a".to_vec(), b"1".to_vec())]);
+    assert!(matches!(db.read().unwrap().table("other"), Err(Error::NoSuchTable(_))));
+    assert_clean(&db);
+}
+
+#[test]
+fn a_second_writer_on_the_thread_is_an_error() {
+    let db = Database::in_memory().unwrap();
+    let txn = db.write().unwrap();
+    assert!(matches!(db.write(), Err(Error::WriterOnThisThread)));
+    assert!(matches!(db.try_write(), Err(Error::WriterOnThisThread)));
+    drop(txn);
+    drop(db.write().unwrap());
+    assert_clean(&db);
+}
+
+#[test]
+fn other_threads_wait_or_time_out() {
+    let db = Database::in_memory().unwrap();
+    let txn = db.write().unwrap();
+    let other = db.clone();
+    std::thread::spawn(move || {
+        assert!(other.try_write().unwrap().is_none());
+        let started = Instant::now();
+        assert!(matches!(other.write_timeout(Duration::from_millis(30)), Err(Error::Busy)));
+        assert!(started.elapsed() >= Duration::from_millis(30));
+    })
+    .join()
+    .unwrap();
+    let other = db.clone();
+    let waiter = std::thread::spawn(move || put(&other, b"k", b"v"));
+    txn.commit().unwrap();
+    waiter.join().unwrap();
+    assert_eq!(pairs(&db, "main").len(), 1);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_write_transaction_may_move_to_another_thread() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(b"a", b"1").unwrap();
+    std::thread::spawn(move || {
+        txn.open_table("main").unwrap().put(b"b", b"2").unwrap();
+        txn.commit().unwrap();
+    })
+    .join()
+    .unwrap();
+    // This thread no longer counts as the writer.
+    drop(db.write().unwrap());
+    assert_eq!(pairs(&db, "main").len(), 2);
+    assert_clean(&db);
+}
+
+#[test]
+fn several_threads_read_one_uncommitted_transaction() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for i in 0..5_000u32 {
+        table.put(&i.to_be_bytes(), &i.to_le_bytes()).unwrap();
+    }
+    let txn = &txn;
+    std::thread::scope(|s| {
+        for t in 0..4 {
+            s.spawn(move || {
+                let table = txn.table("main").unwrap();
+                for i in (t..5_000u32).step_by(4) {
+                    let value = table.get(&i.to_be_bytes()).unwrap().unwrap();
+                    assert_eq!(value, i.to_le_bytes());
+                }
+            });
+        }
+    });
+    assert_clean(&db);
+}
+
+#[test]
+fn concurrent_durable_commits_share_flushes() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    put(&db, b"first", b"");
+    let before = recto::harness::sync_count(&db);
+    let (threads, each) = (16, 50);
+    let barrier = Arc::new(Barrier::new(threads));
+    std::thread::scope(|s| {
+        for t in 0..threads {
+            let (db, barrier) = (db.clone(), barrier.clone());
+            s.spawn(move || {
+                barrier.wait();
+                for i in 0..each {
+                    put(&db, format!("{t}/{i}").as_bytes(), b"v");
+                }
+            });
+        }
+    });
+    let flushes = recto::harness::sync_count(&db) - before;
+    assert_eq!(pairs(&db, "main").len(), threads * each + 1);
+    // Each commit was built while an earlier flush ran, or led one itself; never more than one each.
+    assert!(flushes <= (threads * each) as u64, "{flushes} flushes");
+    assert_clean(&db);
+}
+
+#[test]
+fn deferred_commits_are_visible_and_flushed_on_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    put(&db, b"first", b"");
+    let before = recto::harness::sync_count(&db);
+    for i in 0..500u32 {
+        let mut txn = db.write().unwrap();
+        txn.set_durability(Durability::Deferred);
+        txn.open_table("main").unwrap().put(&i.to_be_bytes(), b"v").unwrap();
+        txn.commit().unwrap();
+        let info = db.info().unwrap();
+        assert!(info.durable < info.visible && info.visible == info.built);
+    }
+    assert_eq!(recto::harness::sync_count(&db), before, "deferred commits do not flush");
+    db.flush().unwrap();
+    let after = recto::harness::sync_count(&db) - before;
+    assert!((1..=2).contains(&after), "{after}");
+    let info = db.info().unwrap();
+    assert_eq!(info.durable, info.built);
+    db.flush().unwrap();
+    assert_eq!(recto::harness::sync_count(&db) - before, after, "nothing to flush, no flush");
+    assert_clean(&db);
+}
+
+#[test]
+fn one_flush_for_a_commit_and_none_for_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    put(&db, b"a", b"0");
+    for i in 0..200u32 {
+        let before = recto::harness::sync_count(&db);
+        put(&db, b"a", &i.to_be_bytes());
+        assert_eq!(recto::harness::sync_count(&db) - before, 1);
+        db.write().unwrap().commit().unwrap();
+        assert_eq!(recto::harness::sync_count(&db) - before, 1);
+    }
+    // Too large for a manifest: two.
+    let before = recto::harness::sync_count(&db);
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for i in 0..50_000u32 {
+        table.put(&i.to_be_bytes(), &[1; 50]).unwrap();
+    }
+    txn.commit().unwrap();
+    assert_eq!(recto::harness::sync_count(&db) - before, 2);
+    assert_clean(&db);
+}
+
+#[test]
+fn keys_and_values_at_their_limits() {
+    for page_size in [4096, 8192, 16384, 32768, 65536] {
+        let db = Builder::default().page_size(page_size).in_memory().unwrap();
+        let max = db.max_key_len();
+        assert!(max >= 2022);
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        for i in 0..40u8 {
+            table.put(&vec![i; max], &vec![i; 3 * page_size]).unwrap();
+            table.put(&vec![i; max - 1], &[]).unwrap();
+        }
+        table.put(b"", b"").unwrap();
+        let e = table.put(&vec![0; max + 1], b"").unwrap_err();
+        assert!(matches!(e, Error::KeyTooLong { .. }), "{e}");
+        txn.commit().unwrap();
+        let txn = db.read().unwrap();
+        let table = txn.table("main").unwrap();
+        assert_eq!(table.len(), 81);
+        assert_eq!(table.get(b"").unwrap(), Some(&b""[..]));
+        for i in 0..40u8 {
+            assert_eq!(table.get(&vec![i; max]).unwrap().unwrap(), vec![i; 3 * page_size]);
+            assert_eq!(table.get(&vec![i; max - 1]).unwrap().unwrap(), b"");
+        }
+        assert_eq!(table.get(&vec![0; max + 1]).unwrap(), None);
+        drop(txn);
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn tables_are_made_renamed_dropped_and_listed() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.create_table("one").unwrap().put(b"k", b"v").unwrap();
+    assert!(matches!(txn.create_table("one").map(drop), Err(Error::TableExists(_))));
+    assert!(matches!(txn.create_table("").map(drop), Err(Error::InvalidArgument(_))));
+    txn.open_table("two").unwrap();
+    txn.rename_table("one", "three").unwrap();
+    assert!(matches!(txn.rename_table("one", "four"), Err(Error::NoSuchTable(_))));
+    assert!(matches!(txn.rename_table("two", "three"), Err(Error::TableExists(_))));
+    txn.rename_table("two", "two").unwrap();
+    let names = |t: Vec<recto::TableInfo>| t.into_iter().map(|t| t.name).collect::<Vec<_>>();
+    assert_eq!(names(txn.tables().unwrap()), ["three", "two"]);
+    txn.commit().unwrap();
+    assert_eq!(names(db.read().unwrap().tables().unwrap()), ["three", "two"]);
+    let mut txn = db.write().unwrap();
+    assert!(txn.drop_table("two").unwrap());
+    assert!(!txn.drop_table("two").unwrap());
+    assert_eq!(txn.table("three").unwrap().get(b"k").unwrap(), Some(&b"v"[..]));
+    txn.commit().unwrap();
+    assert_eq!(names(db.read().unwrap().tables().unwrap()), ["three"]);
+    assert_clean(&db);
+}
+
+#[test]
+fn opened_twice_in_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.rdb");
+    let a = open_at(&path, &Builder::default());
+    let b = open_at(&path, &Builder::default());
+    put(&a, b"a", b"1");
+    let held = b.read().unwrap();
+    put(&b, b"b", b"2");
+    put(&a, b"c", b"3");
+    assert_eq!(held.table("main").unwrap().len(), 1);
+    assert_eq!(pairs(&a, "main"), pairs(&b, "main"));
+    let txn = a.write().unwrap();
+    assert!(matches!(b.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    drop(txn);
+    assert!(a.info().unwrap().readers.iter().any(|r| r.txn.0 == held.id()));
+    drop(held);
+    assert_clean(&a);
+    assert_clean(&b);
+}
+
+#[test]
+fn read_only_handles_cannot_write_and_need_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.rdb");
+    let mut ro = Builder::default();
+    ro.read_only(true);
+    // SAFETY: there is no file.
+    assert!(unsafe { ro.open(&path) }.is_err());
+    assert!(!path.exists());
+    put(&open_at(&path, &Builder::default()), b"a", b"1");
+    let db = open_at(&path, &ro);
+    assert!(matches!(db.write(), Err(Error::ReadOnly)));
+    assert_eq!(pairs(&db, "main").len(), 1);
+    put(&open_at(&path, &Builder::default()), b"b", b"2");
+    assert_eq!(pairs(&db, "main").len(), 2);
+    assert_clean(&db);
+}
+
+/// Values around every size at which something changes, up to 64 MiB; with RECTO_FULL=1 up to 4 GiB - 1 (9 GiB of memory).
+#[test]
+fn values_of_all_sizes() {
+    let db = Database::in_memory().unwrap();
+    let full = std::env::var_os("RECTO_FULL").is_some();
+    let mut sizes: Vec<usize> = [1usize << 10, 2036, 4096, 8192, 65_535 * 4096, 1 << 20]
+        .into_iter()
+        .filter(|&s| full || s <= 64 << 20)
+        .flat_map(|s| [s - 1, s, s + 1])
+        .collect();
+    sizes.push(64 << 20);
+    sizes.extend(full.then_some((4 << 30) - 1));
+    for &size in &sizes {
+        // Zeros with marks: the memory is not touched before it is read.
+        let mut value = vec![0u8; size];
+        for at in (0..size).step_by(1 << 16).chain([size - 1]) {
+            value[at] = (at >> 16) as u8 | 1;
+        }
+        let mut txn = db.write().unwrap();
+        txn.open_table("main").unwrap().put(b"key", &value).unwrap();
+        txn.commit().unwrap();
+        let txn = db.read().unwrap();
+        let table = txn.table("main").unwrap();
+        assert!(table.get(b"key").unwrap() == Some(&value[..]), "{size}");
+    }
+    assert_clean(&db);
+    let mut txn = db.write().unwrap();
+    assert!(txn.open_table("main").unwrap().delete(b"key").unwrap());
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
