@@ -1,0 +1,121 @@
+//! `kvtool check`: proves that every page is what it should be.
+
+use super::{FileArg, Status};
+use crate::database::try_open_to_read;
+use crate::failure::{Failure, Outcome};
+use crate::output::{JsonArg, Output};
+use crate::progress::Progress;
+use crate::say;
+use crate::text::{grouped, one_line};
+use recto::{Fault, Report};
+use serde_json::json;
+
+#[derive(clap::Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+impl Check {
+    pub fn run(self) -> Outcome<Status> {
+        let file = &self.file.file;
+        let mut bar = Progress::items("check", 0);
+        let mut progress = |done, total| bar.set(done, total);
+        let (report, refusal) = match try_open_to_read(file)? {
+            Ok(db) => (db.check(Some(&mut progress)), None),
+            Err(error) => (recto::check_file(file, Some(&mut progress)), Some(error)),
+        };
+        drop(bar);
+        let report = report.map_err(|e| Failure::engine(file, e))?;
+        if let Some(error) = &refusal {
+            let note = "does not open, so only the bytes of the file were checked";
+            say(&one_line(&format!("{}: {error}; {note}", file.display())));
+        }
+        // A file that does not open because of what it holds is not fine, whatever else was found.
+        let damaged = matches!(
+            refusal,
+            Some(recto::Error::Corrupt { .. } | recto::Error::NotADatabase { .. })
+        );
+        let mut out = Output::plain(self.json)?;
+        self.print(&report, refusal.is_none(), &mut out)?;
+        out.finish()?;
+        Ok(if report.fault_count > 0 || damaged { Status::No } else { Status::Fine })
+    }
+
+    fn print(&self, report: &Report, opens: bool, out: &mut Output) -> Outcome<()> {
+        if out.is_json() {
+            let faults: Vec<_> = report.faults.iter().map(fault_object).collect();
+            return out.object(&json!({
+                "path": self.file.file.to_string_lossy(),
+                "opens": opens,
+                "transaction": report.meta.txn.0,
+                "tables": report.tables.len(),
+                "entries": report.entries(),
+                "key_bytes": report.key_bytes(),
+                "value_bytes": report.value_bytes(),
+                "page_size": report.meta.page_size,
+                "page_count": report.meta.page_count,
+                "branch_pages": report.pages.branch,
+                "leaf_pages": report.pages.leaf,
+                "overflow_pages": report.pages.overflow,
+                "log_pages": report.pages.free_log + report.pages.reserved,
+                "free_pages": report.free_pages(),
+                "leaked_pages": report.pages.leaked,
+                "fault_count": report.fault_count,
+                "faults": faults,
+            }));
+        }
+        for fault in &report.faults {
+            out.line(&fault_line(fault))?;
+        }
+        let more = report.fault_count.saturating_sub(report.faults.len() as u64);
+        if more > 0 {
+            out.line(&format!("... and {} more", grouped(more)))?;
+        }
+        out.fields(&[
+            ("path", self.file.file.display().to_string()),
+            ("opens", if opens { "yes" } else { "no" }.into()),
+            ("transaction", report.meta.txn.to_string()),
+            ("tables", grouped(report.tables.len() as u64)),
+            ("pairs", grouped(report.entries())),
+            ("bytes", grouped(report.key_bytes() + report.value_bytes())),
+            ("pages", page_counts(report)),
+            ("faults", grouped(report.fault_count)),
+        ])
+    }
+}
+
+/// The pages, and what they are.
+fn page_counts(report: &Report) -> String {
+    let parts = [
+        (report.pages.branch, "branch"),
+        (report.pages.leaf, "leaf"),
+        (report.pages.overflow, "overflow"),
+        (report.pages.free_log + report.pages.reserved, "free log"),
+        (report.free_pages(), "free"),
+        (report.pages.leaked, "leaked"),
+    ];
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, kind)| format!("{} {kind}", grouped(*count)))
+        .collect();
+    format!(
+        "{} (2 meta{}{})",
+        grouped(report.meta.page_count),
+        if parts.is_empty() { "" } else { ", " },
+        parts.join(", ")
+    )
+}
+
+fn fault_object(fault: &Fault) -> serde_json::Value {
+    json!({ "page": fault.page.map(|p| p.0), "path": fault.path, "what": fault.what })
+}
+
+fn fault_line(fault: &Fault) -> String {
+    let page = fault.page.map_or("file".into(), |p| format!("page {p}"));
+    let path = if fault.path.is_empty() { "".into() } else { format!(" ({})", fault.path) };
+    one_line(&format!("{page}{path}: {}", fault.what))
+}

@@ -1,0 +1,54 @@
+//! `kvtool get`: the value of a key.
+
+use super::{FileArg, Status, bytes_of};
+use crate::database::{TableArg, open_to_read};
+use crate::failure::{Failure, Outcome};
+use crate::output::{HexArg, JsonArg, Output};
+use crate::say;
+use crate::text::one_line;
+use std::ffi::OsString;
+
+#[derive(clap::Args, Debug)]
+pub struct Get {
+    #[command(flatten)]
+    file: FileArg,
+    /// The key
+    #[arg(allow_negative_numbers = true)]
+    key: OsString,
+    /// Print the value's bytes and nothing else
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    hex: HexArg,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+impl Get {
+    pub fn run(self) -> Outcome<Status> {
+        let notation = self.hex.notation();
+        let key = bytes_of("key", &self.key, notation)?;
+        let file = &self.file.file;
+        let fail = |e| Failure::engine(file, e);
+        let txn = open_to_read(file)?.read().map_err(fail)?;
+        let value = txn.table(self.table.name()).and_then(|t| t.get(&key)).map_err(fail)?;
+        let Some(value) = value else {
+            say(&absent(&notation.shown(&key), self.table.name()));
+            return Ok(Status::No);
+        };
+        let mut out = Output::new(notation, self.json.json)?;
+        match self.raw {
+            true => out.raw(value)?,
+            false => out.found(&key, value)?,
+        }
+        out.finish()?;
+        Ok(Status::Fine)
+    }
+}
+
+/// What is said of a key that is not there.
+pub fn absent(key: &str, table: &str) -> String {
+    format!("no key {key} in table {}", one_line(table))
+}

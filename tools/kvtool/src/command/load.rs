@@ -1,0 +1,203 @@
+//! `kvtool load`: puts everything that the input holds.
+//!
+//! In one transaction, or with a durable commit every so many pairs. A transaction begins only when its first pair
+//! has been read, so that slow input holds up no other writer between batches. Whatever ends the command, what
+//! was committed is there and nothing else.
+
+use super::{FileArg, Status};
+use crate::database::{TableArg, WaitArg, open_to_write};
+use crate::failure::{Failure, Outcome};
+use crate::input::{Input, InputArgs, Next, Pair};
+use crate::output::{HexArg, JsonArg, Output};
+use crate::progress::Progress;
+use crate::say;
+use crate::text::grouped;
+use recto::{TableMut, WriteTxn};
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args, Debug)]
+pub struct Load {
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    input: InputArgs,
+    /// A durable commit every N pairs (default: one for all)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    batch: Option<u64>,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    hex: HexArg,
+    #[command(flatten)]
+    json: JsonArg,
+    #[command(flatten)]
+    wait: WaitArg,
+}
+
+impl Load {
+    pub fn run(self) -> Outcome<Status> {
+        let file = &self.file.file;
+        let start = Instant::now();
+        let input = Input::open(&self.input, self.hex, &self.table)?;
+        let mut work = Work {
+            file,
+            progress: Progress::bytes("load", input.total()),
+            input,
+            pair: Pair::default(),
+            table: String::new(),
+            batch: self.batch.unwrap_or(u64::MAX),
+            done: Done::default(),
+        };
+        work.input.leave_out_database(file);
+        // The first pair is read before a file is made: input that is wrong from the start leaves nothing behind.
+        let mut event = work.next()?;
+        event = work.take_table(event)?;
+        let db = open_to_write(file, true)?;
+        work.input.leave_out_database(file);
+        loop {
+            let mut txn = self.wait.begin(&db, file).map_err(|e| work.with_committed(e))?;
+            let more = work.fill(&mut txn, event).map_err(|e| work.with_committed(e))?;
+            txn.commit().map_err(|e| work.with_committed(Failure::engine(file, e)))?;
+            work.done.committed = work.done.pairs;
+            work.done.commits += 1;
+            if !more {
+                break;
+            }
+            event = work.next()?;
+            if matches!(event, Next::End) {
+                break;
+            }
+            event = work.take_table(event)?;
+        }
+        drop(work.progress);
+        for note in work.input.notes() {
+            say(note);
+        }
+        self.report(&work.done, work.input.skipped(), start.elapsed())?;
+        Ok(Status::Fine)
+    }
+
+    fn report(&self, done: &Done, skipped: u64, time: Duration) -> Outcome<()> {
+        let mut out = Output::plain(self.json)?;
+        let seconds = time.as_secs_f64();
+        let rate = done.bytes as f64 / 1e6 / seconds.max(1e-9);
+        if out.is_json() {
+            out.object(&json!({
+                "pairs": done.pairs,
+                "replaced": done.replaced,
+                "bytes": done.bytes,
+                "seconds": seconds,
+                "mb_per_second": rate,
+                "commits": done.commits,
+                "skipped": skipped,
+            }))?;
+        } else {
+            out.fields(&[
+                ("pairs", format!("{} ({} replaced)", grouped(done.pairs), grouped(done.replaced))),
+                ("bytes", grouped(done.bytes)),
+                ("seconds", format!("{seconds:.3}")),
+                ("MB/s", format!("{rate:.1}")),
+                ("commits", grouped(done.commits)),
+            ])?;
+            if skipped > 0 {
+                out.fields(&[("skipped", format!("{} (no regular files)", grouped(skipped)))])?;
+            }
+        }
+        out.finish()
+    }
+}
+
+/// What has been done so far.
+#[derive(Default)]
+struct Done {
+    pairs: u64,
+    replaced: u64,
+    bytes: u64,
+    commits: u64,
+    /// Pairs in transactions that are committed.
+    committed: u64,
+}
+
+struct Work<'a> {
+    file: &'a Path,
+    input: Input,
+    pair: Pair,
+    /// The table that pairs go to now.
+    table: String,
+    batch: u64,
+    done: Done,
+    progress: Progress,
+}
+
+impl Work<'_> {
+    /// Puts the pair just read and those after it, until the batch is full; false when there are no more.
+    fn fill(&mut self, txn: &mut WriteTxn, first: Next) -> Outcome<bool> {
+        let mut left = self.batch;
+        let mut event = first;
+        loop {
+            let mut table =
+                txn.open_table(&self.table).map_err(|e| Failure::engine(self.file, e))?;
+            while matches!(event, Next::Pair) {
+                self.put(&mut table)?;
+                left -= 1;
+                if left == 0 {
+                    return Ok(true);
+                }
+                event = self.next()?;
+            }
+            if matches!(event, Next::End) {
+                return Ok(false);
+            }
+            event = self.take_table(event)?;
+        }
+    }
+
+    /// Changes to the table that `event` names, if it names one, and reads on.
+    fn take_table(&mut self, event: Next) -> Outcome<Next> {
+        match event {
+            Next::Table(name) => {
+                self.table = name;
+                self.next()
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn put(&mut self, table: &mut TableMut<'_>) -> Outcome<()> {
+        let replaced = table.put(&self.pair.key, &self.pair.value).map_err(|e| {
+            match Failure::engine(self.file, e) {
+                Failure::Said(m) => Failure::Said(format!("{}: {m}", self.input.place())),
+                other => other,
+            }
+        })?;
+        self.done.pairs += 1;
+        self.done.replaced += u64::from(replaced);
+        self.done.bytes += self.pair.len();
+        Ok(())
+    }
+
+    fn next(&mut self) -> Outcome<Next> {
+        let before = self.input.bytes_read();
+        let event = self.input.next(&mut self.pair).map_err(|e| self.with_committed(e))?;
+        self.progress.add(self.input.bytes_read() - before);
+        Ok(event)
+    }
+
+    /// The failure, and what is in the database all the same.
+    fn with_committed(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Said(message) if !message.contains(LOADED) => {
+                let loaded = match self.done.committed {
+                    0 => "nothing".to_string(),
+                    pairs => format!("the first {} pairs", grouped(pairs)),
+                };
+                Failure::Said(format!("{message} ({loaded} {LOADED})"))
+            }
+            other => other,
+        }
+    }
+}
+
+const LOADED: &str = "of this input loaded";

@@ -1,0 +1,61 @@
+//! `kvtool tables`: the tables with their sizes.
+
+use super::{FileArg, Status};
+use crate::database::{TableArg, open_to_read};
+use crate::failure::{Failure, Outcome};
+use crate::output::{JsonArg, Output};
+use crate::text::{grouped, one_line};
+use serde_json::json;
+
+#[derive(clap::Args, Debug)]
+pub struct Tables {
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+impl Tables {
+    pub fn run(self) -> Outcome<Status> {
+        let file = &self.file.file;
+        let fail = |e| Failure::engine(file, e);
+        let txn = open_to_read(file)?.read().map_err(fail)?;
+        let mut tables = txn.tables().map_err(fail)?;
+        if let Some(name) = &self.table.named {
+            tables.retain(|t| t.name == *name);
+            if tables.is_empty() {
+                return Err(fail(recto::Error::NoSuchTable(name.clone())));
+            }
+        }
+        let mut out = Output::plain(self.json)?;
+        if out.is_json() {
+            for t in &tables {
+                out.object(&json!({
+                    "name": t.name,
+                    "entries": t.stats.entries,
+                    "depth": t.stats.depth,
+                    "branch_pages": t.stats.branch_pages,
+                    "leaf_pages": t.stats.leaf_pages,
+                    "overflow_pages": t.stats.overflow_pages,
+                }))?;
+            }
+        } else {
+            let heads =
+                ["table", "entries", "depth", "branch pages", "leaf pages", "overflow pages"];
+            let mut rows = vec![heads.map(String::from).to_vec()];
+            rows.extend(tables.iter().map(|t| {
+                let s = &t.stats;
+                let counts =
+                    [s.entries, s.depth.into(), s.branch_pages, s.leaf_pages, s.overflow_pages];
+                let mut row = vec![one_line(&t.name)];
+                row.extend(counts.map(grouped));
+                row
+            }));
+            out.columns(&rows)?;
+        }
+        out.finish()?;
+        Ok(Status::Fine)
+    }
+}

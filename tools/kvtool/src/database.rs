@@ -1,0 +1,86 @@
+//! How every command opens its database.
+
+use crate::failure::{Failure, Outcome};
+use recto::{Database, WriteTxn};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The table that is meant when none is named.
+pub const DEFAULT_TABLE: &str = "main";
+
+/// Which table.
+#[derive(clap::Args, Debug)]
+pub struct TableArg {
+    /// Table to use (default: main)
+    #[arg(short = 't', long = "table", value_name = "TABLE")]
+    pub named: Option<String>,
+}
+
+impl TableArg {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        self.named.as_deref().unwrap_or(DEFAULT_TABLE)
+    }
+}
+
+/// How long to wait for another writer.
+#[derive(clap::Args, Debug)]
+pub struct WaitArg {
+    /// Give up when another writer holds the database for this many seconds (default: wait)
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<u64>,
+}
+
+impl WaitArg {
+    /// Begins the write transaction.
+    pub fn begin(&self, db: &Database, file: &Path) -> Outcome<WriteTxn> {
+        match self.wait {
+            Some(seconds) => db.write_timeout(Duration::from_secs(seconds)),
+            None => db.write(),
+        }
+        .map_err(|e| Failure::engine(file, e))
+    }
+}
+
+/// Opens for reading. Never makes a file, and gives the engine's own error so that `check` can go on.
+pub fn try_open_to_read(file: &Path) -> Outcome<recto::Result<Database>> {
+    require(file)?;
+    Ok(open(file, recto::Database::builder().read_only(true)))
+}
+
+/// Opens for reading. Never makes a file.
+pub fn open_to_read(file: &Path) -> Outcome<Database> {
+    try_open_to_read(file)?.map_err(|e| Failure::engine(file, e))
+}
+
+/// Opens for writing; makes the file if there is none and `create` says so.
+pub fn open_to_write(file: &Path, create: bool) -> Outcome<Database> {
+    if !create {
+        require(file)?;
+    }
+    open(file, recto::Database::builder().create(create)).map_err(|e| Failure::engine(file, e))
+}
+
+/// The lock file beside a database.
+pub fn lock_file(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
+}
+
+fn require(file: &Path) -> Outcome<()> {
+    match std::fs::metadata(file) {
+        Ok(meta) if meta.is_file() => Ok(()),
+        Ok(_) => Err(Failure::at(file, "not a regular file; give the path of a database")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::at(file, "no such file; `kvtool put` and `kvtool load` make one"))
+        }
+        Err(e) => Err(Failure::at(file, e)),
+    }
+}
+
+fn open(file: &Path, options: &recto::Builder) -> recto::Result<Database> {
+    // SAFETY: the user names a database as an argument of a tool for databases; that nothing but recto
+    // changes it meanwhile is said in the help text.
+    unsafe { options.open(file) }
+}

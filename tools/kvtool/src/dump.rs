@@ -1,0 +1,381 @@
+//! The text format that LMDB's `mdb_dump` writes and `mdb_load` reads (Berkeley DB's before them).
+//!
+//! A stream of databases, one after the other; lines end in `\n`:
+//!
+//! ```text
+//! dump   = (header data)*
+//! header = "VERSION=3" field* "HEADER=END"
+//! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name | other "=" value
+//! data   = (" " key, " " value)* "DATA=END"
+//! ```
+//!
+//! Keys and values are hexadecimal digits (bytevalue), or printable bytes as they are with `\\` for a
+//! backslash and `\hh` for other bytes (print). `mdb_dump` of LMDB 0.9.24 and older leaves a
+//! backslash unescaped in print format, so that such a line cannot be told from an escape; where it
+//! makes no sense, the error says so.
+
+use crate::text::{decode_hex, encode_hex, hex_byte, hex_digits};
+use std::io::{self, BufRead, Write};
+
+/// How keys and values stand in a dump.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Hexadecimal digits.
+    ByteValue,
+    /// Printable bytes as they are.
+    Print,
+}
+
+/// Writes databases in dump format.
+pub struct Writer<W> {
+    out: W,
+    format: Format,
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer of one format.
+    pub fn new(out: W, format: Format) -> Writer<W> {
+        Writer { out, format }
+    }
+
+    /// Begins a database; one without a name is what `mdb_load` puts into the unnamed one. `map_size` tells
+    /// `mdb_load` how large a map to make, as it does not grow by itself. A name with a line break cannot stand in a
+    /// header.
+    pub fn begin(&mut self, name: Option<&str>, map_size: u64) -> io::Result<()> {
+        let format = match self.format {
+            Format::ByteValue => "bytevalue",
+            Format::Print => "print",
+        };
+        write!(self.out, "VERSION=3\nformat={format}\n")?;
+        if let Some(name) = name {
+            writeln!(self.out, "database={name}")?;
+        }
+        write!(self.out, "type=btree\nmapsize={map_size}\nHEADER=END\n")
+    }
+
+    /// A pair of the database begun.
+    pub fn pair(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.item(key)?;
+        self.item(value)
+    }
+
+    fn item(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(b" ")?;
+        match self.format {
+            Format::ByteValue => encode_hex(bytes, &mut self.out)?,
+            Format::Print => encode_print(bytes, &mut self.out)?,
+        }
+        self.out.write_all(b"\n")
+    }
+
+    /// Ends the database begun.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.out.write_all(b"DATA=END\n")
+    }
+
+    /// What is below.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+/// Printable ASCII but the backslash as it is, the rest `\hh`: every reader agrees on `\5c`, not on `\\`.
+fn encode_print(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+    let mut rest = bytes;
+    loop {
+        let plain = rest
+            .iter()
+            .position(|&b| !(0x20..0x7f).contains(&b) || b == b'\\')
+            .unwrap_or(rest.len());
+        out.write_all(&rest[..plain])?;
+        let Some(&odd) = rest.get(plain) else { return Ok(()) };
+        let [high, low] = hex_digits(odd);
+        out.write_all(&[b'\\', high, low])?;
+        rest = &rest[plain + 1..];
+    }
+}
+
+const STRAY_BACKSLASH: &str = "a backslash without two hexadecimal digits after it; mdb_dump before \
+    0.9.25 leaves backslashes as they are, so dump again without -p";
+
+fn decode_print(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let mut rest = text;
+    while let Some(plain) = rest.iter().position(|&b| b == b'\\') {
+        out.extend_from_slice(&rest[..plain]);
+        let after = &rest[plain + 1..];
+        let (byte, used) = match after.get(..2).and_then(hex_byte) {
+            Some(byte) => (byte, 3),
+            None if after.first() == Some(&b'\\') => (b'\\', 2),
+            None => return Err(STRAY_BACKSLASH.into()),
+        };
+        out.push(byte);
+        rest = &rest[plain + used..];
+    }
+    out.extend_from_slice(rest);
+    Ok(())
+}
+
+/// What comes next in a dump.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Next {
+    /// A database begins; its name, if it has one.
+    Database(Option<String>),
+    /// A pair has been read.
+    Pair,
+    /// The dump is over.
+    End,
+}
+
+/// Why a dump cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The file cannot be read.
+    Io(io::Error),
+    /// The line last read is wrong.
+    Wrong(String),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> ReadError {
+        ReadError::Io(error)
+    }
+}
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, ReadError> {
+    Err(ReadError::Wrong(what.into()))
+}
+
+/// Reads a dump, line by line.
+pub struct Reader<R> {
+    input: R,
+    line: Vec<u8>,
+    line_number: u64,
+    bytes_read: u64,
+    /// Format of the database whose pairs are being read; none between databases.
+    format: Option<Format>,
+    notes: Vec<String>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// A reader at the start of a dump.
+    pub fn new(input: R) -> Reader<R> {
+        Reader {
+            input,
+            line: Vec::new(),
+            line_number: 0,
+            bytes_read: 0,
+            format: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Number of the line last read, from 1.
+    pub fn line_number(&self) -> u64 {
+        self.line_number
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// What the user should know about the dump, so far.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Reads on to the next pair or database. A pair is put into `key` and `value`.
+    pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<Next, ReadError> {
+        let Some(format) = self.format else { return self.header() };
+        if !self.read_line()? {
+            return wrong("the dump ends before DATA=END; it has been cut off");
+        }
+        if self.line == b"DATA=END" {
+            self.format = None;
+            return self.header();
+        }
+        self.item(format, key)?;
+        if !self.read_line()? {
+            return wrong("the dump ends after a key; it has been cut off");
+        }
+        if self.line == b"DATA=END" {
+            return wrong("DATA=END where the value of the last key should be");
+        }
+        self.item(format, value)?;
+        Ok(Next::Pair)
+    }
+
+    /// The next line without its end; false at the end of the file.
+    fn read_line(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        let read = self.input.read_until(b'\n', &mut self.line)?;
+        self.bytes_read += read as u64;
+        self.line_number += u64::from(read > 0);
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+        }
+        Ok(read > 0)
+    }
+
+    /// Decodes the line last read.
+    fn item(&self, format: Format, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let Some((b' ', text)) = self.line.split_first() else {
+            return wrong("a line of data begins with a space, the last line is DATA=END");
+        };
+        out.clear();
+        match format {
+            Format::ByteValue => decode_hex(text, out),
+            Format::Print => decode_print(text, out),
+        }
+        .map_err(ReadError::Wrong)
+    }
+
+    fn header(&mut self) -> Result<Next, ReadError> {
+        let first = self.line_number == 0;
+        if !self.read_line()? {
+            return match first {
+                true => wrong("empty, which no dump is"),
+                false => Ok(Next::End),
+            };
+        }
+        match self.line.strip_prefix(b"VERSION=") {
+            Some(b"1" | b"2" | b"3") => {}
+            Some(_) => return wrong("only versions 1 to 3 of the dump format are known"),
+            None => return wrong("a dump begins with VERSION=3; if it is none, change --format"),
+        }
+        let mut header = Header { format: Format::ByteValue, name: None, notes: Vec::new() };
+        loop {
+            if !self.read_line()? {
+                return wrong("the dump ends before HEADER=END; it has been cut off");
+            }
+            if self.line == b"HEADER=END" {
+                break;
+            }
+            header.field(&self.line)?;
+        }
+        self.format = Some(header.format);
+        self.notes.append(&mut header.notes);
+        Ok(Next::Database(header.name))
+    }
+}
+
+/// What a header has said so far.
+struct Header {
+    format: Format,
+    name: Option<String>,
+    notes: Vec<String>,
+}
+
+impl Header {
+    fn field(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        let Some(equals) = line.iter().position(|&b| b == b'=') else {
+            return wrong("a line of the header is NAME=VALUE");
+        };
+        let (name, value) = (&line[..equals], &line[equals + 1..]);
+        match (name, value) {
+            (b"format", b"bytevalue") => self.format = Format::ByteValue,
+            (b"format", b"print") => self.format = Format::Print,
+            (b"format", _) => return wrong("only format=bytevalue and format=print are known"),
+            (b"type", b"btree") => {}
+            (b"type", _) => return wrong("only type=btree can be loaded"),
+            (b"database", name) => match String::from_utf8(name.to_vec()) {
+                Ok(name) if !name.is_empty() => self.name = Some(name),
+                Ok(_) => {}
+                Err(_) => return wrong("the database's name is not UTF-8; name a table with -t"),
+            },
+            (_, b"0") => {}
+            (b"duplicates" | b"dupsort" | b"dupfixed" | b"integerdup" | b"reversedup", _) => {
+                return wrong(
+                    "a database with several values per key (DUPSORT); recto keeps one per key",
+                );
+            }
+            (b"keys", _) if value != b"1" => return wrong("a dump without keys cannot be loaded"),
+            (b"reversekey" | b"integerkey", _) => self.notes.push(format!(
+                "keys were in {} order, and are in the order of their bytes now",
+                if name == b"reversekey" { "reverse byte" } else { "integer" }
+            )),
+            // Sizes of the map, of pages and of the reader table: recto needs none of them.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs = Vec<(Option<String>, Vec<u8>, Vec<u8>)>;
+
+    fn read(text: &[u8]) -> Result<Pairs, String> {
+        let mut reader = Reader::new(text);
+        let (mut key, mut value, mut name) = (Vec::new(), Vec::new(), None);
+        let mut pairs = Vec::new();
+        loop {
+            match reader.next(&mut key, &mut value) {
+                Ok(Next::Database(n)) => name = n,
+                Ok(Next::Pair) => pairs.push((name.clone(), key.clone(), value.clone())),
+                Ok(Next::End) => return Ok(pairs),
+                Err(ReadError::Wrong(what)) => {
+                    return Err(format!("{}: {what}", reader.line_number()));
+                }
+                Err(ReadError::Io(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let all: Vec<u8> = (0..=255).collect();
+        for format in [Format::ByteValue, Format::Print] {
+            let mut writer = Writer::new(Vec::new(), format);
+            let mut expected = Pairs::new();
+            for name in [None, Some("second"), Some("a = b ")] {
+                writer.begin(name, 1 << 20).unwrap();
+                for (key, value) in [(&b""[..], &all[..]), (b"key", b""), (&all, b"\\00\\\\x")] {
+                    writer.pair(key, value).unwrap();
+                    expected.push((name.map(String::from), key.to_vec(), value.to_vec()));
+                }
+                writer.end().unwrap();
+            }
+            assert_eq!(read(&writer.into_inner()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn takes_both_ways_to_write_a_backslash() {
+        let text = b"VERSION=3\nformat=print\nHEADER=END\n a\\\\b\n c\\5Cd\xff\nDATA=END\n";
+        assert_eq!(read(text).unwrap(), [(None, b"a\\b".to_vec(), b"c\\d\xff".to_vec())]);
+    }
+
+    #[test]
+    fn names_the_line_that_is_wrong() {
+        let head = "VERSION=3\nformat=bytevalue\nHEADER=END\n";
+        for (text, expected) in [
+            ("".to_string(), "0: empty"),
+            ("key\tvalue\n".to_string(), "1: a dump begins with"),
+            ("VERSION=4\n".to_string(), "1: only versions"),
+            ("VERSION=3\nHEADER\n".to_string(), "2: a line of the header"),
+            ("VERSION=3\ntype=recno\n".to_string(), "2: only type=btree"),
+            ("VERSION=3\nformat=other\n".to_string(), "2: only format="),
+            ("VERSION=3\nduplicates=1\n".to_string(), "2: a database with several values"),
+            ("VERSION=3\ntype=btree\n".to_string(), "2: the dump ends before HEADER=END"),
+            (format!("{head} 00\n"), "4: the dump ends after a key"),
+            (format!("{head} 00\n 00\n"), "5: the dump ends before DATA=END"),
+            (format!("{head} 00\nDATA=END\n"), "5: DATA=END where the value"),
+            (format!("{head}00\n"), "4: a line of data begins with a space"),
+            (format!("{head} 0\n 00\nDATA=END\n"), "4: 1 hexadecimal digits"),
+            (format!("{head} 00\n 0x\nDATA=END\n"), "5: `0x` is no hex"),
+            (format!("{head} 00\n 00\nDATA=END\nmore\n"), "7: a dump begins with"),
+            ("VERSION=3\nformat=print\nHEADER=END\n a\\b\n".to_string(), "4: a backslash without"),
+        ] {
+            let error = read(text.as_bytes()).unwrap_err();
+            assert!(error.starts_with(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_is_off_is_no_flag() {
+        assert_eq!(read(b"VERSION=3\ndupsort=0\nHEADER=END\nDATA=END\n").unwrap(), []);
+    }
+}

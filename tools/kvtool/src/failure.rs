@@ -1,0 +1,74 @@
+//! Why a command could not do what it was asked, in one line that also says what to do.
+
+use crate::text::one_line;
+use recto::Error;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// What ends a command early.
+#[derive(Debug)]
+pub enum Failure {
+    /// Whoever read our standard output has had enough: no error.
+    ClosedPipe,
+    /// Could not do it, and why.
+    Said(String),
+}
+
+/// What commands and their parts return.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure in words.
+    pub fn said(message: impl Into<String>) -> Failure {
+        Failure::Said(message.into())
+    }
+
+    /// Something about a file.
+    pub fn at(file: &Path, what: impl Display) -> Failure {
+        Failure::Said(format!("{}: {what}", file.display()))
+    }
+
+    /// Standard output does not take what is written.
+    pub fn output(error: io::Error) -> Failure {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Failure::ClosedPipe;
+        }
+        Failure::Said(format!("standard output: {error}; make room or write somewhere else"))
+    }
+
+    /// The engine refused; `file` is the database.
+    pub fn engine(file: &Path, error: Error) -> Failure {
+        let advice = match &error {
+            Error::NoSuchTable(_) => "`kvtool tables` lists those there are, -t picks one",
+            Error::NotADatabase { .. } => {
+                "give the path of a database, or `kvtool check` says what is left of this one"
+            }
+            Error::Corrupt { .. } => "`kvtool check` lists everything that is wrong",
+            Error::Version { .. } => "use the kvtool that belongs to it",
+            Error::DiskFull { .. } => "make room and run it again; the database is as it was",
+            Error::Busy => "run it again later, or let it wait longer with --wait",
+            Error::OutcomeUnknown { .. } => "check the disk, then look whether the data is there",
+            Error::ReadersFull => "close some of the readers that `kvtool info` lists",
+            Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                "run it as a user who may"
+            }
+            _ => "",
+        };
+        // The engine names the file itself where a system call failed.
+        let message = match &error {
+            Error::Io { path: Some(_), .. } | Error::LockFile { .. } => error.to_string(),
+            _ => format!("{}: {error}", file.display()),
+        };
+        let separator = if advice.is_empty() { "" } else { "; " };
+        Failure::Said(format!("{message}{separator}{advice}"))
+    }
+
+    /// The message on one line, for standard error; none for a closed pipe.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Failure::ClosedPipe => None,
+            Failure::Said(message) => Some(one_line(message)),
+        }
+    }
+}

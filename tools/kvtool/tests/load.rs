@@ -1,0 +1,209 @@
+//! `load` and `compare`: lines, directory trees, batches, and what is said when they go wrong.
+
+mod common;
+use common::*;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn tsv_from_a_file_and_from_standard_input() {
+    let p = Place::new();
+    let input = p.file("in.tsv", "b\t2\na\tone\ttwo\\n\nc\t\n\tempty key\nlast\tno newline");
+    let out = p.run("load", [text(&input)]).ok();
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "pairs    5 (0 replaced)");
+    assert!(lines[1].starts_with("bytes "), "{out}");
+    assert_eq!(lines[4], "commits  1");
+    assert_eq!(p.scan(), "\tempty key\na\tone\\x09two\\x0a\nb\t2\nc\t\nlast\tno newline\n");
+    let again = p.feed("load", &["-", "--json"], b"b\t3\nd\t4\n").ok();
+    assert!(again.contains("\"replaced\":1") && again.contains("\"pairs\":2"), "{again}");
+    assert_eq!(p.run("get", ["b"]).ok(), "3\n");
+    p.assert_clean();
+}
+
+#[test]
+fn tsv_without_escapes() {
+    let p = Place::new();
+    p.feed("load", &["-", "--no-escapes"], b"a\\b\t\\x41\xff\r\n").ok();
+    assert_eq!(p.scan(), "a\\\\b\t\\\\x41\\xff\\x0d\n");
+}
+
+#[test]
+fn tsv_errors_name_the_line() {
+    let p = Place::new();
+    for (input, expected) in [
+        (&b"a\t1\nno tab here\n"[..], "standard input line 2: no tab"),
+        (b"a\t1\nb\t2\nc\\q\t3\n", "standard input line 3: key: a backslash"),
+        (b"a\tx\\x4\n", "standard input line 1: value: \\x wants"),
+        (b"\n", "standard input line 1: no tab"),
+    ] {
+        let said = p.feed("load", &["-"], input).said(2);
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains("nothing of this input loaded"), "{said}");
+    }
+    let said = p.feed("load", &["-", "--hex"], b"61\t62\n6x\t62\n").said(2);
+    assert!(said.contains("standard input line 2: key: `6x`"), "{said}");
+    // Nothing of an input that failed is there.
+    p.load("a\told\n");
+    p.feed("load", &["-"], b"a\tnew\nb\t2\nbad\n").said(2);
+    assert_eq!(p.scan(), "a\told\n");
+    p.assert_clean();
+}
+
+#[test]
+fn wrong_input_leaves_no_file() {
+    let p = Place::new();
+    let said = p.run("load", [text(&p.path("missing.tsv"))]).said(2);
+    assert!(said.contains("missing.tsv: no such file"), "{said}");
+    p.feed("load", &["-"], b"no tab\n").said(2);
+    p.feed("load", &["-", "--format", "dump"], b"no dump\n").said(2);
+    p.run("load", [text(p.dir.path()), "--format", "tsv"]).said(2);
+    p.run("load", [text(&p.file("f", "a\tb\n")), "--format", "dir"]).said(2);
+    assert!(!p.db().exists());
+}
+
+#[test]
+fn batches_commit_as_they_go() {
+    let p = Place::new();
+    let lines: String = (0..25).map(|i| format!("k{i:02}\t{i}\n")).collect();
+    let out = p.feed("load", &["-", "--batch", "10", "--json"], lines.as_bytes()).ok();
+    assert!(out.contains("\"commits\":3"), "{out}");
+    let out = p.feed("load", &["-", "--batch", "5", "--json"], lines.as_bytes()).ok();
+    assert!(out.contains("\"commits\":5"), "no empty commit at the end: {out}");
+    // A failure keeps the batches before it, and says how much that is.
+    let q = Place::new();
+    let said = q.feed("load", &["-", "--batch", "10"], format!("{lines}bad\n").as_bytes()).said(2);
+    assert!(
+        said.contains("line 26") && said.contains("the first 20 pairs of this input"),
+        "{said}"
+    );
+    assert_eq!(q.scan().lines().count(), 20);
+    p.assert_clean();
+    q.assert_clean();
+}
+
+#[test]
+fn an_empty_input_makes_an_empty_table() {
+    let p = Place::new();
+    let out = p.feed("load", &["-", "-t", "empty", "--batch", "3"], b"").ok();
+    assert!(out.starts_with("pairs    0 "), "{out}");
+    assert_eq!(p.run("scan", ["-t", "empty"]).ok(), "");
+    p.feed("compare", &["-", "-t", "empty"], b"").ok();
+}
+
+#[test]
+fn a_key_too_long_names_its_line() {
+    let p = Place::new();
+    let said = p.feed("load", &["-"], format!("a\t1\n{}\t2\n", "k".repeat(90_000)).as_bytes());
+    let said = said.said(2);
+    assert!(said.contains("standard input line 2:") && said.contains("90000 bytes"), "{said}");
+    p.assert_clean();
+}
+
+#[test]
+fn large_values() {
+    let p = Place::new();
+    let big: Vec<u8> =
+        (0..5_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    p.file("in/big", &big);
+    p.file("in/small", "s");
+    p.run("load", [text(&p.path("in"))]).ok();
+    assert_eq!(p.run("get", ["big", "--raw"]).stdout, big);
+    assert_eq!(p.run("get", ["small", "--raw"]).stdout, b"s");
+    p.run("compare", [text(&p.path("in"))]).ok();
+    p.assert_clean();
+}
+
+#[test]
+fn a_directory_tree() {
+    let p = Place::new();
+    let tree = p.path("tree");
+    p.file("tree/b.txt", "bee");
+    p.file("tree/a/deep/er.bin", [0, 255, 10]);
+    p.file("tree/a.txt", "");
+    p.file("tree/target/out", "left out");
+    p.file("tree/a/target", "left out too");
+    let odd = std::ffi::OsStr::from_bytes(b"odd\xffname");
+    std::fs::write(tree.join(odd), "odd").unwrap();
+    symlink("b.txt", tree.join("link")).unwrap();
+    symlink("/", tree.join("link-to-dir")).unwrap();
+    let out = p.run("load", [text(&tree), "--skip", "target"]).ok();
+    assert!(out.starts_with("pairs    4 "), "{out}");
+    assert!(out.contains("skipped  2 (no regular files)"), "{out}");
+    assert_eq!(
+        p.scan(),
+        "a.txt\t\na/deep/er.bin\t\\x00\\xff\\x0a\nb.txt\tbee\nodd\\xffname\todd\n"
+    );
+    let json = p.run("compare", [text(&tree), "--skip", "target", "--json"]).ok();
+    assert!(json.contains("\"pairs\":4"), "{json}");
+    let all = p.run("compare", [text(&tree)]);
+    assert_eq!(all.code, Some(1));
+    let all = String::from_utf8(all.stdout).unwrap();
+    assert!(all.starts_with("missing  main  a/target\nmissing  main  target/out\n"), "{all}");
+    p.assert_clean();
+}
+
+#[test]
+fn the_database_inside_the_tree_is_no_input() {
+    let p = Place::new();
+    p.file("one", "1");
+    // Reached by another path than the walk's, and made only after the walk has begun.
+    p.file("sub/two", "2");
+    let p2 = Place { dir: tempfile::tempdir_in(p.path("sub")).unwrap() };
+    let out = p2.run("load", [text(p.dir.path())]).ok();
+    assert!(out.starts_with("pairs    2 "), "{out}");
+    let out = p2.run("load", [text(p.dir.path())]).ok();
+    assert!(out.starts_with("pairs    2 (2 replaced)"), "{out}");
+    assert_eq!(p2.scan(), "one\t1\nsub/two\t2\n");
+    p2.run("compare", [text(p.dir.path())]).ok();
+    p2.assert_clean();
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let p = Place::new();
+    let closed = p.file("tree/closed", "x");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read(&closed).is_ok() {
+        eprintln!("skipped: runs as root, who may read everything");
+        return;
+    }
+    let said = p.run("load", [text(&p.path("tree"))]).said(2);
+    assert!(said.contains("tree/closed") && said.contains("--skip"), "{said}");
+}
+
+#[test]
+fn compare_says_which_keys() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\nc\t3\nd\t4\n");
+    let same = p.feed("compare", &["-"], b"a\t1\nb\t2\nc\t3\nd\t4\n").ok();
+    assert!(same.contains("pairs    4\n") && same.contains("MB/s "), "{same}");
+    // The order of the input does not matter, and of a key given twice the last counts.
+    p.feed("compare", &["-"], b"d\t4\na\told\nc\t3\na\t1\nb\t2\n").ok();
+    p.feed("compare", &["-"], b"b\t2\nc\t3\nd\t4\na\t1\n").ok();
+    let ran = p.feed("compare", &["-"], b"c\tother\na\t1\nbb\tx\n");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let out = String::from_utf8(ran.stdout).unwrap();
+    let told: Vec<_> = out.lines().take(4).collect();
+    assert_eq!(
+        told,
+        ["missing  main  bb", "differs  main  c", "extra    main  b", "extra    main  d"]
+    );
+    let ran = p.feed("compare", &["-", "--json"], b"a\t0\nb\t2\nc\t3\nd\t4\n");
+    assert_eq!(ran.code, Some(1));
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert!(
+        out.starts_with("{\"key\":\"a\",\"problem\":\"differs\",\"table\":\"main\"}\n"),
+        "{out}"
+    );
+    let ran = p.feed("compare", &["-"], b"a\t1\nb\t2\nc\t3\nd\t4\na\t9\n");
+    assert_eq!(ran.code, Some(1), "the last of two counts: {ran:?}");
+    let ran = p.feed("compare", &["-", "-t", "none"], b"a\t1\n");
+    assert_eq!((ran.code, &ran.stdout[..20]), (Some(1), &b"missing  none  a\npai"[..]));
+}

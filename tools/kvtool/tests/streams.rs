@@ -1,0 +1,147 @@
+//! Pipes that close, disks that are full, loads that are killed, and others at work on the same file.
+
+mod common;
+use common::*;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// More output than any pipe holds.
+fn filled() -> Place {
+    let p = Place::new();
+    let lines: String = (0..5000).map(|i| format!("key{i:06}\t{}\n", "value".repeat(50))).collect();
+    p.load(&lines);
+    p
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let p = filled();
+    for (verb, args) in [
+        ("scan", vec![]),
+        ("scan", vec!["--json"]),
+        ("scan", vec!["--hex", "--reverse"]),
+        ("dump", vec![]),
+        ("dump", vec!["-a", "-p"]),
+    ] {
+        let mut command = p.command(verb, &args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty());
+        // The reader is gone: the next write meets a closed pipe.
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(wait(&mut child, &command), Some(0), "{verb} {args:?}: {stderr}");
+        assert_eq!(stderr, "", "{verb} {args:?}");
+    }
+}
+
+#[test]
+fn a_pipe_closed_from_the_start_is_no_error() {
+    let p = filled();
+    for (verb, args) in
+        [("info", vec![]), ("tables", vec![]), ("get", vec!["key000001"]), ("check", vec![])]
+    {
+        let mut command = p.command(verb, &args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer).stderr(Stdio::piped()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(wait(&mut child, &command), Some(0), "{verb}: {stderr}");
+        assert_eq!(stderr, "", "{verb}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("skipped: there is no /dev/full");
+        return;
+    };
+    let p = filled();
+    for verb in ["scan", "dump", "info", "check"] {
+        let mut command = p.command(verb, NO_ARGS);
+        command.stdout(full.try_clone().unwrap()).stderr(Stdio::piped());
+        let out = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{verb}: {stderr}");
+        assert!(stderr.contains("standard output"), "{verb}: {stderr}");
+    }
+    assert!(p.run("dump", ["-o", "/dev/full"]).said(2).contains("/dev/full"));
+}
+
+/// Waits until `done` says so; fails if it never does.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_killed_load_leaves_its_last_commit() {
+    let p = Place::new();
+    p.load("before\t1\n");
+    let mut command = p.command("load", ["-", "--batch", "10"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for i in 0..25 {
+        writeln!(stdin, "key{i:02}\tvalue").unwrap();
+    }
+    stdin.flush().unwrap();
+    // Readers beside it see each commit, and never a part of one.
+    until("two commits", || {
+        let keys = p.scan().lines().count() - 1;
+        assert_eq!(keys % 10, 0, "a part of a batch is visible");
+        keys == 20
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(p.scan().lines().count(), 21);
+    // Nobody is in the way of the next writer.
+    p.run("put", ["after", "1", "--wait", "60"]).ok();
+    assert_eq!(p.scan().lines().count(), 22);
+    p.assert_clean();
+}
+
+#[test]
+fn slow_input_holds_up_nobody_before_its_first_pair() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let mut command = p.command("load", ["-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    p.run("put", ["b", "2", "--wait", "60"]).ok();
+    drop(child.stdin.take());
+    assert_eq!(wait(&mut child, &command), Some(0));
+    assert_eq!(p.scan(), "a\t1\nb\t2\n");
+}
+
+#[test]
+fn writers_take_turns() {
+    let p = Place::new();
+    p.load("start\t0\n");
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let p = &p;
+            scope.spawn(move || {
+                let lines: String = (0..50).map(|i| format!("w{writer}-{i:02}\t{i}\n")).collect();
+                p.feed("load", &["-", "--batch", "7"], lines.as_bytes()).ok();
+            });
+        }
+        for _ in 0..5 {
+            let lines = p.scan().lines().count();
+            assert!((1..=201).contains(&lines));
+            p.run("info", NO_ARGS).ok();
+        }
+    });
+    assert_eq!(p.scan().lines().count(), 201);
+    p.assert_clean();
+}

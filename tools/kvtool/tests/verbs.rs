@@ -1,0 +1,263 @@
+//! The verbs that take one key or show what is there: output, exit codes, notations.
+
+mod common;
+use common::*;
+
+#[test]
+fn put_get_del() {
+    let p = Place::new();
+    assert_eq!(p.run("put", ["apple", "red"]).ok(), "");
+    assert_eq!(p.run("get", ["apple"]).ok(), "red\n");
+    assert_eq!(p.run("get", ["apple", "--raw"]).ok(), "red");
+    assert_eq!(p.run("put", ["apple", "green", "--json"]).ok(), "{\"replaced\":true}\n");
+    assert_eq!(p.run("get", ["apple", "--json"]).ok(), "{\"key\":\"apple\",\"value\":\"green\"}\n");
+    assert_eq!(p.run("del", ["apple", "--json"]).ok(), "{\"deleted\":true}\n");
+    assert!(p.run("get", ["apple"]).said(1).contains("no key apple in table main"));
+    assert!(p.run("del", ["apple"]).said(1).contains("no key apple in table main"));
+    p.assert_clean();
+}
+
+#[test]
+fn empty_key_and_value() {
+    let p = Place::new();
+    p.run("put", ["", ""]).ok();
+    assert_eq!(p.run("get", [""]).ok(), "\n");
+    assert_eq!(p.run("get", ["", "--raw"]).ok(), "");
+    assert_eq!(p.scan(), "\t\n");
+    p.assert_clean();
+}
+
+#[test]
+fn tables_are_apart() {
+    let p = Place::new();
+    p.run("put", ["k", "1"]).ok();
+    p.run("put", ["k", "2", "-t", "other"]).ok();
+    p.run("put", ["l", "3", "--table", "\u{e9} b"]).ok();
+    assert_eq!(p.run("get", ["k"]).ok(), "1\n");
+    assert_eq!(p.run("get", ["k", "-t", "other"]).ok(), "2\n");
+    assert_eq!(p.run("scan", ["-t", "\u{e9} b"]).ok(), "l\t3\n");
+    let tables = p.run("tables", NO_ARGS).ok();
+    let first: Vec<_> = tables.lines().map(|l| l.split("  ").next().unwrap()).collect();
+    assert_eq!(first, ["table", "main", "other", "\u{e9} b"]);
+    let widths: Vec<_> = tables.lines().map(|l| l.chars().count()).collect();
+    assert!(widths.iter().all(|w| *w == widths[0]), "columns: {tables}");
+    let json = p.run("tables", ["--json", "-t", "other"]).ok();
+    assert!(json.contains("\"name\":\"other\"") && json.contains("\"entries\":1"), "{json}");
+    assert_eq!(json.lines().count(), 1);
+    for verb in ["scan", "tables", "dump"] {
+        let said = p.run(verb, ["-t", "none"]).said(2);
+        assert!(said.contains("no table \"none\"") && said.contains("kvtool tables"), "{said}");
+    }
+    assert!(p.run("get", ["k", "-t", "none"]).said(2).contains("no table"));
+    assert!(p.run("del", ["k", "-t", "none"]).said(2).contains("no table"));
+    assert_eq!(p.run("tables", NO_ARGS).ok(), tables, "del makes no table");
+    p.assert_clean();
+}
+
+#[test]
+fn escapes_round_trip() {
+    let p = Place::new();
+    let all: Vec<u8> = (0..=255).collect();
+    let escaped: String = all.iter().map(|b| format!("\\x{b:02x}")).collect();
+    let hex: String = all.iter().map(|b| format!("{b:02x}")).collect();
+    p.run("put", ["all", &escaped]).ok();
+    assert_eq!(p.run("get", ["all", "--raw"]).stdout, all);
+    assert_eq!(p.run("get", ["616c6c", "--hex"]).ok(), format!("{hex}\n"));
+    let shown = p.run("get", ["all"]).ok();
+    assert!(shown.starts_with("\\x00\\x01") && shown.contains("[\\\\]"), "{shown}");
+    p.run("put", ["--hex", &hex, "FF00"]).ok();
+    p.run("put", [shown.trim_end(), "again"]).ok();
+    assert_eq!(p.run("get", [&escaped]).ok(), "again\n", "what is printed can be given back");
+    assert_eq!(p.scan().lines().count(), 2);
+    // A scan loads back to the same.
+    let q = Place::new();
+    q.load(&p.scan());
+    assert_eq!(q.scan(), p.scan());
+    let hex_scan = p.run("scan", ["--hex"]).ok();
+    q.feed("load", &["-", "--hex", "-t", "hex"], hex_scan.as_bytes()).ok();
+    assert_eq!(q.run("scan", ["-t", "hex"]).ok(), p.scan());
+    q.assert_clean();
+}
+
+#[test]
+fn bytes_that_are_no_utf8_as_arguments() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let p = Place::new();
+    p.run("put", [OsStr::from_bytes(b"\xff\xfe"), OsStr::new("v")]).ok();
+    assert_eq!(p.run("scan", NO_ARGS).ok(), "\\xff\\xfe\tv\n");
+}
+
+#[test]
+fn json_tells_text_from_bytes() {
+    let p = Place::new();
+    p.load("caf\u{e9}\t\"q\\\\\\x00\nraw\t\\xff\\xfe\n");
+    assert_eq!(
+        p.run("scan", ["--json"]).ok(),
+        "{\"key\":\"caf\u{e9}\",\"value\":\"\\\"q\\\\\\u0000\"}\n\
+         {\"key\":\"raw\",\"value\":{\"hex\":\"fffe\"}}\n"
+    );
+    assert_eq!(
+        p.run("get", ["726177", "--json", "--hex"]).ok(),
+        "{\"key\":{\"hex\":\"726177\"},\"value\":{\"hex\":\"fffe\"}}\n"
+    );
+}
+
+#[test]
+fn scan_between_bounds() {
+    let p = Place::new();
+    p.load("a\t1\nab\t2\nabc\t3\nb\t4\n\\xff\t5\n\\xff\\xff\t6\n");
+    let keys = |args: &[&str]| -> String {
+        let out = p.run("scan", args).ok();
+        out.lines().map(|l| l.split('\t').next().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(keys(&[]), "a ab abc b \\xff \\xff\\xff");
+    assert_eq!(keys(&["--reverse"]), "\\xff\\xff \\xff b abc ab a");
+    assert_eq!(keys(&["--from", "ab"]), "ab abc b \\xff \\xff\\xff");
+    assert_eq!(keys(&["--to", "ab"]), "a");
+    assert_eq!(keys(&["--from", "ab", "--to", "b"]), "ab abc");
+    assert_eq!(keys(&["--from", "ab", "--to", "b", "--reverse"]), "abc ab");
+    assert_eq!(keys(&["--from", "b", "--to", "a"]), "");
+    assert_eq!(keys(&["--prefix", "ab"]), "ab abc");
+    assert_eq!(keys(&["--prefix", ""]), keys(&[]));
+    assert_eq!(keys(&["--prefix", "\\xff"]), "\\xff \\xff\\xff");
+    assert_eq!(keys(&["--prefix", "a", "--from", "ab", "--to", "abc"]), "ab");
+    assert_eq!(keys(&["--prefix", "a", "--from", "b"]), "");
+    assert_eq!(keys(&["--prefix", "b", "--to", "a"]), "");
+    assert_eq!(keys(&["--prefix", "zz"]), "");
+    assert_eq!(keys(&["--limit", "2"]), "a ab");
+    assert_eq!(keys(&["--limit", "2", "--reverse"]), "\\xff\\xff \\xff");
+    assert_eq!(keys(&["--limit", "0"]), "");
+}
+
+#[test]
+fn info_says_what_the_file_is() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let info = p.run("info", NO_ARGS).ok();
+    for name in ["path", "uuid", "page size", "file bytes", "pages", "readers"] {
+        assert!(info.lines().any(|l| l.starts_with(&format!("{name} "))), "{name}: {info}");
+    }
+    assert!(info.contains("4,096"), "{info}");
+    let json = p.run("info", ["--json"]).ok();
+    let size = std::fs::metadata(p.db()).unwrap().len();
+    assert!(json.contains(&format!("\"file_bytes\":{size}")), "{json}");
+    assert!(json.contains("\"page_size\":4096"), "{json}");
+}
+
+#[test]
+fn check_of_a_sound_file() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    let text = p.run("check", NO_ARGS).ok();
+    assert!(text.lines().any(|l| l.starts_with("faults") && l.ends_with(" 0")), "{text}");
+    let json = p.run("check", ["--json"]).ok();
+    assert!(json.contains("\"fault_count\":0") && json.contains("\"opens\":true"), "{json}");
+}
+
+#[test]
+fn a_missing_file_is_not_made_by_reading() {
+    let p = Place::new();
+    let input = p.file("in.tsv", "a\t1\n");
+    let input = input.to_str().unwrap();
+    for (verb, args) in [
+        ("info", vec![]),
+        ("tables", vec![]),
+        ("get", vec!["k"]),
+        ("del", vec!["k"]),
+        ("scan", vec![]),
+        ("dump", vec![]),
+        ("check", vec![]),
+        ("compare", vec![input]),
+    ] {
+        let said = p.run(verb, args).said(2);
+        assert!(said.contains("test.rdb: no such file"), "{verb}: {said}");
+        assert!(!p.db().exists() && !lock_of(&p.db()).exists(), "{verb} made a file");
+    }
+}
+
+#[test]
+fn a_directory_is_no_database() {
+    let p = Place::new();
+    std::fs::create_dir(p.db()).unwrap();
+    assert!(p.run("info", NO_ARGS).said(2).contains("not a regular file"));
+    assert_eq!(p.run("put", ["a", "b"]).code, Some(2));
+}
+
+#[test]
+fn other_files_are_refused() {
+    let p = Place::new();
+    for content in ["", "short", &"some text that is long enough to be a page\n".repeat(1000)] {
+        p.file("test.rdb", content);
+        for (verb, args) in
+            [("info", vec![]), ("scan", vec![]), ("put", vec!["a", "b"]), ("get", vec!["a"])]
+        {
+            let said = p.run(verb, args).said(2);
+            assert!(said.contains("test.rdb"), "{verb}: {said}");
+        }
+        assert!(matches!(p.run("check", NO_ARGS).code, Some(1 | 2)));
+        assert_eq!(std::fs::read(p.db()).unwrap(), content.as_bytes(), "left alone");
+    }
+}
+
+#[test]
+fn wrong_arguments() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let before = p.scan();
+    for (verb, args) in [
+        ("get", vec![]),
+        ("get", vec!["a", "b"]),
+        ("get", vec!["a", "--raw", "--json"]),
+        ("put", vec!["a"]),
+        ("scan", vec!["--limit", "-1"]),
+        ("scan", vec!["--nonsense"]),
+        ("load", vec!["-", "--batch", "0"]),
+        ("load", vec!["-", "--format", "csv"]),
+        ("load", vec!["-", "--skip", "target"]),
+        ("load", vec!["/tmp", "--no-escapes"]),
+        ("dump", vec!["-a", "-t", "main"]),
+        ("nonsense", vec![]),
+        ("put", vec!["a", "bad \\q escape"]),
+        ("get", vec!["--hex", "abc"]),
+        ("scan", vec!["--prefix", "\\x0"]),
+        ("put", vec!["a", "b", "-t", ""]),
+    ] {
+        let ran = p.run(verb, &args);
+        assert_eq!(ran.code, Some(2), "{verb} {args:?}: {ran:?}");
+        assert!(!ran.stderr.is_empty() && ran.stdout.is_empty(), "{verb} {args:?}: {ran:?}");
+    }
+    assert_eq!(finish(kvtool(), b"").code, Some(2));
+    assert_eq!(p.scan(), before);
+}
+
+#[test]
+fn help_tells_every_verb() {
+    let mut command = kvtool();
+    command.arg("--help");
+    let help = finish(command, b"").ok();
+    for verb in ["info", "tables", "get", "put", "del", "scan", "load", "compare", "dump", "check"]
+    {
+        assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn keys_that_look_like_numbers_and_options() {
+    let p = Place::new();
+    p.run("put", ["-1", "-2.5"]).ok();
+    p.run("put", ["--", "--json", "-x"]).ok();
+    assert_eq!(p.scan(), "--json\t-x\n-1\t-2.5\n");
+    assert_eq!(p.run("get", ["-1"]).ok(), "-2.5\n");
+    assert_eq!(p.run("scan", ["--from", "-1"]).ok(), "-1\t-2.5\n");
+}
+
+#[test]
+fn a_key_too_long_is_said() {
+    let p = Place::new();
+    let key = "k".repeat(100_000);
+    let said = p.run("put", [&key, "v"]).said(2);
+    assert!(said.contains("100000 bytes"), "{said}");
+    assert!(p.run("get", [&key]).code != Some(0));
+    p.assert_clean();
+}
