@@ -1,0 +1,212 @@
+//! Any list of operations, against a `BTreeMap` for each table; the full check comes last.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use recto::{Builder, Database, Durability, ReadTxn, WriteTxn};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+const TABLES: [&str; 3] = ["a", "b", "long name of a table"];
+const MAX_OPS: usize = 400;
+
+/// A key: what is given, then one byte again and again.
+#[derive(Arbitrary, Debug, Clone)]
+struct Key {
+    front: Vec<u8>,
+    fill: u8,
+    more: u16,
+}
+
+impl Key {
+    /// Mostly short, sometimes as long as keys can be.
+    fn bytes(&self, max: usize) -> Vec<u8> {
+        let more = if self.more < 0xc000 { self.more % 8 } else { self.more % 2048 };
+        let mut key = self.front.clone();
+        key.resize(key.len() + usize::from(more), self.fill);
+        key.truncate(max);
+        key
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone, Copy)]
+enum Len {
+    Short(u8),
+    Leaf(u16),
+    Overflow(u16),
+}
+
+impl Len {
+    fn bytes(self, fill: u8) -> Vec<u8> {
+        let len = match self {
+            Len::Short(len) => usize::from(len),
+            Len::Leaf(len) => usize::from(len) % 2100,
+            Len::Overflow(len) => usize::from(len),
+        };
+        vec![fill; len]
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Put(u8, Key, Len, u8),
+    /// Keys that share a front and are numbered behind it.
+    Fill(u8, Key, u8, Len),
+    Delete(u8, Key),
+    /// Deletes what stands next to the key.
+    DeleteFrom(u8, Key, u8),
+    Get(u8, Key),
+    Range(u8, Key, Key),
+    Drop(u8),
+    Commit(bool),
+    Abort,
+    HoldReader,
+    EndReader,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    page_shift: u8,
+    ops: Vec<Op>,
+}
+
+type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+type Model = BTreeMap<&'static str, Pairs>;
+
+fn table_of(number: u8) -> &'static str {
+    TABLES[usize::from(number) % TABLES.len()]
+}
+
+fuzz_target!(|input: Input| {
+    let page_size = 4096 << (input.page_shift % 3);
+    let db = Builder::default()
+        .page_size(page_size)
+        .stage_bytes(16 * page_size)
+        .reserve(64 << 20)
+        .in_memory()
+        .expect("memory suffices");
+    let mut committed = Model::new();
+    let mut readers: Vec<(ReadTxn, Model)> = Vec::new();
+    let mut ops = input.ops.iter().take(MAX_OPS).peekable();
+    while ops.peek().is_some() {
+        let mut model = committed.clone();
+        let mut txn = db.write().expect("nobody else writes");
+        let mut durability = None;
+        for op in ops.by_ref() {
+            match op {
+                Op::Commit(durable) => {
+                    durability =
+                        Some(if *durable { Durability::Durable } else { Durability::Deferred });
+                    break;
+                }
+                Op::Abort => break,
+                Op::HoldReader if readers.len() < 6 => {
+                    readers.push((db.read().expect("a slot is free"), committed.clone()));
+                }
+                Op::EndReader if !readers.is_empty() => {
+                    let (txn, model) = readers.remove(0);
+                    same(&txn, &model);
+                }
+                op => apply(&mut txn, &mut model, op, db.max_key_len()),
+            }
+        }
+        if let Some(durability) = durability {
+            txn.set_durability(durability);
+            txn.commit().expect("memory does not fail");
+            committed = model;
+        }
+    }
+    for (txn, model) in &readers {
+        same(txn, model);
+    }
+    drop(readers);
+    finish(&db, &committed);
+});
+
+fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) {
+    match op {
+        Op::Put(table, key, len, fill) => {
+            put(txn, model, table_of(*table), key.bytes(max), len.bytes(*fill));
+        }
+        Op::Fill(table, key, count, len) => {
+            for i in 0..*count {
+                let mut key = key.bytes(max - 1);
+                key.push(i);
+                put(txn, model, table_of(*table), key, len.bytes(i));
+            }
+        }
+        Op::Delete(table, key) => delete(txn, model, table_of(*table), &key.bytes(max)),
+        Op::DeleteFrom(table, key, count) => {
+            let name = table_of(*table);
+            let Some(pairs) = model.get(name) else { return };
+            let keys: Vec<_> = pairs
+                .range(key.bytes(max)..)
+                .take(usize::from(*count))
+                .map(|(key, _)| key.clone())
+                .collect();
+            keys.iter().for_each(|key| delete(txn, model, name, key));
+        }
+        Op::Get(table, key) => {
+            let (name, key) = (table_of(*table), key.bytes(max));
+            let expected = model.get(name).and_then(|pairs| pairs.get(&key));
+            match txn.table(name) {
+                Ok(table) => {
+                    assert_eq!(table.get(&key).expect("intact"), expected.map(|v| &v[..]));
+                }
+                Err(_) => assert!(!model.contains_key(name)),
+            }
+        }
+        Op::Range(table, from, to) => {
+            let name = table_of(*table);
+            if let (Ok(table), Some(pairs)) = (txn.table(name), model.get(name)) {
+                let (from, to) = (from.bytes(max), to.bytes(max));
+                let range = table.range(Bound::Included(&from), Bound::Excluded(&to));
+                let found = range.expect("intact").map(|pair| pair.expect("intact"));
+                let found = found.map(|(key, value)| (key.to_vec(), value.to_vec()));
+                let expected = pairs.iter().filter(|(key, _)| **key >= from && **key < to);
+                assert!(found.eq(expected.map(|(key, value)| (key.clone(), value.clone()))));
+            }
+        }
+        Op::Drop(table) => {
+            let name = table_of(*table);
+            let dropped = txn.drop_table(name).expect("intact");
+            assert_eq!(dropped, model.remove(name).is_some());
+        }
+        Op::Commit(_) | Op::Abort | Op::HoldReader | Op::EndReader => {}
+    }
+}
+
+fn put(txn: &mut WriteTxn, model: &mut Model, name: &'static str, key: Vec<u8>, value: Vec<u8>) {
+    let replaced =
+        txn.open_table(name).expect("intact").put(&key, &value).expect("memory suffices");
+    assert_eq!(replaced, model.entry(name).or_default().insert(key, value).is_some());
+}
+
+fn delete(txn: &mut WriteTxn, model: &mut Model, name: &'static str, key: &[u8]) {
+    let deleted = txn.open_table(name).expect("intact").delete(key).expect("intact");
+    assert_eq!(deleted, model.entry(name).or_default().remove(key).is_some());
+}
+
+/// A snapshot shows what the model holds, from both ends.
+fn same(txn: &ReadTxn, model: &Model) {
+    let names: Vec<_> = txn.tables().expect("intact").into_iter().map(|t| t.name).collect();
+    assert!(names.iter().eq(model.keys()), "{names:?}");
+    for (name, pairs) in model {
+        let table = txn.table(name).expect("is listed");
+        assert_eq!(table.len(), pairs.len() as u64);
+        let mut all = table.iter().expect("intact");
+        for (key, value) in pairs {
+            let (k, v) = all.next().expect("no pair is missing").expect("intact");
+            assert!(k[..] == key[..] && v == &value[..], "{name}: {key:?}");
+        }
+        assert!(all.next().is_none());
+        let back = table.iter().expect("intact").rev().map(|pair| pair.expect("intact").0.to_vec());
+        assert!(back.eq(pairs.keys().rev().cloned()));
+    }
+}
+
+fn finish(db: &Database, model: &Model) {
+    same(&db.read().expect("a slot is free"), model);
+    let report = db.check(None).expect("check runs");
+    assert_eq!(report.fault_count, 0, "{:?}", report.faults);
+}
