@@ -6,6 +6,7 @@ pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
 use crate::error::Result;
+use crate::format::page::{KIND_FREE_LOG, PageHeader};
 use crate::inspect::Report;
 use crate::shared::layout;
 use crate::storage::PlatformRef;
@@ -28,6 +29,7 @@ pub fn machine(image: &[u8], page_size: usize, seed: u64) -> Result<sim::SimDisk
     let mut options = sim::SimOptions::new(seed, SHARED_LEN);
     options.page_size = page_size as u32;
     options.on_deadlock = sim::Deadlock::GiveUp;
+    options.lock_events = true;
     sim::SimDisk::from_image(image, options)
 }
 
@@ -55,4 +57,10 @@ pub fn check_image(image: &[u8]) -> Result<Report> {
 /// Device flushes asked for by a handle on a real file.
 pub fn sync_count(db: &Database) -> u64 {
     db.engine().platform.sync_count()
+}
+
+/// Whether the first bytes of a page look like those of a free-log page. For statistics: an overflow page can look like anything.
+pub fn is_log_page(bytes: &[u8]) -> bool {
+    PageHeader::read(bytes)
+        .is_some_and(|h| h.kind == KIND_FREE_LOG && h.level == 0 && h.birth.0 < 1 << 32)
 }

@@ -5,7 +5,7 @@
 //! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
 
 use super::repair::verifies;
-use super::state::{BuiltImage, Durable, Written, describe};
+use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load_image_of};
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, MetaFault, Phase};
@@ -98,6 +98,39 @@ impl Reader<'_> {
         Err(Error::corrupt(PageId(0), format!("neither meta page can be trusted: {why}")))
     }
 
+    /// Whether what readers would be shown is there. Deferred commits are in the page cache and need not be on the device:
+    /// if the device has gone away and come back since, within one boot, the shared memory outlives their pages (hole 12). Whoever
+    /// leads the next flush proves them again, and rewrites them (rule 20).
+    fn visible_pages_survive(&mut self, shared: &Shared) -> Result<bool> {
+        let words = shared.words();
+        let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
+        let visible = shared.visible();
+        // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen again.
+        if shared.identity().opening.load(Ordering::SeqCst) != 0 {
+            return Ok(false);
+        }
+        if visible <= durable {
+            return Ok(true);
+        }
+        let Ok(image) = load_image_of(shared, self.page_size) else { return Ok(false) };
+        for txn in [visible, image.meta.txn] {
+            let Ok(live) = live_records_of(shared, image.list_end, txn) else { return Ok(false) };
+            for (id, w) in live {
+                if !self.page_verifies(id, w)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn page_verifies(&mut self, id: PageId, w: Written) -> Result<bool> {
+        let size = self.page_size as u64;
+        let Some(at) = id.0.checked_mul(size) else { return Ok(false) };
+        let bytes = self.bytes(at, u64::from(w.pages.max(1)) * size)?;
+        Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
+    }
+
     fn refusal(&mut self, meta: &Meta, phase: &Phase) -> Result<Option<String>> {
         let size = meta.page_size as u64;
         if meta.page_count.saturating_mul(size) > self.platform.storage().len()? {
@@ -105,10 +138,7 @@ impl Reader<'_> {
         }
         let Phase::Sealed(manifest) = phase else { return Ok(None) };
         for m in manifest {
-            let w = Written { crc: m.crc, pages: u32::from(m.pages) };
-            let len = u64::from(m.pages.max(1)) * size;
-            let good = self.bytes(m.page.0 * size, len)?.is_some_and(|b| verifies(m.page, b, w));
-            if !good {
+            if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
                 return Ok(Some(format!("page {} of its manifest does not verify", m.page)));
             }
         }
@@ -189,20 +219,23 @@ fn first_opener(
     let slots = reader.slots()?;
     let words = shared.words();
     let load = |w: &AtomicU64| w.load(Ordering::SeqCst);
-    if state == FirstState::Survives && survives(shared, &slots) {
+    let kept = state == FirstState::Survives && survives(shared, &slots);
+    if kept && reader.visible_pages_survive(shared)? {
         let unsettled = load(&words.built.0) >> 1 != load(&words.durable.0) >> 1;
         if unsettled || load(&words.flushing.0) != 0 {
             words.suspect.0.store(1, Ordering::SeqCst);
         }
         return Ok(());
     }
+    // Rule 3: ids of the last session are not used again, if they can be told.
+    let used = if kept { load(&words.last_id.0) } else { 0 };
     if state == FirstState::Survives {
         shared.forget();
     }
     let (meta, slot) = reader.choose(&slots)?;
     let ids = slots.metas.each_ref().map(|m| m.as_ref().map_or(0, |(m, _)| m.txn.0));
     // Rule 24: refused metas count too, their ids may not be used again.
-    let last = ids[0].max(ids[1]);
+    let last = ids[0].max(ids[1]).max(used);
     shared.identity().opening.store(1, Ordering::SeqCst);
     words.suspect.0.store(1, Ordering::SeqCst);
     words.flushing.0.store(0, Ordering::SeqCst);

@@ -47,6 +47,33 @@ impl Engine {
         if self.is_marked() { self.repair(lock) } else { self.lead_flush() }
     }
 
+    /// Runs work at a moment at which the newest transaction is visible and durable, with the writer lock held.
+    pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.with_writer_lock(|| {
+            let lock = FlushLock::take(self)?;
+            if self.durable().txn < self.built() {
+                self.repair_or_lead(&lock)?;
+            }
+            drop(lock);
+            work()
+        })
+    }
+
+    /// The meta of a snapshot, if it is the newest built or the durable one.
+    pub(crate) fn meta_of(&self, txn: TxnId) -> Result<Option<Meta>> {
+        let image = self.load_image()?;
+        if image.meta.txn == txn {
+            return Ok(Some(image.meta));
+        }
+        let durable = self.durable();
+        if durable.txn != txn {
+            return Ok(None);
+        }
+        // The slot may have been written again since: then it holds another transaction, or half of one.
+        let meta = Meta::decode(&self.slot_bytes(durable.slot)?).ok();
+        Ok(meta.map(|(meta, _)| meta).filter(|meta| meta.txn == txn))
+    }
+
     fn repair(&self, _lock: &FlushLock<'_>) -> Result<()> {
         let words = self.words();
         words.suspect.0.store(1, Ordering::SeqCst);

@@ -76,38 +76,12 @@ impl Engine {
 
     /// Whether `txn` was rolled back.
     pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
-        let [low, high] = &self.words().dead.0;
-        let (low, high) = (low.load(Ordering::SeqCst), high.load(Ordering::SeqCst));
-        low != 0 && low <= txn.0 && txn.0 <= high
+        is_dead(self.words(), txn)
     }
 
-    /// The image of the newest built transaction. A builder may overwrite the place while it is
-    /// copied, but not before `built` has moved on: then the copy is taken again.
+    /// The image of the newest built transaction.
     pub(crate) fn load_image(&self) -> Result<BuiltImage> {
-        let mut bytes = [0u8; meta::SIZE];
-        for _ in 0..10_000 {
-            let word = self.words().built.0.load(Ordering::SeqCst);
-            let image = &self.shared.images()[(word & 1) as usize].0;
-            for (chunk, w) in bytes.chunks_exact_mut(8).zip(&image.meta) {
-                chunk.copy_from_slice(&w.load(Ordering::Relaxed).to_le_bytes());
-            }
-            let list_end = image.list_end.load(Ordering::Relaxed);
-            let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
-            fence(Ordering::SeqCst);
-            if self.words().built.0.load(Ordering::SeqCst) != word {
-                continue;
-            }
-            return match Meta::decode(&bytes) {
-                Ok((meta, _)) if meta.txn.0 == word >> 1 && meta.page_size == self.page_size => {
-                    Ok(BuiltImage { meta, list_end, unlisted })
-                }
-                _ => Err(Error::corrupt(
-                    PageId::NONE,
-                    "shared memory: the image of the newest transaction is damaged",
-                )),
-            };
-        }
-        Err(Error::Busy)
+        load_image_of(&self.shared, self.page_size)
     }
 
     /// Rule 8: image first, then W in one word. Writer lock held.
@@ -132,37 +106,84 @@ impl Engine {
 
     /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
     pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<HashMap<PageId, Written>> {
-        let start = self.words().list_start.0.load(Ordering::SeqCst);
-        let durable = self.durable().txn;
-        let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
-        let n = image.list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
-        let mut live = HashMap::new();
-        for i in 0..n.ok_or_else(broken)? {
-            let r = &self.shared.records()[((start + i) % RECORDS as u64) as usize];
-            let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
-            let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));
-            let page = PageId(word & PAGE_MASK);
-            let txn = TxnId(load(&r.txn));
-            if txn <= durable || self.is_dead(txn) {
-                continue;
-            }
-            let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
-            let end = page.0 + u64::from(w.pages.max(1));
-            match word >> 48 {
-                KIND_PAGE | KIND_RUN => {
-                    live.insert(page, w);
-                }
-                KIND_FREED => {
-                    live.remove(&page);
-                }
-                _ => return Err(broken()),
-            }
-            if page.0 < 2 || end > PAGE_MASK || txn > image.meta.txn {
-                return Err(broken());
-            }
-        }
-        Ok(live)
+        live_records_of(&self.shared, image.list_end, image.meta.txn)
     }
+}
+
+fn is_dead(words: &CommitWords, txn: TxnId) -> bool {
+    let [low, high] = &words.dead.0;
+    let (low, high) = (low.load(Ordering::SeqCst), high.load(Ordering::SeqCst));
+    low != 0 && low <= txn.0 && txn.0 <= high
+}
+
+/// The image of the newest built transaction. A builder may overwrite the place while it is
+/// copied, but not before `built` has moved on: then the copy is taken again.
+pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
+    let mut bytes = [0u8; meta::SIZE];
+    for _ in 0..10_000 {
+        let word = shared.words().built.0.load(Ordering::SeqCst);
+        let image = &shared.images()[(word & 1) as usize].0;
+        for (chunk, w) in bytes.chunks_exact_mut(8).zip(&image.meta) {
+            chunk.copy_from_slice(&w.load(Ordering::Relaxed).to_le_bytes());
+        }
+        let list_end = image.list_end.load(Ordering::Relaxed);
+        let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
+        fence(Ordering::SeqCst);
+        if shared.words().built.0.load(Ordering::SeqCst) != word {
+            continue;
+        }
+        return match Meta::decode(&bytes) {
+            Ok((meta, _)) if meta.txn.0 == word >> 1 && meta.page_size == page_size => {
+                Ok(BuiltImage { meta, list_end, unlisted })
+            }
+            _ => Err(Error::corrupt(
+                PageId::NONE,
+                "shared memory: the image of the newest transaction is damaged",
+            )),
+        };
+    }
+    Err(Error::Busy)
+}
+
+/// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; the list of
+/// the newest built transaction ends before `list_end`.
+pub(super) fn live_records_of(
+    shared: &Shared,
+    list_end: u64,
+    txn: TxnId,
+) -> Result<HashMap<PageId, Written>> {
+    let words = shared.words();
+    let start = words.list_start.0.load(Ordering::SeqCst);
+    let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
+    let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
+    let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
+    let n = list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
+    let mut live = HashMap::new();
+    for i in 0..n.ok_or_else(broken)? {
+        let r = &shared.records()[((start + i) % RECORDS as u64) as usize];
+        let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
+        let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));
+        let page = PageId(word & PAGE_MASK);
+        let by = TxnId(load(&r.txn));
+        let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
+        let end = page.0 + u64::from(w.pages.max(1));
+        let kind = word >> 48;
+        if by <= durable || is_dead(words, by) {
+            continue;
+        }
+        if page.0 < 2 || end > PAGE_MASK || by > newest || !(KIND_PAGE..=KIND_FREED).contains(&kind)
+        {
+            return Err(broken());
+        }
+        if by > txn {
+            continue;
+        }
+        match kind {
+            KIND_FREED => drop(live.remove(&page)),
+            _ => drop(live.insert(page, w)),
+        }
+    }
+    Ok(live)
 }
 
 /// Rule 8, for whoever holds the writer lock or is alone.

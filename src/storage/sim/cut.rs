@@ -113,6 +113,11 @@ impl CutPoint {
         self.medium.dirty_count()
     }
 
+    /// Pages (of 4,096 bytes) written since their last sync, with their newest content.
+    pub fn unsynced(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.medium.newest_unsynced().map(|(number, page)| (number, &page.0[..]))
+    }
+
     /// Whether cuts with different seeds can differ at all.
     pub fn is_settled(&self) -> bool {
         self.medium.dirty_count() == 0 && self.medium.lengths().len() == 1

@@ -7,7 +7,7 @@
 //!
 //! Thread rules: a hook may be called from several threads at once if the test uses several.
 
-use crate::storage::Step;
+use crate::storage::{LockByte, Step};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -55,6 +55,18 @@ pub enum EventKind {
         offset: u64,
         /// Bytes.
         len: u64,
+    },
+    /// A lock is about to be taken; only with [`super::SimOptions::lock_events`].
+    Lock {
+        /// The byte.
+        byte: LockByte,
+    },
+    /// The file has grown, and the process maps the rest; only with [`super::SimOptions::lock_events`].
+    Map {
+        /// Length that was mapped.
+        from: u64,
+        /// Length of the file.
+        to: u64,
     },
     /// A named point of a protocol.
     Step(Step),

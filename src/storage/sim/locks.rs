@@ -7,7 +7,8 @@
 //! Thread rules: everything happens under the lock of the machine; with real threads waiters sleep
 //! on its condition variable, woken at every release.
 
-use super::machine::Machine;
+use super::event::EventKind;
+use super::machine::{Machine, Verdict};
 use super::{Deadlock, fault};
 use crate::error::Result;
 use crate::storage::{LockByte, LockMode, Locks};
@@ -94,17 +95,31 @@ impl SimLocks {
         }
         Ok(())
     }
+
+    /// Announces that a lock will be taken, where that is an event.
+    fn event(&self, byte: LockByte) -> Result<()> {
+        if !self.machine.options.lock_events {
+            return Ok(());
+        }
+        match self.machine.event(self.process, EventKind::Lock { byte })? {
+            Verdict::Go => Ok(()),
+            Verdict::Fail(errno) => Err(fault("locking", errno)),
+            Verdict::Die => self.machine.unwind(self.process),
+        }
+    }
 }
 
 impl Locks for SimLocks {
     fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
         self.refuse(mode)?;
+        self.event(byte)?;
         let mut state = self.machine.state.lock();
         Ok(state.locks.try_lock(self.file, byte, self.process, mode))
     }
 
     fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
         self.refuse(mode)?;
+        self.event(byte)?;
         let until = timeout.map(|timeout| Instant::now() + timeout);
         let mut state = self.machine.state.lock();
         loop {

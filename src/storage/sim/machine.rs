@@ -169,7 +169,12 @@ impl State {
         for number in self.medium.dirty_in(first, last) {
             match self.rng.below(3) {
                 0 => self.write_back(number),
-                _ => self.drop_page(cache, number),
+                _ => {
+                    self.drop_page(number);
+                    if self.rng.chance(1, 4) {
+                        self.evict(cache, number);
+                    }
+                }
             }
         }
         self.counters.failed_syncs += 1;
@@ -177,7 +182,7 @@ impl State {
     }
 
     /// The write-back of a dirty page fails: it is clean from now on, and may leave the cache.
-    fn drop_page(&mut self, cache: &Cache, number: u64) {
+    fn drop_page(&mut self, number: u64) {
         let kept = self.medium.lengths().len() - 1;
         let choices = self.medium.choices(number, kept);
         let left = match self.rng.below(4) {
@@ -188,9 +193,6 @@ impl State {
         self.medium.settle(number, left.clone());
         if self.shown.get(number as usize).is_some_and(|shown| *shown != left) {
             self.lost.insert(number);
-            if self.rng.chance(1, 4) {
-                self.evict(cache, number);
-            }
         }
     }
 
@@ -223,7 +225,7 @@ impl State {
             let dirty = self.medium.dirty_in(0, pages_in(self.medium.len()));
             if !dirty.is_empty() {
                 let number = dirty[self.rng.index(dirty.len())];
-                self.spontaneous(cache, number);
+                self.spontaneous(number);
             }
         }
         if self.rng.chance(u64::from(faults.evict), 1 << 16) {
@@ -236,13 +238,13 @@ impl State {
     }
 
     /// The system writes a page, and the whole folio around it, because it feels like it.
-    fn spontaneous(&mut self, cache: &Cache, number: u64) {
+    fn spontaneous(&mut self, number: u64) {
         if self.medium.was_cut() {
             self.medium.settle_length();
         }
         if self.rng.chance(u64::from(self.faults.write_back_fails), 1 << 16) {
             if self.medium.is_dirty(number) {
-                self.drop_page(cache, number);
+                self.drop_page(number);
                 self.errors = (self.errors.0 + 1, false);
             }
             return;

@@ -166,6 +166,13 @@ impl Medium {
         self.unsynced.get(&number)?.last().map(|version| version.page.clone())
     }
 
+    /// Every dirty page with its newest content.
+    pub(super) fn newest_unsynced(&self) -> impl Iterator<Item = (u64, &Page)> {
+        self.unsynced
+            .iter()
+            .filter_map(|(&number, versions)| Some((number, &versions.last()?.page)))
+    }
+
     /// What a page may hold once length number `kept` is the one on the medium: the first is what it
     /// holds if nothing of it was written back, the last the newest.
     pub(super) fn choices(&self, number: u64, kept: usize) -> Vec<Page> {

@@ -72,6 +72,8 @@ pub struct SimOptions {
     pub on_deadlock: Deadlock,
     /// Whether what a hook does is counted, and asked about, too.
     pub nested_events: bool,
+    /// Whether taking a lock and mapping more of the file are events too: calls that can fail.
+    pub lock_events: bool,
 }
 
 impl SimOptions {
@@ -86,6 +88,7 @@ impl SimOptions {
             file_id: (7, 42),
             on_deadlock: Deadlock::Panic,
             nested_events: false,
+            lock_events: false,
         }
     }
 }

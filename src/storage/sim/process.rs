@@ -112,6 +112,13 @@ impl Storage for SimProcess {
     fn refresh(&self) -> Result<MapView> {
         self.machine.check_alive(self.id)?;
         let len = self.machine.state.lock().medium.len();
+        let known = self.known.load(Ordering::Acquire);
+        if len > known && self.machine.options.lock_events {
+            let kind = EventKind::Map { from: known, to: len };
+            if let Some(errno) = self.event(kind, || {})? {
+                return Err(fault("mapping the file", errno));
+            }
+        }
         self.known.store(len, Ordering::Release);
         Ok(self.view())
     }

@@ -1,12 +1,61 @@
-//! To be written.
+//! `crash replay`: a seed or a saved script again.
 
 use crate::Outcome;
+use recto_crash::sim::generate::generate;
+use recto_crash::sim::script::Script;
+use recto_crash::sim::shrink::shrink;
+use recto_crash::sim::world::try_script;
+use std::path::PathBuf;
 
 #[derive(clap::Args, Debug)]
-pub struct Replay {}
+pub struct Replay {
+    /// A saved script
+    #[arg(required_unless_present = "seed", conflicts_with = "seed")]
+    file: Option<PathBuf>,
+    /// The seed of a script
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the script before it runs
+    #[arg(long)]
+    print: bool,
+    /// If it fails, make it smaller first
+    #[arg(long)]
+    shrink: bool,
+    /// Scripts to try for that, at most
+    #[arg(long, default_value_t = 20_000)]
+    tries: u64,
+    /// Where to put the script, smaller or not, so that it can be run again
+    #[arg(long)]
+    save: Option<PathBuf>,
+}
 
 impl Replay {
     pub fn run(self) -> Outcome {
-        Err("not written yet".into())
+        let mut script = match (&self.file, self.seed) {
+            (Some(file), _) => Script::parse(&std::fs::read_to_string(file)?)?,
+            (None, Some(seed)) => generate(seed),
+            (None, None) => return Err("nothing to run again".into()),
+        };
+        let mut result = try_script(&script);
+        if self.shrink && result.is_err() {
+            script = shrink(&script, self.tries, |script| try_script(script).is_err());
+            result = try_script(&script);
+        }
+        if self.print || (self.shrink && result.is_err()) {
+            print!("{script}");
+        }
+        if let Some(path) = &self.save {
+            std::fs::write(path, script.to_string())?;
+        }
+        match result {
+            Ok(tally) => {
+                print!("{tally}");
+                Ok(true)
+            }
+            Err(what) => {
+                println!("FAILED: {what}");
+                Ok(false)
+            }
+        }
     }
 }

@@ -1,0 +1,208 @@
+//! What a database holds: tables, keys and values of the simulation, with a fingerprint.
+//!
+//! Values are not kept: length and stamp give their bytes. No two writes of a run have the same stamp, so
+//! content that is old, mixed or from elsewhere has another fingerprint.
+
+use recto::{ReadTxn, Table, TableInfo, WriteTxn};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Names of the tables.
+pub const TABLES: [&str; 6] = ["main", "wide", "big", "side", "tail", "t"];
+
+/// A value that was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Value {
+    /// Bytes.
+    pub len: u32,
+    /// Which write it was.
+    pub stamp: u32,
+}
+
+type Pairs = BTreeMap<u16, (Value, u64)>;
+
+/// A whole content. Cheap to clone: tables are shared until they change.
+#[derive(Clone, Default)]
+pub struct Content {
+    tables: BTreeMap<u8, Arc<Pairs>>,
+    print: u64,
+}
+
+/// Bytes of key number `key`: short ones, long ones, binary ones, the empty one.
+pub fn key_bytes(key: u16) -> Vec<u8> {
+    match key {
+        0 => Vec::new(),
+        _ if key % 8 == 1 => format!("long/{}/{key:05}", "shared/".repeat(30)).into_bytes(),
+        _ if key % 8 == 2 => (u64::from(key) << 40).to_be_bytes().to_vec(),
+        _ => format!("key{key:05}").into_bytes(),
+    }
+}
+
+impl Value {
+    /// The bytes.
+    pub fn bytes(self) -> Vec<u8> {
+        let seed = mix(u64::from(self.stamp) + 1);
+        let mut bytes = Vec::with_capacity(self.len as usize + 8);
+        let mut word = seed;
+        while bytes.len() < self.len as usize {
+            bytes.extend_from_slice(&word.to_le_bytes());
+            word = word.rotate_left(9).wrapping_add(seed);
+        }
+        bytes.truncate(self.len as usize);
+        bytes
+    }
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn pair_print(table: u8, key: &[u8], value: &[u8]) -> u64 {
+    let key = mix(u64::from(crc32fast::hash(key)) << 16 | u64::from(table) + 1);
+    mix(key ^ (u64::from(crc32fast::hash(value)) << 32 | value.len() as u64))
+}
+
+fn table_print(table: u8) -> u64 {
+    mix(0x7ab1e + u64::from(table))
+}
+
+impl Content {
+    /// Differs where contents differ, but for a chance of one in 2^32.
+    pub fn print(&self) -> u64 {
+        self.print
+    }
+
+    /// The table is there from now on, perhaps empty.
+    pub fn make_table(&mut self, table: u8) {
+        if !self.tables.contains_key(&table) {
+            self.tables.insert(table, Arc::default());
+            self.print = self.print.wrapping_add(table_print(table));
+        }
+    }
+
+    /// Whether the key was there.
+    pub fn put(&mut self, table: u8, key: u16, value: Value, bytes: &[u8]) -> bool {
+        self.make_table(table);
+        let print = pair_print(table, &key_bytes(key), bytes);
+        let Some(pairs) = self.tables.get_mut(&table) else { return false };
+        let old = Arc::make_mut(pairs).insert(key, (value, print));
+        self.print = self.print.wrapping_add(print);
+        self.print = self.print.wrapping_sub(old.map_or(0, |(_, print)| print));
+        old.is_some()
+    }
+
+    /// Whether the key was there. The table is there from now on.
+    pub fn delete(&mut self, table: u8, key: u16) -> bool {
+        self.make_table(table);
+        let Some(pairs) = self.tables.get_mut(&table) else { return false };
+        if !pairs.contains_key(&key) {
+            return false;
+        }
+        let old = Arc::make_mut(pairs).remove(&key);
+        self.print = self.print.wrapping_sub(old.map_or(0, |(_, print)| print));
+        old.is_some()
+    }
+
+    /// Whether the table was there.
+    pub fn drop_table(&mut self, table: u8) -> bool {
+        let Some(pairs) = self.tables.remove(&table) else { return false };
+        self.print = self.print.wrapping_sub(table_print(table));
+        for (_, print) in pairs.values() {
+            self.print = self.print.wrapping_sub(*print);
+        }
+        true
+    }
+
+    /// Gives a table another name; both must be as a rename wants them: `from` there, `to` not.
+    pub fn rename(&mut self, from: u8, to: u8) -> bool {
+        if !self.tables.contains_key(&from) || self.tables.contains_key(&to) {
+            return false;
+        }
+        let pairs = self.tables[&from].clone();
+        self.drop_table(from);
+        self.make_table(to);
+        for (&key, &(value, _)) in pairs.iter() {
+            self.put(to, key, value, &value.bytes());
+        }
+        true
+    }
+
+    /// The value of a key.
+    pub fn get(&self, table: u8, key: u16) -> Option<Value> {
+        self.tables.get(&table)?.get(&key).map(|&(value, _)| value)
+    }
+
+    /// Pairs in all tables.
+    pub fn len(&self) -> usize {
+        self.tables.values().map(|pairs| pairs.len()).sum()
+    }
+
+    /// Whether there is not a single pair.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For people: tables and numbers of pairs.
+    pub fn summary(&self) -> String {
+        let mut text = format!("{:016x}", self.print);
+        for (&table, pairs) in &self.tables {
+            let _ = write!(text, " {}:{}", TABLES[table as usize], pairs.len());
+        }
+        text
+    }
+}
+
+/// A snapshot that can be looked through.
+pub trait Snapshot {
+    /// Its tables.
+    fn tables(&self) -> recto::Result<Vec<TableInfo>>;
+    /// One of them.
+    fn table(&self, name: &str) -> recto::Result<Table<'_>>;
+}
+
+impl Snapshot for ReadTxn {
+    fn tables(&self) -> recto::Result<Vec<TableInfo>> {
+        ReadTxn::tables(self)
+    }
+    fn table(&self, name: &str) -> recto::Result<Table<'_>> {
+        ReadTxn::table(self, name)
+    }
+}
+
+impl Snapshot for WriteTxn {
+    fn tables(&self) -> recto::Result<Vec<TableInfo>> {
+        WriteTxn::tables(self)
+    }
+    fn table(&self, name: &str) -> recto::Result<Table<'_>> {
+        WriteTxn::table(self, name)
+    }
+}
+
+/// Fingerprint of all that a snapshot shows, with the number of its pairs. An error is a finding: a snapshot can be read.
+pub fn print_of(snapshot: &impl Snapshot) -> Result<(u64, String), String> {
+    let mut print = 0u64;
+    let mut summary = String::new();
+    for info in snapshot.tables().map_err(|e| format!("tables: {e}"))? {
+        let Some(table) = TABLES.iter().position(|name| *name == info.name) else {
+            return Err(format!("a table named {:?}", info.name));
+        };
+        let table = table as u8;
+        print = print.wrapping_add(table_print(table));
+        let pairs = snapshot.table(&info.name).and_then(|t| t.iter());
+        let mut count = 0;
+        for pair in pairs.map_err(|e| format!("table {}: {e}", info.name))? {
+            let (key, value) = pair.map_err(|e| format!("table {}: {e}", info.name))?;
+            print = print.wrapping_add(pair_print(table, &key, value));
+            count += 1;
+        }
+        if count != info.stats.entries {
+            return Err(format!("table {}: {count} pairs, said {}", info.name, info.stats.entries));
+        }
+        let _ = write!(summary, " {}:{count}", info.name);
+    }
+    Ok((print, format!("{print:016x}{summary}")))
+}

@@ -1,0 +1,251 @@
+//! What happens inside a write transaction: the grammar, the model and the engine's call of each edit, side by side.
+
+use super::content::{Content, TABLES, Value, key_bytes};
+use recto::WriteTxn;
+use recto::harness::sim::Rng;
+use std::fmt;
+
+/// One change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Edit {
+    /// `put TABLE KEY LEN`
+    Put { table: u8, key: u16, len: u32 },
+    /// `del TABLE KEY`
+    Del { table: u8, key: u16 },
+    /// `fill TABLE FROM COUNT STEP LEN`: puts of every STEP-th key.
+    Fill { table: u8, from: u16, count: u16, step: u16, len: u32 },
+    /// `erase TABLE FROM COUNT STEP`
+    Erase { table: u8, from: u16, count: u16, step: u16 },
+    /// `drop TABLE`
+    Drop { table: u8 },
+    /// `rename TABLE TABLE`
+    Rename { from: u8, to: u8 },
+}
+
+/// A write transaction with its model.
+pub struct Editing<'a> {
+    pub txn: &'a mut WriteTxn,
+    pub content: &'a mut Content,
+    /// Of the next write.
+    pub stamp: &'a mut u32,
+}
+
+impl Editing<'_> {
+    fn put(&mut self, table: u8, key: u16, len: u32) -> recto::Result<()> {
+        *self.stamp += 1;
+        let value = Value { len, stamp: *self.stamp };
+        let bytes = value.bytes();
+        let mut t = self.txn.open_table(TABLES[table as usize])?;
+        let there = t.put(&key_bytes(key), &bytes)?;
+        let expected = self.content.put(table, key, value, &bytes);
+        assert_eq!(there, expected, "put {} {key} says that it was there", TABLES[table as usize]);
+        Ok(())
+    }
+
+    fn delete(&mut self, table: u8, key: u16) -> recto::Result<()> {
+        let mut t = self.txn.open_table(TABLES[table as usize])?;
+        let there = t.delete(&key_bytes(key))?;
+        let expected = self.content.delete(table, key);
+        assert_eq!(
+            there, expected,
+            "delete {} {key} says that it was there",
+            TABLES[table as usize]
+        );
+        Ok(())
+    }
+
+    /// Reads a key back inside the transaction.
+    fn look(&self, table: u8, key: u16) -> recto::Result<()> {
+        let expected = self.content.get(table, key);
+        let found = match self.txn.table(TABLES[table as usize]) {
+            Ok(t) => t.get(&key_bytes(key))?.map(<[u8]>::to_vec),
+            Err(recto::Error::NoSuchTable(_)) => None,
+            Err(e) => return Err(e),
+        };
+        assert!(found == expected.map(Value::bytes), "get {table} {key} in its own transaction");
+        Ok(())
+    }
+}
+
+fn keys(from: u16, count: u16, step: u16) -> impl Iterator<Item = u16> {
+    (from..from.saturating_add(count)).step_by(usize::from(step.max(1)))
+}
+
+impl Edit {
+    /// Does it, in the engine and in the model.
+    pub fn apply(&self, e: &mut Editing<'_>) -> recto::Result<()> {
+        match *self {
+            Edit::Put { table, key, len } => {
+                e.put(table, key, len)?;
+                e.look(table, key)
+            }
+            Edit::Del { table, key } => {
+                e.delete(table, key)?;
+                e.look(table, key)
+            }
+            Edit::Fill { table, from, count, step, len } => {
+                keys(from, count, step).try_for_each(|key| e.put(table, key, len))
+            }
+            Edit::Erase { table, from, count, step } => {
+                keys(from, count, step).try_for_each(|key| e.delete(table, key))
+            }
+            Edit::Drop { table } => {
+                let there = e.txn.drop_table(TABLES[table as usize])?;
+                assert_eq!(there, e.content.drop_table(table), "drop says that it was there");
+                Ok(())
+            }
+            Edit::Rename { from, to } => {
+                let renamed = e.txn.rename_table(TABLES[from as usize], TABLES[to as usize]);
+                let expected = from != to && e.content.rename(from, to);
+                match renamed {
+                    Ok(()) => assert!(expected || from == to, "renamed {from} to {to}"),
+                    Err(recto::Error::NoSuchTable(_) | recto::Error::TableExists(_)) => {
+                        assert!(!expected, "not renamed: {from} to {to}");
+                    }
+                    Err(e) => return Err(e),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Single keys that are put or deleted.
+    pub fn weight(&self) -> u64 {
+        match *self {
+            Edit::Fill { count, step, .. } | Edit::Erase { count, step, .. } => {
+                u64::from(count.div_ceil(step.max(1)))
+            }
+            _ => 1,
+        }
+    }
+
+    /// Whether a value goes to pages of its own.
+    pub fn overflows(&self, page_size: usize) -> bool {
+        match *self {
+            Edit::Put { len, .. } | Edit::Fill { len, .. } => len as usize > page_size / 2,
+            _ => false,
+        }
+    }
+
+    /// Something to do.
+    pub fn random(rng: &mut Rng, page_size: usize) -> Edit {
+        let table = if rng.chance(3, 5) { 0 } else { rng.index(TABLES.len()) as u8 };
+        let key = match rng.below(4) {
+            0 => rng.below(12) as u16,
+            1 => rng.below(400) as u16,
+            _ => rng.below(80) as u16,
+        };
+        let size = page_size as u64;
+        let len = match rng.below(16) {
+            0 => 0,
+            1 => size / 3 + rng.below(size / 3),
+            2 => size / 2 + rng.below(size * 2),
+            3 if rng.chance(1, 4) => size * 4 + rng.below(size * 6),
+            _ => 4 + rng.below(120),
+        } as u32;
+        let step = 1 + rng.below(4) as u16;
+        match rng.below(32) {
+            0 => Edit::Drop { table },
+            1 => Edit::Rename { from: table, to: rng.index(TABLES.len()) as u8 },
+            2 | 3 => {
+                let (count, len) = (10 + rng.below(120) as u16, (4 + rng.below(200)) as u32);
+                Edit::Fill { table, from: key, count, step, len }
+            }
+            4 => {
+                let (count, len) =
+                    (4 + rng.below(20) as u16, (size / 4 + rng.below(size / 4)) as u32);
+                Edit::Fill { table, from: key, count, step, len }
+            }
+            5..=7 => Edit::Erase { table, from: key, count: 10 + rng.below(150) as u16, step },
+            8..=13 => Edit::Del { table, key },
+            _ => Edit::Put { table, key, len },
+        }
+    }
+
+    /// Smaller edits that might fail in the same way.
+    pub fn smaller(&self) -> Vec<Edit> {
+        match *self {
+            Edit::Fill { table, from, count, step, len } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Fill { table, from, count: half, step, len },
+                    Edit::Fill { table, from: from + half, count: count - half, step, len },
+                    Edit::Fill { table, from, count: count - 1, step, len },
+                ]
+            }
+            Edit::Fill { table, from, len, .. } => vec![Edit::Put { table, key: from, len }],
+            Edit::Erase { table, from, count, step } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Erase { table, from, count: half, step },
+                    Edit::Erase { table, from: from + half, count: count - half, step },
+                ]
+            }
+            Edit::Erase { table, from, .. } => vec![Edit::Del { table, key: from }],
+            Edit::Put { table, key, len } if len > 8 => {
+                vec![Edit::Put { table, key, len: 8 }, Edit::Put { table, key, len: len / 2 }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What `Display` has written.
+    pub fn parse(text: &str) -> Result<Edit, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let bad = || format!("no edit: {text:?}");
+        let number = |i: usize| words.get(i).and_then(|w| w.parse::<u32>().ok()).ok_or_else(bad);
+        let small = |i: usize| number(i).and_then(|n| u16::try_from(n).map_err(|_| bad()));
+        let table = |i: usize| {
+            let name = words.get(i).ok_or_else(bad)?;
+            TABLES.iter().position(|t| t == name).map(|t| t as u8).ok_or_else(bad)
+        };
+        let want = |count: usize| if words.len() == count { Ok(()) } else { Err(bad()) };
+        match words.first().copied() {
+            Some("put") => {
+                want(4)?;
+                Ok(Edit::Put { table: table(1)?, key: small(2)?, len: number(3)? })
+            }
+            Some("del") => {
+                want(3)?;
+                Ok(Edit::Del { table: table(1)?, key: small(2)? })
+            }
+            Some("fill") => {
+                want(6)?;
+                let (from, count, step) = (small(2)?, small(3)?, small(4)?);
+                Ok(Edit::Fill { table: table(1)?, from, count, step, len: number(5)? })
+            }
+            Some("erase") => {
+                want(5)?;
+                let (from, count, step) = (small(2)?, small(3)?, small(4)?);
+                Ok(Edit::Erase { table: table(1)?, from, count, step })
+            }
+            Some("drop") => {
+                want(2)?;
+                Ok(Edit::Drop { table: table(1)? })
+            }
+            Some("rename") => {
+                want(3)?;
+                Ok(Edit::Rename { from: table(1)?, to: table(2)? })
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |table: u8| TABLES[table as usize];
+        match *self {
+            Edit::Put { table, key, len } => write!(f, "put {} {key} {len}", name(table)),
+            Edit::Del { table, key } => write!(f, "del {} {key}", name(table)),
+            Edit::Fill { table, from, count, step, len } => {
+                write!(f, "fill {} {from} {count} {step} {len}", name(table))
+            }
+            Edit::Erase { table, from, count, step } => {
+                write!(f, "erase {} {from} {count} {step}", name(table))
+            }
+            Edit::Drop { table } => write!(f, "drop {}", name(table)),
+            Edit::Rename { from, to } => write!(f, "rename {} {}", name(from), name(to)),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and goes on; also when the power
+//! fails again on the way, and again.
+
+use super::content::{Content, print_of};
+use super::coverage::{Column, Row, Tally};
+use super::edit::Edit;
+use super::oracle::{Allowed, Oracle, SharedOracle, commit};
+use super::script::Setup;
+use parking_lot::Mutex;
+use recto::harness::open;
+use recto::harness::sim::{Action, CutPoint, EventKind, ProcessOptions, SPECIAL_SEEDS, SimDisk};
+use recto::{Database, Durability, Sink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Stamps of what is written after a cut, far from those of any script.
+const LATER: u32 = 1 << 30;
+/// How often a power cut may follow on a power cut.
+const DEPTH: u32 = 3;
+
+/// Opens the database in a process of its own.
+pub fn enter(disk: &SimDisk, setup: &Setup, process: u8) -> recto::Result<Database> {
+    let direct = setup.sink == Sink::Direct;
+    let options = ProcessOptions { direct, ..ProcessOptions::default() };
+    open(disk.process(options), &setup.builder(process))
+}
+
+/// The full check finds nothing.
+pub fn assert_clean(db: &Database, what: &str) {
+    let report = db.check(None).unwrap_or_else(|e| panic!("{what}: check: {e}"));
+    let faults = &report.faults[..report.faults.len().min(5)];
+    assert!(report.fault_count == 0, "{what}: {faults:#?}");
+}
+
+/// Judges recoveries.
+pub struct Judge {
+    pub setup: Setup,
+    pub tally: Arc<Mutex<Tally>>,
+    /// Recoveries so far; every `setup.second`-th is cut again.
+    count: AtomicU64,
+}
+
+impl Judge {
+    /// One that adds to `tally`.
+    pub fn new(setup: Setup, tally: Arc<Mutex<Tally>>) -> Arc<Judge> {
+        Arc::new(Judge { setup, tally, count: AtomicU64::new(0) })
+    }
+
+    /// Every recovery that the setup asks for, from one moment.
+    pub fn all_outcomes(self: &Arc<Judge>, cut: &CutPoint, allowed: &Allowed, what: &str) {
+        self.tally.lock().cut_points += 1;
+        if cut.is_settled() {
+            self.outcome(cut, 0, allowed, 1, what);
+            return;
+        }
+        let outcomes = self.setup.outcomes;
+        // Chosen mixtures by turns, so that in the long run each event sees each of them.
+        for n in 0..outcomes.min(SPECIAL_SEEDS) {
+            self.outcome(cut, (cut.event + n) % SPECIAL_SEEDS, allowed, 1, what);
+        }
+        for n in 0..outcomes {
+            self.outcome(cut, SPECIAL_SEEDS + cut.event * 64 + n, allowed, 1, what);
+        }
+    }
+
+    /// One recovery.
+    pub fn outcome(
+        self: &Arc<Judge>,
+        cut: &CutPoint,
+        seed: u64,
+        allowed: &Allowed,
+        depth: u32,
+        what: &str,
+    ) {
+        let n = self.count.fetch_add(1, Relaxed);
+        // Each recovery that is cut again costs some two hundred more.
+        let every = self.setup.second * if depth > 1 { 40 } else { 1 };
+        let again = depth < DEPTH && every != 0 && n % every == every - 1;
+        let disk = cut.boot(seed).unwrap_or_else(|e| panic!("{what}: boot: {e}"));
+        self.recovered(&disk, seed, allowed, depth, again, &|| format!("{what}, cut {seed}"));
+    }
+
+    /// A machine has booted.
+    pub fn recovered(
+        self: &Arc<Judge>,
+        disk: &SimDisk,
+        seed: u64,
+        allowed: &Allowed,
+        depth: u32,
+        again: bool,
+        what: &dyn Fn() -> String,
+    ) {
+        {
+            let mut tally = self.tally.lock();
+            tally.cuts += 1;
+            tally.second_cuts += u64::from(depth == 2);
+            tally.third_cuts += u64::from(depth == 3);
+            tally.double_faults += u64::from(depth > 1);
+        }
+        let db = enter(disk, &self.setup, (seed % 3) as u8)
+            .unwrap_or_else(|e| panic!("{}: open: {e}", what()));
+        let content = find(&db, allowed, what);
+        assert_clean(&db, &what());
+        if again {
+            self.go_on(disk, &db, content, depth, what());
+        }
+    }
+
+    /// Whatever was found must be found again, or what is built on it: the power fails at every event.
+    fn go_on(
+        self: &Arc<Judge>,
+        disk: &SimDisk,
+        db: &Database,
+        content: Arc<Content>,
+        depth: u32,
+        what: String,
+    ) {
+        let oracle: SharedOracle = Arc::new(Mutex::new(Oracle::holding(content, LATER)));
+        let (in_hook, judge, outer) = (oracle.clone(), self.clone(), what.clone());
+        disk.set_hook(move |disk, event| {
+            if event.depth > 0
+                || matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
+            {
+                return Action::Continue;
+            }
+            let row = if depth > 1 { Row::SecondRecovery } else { Row::Recovery };
+            judge.tally.lock().befell(Column::PowerCut, &[row], &event.kind);
+            let cut = disk.cut_point();
+            let allowed = in_hook.lock().after_power_loss();
+            let what = format!("{outer}; then at {} {:?}", event.index, event.kind);
+            let random = SPECIAL_SEEDS + event.index;
+            let seeds = if cut.is_settled() {
+                vec![0]
+            } else {
+                vec![event.index % SPECIAL_SEEDS, 1, random]
+            };
+            for seed in seeds {
+                judge.outcome(&cut, seed, &allowed, depth + 1, &what);
+            }
+            Action::Continue
+        });
+        let first = [Edit::Put { table: 3, key: 5, len: 300 }];
+        commit(&oracle, 0, db, Durability::Durable, &first);
+        let large = self.setup.page_size as u32 * 2;
+        let second = [Edit::Put { table: 3, key: 6, len: large }, Edit::Del { table: 3, key: 5 }];
+        commit(&oracle, 0, db, Durability::Durable, &second);
+        disk.clear_hook();
+        assert_clean(db, &what);
+    }
+}
+
+/// Which of the allowed contents the database shows.
+pub fn find(db: &Database, allowed: &Allowed, what: &dyn Fn() -> String) -> Arc<Content> {
+    let txn = db.read().unwrap_or_else(|e| panic!("{}: read: {e}", what()));
+    let (print, summary) = print_of(&txn).unwrap_or_else(|e| panic!("{}: {e}", what()));
+    let found = allowed.iter().find(|c| c.print() == print).cloned();
+    found.unwrap_or_else(|| {
+        let allowed: Vec<_> = allowed.iter().map(|c| c.summary()).collect();
+        panic!("{}: found {summary}; allowed {allowed:#?}", what())
+    })
+}

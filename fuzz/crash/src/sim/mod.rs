@@ -1,0 +1,26 @@
+//! The simulation: scripts of operations and accidents, run on a simulated machine against an oracle.
+//!
+//! A [`script::Script`] is everything that a run depends on, as text; a seed is a script too ([`generate`]). The
+//! same script gives the same run, byte for byte, so a failure is a seed or a file. How it all fits:
+//!
+//! - [`edit`]: what happens inside a transaction. [`op`]: what processes do, and what befalls them. An operation that
+//!   recto learns is added in one of these two files and nowhere else.
+//! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found now.
+//! - [`world`]: a machine with processes on it, which runs a script.
+//! - [`judge`]: boots machines after a cut, and checks what is there.
+//! - [`coverage`]: what all that has reached.
+//! - [`shrink`]: makes a failing script small.
+//!
+//! Thread rules: a run belongs to one thread; any number of runs go on side by side.
+
+pub mod content;
+pub mod coverage;
+pub mod edit;
+pub mod exhaust;
+pub mod generate;
+pub mod judge;
+pub mod op;
+pub mod oracle;
+pub mod script;
+pub mod shrink;
+pub mod world;

@@ -1,0 +1,167 @@
+//! A script: everything a run depends on, as text.
+//!
+//! ```text
+//! page 4096
+//! sink staged
+//! stage 24
+//! manifest 40 4 1
+//! growth 2
+//! machine 77
+//! write-back 4000 fails 0 folio 4 evict 0
+//! disk 0
+//! probe 4 outcomes 3 second 16
+//! durable 0: put main 1 60; fill main 0 40 1 120
+//! hold 2
+//! deferred 1: drop main @ 5 kill
+//! ```
+//!
+//! Lines that are missing have their default; `#` begins a comment.
+
+use super::op::Op;
+use recto::harness::sim::Faults;
+use recto::{Builder, Sink};
+use std::fmt;
+
+/// Processes of a script: 0 and 1 read and write, 2 too, 3 is kept for turns inside events.
+pub const PROCESSES: u8 = 4;
+
+/// The machine and how the processes open the database.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Setup {
+    /// Bytes of a page.
+    pub page_size: usize,
+    pub sink: Sink,
+    /// Pages of dirty pages that a transaction keeps in memory.
+    pub stage: usize,
+    /// Pages in the manifests that the processes 0, 1 and 2 write.
+    pub manifest: [usize; 3],
+    /// Pages by which the file grows.
+    pub growth: u64,
+    /// Seed of what the machine decides by itself.
+    pub machine: u64,
+    /// Chances out of 65,536: a dirty page is written back, that fails, a lost page leaves the cache.
+    pub write_back: u32,
+    pub write_back_fails: u32,
+    pub folio: u64,
+    pub evict: u32,
+    /// Pages of 4,096 bytes that the disk has room for; 0: any number.
+    pub disk: u64,
+    /// One event in so many is a cut point, 0: none.
+    pub probe: u64,
+    /// Random outcomes of each cut, beside as many chosen ones.
+    pub outcomes: u64,
+    /// One recovery in so many is cut again at all its events, 0: none.
+    pub second: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            page_size: 4096,
+            sink: Sink::Staged,
+            stage: 24,
+            manifest: [40, 4, 1],
+            growth: 2,
+            machine: 11,
+            write_back: 0,
+            write_back_fails: 0,
+            folio: 0,
+            evict: 0,
+            disk: 0,
+            probe: 1,
+            outcomes: 2,
+            second: 40,
+        }
+    }
+}
+
+impl Setup {
+    /// What the machine does by itself.
+    pub fn faults(&self) -> Faults {
+        Faults {
+            write_back: self.write_back,
+            write_back_fails: self.write_back_fails,
+            folio_pages: self.folio,
+            evict: self.evict,
+            ..Faults::default()
+        }
+    }
+
+    /// How process `p` opens the database.
+    pub fn builder(&self, p: u8) -> Builder {
+        let mut builder = Builder::default();
+        builder.sink(self.sink).stage_bytes(self.stage * self.page_size);
+        builder.manifest_limit(self.manifest[usize::from(p) % 3]);
+        builder.growth_step(self.growth * self.page_size as u64);
+        builder
+    }
+}
+
+/// See the head of the file.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Script {
+    pub setup: Setup,
+    pub ops: Vec<Op>,
+}
+
+impl Script {
+    /// What `Display` has written, or a person.
+    pub fn parse(text: &str) -> Result<Script, String> {
+        let mut script = Script::default();
+        for (n, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let done = script.parse_line(line);
+            done.map_err(|e| format!("line {}: {e}", n + 1))?;
+        }
+        Ok(script)
+    }
+
+    fn parse_line(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |w: &str| w.parse::<u64>().map_err(|_| format!("no number: {w:?}"));
+        let small = |w: &str| w.parse::<u32>().map_err(|_| format!("no number: {w:?}"));
+        let s = &mut self.setup;
+        match words[..] {
+            ["page", n] => s.page_size = number(n)? as usize,
+            ["sink", "staged"] => s.sink = Sink::Staged,
+            ["sink", "direct"] => s.sink = Sink::Direct,
+            ["stage", n] => s.stage = number(n)? as usize,
+            ["growth", n] => s.growth = number(n)?,
+            ["machine", n] => s.machine = number(n)?,
+            ["disk", n] => s.disk = number(n)?,
+            ["manifest", a, b, c] => {
+                s.manifest = [number(a)? as usize, number(b)? as usize, number(c)? as usize];
+            }
+            ["write-back", a, "fails", b, "folio", c, "evict", d] => {
+                (s.write_back, s.write_back_fails) = (small(a)?, small(b)?);
+                (s.folio, s.evict) = (number(c)?, small(d)?);
+            }
+            ["probe", a, "outcomes", b, "second", c] => {
+                (s.probe, s.outcomes, s.second) = (number(a)?, number(b)?, number(c)?);
+            }
+            _ => self.ops.push(Op::parse(line)?),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = &self.setup;
+        let sink = if s.sink == Sink::Direct { "direct" } else { "staged" };
+        let [a, b, c] = s.manifest;
+        writeln!(f, "page {}\nsink {sink}\nstage {}", s.page_size, s.stage)?;
+        writeln!(f, "manifest {a} {b} {c}\ngrowth {}\nmachine {}", s.growth, s.machine)?;
+        writeln!(
+            f,
+            "write-back {} fails {} folio {} evict {}",
+            s.write_back, s.write_back_fails, s.folio, s.evict
+        )?;
+        writeln!(f, "disk {}", s.disk)?;
+        writeln!(f, "probe {} outcomes {} second {}", s.probe, s.outcomes, s.second)?;
+        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
+    }
+}
