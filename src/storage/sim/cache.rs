@@ -169,17 +169,29 @@ impl Drop for Cache {
 }
 
 /// The mapped content of one lock file.
-pub(super) struct Region(MmapRaw);
+pub(super) struct Region(Option<MmapRaw>);
+
+/// Lock files of machines that are gone, zeroed, for the same reason as [`USED`].
+static USED_REGIONS: Mutex<Vec<Region>> = Mutex::new(Vec::new());
 
 impl Region {
     /// Zeroed, as a new lock file is.
     pub(super) fn new(len: usize) -> Result<Region> {
+        let used = {
+            let mut all = USED_REGIONS.lock();
+            let wanted = len.max(1).next_multiple_of(PAGE);
+            let fits = all.iter().position(|one| one.map().len() == wanted);
+            fits.map(|at| all.swap_remove(at))
+        };
+        if let Some(used) = used {
+            return Ok(used);
+        }
         let map = MmapOptions::new()
             .len(len.max(1).next_multiple_of(PAGE))
             .no_reserve_swap()
             .map_anon()
             .map_err(|e| Error::io("reserving a simulated lock file", e))?;
-        Ok(Region(MmapRaw::from(map)))
+        Ok(Region(Some(MmapRaw::from(map))))
     }
 
     /// With content that an earlier boot left.
@@ -190,8 +202,22 @@ impl Region {
         Ok(region)
     }
 
+    fn map(&self) -> &MmapRaw {
+        // Taken only when the value is dropped.
+        self.0.as_ref().expect("a region has its map")
+    }
+
     pub(super) fn base(&self) -> *mut u8 {
-        self.0.as_mut_ptr()
+        self.map().as_mut_ptr()
+    }
+
+    fn zero(&mut self) {
+        const NOTHING: [u8; PAGE] = [0; PAGE];
+        // SAFETY: the map is this value's own, as long as this, and nobody else holds it any more.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.base(), self.map().len()) };
+        for page in bytes.chunks_mut(PAGE).filter(|page| **page != NOTHING) {
+            page.fill(0);
+        }
     }
 
     /// A copy of the content, word by word as the processes see it.
@@ -200,8 +226,25 @@ impl Region {
         // SAFETY: the map is page-aligned, has this length, a multiple of 4,096, and its bytes are
         // only ever touched as atomics.
         let all = unsafe {
-            std::slice::from_raw_parts(self.0.as_ptr().cast::<AtomicU64>(), self.0.len() / 8)
+            std::slice::from_raw_parts(
+                self.map().as_ptr().cast::<AtomicU64>(),
+                self.map().len() / 8,
+            )
         };
         all.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
+    }
+}
+
+impl Drop for Region {
+    /// Processes hold their machine's region for as long as they exist: nobody can look any more.
+    fn drop(&mut self) {
+        let Some(map) = self.0.take() else { return };
+        let mut used = Region(Some(map));
+        if USED_REGIONS.lock().len() < USED_MAPS {
+            used.zero();
+            USED_REGIONS.lock().push(used);
+        } else {
+            drop(used.0.take());
+        }
     }
 }

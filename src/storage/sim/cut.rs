@@ -65,6 +65,15 @@ impl Special {
     ];
 }
 
+/// One sector of the file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Sector {
+    /// Page of 4,096 bytes.
+    pub page: u64,
+    /// Sector in it.
+    pub sector: usize,
+}
+
 /// The state of a disk at one moment.
 #[derive(Clone)]
 pub struct CutPoint {
@@ -116,6 +125,54 @@ impl CutPoint {
     /// Pages (of 4,096 bytes) written since their last sync, with their newest content.
     pub fn unsynced(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.medium.newest_unsynced().map(|(number, page)| (number, &page.0[..]))
+    }
+
+    /// Two cut points of one machine with the same number give the same disks.
+    pub fn version(&self) -> u64 {
+        self.medium.version
+    }
+
+    /// Sectors of 512 bytes that were written since their last sync and differ from what is durable, in the newest
+    /// content of their page.
+    pub fn unsynced_sectors(&self) -> Vec<Sector> {
+        let differs =
+            |old: &Page, new: &Page, at: usize| old.0[at..at + SECTOR] != new.0[at..at + SECTOR];
+        let newest = self.medium.newest_unsynced();
+        newest
+            .flat_map(|(page, new)| {
+                let old = self.medium.durable(page);
+                let all = (0..PAGE / SECTOR).filter(move |s| differs(&old, new, s * SECTOR));
+                all.map(move |sector| Sector { page, sector })
+            })
+            .collect()
+    }
+
+    /// Whether the file has been given another length since that was durable.
+    pub fn length_is_unsynced(&self) -> bool {
+        self.medium.lengths().len() > 1
+    }
+
+    /// A machine that boots with the durable content, the newest length or the durable one, and of the newest content those
+    /// sectors that `keep` names.
+    pub fn boot_keeping(
+        &self,
+        newest_length: bool,
+        keep: impl Fn(Sector) -> bool,
+    ) -> Result<SimDisk> {
+        let kept = if newest_length { self.medium.lengths().len() - 1 } else { 0 };
+        let (pages, len) = self.build(kept, |page, choices| {
+            let mut mixed = choices[0].clone();
+            let new = &choices[choices.len() - 1];
+            for sector in (0..PAGE / SECTOR).filter(|&sector| keep(Sector { page, sector })) {
+                let at = sector * SECTOR;
+                Arc::make_mut(&mut mixed).0[at..at + SECTOR]
+                    .copy_from_slice(&new.0[at..at + SECTOR]);
+            }
+            mixed
+        });
+        let mut options = self.options.clone();
+        options.boot += 1;
+        SimDisk::from_pages(pages, len, options, None)
     }
 
     /// Whether cuts with different seeds can differ at all.

@@ -53,6 +53,8 @@ pub(super) struct Medium {
     lengths: Vec<u64>,
     /// Pages of the latest write: first, and one past the last.
     pub(super) last_write: (u64, u64),
+    /// Rises with every change.
+    pub(super) version: u64,
 }
 
 /// Pages that a file of `len` bytes has.
@@ -68,6 +70,7 @@ impl Medium {
             unsynced: BTreeMap::new(),
             lengths: vec![len],
             last_write: (0, 0),
+            version: 0,
         }
     }
 
@@ -110,7 +113,10 @@ impl Medium {
         let versions = self.unsynced.entry(number).or_default();
         match versions.last() {
             Some(last) if last.epoch == epoch && last.page == page => {}
-            _ => versions.push(Version { epoch, page }),
+            _ => {
+                versions.push(Version { epoch, page });
+                self.version += 1;
+            }
         }
     }
 
@@ -120,6 +126,7 @@ impl Medium {
             return;
         }
         self.lengths.push(len);
+        self.version += 1;
     }
 
     /// Whether the file was made shorter since the length became durable.
@@ -133,6 +140,7 @@ impl Medium {
         if last == 0 {
             return;
         }
+        self.version += 1;
         let len = self.lengths[last];
         let durable = Arc::make_mut(&mut self.durable);
         for page in 0..durable.len() as u64 {
@@ -153,6 +161,7 @@ impl Medium {
 
     /// The page is clean from now on, and the medium holds `content`.
     pub(super) fn settle(&mut self, number: u64, content: Page) {
+        self.version += 1;
         self.unsynced.remove(&number);
         let durable = Arc::make_mut(&mut self.durable);
         if durable.len() <= number as usize {

@@ -29,7 +29,7 @@ mod tests;
 #[cfg(test)]
 mod toy_tests;
 
-pub use cut::{CutPoint, SPECIAL_SEEDS, Special};
+pub use cut::{CutPoint, SPECIAL_SEEDS, Sector, Special};
 pub use event::{Action, Ending, Event, EventKind, Hook, Killed, PowerLost, run};
 pub use medium::{PAGE, SECTOR};
 pub use process::SimProcess;

@@ -4,8 +4,9 @@ use crate::Outcome;
 use recto_crash::sim::generate::generate;
 use recto_crash::sim::script::Script;
 use recto_crash::sim::shrink::shrink;
-use recto_crash::sim::world::try_script;
+use recto_crash::sim::world::{TRACE, try_script};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(clap::Args, Debug)]
 pub struct Replay {
@@ -18,6 +19,9 @@ pub struct Replay {
     /// Print the script before it runs
     #[arg(long)]
     print: bool,
+    /// Print every event: what each operation does to the machine
+    #[arg(long)]
+    trace: bool,
     /// If it fails, make it smaller first
     #[arg(long)]
     shrink: bool,
@@ -36,6 +40,7 @@ impl Replay {
             (None, Some(seed)) => generate(seed),
             (None, None) => return Err("nothing to run again".into()),
         };
+        TRACE.store(self.trace && !self.shrink, Relaxed);
         let mut result = try_script(&script);
         if self.shrink && result.is_err() {
             script = shrink(&script, self.tries, |script| try_script(script).is_err());

@@ -81,6 +81,8 @@ pub struct Tally {
     /// Pages written back early, and pages that left the cache.
     pub write_backs: u64,
     pub evictions: u64,
+    /// Transactions that found the disk full.
+    pub found_full: u64,
     cells: BTreeMap<(Row, Column), u64>,
     steps: BTreeMap<(String, Column), u64>,
 }
@@ -111,6 +113,7 @@ impl Tally {
             (&mut self.turns, other.turns),
             (&mut self.write_backs, other.write_backs),
             (&mut self.evictions, other.evictions),
+            (&mut self.found_full, other.found_full),
         ];
         for (mine, more) in pairs {
             *mine += more;
@@ -121,6 +124,12 @@ impl Tally {
         for (step, n) in &other.steps {
             *self.steps.entry(step.clone()).or_default() += n;
         }
+    }
+
+    /// Whether anything befell at an event of this kind.
+    pub fn reached(&self, kind: &EventKind) -> bool {
+        let name = name_of(kind);
+        self.steps.keys().any(|(step, _)| *step == name)
     }
 
     /// Cells of the table that nothing has reached.

@@ -43,6 +43,8 @@ fn setup(rng: &mut Rng) -> Setup {
         evict: if write_back_fails == 0 && rng.chance(1, 2) { 4_000 } else { 0 },
         disk: if rng.chance(1, 8) { (page_size as u64 / 4096) * (4 + rng.below(60)) } else { 0 },
         probe: [1, 2, 5][rng.index(3)],
+        from: 0,
+        subsets: if rng.chance(1, 8) { 32 } else { 0 },
         outcomes: 1 + rng.below(4),
         second: [100, 400, 1_600][rng.index(3)],
     }

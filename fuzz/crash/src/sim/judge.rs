@@ -8,7 +8,9 @@ use super::oracle::{Allowed, Oracle, SharedOracle, commit};
 use super::script::Setup;
 use parking_lot::Mutex;
 use recto::harness::open;
-use recto::harness::sim::{Action, CutPoint, EventKind, ProcessOptions, SPECIAL_SEEDS, SimDisk};
+use recto::harness::sim::{
+    Action, CutPoint, EventKind, ProcessOptions, SPECIAL_SEEDS, Sector, SimDisk,
+};
 use recto::{Database, Durability, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,19 +40,29 @@ pub struct Judge {
     pub tally: Arc<Mutex<Tally>>,
     /// Recoveries so far; every `setup.second`-th is cut again.
     count: AtomicU64,
+    /// The moment that was judged last: version of the disk, and what was allowed.
+    last: Mutex<Option<(u64, usize, u64)>>,
 }
 
 impl Judge {
     /// One that adds to `tally`.
     pub fn new(setup: Setup, tally: Arc<Mutex<Tally>>) -> Arc<Judge> {
-        Arc::new(Judge { setup, tally, count: AtomicU64::new(0) })
+        Arc::new(Judge { setup, tally, count: AtomicU64::new(0), last: Mutex::default() })
     }
 
     /// Every recovery that the setup asks for, from one moment.
     pub fn all_outcomes(self: &Arc<Judge>, cut: &CutPoint, allowed: &Allowed, what: &str) {
         self.tally.lock().cut_points += 1;
+        // Most steps of a protocol change nothing on the disk.
+        let moment = (cut.version(), allowed.len(), allowed.last().map_or(0, |c| c.print()));
+        if std::mem::replace(&mut *self.last.lock(), Some(moment)) == Some(moment) {
+            return;
+        }
         if cut.is_settled() {
             self.outcome(cut, 0, allowed, 1, what);
+            return;
+        }
+        if self.setup.subsets > 0 && self.subsets(cut, allowed, what) {
             return;
         }
         let outcomes = self.setup.outcomes;
@@ -63,6 +75,46 @@ impl Judge {
         }
     }
 
+    /// Every subset of what was not synced: of its sectors, or if these are too many, of its pages; false if these are too
+    /// many as well.
+    fn subsets(self: &Arc<Judge>, cut: &CutPoint, allowed: &Allowed, what: &str) -> bool {
+        let sectors = cut.unsynced_sectors();
+        let mut pages: Vec<u64> = sectors.iter().map(|s| s.page).collect();
+        pages.dedup();
+        let few = |n: usize| n < 63 && 1u64 << n <= self.setup.subsets;
+        let by_sector = few(sectors.len());
+        if !by_sector && !few(pages.len()) {
+            return false;
+        }
+        let n = if by_sector { sectors.len() } else { pages.len() };
+        let lengths: &[bool] = if cut.length_is_unsynced() { &[false, true] } else { &[true] };
+        for mask in 0..1u64 << n {
+            let kept = |s: Sector| {
+                let place = match by_sector {
+                    true => sectors.binary_search(&s).ok(),
+                    false => pages.binary_search(&s.page).ok(),
+                };
+                place.is_some_and(|place| mask >> place & 1 == 1)
+            };
+            for &newest in lengths {
+                let disk =
+                    cut.boot_keeping(newest, kept).unwrap_or_else(|e| panic!("{what}: boot: {e}"));
+                let again = self.again(1);
+                let what = || format!("{what}, subset {mask:b} of {n}, newest length: {newest}");
+                self.recovered(&disk, mask, allowed, 1, again, &what);
+            }
+        }
+        true
+    }
+
+    /// Whether the recovery that follows now is to be cut again.
+    fn again(&self, depth: u32) -> bool {
+        let n = self.count.fetch_add(1, Relaxed);
+        // Each recovery that is cut again costs some two hundred more.
+        let every = self.setup.second * if depth > 1 { 40 } else { 1 };
+        depth < DEPTH && every != 0 && n % every == every - 1
+    }
+
     /// One recovery.
     pub fn outcome(
         self: &Arc<Judge>,
@@ -72,10 +124,7 @@ impl Judge {
         depth: u32,
         what: &str,
     ) {
-        let n = self.count.fetch_add(1, Relaxed);
-        // Each recovery that is cut again costs some two hundred more.
-        let every = self.setup.second * if depth > 1 { 40 } else { 1 };
-        let again = depth < DEPTH && every != 0 && n % every == every - 1;
+        let again = self.again(depth);
         let disk = cut.boot(seed).unwrap_or_else(|e| panic!("{what}: boot: {e}"));
         self.recovered(&disk, seed, allowed, depth, again, &|| format!("{what}, cut {seed}"));
     }

@@ -13,6 +13,7 @@
 //!
 //! Thread rules: a run belongs to one thread; any number of runs go on side by side.
 
+pub mod accidents;
 pub mod content;
 pub mod coverage;
 pub mod edit;
@@ -21,6 +22,7 @@ pub mod generate;
 pub mod judge;
 pub mod op;
 pub mod oracle;
+pub mod scenarios;
 pub mod script;
 pub mod shrink;
 pub mod world;

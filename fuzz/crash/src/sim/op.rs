@@ -161,6 +161,7 @@ fn parse_accident(text: &str) -> Result<Accident, String> {
 impl Op {
     /// A deed without an accident.
     pub fn new(process: u8, deed: Deed) -> Op {
+        let process = if deed.befalls_all() { 0 } else { process };
         Op { process, deed, accidents: Vec::new() }
     }
 

@@ -89,12 +89,14 @@ impl Oracle {
         *self = Oracle { disk_may_be_full, device_fails, found_full, edits, ..calm };
     }
 
-    /// All processes are gone, and this is what the next one sees: whatever was newer is lost, and what was not durable
-    /// before is not durable now.
-    pub fn survived_by(&mut self, content: &Content) {
+    /// All processes are gone, and this is what the next one sees: what was not durable before is not durable now. What was
+    /// built and not yet visible may follow, if the shared memory survives too.
+    pub fn survived_by(&mut self, content: &Content, shared_memory_too: bool) {
         let found = self.contents[self.durable..].iter().position(|c| c.print() == content.print());
         let found = self.durable + found.unwrap_or(0);
-        self.contents.truncate(found + 1);
+        if !shared_memory_too {
+            self.contents.truncate(found + 1);
+        }
         self.visible = found;
         self.seen = [0; PROCESSES as usize];
     }
@@ -104,11 +106,16 @@ impl Oracle {
         self.seen[usize::from(p)] = 0;
     }
 
-    /// A process reads; what it saw is given as a fingerprint.
-    pub fn reads(&mut self, p: u8, print: u64, what: &str) -> Arc<Content> {
-        let from = self.oldest_alive();
+    /// The oldest that a process may see if it begins to read now; what others commit while it reads does not count.
+    pub fn horizon(&self, p: u8) -> usize {
+        let oldest = self.oldest_alive();
+        if self.unreliable() { oldest } else { oldest.max(self.seen[usize::from(p)]) }
+    }
+
+    /// A process has read; what it saw is given as a fingerprint, with the horizon from before.
+    pub fn reads(&mut self, p: u8, horizon: usize, print: u64, what: &str) -> Arc<Content> {
+        let from = if self.unreliable() { self.durable } else { horizon };
         let seen = &mut self.seen[usize::from(p)];
-        let from = if self.syncs_may_fail || self.device_fails { from } else { from.max(*seen) };
         let found = self.contents[from..].iter().position(|c| c.print() == print);
         let Some(found) = found else {
             let earlier = self.contents.iter().position(|c| c.print() == print);
@@ -189,6 +196,7 @@ pub fn build(
     edits: &[Edit],
     abort: bool,
 ) -> Built {
+    let horizon = oracle.lock().horizon(p);
     let mut txn = match db.write() {
         Ok(txn) => txn,
         Err(e) if oracle.lock().forgives(&e) => return Built::Not,
@@ -199,7 +207,7 @@ pub fn build(
         let mut oracle = oracle.lock();
         // A writer begins from the newest that is built, visible or not: it has not *seen* it.
         let seen = oracle.seen[usize::from(p)];
-        let base = oracle.reads(p, print, "a writer's base");
+        let base = oracle.reads(p, horizon, print, "a writer's base");
         oracle.seen[usize::from(p)] = seen;
         (base, oracle.stamp)
     };
@@ -284,7 +292,11 @@ pub fn flush(oracle: &SharedOracle, db: &Database) -> bool {
     let visible = oracle.lock().visible;
     match db.flush() {
         Ok(()) => {
-            oracle.lock().acknowledged(visible);
+            let mut oracle = oracle.lock();
+            // What was visible may have been rolled back before: then it is not what was flushed.
+            if !oracle.unreliable() {
+                oracle.acknowledged(visible);
+            }
             true
         }
         Err(e) => {

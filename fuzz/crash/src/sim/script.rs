@@ -10,6 +10,7 @@
 //! write-back 4000 fails 0 folio 4 evict 0
 //! disk 0
 //! probe 4 outcomes 3 second 16
+//! from 0 subsets 0
 //! durable 0: put main 1 60; fill main 0 40 1 120
 //! hold 2
 //! deferred 1: drop main @ 5 kill
@@ -50,6 +51,10 @@ pub struct Setup {
     pub probe: u64,
     /// Random outcomes of each cut, beside as many chosen ones.
     pub outcomes: u64,
+    /// Operations before the first whose events are cut points.
+    pub from: usize,
+    /// Outcomes of a cut up to which all are tried: every subset of sectors, or else of pages. Instead of `outcomes`.
+    pub subsets: u64,
     /// One recovery in so many is cut again at all its events, 0: none.
     pub second: u64,
 }
@@ -70,6 +75,8 @@ impl Default for Setup {
             disk: 0,
             probe: 1,
             outcomes: 2,
+            from: 0,
+            subsets: 0,
             second: 40,
         }
     }
@@ -142,6 +149,7 @@ impl Script {
             ["probe", a, "outcomes", b, "second", c] => {
                 (s.probe, s.outcomes, s.second) = (number(a)?, number(b)?, number(c)?);
             }
+            ["from", a, "subsets", b] => (s.from, s.subsets) = (number(a)? as usize, number(b)?),
             _ => self.ops.push(Op::parse(line)?),
         }
         Ok(())
@@ -162,6 +170,7 @@ impl fmt::Display for Script {
         )?;
         writeln!(f, "disk {}", s.disk)?;
         writeln!(f, "probe {} outcomes {} second {}", s.probe, s.outcomes, s.second)?;
+        writeln!(f, "from {} subsets {}", s.from, s.subsets)?;
         self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
     }
 }
