@@ -54,7 +54,7 @@ impl Replay {
         }
         match result {
             Ok(tally) => {
-                print!("{tally}");
+                println!("{tally}\n{}", tally.table());
                 Ok(true)
             }
             Err(what) => {

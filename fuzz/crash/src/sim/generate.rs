@@ -2,6 +2,7 @@
 
 use super::edit::Edit;
 use super::op::{Accident, Deed, Op, What};
+use super::scenarios;
 use super::script::{Script, Setup};
 use recto::harness::sim::Rng;
 use recto::{Durability, Sink};
@@ -18,9 +19,28 @@ pub fn generate(seed: u64) -> Script {
         (setup.probe, setup.second) = ([200, 1_000][rng.index(2)], 10);
         (style.large, style.disasters) = (true, style.disasters.min(1));
     }
+    if rng.chance(1, 12) {
+        return scenario(&mut rng, setup);
+    }
     let mut ops = Vec::new();
     for _ in 0..count {
         style.op(&mut rng, &setup, &mut ops);
+    }
+    Script { setup, ops }
+}
+
+/// What was written by hand to reach everything, with accidents in it.
+fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
+    let all = scenarios::all(false);
+    let (_, script) = &all[rng.index(all.len())];
+    (setup.page_size, setup.growth, setup.disk, setup.manifest) =
+        (4096, 2, 0, script.setup.manifest);
+    (setup.probe, setup.second) = ([20, 300][rng.index(2)], 100);
+    let mut ops = script.ops.clone();
+    for op in &mut ops {
+        if rng.chance(1, 8) {
+            op.accidents.push(accident(rng));
+        }
     }
     Script { setup, ops }
 }

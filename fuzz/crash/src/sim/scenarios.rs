@@ -5,6 +5,7 @@ use recto::Sink;
 
 const SHORT: &str = include_str!("../../scenarios/short.txt");
 const LONG: &str = include_str!("../../scenarios/long.txt");
+const FREE_LOG: &str = include_str!("../../scenarios/free-log.txt");
 
 fn parsed(name: &str, text: &str, sink: Sink) -> Script {
     let mut script = Script::parse(text).unwrap_or_else(|e| panic!("scenario {name}: {e}"));
@@ -22,8 +23,13 @@ pub fn long(sink: Sink) -> Script {
     parsed("long", LONG, sink)
 }
 
+/// A free log with pages of its own, and a file that becomes smaller.
+pub fn free_log(sink: Sink) -> Script {
+    parsed("free-log", FREE_LOG, sink)
+}
+
 /// All of them, by name.
 pub fn all(direct: bool) -> Vec<(&'static str, Script)> {
     let sink = if direct { Sink::Direct } else { Sink::Staged };
-    vec![("short", short(sink)), ("long", long(sink))]
+    vec![("short", short(sink)), ("long", long(sink)), ("free-log", free_log(sink))]
 }
