@@ -1,1 +1,4 @@
 //! The crash-recovery harness of recto.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod block;
