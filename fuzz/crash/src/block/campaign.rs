@@ -332,11 +332,20 @@ fn work(ground: &Ground, device: &Device, plan: &Plan, stop: &AtomicBool) -> Res
     let file = file.to_str().ok_or("a temporary directory has a plain name")?.to_owned();
     let notes = device.notes().to_str().ok_or("a temporary directory has a plain name")?;
     let mut running = Workers(Vec::new());
+    let begin = Instant::now();
     for process in 0..PROCESSES {
         let arguments = ["workload", &plan.to_string(), &process.to_string(), &file, notes];
         running.0.push(command(&arguments).spawn()?);
+        while !plan.together && !device.disk().log.iter().any(|e| matches!(e, Entry::Note(_))) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if begin.elapsed() > PATIENCE || running.0[0].try_wait()?.is_some() {
+                return Err("the workload does not begin".into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
-    let begin = Instant::now();
     while !running.0.is_empty() && !stop.load(Ordering::Relaxed) {
         if begin.elapsed() > PATIENCE {
             return Err("the workload hangs".into());

@@ -42,6 +42,8 @@ pub fn which(tool: &str) -> Option<PathBuf> {
 
 /// Namespace and directory of a campaign.
 pub struct Ground {
+    // In the order in which they have to go.
+    boot_id_cover: Option<Mounted>,
     dir: tempfile::TempDir,
 }
 
@@ -55,13 +57,15 @@ impl Ground {
         let dir = tempfile::Builder::new().prefix("recto-crash-").tempdir_in(
             if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() },
         )?;
-        let ground = Ground { dir };
+        let mut ground = Ground { boot_id_cover: None, dir };
         std::fs::create_dir(ground.served())?;
         std::fs::create_dir(ground.mountpoint())?;
         ground.reboot(0)?;
         let covered = "/proc/sys/kernel/random/boot_id";
-        mount(Some(&ground.boot_id()), covered, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .map_err(|e| format!("cover {covered}: {e}"))?;
+        let file = ground.boot_id();
+        let file = file.to_str().ok_or("a temporary directory has a plain name")?;
+        let bind = MsFlags::MS_BIND;
+        ground.boot_id_cover = Some(Mounted::new(file, covered.as_ref(), "none", bind, "")?);
         Ok(ground)
     }
 
@@ -85,7 +89,7 @@ impl Ground {
         Ok(std::fs::write(self.boot_id(), id)?)
     }
 
-    /// Unmounts the file system under test if a process that died has left it mounted.
+    /// Unmounts the file system under test, if a process that died has left it mounted.
     pub fn clear(&self) {
         let _ = umount2(&self.mountpoint(), MntFlags::MNT_DETACH);
     }

@@ -125,6 +125,8 @@ pub struct Plan {
     pub page_size: usize,
     /// Manifest entries allowed: a small number makes nearly every commit two-phase.
     pub manifest: usize,
+    /// The processes open the database at the same time, and race for making it.
+    pub together: bool,
     /// What is wrong on purpose.
     pub wrong: Wrong,
 }
@@ -140,6 +142,7 @@ impl Plan {
             direct: rng.bool(),
             page_size: if rng.u8(..4) == 0 { 16384 } else { 4096 },
             manifest: if rng.u8(..3) == 0 { rng.usize(..6) } else { usize::MAX },
+            together: rng.bool(),
             wrong,
         }
     }
@@ -168,12 +171,12 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { system, seed, commits, direct, page_size, manifest, wrong } = self;
+        let Plan { system, seed, commits, direct, page_size, manifest, together, wrong } = self;
         let (system, wrong) = (system.name(), wrong.name());
         write!(
             f,
             "fs={system},seed={seed},commits={commits},direct={direct},page={page_size},\
-             manifest={manifest},wrong={wrong}"
+             manifest={manifest},together={together},wrong={wrong}"
         )
     }
 }
@@ -193,6 +196,7 @@ impl FromStr for Plan {
                 "direct" => plan.direct = value.parse()?,
                 "page" => plan.page_size = value.parse()?,
                 "manifest" => plan.manifest = value.parse()?,
+                "together" => plan.together = value.parse()?,
                 "wrong" => {
                     let all = Wrong::ALL.into_iter().chain([Wrong::Nothing]);
                     let found = all.into_iter().find(|w| w.name() == value);

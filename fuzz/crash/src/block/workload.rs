@@ -58,7 +58,11 @@ pub fn main(plan: &Plan, process: u64, path: &Path, notes: &Path) -> Result<()> 
     let notes = Notes::open(notes)?;
     // SAFETY: nothing but recto changes the file.
     let db = unsafe { plan.builder().open(path) }?;
-    notes.acked(0)?;
+    // Who opens a file that another process has just made says nothing about its name: the other is still to
+    // sync the directory.
+    if process == 0 && !plan.together {
+        notes.acked(0)?;
+    }
     let worker = Worker { plan, process, db: &db, notes: &notes };
     let done = AtomicBool::new(false);
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
