@@ -82,7 +82,8 @@ pub struct Summary {
 impl Summary {
     /// Of all kinds.
     pub fn total(&self) -> Count {
-        let add = |a: Count, b: &Count| Count { states: a.states + b.states, lost: a.lost + b.lost };
+        let add =
+            |a: Count, b: &Count| Count { states: a.states + b.states, lost: a.lost + b.lost };
         self.counts.values().fold(Count::default(), add)
     }
 }

@@ -214,7 +214,8 @@ mod tests {
     fn every_kind_is_offered_where_it_makes_sense() {
         let (log, own) = (log(), Own::new(4096, 10));
         let cuts = cuts(&log, &own, &mut fastrand::Rng::with_seed(1));
-        let at = |end: usize| cuts.iter().filter(|c| c.end == end).map(|c| c.kind).collect::<Vec<_>>();
+        let at =
+            |end: usize| cuts.iter().filter(|c| c.end == end).map(|c| c.kind).collect::<Vec<_>>();
         assert_eq!(at(1), [Kind::All, Kind::None]);
         assert_eq!(at(5), [Kind::All]);
         assert_eq!(at(7), [Kind::All, Kind::OnlyLast]);

@@ -5,9 +5,9 @@
 //! Thread rules: one thread serves the requests one after the other, so that their order in the log is the order in
 //! which they completed. It waits for the disk's mutex alone, and whoever else holds that does not wait for the kernel.
 
+use super::Result;
 use super::disk::{Disk, Entry, Note};
 use super::ground::Mounted;
-use super::Result;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request,

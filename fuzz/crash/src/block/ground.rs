@@ -12,6 +12,7 @@ use super::plan::FileSystem;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Bit of CAP_SYS_ADMIN in the masks of `/proc/self/status`.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -29,8 +30,30 @@ pub fn missing(systems: &[FileSystem]) -> Option<String> {
             return Some(format!("{device} cannot be used: {e}"));
         }
     }
-    let tools = systems.iter().map(|s| s.make_tool());
-    tools.into_iter().find(|tool| which(tool).is_none()).map(|tool| format!("{tool} is missing"))
+    if !std::fs::read_dir("/dev").is_ok_and(|dir| {
+        dir.flatten().any(|e| {
+            e.file_name().to_str().is_some_and(|n| n.starts_with("loop") && n != "loop-control")
+        })
+    }) {
+        return Some("there are no loop devices".into());
+    }
+    systems.iter().find_map(|system| {
+        let (tool, kind) = (system.make_tool(), system.kind());
+        if which(&tool).is_none() {
+            Some(format!("{tool} is missing"))
+        } else {
+            (!kernel_knows(kind)).then(|| format!("the kernel does not know {kind}"))
+        }
+    })
+}
+
+fn kernel_knows(kind: &str) -> bool {
+    let listed = || {
+        let list = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        list.lines().any(|line| line.split_whitespace().last() == Some(kind))
+    };
+    // It may be a module that nobody has needed yet.
+    listed() || (Command::new("modprobe").arg(kind).output().is_ok() && listed())
 }
 
 /// Where a program is; mkfs stands in directories that not every PATH has.
@@ -54,9 +77,11 @@ impl Ground {
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
         let shm = Path::new("/dev/shm");
-        let dir = tempfile::Builder::new().prefix("recto-crash-").tempdir_in(
-            if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() },
-        )?;
+        let dir = tempfile::Builder::new().prefix("recto-crash-").tempdir_in(if shm.is_dir() {
+            shm.to_owned()
+        } else {
+            std::env::temp_dir()
+        })?;
         let mut ground = Ground { boot_id_cover: None, dir };
         std::fs::create_dir(ground.served())?;
         std::fs::create_dir(ground.mountpoint())?;

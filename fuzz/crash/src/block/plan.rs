@@ -55,9 +55,7 @@ impl FileSystem {
     pub fn make_arguments(self) -> &'static [&'static str] {
         const LAZY: &str = "lazy_itable_init=0,lazy_journal_init=0,nodiscard";
         match self {
-            FileSystem::Ext4 | FileSystem::Ext4Writeback => {
-                &["-q", "-F", "-b", "4096", "-E", LAZY]
-            }
+            FileSystem::Ext4 | FileSystem::Ext4Writeback => &["-q", "-F", "-b", "4096", "-E", LAZY],
             FileSystem::Ext4Small => &["-q", "-F", "-b", "1024", "-E", LAZY],
             FileSystem::Xfs => &["-q", "-f", "-K"],
             FileSystem::Btrfs => &["-q", "-f", "-K", "-m", "single", "-d", "single"],

@@ -122,8 +122,9 @@ fn fill(
 /// Bytes that differ from call to call; each page of a large value is stamped.
 fn value(rng: &mut fastrand::Rng, len: usize) -> Vec<u8> {
     let (start, step) = (rng.u8(..), rng.u8(..) | 1);
-    let mut value: Vec<u8> =
-        (0..len).map(|i| start.wrapping_add((i as u8).wrapping_mul(step)) ^ (i >> 8) as u8).collect();
+    let mut value: Vec<u8> = (0..len)
+        .map(|i| start.wrapping_add((i as u8).wrapping_mul(step)) ^ (i >> 8) as u8)
+        .collect();
     for page in value.chunks_mut(4096).filter(|_| len > 2_000) {
         if let Some(place) = page.first_chunk_mut() {
             *place = *STAMP;
@@ -142,7 +143,8 @@ pub fn count_in(txn: &WriteTxn) -> Result<u64> {
 }
 
 fn read_count(bytes: Option<&[u8]>) -> Result<u64> {
-    let bytes = bytes.and_then(|b| b.try_into().ok()).ok_or("the number of the transaction is gone")?;
+    let bytes =
+        bytes.and_then(|b| b.try_into().ok()).ok_or("the number of the transaction is gone")?;
     Ok(u64::from_le_bytes(bytes))
 }
 
@@ -205,20 +207,19 @@ impl History {
         if found != wanted {
             return Ok(format!("state {n} has tables {wanted:?}, found {found:?}"));
         }
-        for (name, pairs) in &model.0 {
-            let table = txn.table(name)?;
-            for (key, value) in pairs {
-                if table.get(key)? != Some(value) {
-                    let (key, is) = (key.escape_ascii(), table.get(key)?.map(<[u8]>::len));
-                    let wanted = value.len();
-                    return Ok(format!(
-                        "state {n}, table {name:?}, key {key}: wanted {wanted} bytes, found {is:?}"
-                    ));
-                }
+        for (name, wanted) in &model.0 {
+            let mut found = BTreeMap::new();
+            for pair in txn.table(name)?.iter()? {
+                let (key, value) = pair?;
+                found.insert(key.to_vec(), value.to_vec());
             }
-            if table.len() != pairs.len() as u64 {
-                let (is, wanted) = (table.len(), pairs.len());
-                return Ok(format!("state {n}, table {name:?}: wanted {wanted} keys, found {is}"));
+            let differs = |key: &&Vec<u8>| wanted.get(*key) != found.get(*key);
+            if let Some(key) = wanted.keys().chain(found.keys()).find(differs) {
+                let [wanted, found] = [wanted, &found].map(|t| t.get(key).map(Vec::len));
+                let key = key.escape_ascii();
+                return Ok(format!(
+                    "state {n}, table {name:?}, key {key}: wanted {wanted:?} bytes, found {found:?}"
+                ));
             }
         }
         Ok(format!("state {n} differs in the order or number of its pairs"))

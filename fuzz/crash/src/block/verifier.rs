@@ -86,8 +86,7 @@ fn judge(request: &Request, history: &mut History) -> Result<u64> {
     let Request { plan, device, mountpoint, .. } = request;
     let device = device.to_str().ok_or("a loop device has a plain name")?;
     let kind = plan.system.kind();
-    let mounted =
-        Mounted::new(device, mountpoint, kind, MsFlags::empty(), &plan.mount_options())?;
+    let mounted = Mounted::new(device, mountpoint, kind, MsFlags::empty(), &plan.mount_options())?;
     let verdict = judge_file(request, &mountpoint.join(FILE), history);
     let unmounted = mounted.unmount();
     let n = verdict?;
@@ -124,13 +123,7 @@ fn judge_file(request: &Request, path: &Path, history: &mut History) -> Result<u
 }
 
 /// One more commit works, and does what it says.
-fn go_on(
-    seed: u64,
-    db: &Database,
-    notes: &Notes,
-    found: u64,
-    history: &mut History,
-) -> Result<()> {
+fn go_on(seed: u64, db: &Database, notes: &Notes, found: u64, history: &mut History) -> Result<()> {
     let mut txn = db.write().map_err(|e| format!("the next transaction: {e}"))?;
     let n = script::apply_next(seed, &mut txn)?;
     notes.begun(n)?;

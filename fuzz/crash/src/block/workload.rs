@@ -129,7 +129,8 @@ impl Worker<'_> {
     fn commit(&self, n: u64, mut txn: recto::WriteTxn) -> Result<()> {
         let mut rng = script::rng_of(!self.plan.seed, n);
         // Where many are at work most want to be durable, so that they share flushes.
-        let durable = rng.u8(..10) < if n / TURN % 3 == 0 { 5 } else { 8 };
+        let alone = (n / TURN).is_multiple_of(3);
+        let durable = rng.u8(..10) < if alone { 5 } else { 8 };
         let flushed = !durable && rng.u8(..10) < 3;
         match self.plan.wrong {
             Wrong::EarlyAck if durable => {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// States of each file system below a wrong protocol: plenty.
-const PLANTED_STATES: usize = 120;
+const PLANTED_STATES: usize = 60;
 
 /// Writes below ext4, xfs and btrfs are logged, and every crash state of the log may be put together,
 /// mounted, opened and verified. Takes root, FUSE and loop devices.
