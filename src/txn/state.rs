@@ -74,6 +74,18 @@ impl Engine {
         self.words().durable.0.store(d.txn.0 << 1 | d.slot as u64, Ordering::SeqCst);
     }
 
+    /// Rule 3: an id above every one that was ever used.
+    pub(crate) fn next_id(&self, newest: TxnId) -> Result<TxnId> {
+        let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst)).max(newest);
+        if last >= TxnId::MAX {
+            // A meta with a greater one would be refused by the next who opens the file.
+            let detail =
+                "no transaction id is left above the one that the file or its lock file names";
+            return Err(Error::corrupt(PageId::NONE, detail));
+        }
+        Ok(TxnId(last.0 + 1))
+    }
+
     /// Whether `txn` was rolled back.
     pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
         let [low, high] = &self.words().dead.0;
