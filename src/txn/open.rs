@@ -53,22 +53,33 @@ impl Reader<'_> {
 
     /// Both slots; the verso is looked for at every page size if the recto is lost.
     fn slots(&mut self) -> Result<Slots> {
-        let recto = self.meta_at(0)?;
+        let mut recto = self.meta_at(0)?;
         let mut faults = vec![];
         let mut verso = None;
         match &recto {
             Ok((m, _)) => match self.meta_at(m.page_size as u64)? {
-                Ok(v) if v.0.page_size == m.page_size && v.0.uuid == m.uuid => verso = Some(v),
+                Ok(v) if v.0.page_size != m.page_size => {}
+                Ok(v) if v.0.uuid == m.uuid => verso = Some(v),
+                // Two databases: the recto's, unless the file cannot be its own.
+                Ok(v) if !self.fits(m)? && self.fits(&v.0)? => {
+                    verso = Some(v);
+                    recto = Err(MetaFault::Bad("of another database"));
+                }
                 _ => {}
             },
             Err(fault) => {
                 faults.push(fault.clone());
                 let mut at = *meta::PAGE_SIZES.start();
-                while verso.is_none() && at <= *meta::PAGE_SIZES.end() {
+                while at <= *meta::PAGE_SIZES.end() {
                     match self.meta_at(at as u64)? {
                         Ok(v) if v.0.page_size == at => verso = Some(v),
                         Err(fault) => faults.push(fault),
                         Ok(_) => {}
+                    }
+                    // Data lies behind it, and may look like anything, also like the metas of another database.
+                    let bytes = self.bytes(at as u64, meta::SIZE as u64)?;
+                    if bytes.is_some_and(|b| meta::claims_page_size(b, at)) {
+                        break;
                     }
                     at *= 2;
                 }
@@ -131,9 +142,13 @@ impl Reader<'_> {
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
+    fn fits(&self, meta: &Meta) -> Result<bool> {
+        let len = self.platform.storage().len()?;
+        Ok(meta.page_count.saturating_mul(meta.page_size as u64) <= len)
+    }
+
     fn refusal(&mut self, meta: &Meta, phase: &Phase) -> Result<Option<String>> {
-        let size = meta.page_size as u64;
-        if meta.page_count.saturating_mul(size) > self.platform.storage().len()? {
+        if !self.fits(meta)? {
             return Ok(Some("the file is shorter than its pages".into()));
         }
         let Phase::Sealed(manifest) = phase else { return Ok(None) };

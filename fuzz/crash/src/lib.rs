@@ -3,5 +3,6 @@
 
 pub mod block;
 pub mod driver;
+pub mod hostile;
 pub mod quiet;
 pub mod sim;
