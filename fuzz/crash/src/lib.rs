@@ -1,1 +1,2 @@
 //! The crash-recovery harness of recto.
+pub mod kill;
