@@ -1,13 +1,15 @@
 //! Life after life, until there were cycles enough, and every special case in between.
 
+use super::child::change_user;
 use super::counts::Counts;
-use super::life::{Ground, Life};
+use super::life::{Ground, Life, NOBODY};
 use super::process::{Done, Trouble};
 use super::special;
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
 use std::io::IsTerminal;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -75,14 +77,42 @@ pub fn run(campaign: &Campaign) -> Result<bool, Box<dyn Error>> {
 fn ground(campaign: &Campaign) -> Result<Ground, Box<dyn Error>> {
     let memory = Path::new("/dev/shm");
     let bases = match &campaign.dir {
-        Some(dir) => vec![dir.clone()],
+        Some(dir) => vec![dir.canonicalize()?],
         None if memory.is_dir() => vec![std::env::temp_dir(), memory.into()],
         None => vec![std::env::temp_dir()],
     };
     let exe = std::env::current_exe()?.into_os_string();
-    // SAFETY: asks for a number.
-    let root = unsafe { libc::geteuid() } == 0;
-    Ok(Ground { exe, bases, root, early: campaign.early })
+    let closed = bases.iter().find(|base| !open_to_all(base));
+    let no_users = match closed {
+        Some(base) => Some(format!("{} is closed to others", base.display())),
+        None if !in_child(|| change_user(NOBODY)) => Some("this user cannot become another".into()),
+        None => None,
+    };
+    // SAFETY: a number.
+    let unshared = in_child(|| unsafe { libc::unshare(libc::CLONE_NEWPID) == 0 });
+    let no_namespaces = (!unshared).then(|| "this user cannot make one".into());
+    Ok(Ground { exe, bases, no_users, no_namespaces, early: campaign.early })
+}
+
+/// Whether everybody can come to this directory.
+fn open_to_all(dir: &Path) -> bool {
+    let passable = |dir: &Path| {
+        std::fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 != 0)
+    };
+    dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()).all(passable)
+}
+
+/// Whether something works, tried in a forked child for which it has no consequences.
+fn in_child(works: impl FnOnce() -> bool) -> bool {
+    let mut status = -1;
+    // SAFETY: this process has one thread yet. The child makes a few system calls and leaves without destructors.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            libc::_exit(i32::from(!works()));
+        }
+        pid > 0 && libc::waitpid(pid, &mut status, 0) == pid && status == 0
+    }
 }
 
 fn play(

@@ -38,7 +38,11 @@ impl Life<'_> {
         };
         self.all_run()?;
         self.look_around(after)?;
-        self.start_all()
+        self.start_all()?;
+        if self.rng.u8(..8) == 0 {
+            self.all_move()?;
+        }
+        Ok(())
     }
 
     /// One of the points that have died least, as long as some have not died enough.
@@ -259,20 +263,24 @@ impl Life<'_> {
         let Some(mut process) = self.workers[victim].process.take() else {
             return Ok(After::Everything);
         };
+        // One that still has its order would stop again.
+        let mut may_go_on = true;
         if self.rng.u8(..3) == 0 {
             std::thread::sleep(Duration::from_micros(self.rng.u64(..10_000)));
             process.stop()?;
         } else {
             process.tell(&order.to_string())?;
             if !process.stops(ON_ITS_WAY)? {
+                may_go_on = false;
                 process.stop()?;
             }
         }
         self.counts.stops += 1;
         self.ask_around(true)?;
-        if self.rng.u8(..3) == 0 {
+        if may_go_on && self.rng.u8(..3) == 0 {
             process.go_on();
             self.workers[victim].process = Some(process);
+            self.all_move()?;
         } else {
             process.kill()?;
             self.counts.kills += 1;
@@ -346,6 +354,7 @@ impl Life<'_> {
 
     /// The end: all die once more, and what they leave is looked at by one who is alone with it.
     pub fn end(&mut self) -> Done<()> {
+        self.all_move()?;
         self.kill_all(false)?;
         harm::check_closed(&self.path())?;
         let mut agent = self.start_agent(true)?;

@@ -8,12 +8,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The user that may not write: `nobody` everywhere.
 pub const NOBODY: u32 = 65_534;
 /// A file longer than this has grown without bound: the content is below 4 MiB, with what commits and readers pin below 12.
-pub const LONGEST: u64 = 64 << 20;
+pub const LONGEST: u64 = 40 << 20;
 
 /// What all lives of a campaign have in common.
 pub struct Ground {
@@ -21,8 +22,10 @@ pub struct Ground {
     pub exe: OsString,
     /// Where the directories of the lives are made.
     pub bases: Vec<PathBuf>,
-    /// Whether other users and namespaces are to be had.
-    pub root: bool,
+    /// Why there can be no other users; None if there can.
+    pub no_users: Option<String>,
+    /// Why there can be no pid namespaces; None if there can.
+    pub no_namespaces: Option<String>,
     /// Writers acknowledge too early, so that the harness has something to find.
     pub early: bool,
 }
@@ -90,7 +93,7 @@ impl<'a> Life<'a> {
     }
 
     fn hire(&mut self, writers: u64, lanes_each: u64) {
-        let nest = self.ground.root && self.rng.u8(..4) == 0;
+        let nest = self.ground.no_namespaces.is_none() && self.rng.u8(..4) == 0;
         for w in 0..writers {
             let mut child = Child { role: Role::Writer, ..self.common.clone() };
             child.own = (w * lanes_each..(w + 1) * lanes_each).collect();
@@ -102,7 +105,7 @@ impl<'a> Life<'a> {
             let mut child = Child { role: Role::Reader, ..self.common.clone() };
             child.read_only = self.rng.bool();
             child.nested = nest && self.rng.bool();
-            if self.ground.root && self.witness && self.rng.u8(..3) == 0 {
+            if self.ground.no_users.is_none() && self.witness && self.rng.u8(..3) == 0 {
                 // Only where somebody who may write has the database open all the time.
                 (child.user, child.read_only) = (Some(NOBODY), true);
             }
@@ -198,6 +201,25 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// Everybody gives a sign of life: a thread that writes or reads has come round, and hangs nowhere. The agent has just
+    /// answered.
+    pub fn all_move(&mut self) -> Done<()> {
+        let workers = self.workers.iter_mut();
+        let mut living: Vec<_> =
+            workers.filter_map(|w| Some((&w.child, w.process.as_mut()?))).collect();
+        living.iter_mut().try_for_each(|(_, process)| process.tell("beat"))?;
+        for (child, process) in living {
+            // One for each thread; the first line of all says that it has opened the database.
+            let mut threads = child.own.len().max(1);
+            while threads > 0 {
+                if process.answer()? == "beat" {
+                    threads -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Kills one worker.
     pub fn kill(&mut self, worker: usize) -> Done<()> {
         if let Some(mut process) = self.workers[worker].process.take() {
@@ -244,11 +266,19 @@ impl<'a> Life<'a> {
             None => {
                 let mut agent = self.start_agent(true)?;
                 ask(self, &mut agent)?;
-                if self.rng.bool() {
-                    agent.finish()?;
-                } else {
-                    agent.kill()?;
-                    self.counts.kills += 1;
+                match self.rng.u8(..4) {
+                    0..=1 => agent.finish()?,
+                    2 => {
+                        // While it closes, perhaps.
+                        agent.tell("end")?;
+                        std::thread::sleep(Duration::from_micros(self.rng.u64(..500)));
+                        agent.signal(libc::SIGKILL);
+                        self.counts.kills += u64::from(agent.ends()?);
+                    }
+                    _ => {
+                        agent.kill()?;
+                        self.counts.kills += 1;
+                    }
                 }
             }
         }

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a process is to be.
@@ -87,6 +88,9 @@ pub struct Child {
     /// Breaks the harness on purpose: acknowledges before the commit.
     #[arg(long)]
     pub early: bool,
+    /// How long it waits for others to open, in milliseconds.
+    #[arg(long, default_value_t = 30_000)]
+    pub patience: u64,
 }
 
 impl Child {
@@ -111,6 +115,7 @@ impl Child {
             order: None,
             nested: false,
             early: false,
+            patience: 30_000,
         }
     }
 
@@ -127,6 +132,7 @@ impl Child {
             ("growth", self.growth.to_string()),
             ("stage", self.stage.to_string()),
             ("reserve", self.reserve.to_string()),
+            ("patience", self.patience.to_string()),
         ] {
             args.push(format!("--{name}={value}").into());
         }
@@ -167,7 +173,7 @@ impl Child {
         builder.sink(if self.direct { Sink::Direct } else { Sink::Staged });
         builder.page_size(self.page_size).manifest_limit(self.manifest).growth_step(self.growth);
         builder.stage_bytes(self.stage).read_only(self.read_only);
-        builder.open_timeout(Duration::from_secs(30));
+        builder.open_timeout(Duration::from_millis(self.patience));
         if self.reserve != 0 {
             builder.reserve(self.reserve);
         }
@@ -256,14 +262,18 @@ fn nest(child: &Child) -> ! {
     std::process::exit(status.code().unwrap_or(2));
 }
 
-fn become_user(user: u32) {
-    // SAFETY: numbers only, before any thread is started; the process stays what it is then.
-    let done = unsafe {
+/// Makes this process, which must have one thread, somebody else for good.
+pub fn change_user(user: u32) -> bool {
+    // SAFETY: numbers only, and no groups.
+    unsafe {
         libc::setgroups(0, std::ptr::null()) == 0
             && libc::setgid(user) == 0
             && libc::setuid(user) == 0
-    };
-    if !done {
+    }
+}
+
+fn become_user(user: u32) {
+    if !change_user(user) {
         lost(format!("cannot become user {user}: {}", std::io::Error::last_os_error()));
     }
     // The kernel has forgotten it.
@@ -274,13 +284,29 @@ fn become_user(user: u32) {
 fn listen() {
     std::thread::spawn(|| {
         for line in std::io::stdin().lines() {
-            match line.as_deref().unwrap_or("").parse() {
+            let line = line.unwrap_or_default();
+            if line == "beat" {
+                BEATS.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            match line.parse() {
                 Ok(order) => point::obey(order),
                 Err(why) => lost(why),
             }
         }
         std::process::exit(0);
     });
+}
+
+/// How often this process was asked for a sign of life.
+static BEATS: AtomicU64 = AtomicU64::new(0);
+
+/// Gives a sign of life if one was asked for since `last`: a thread that hangs does not come here.
+fn beat(last: &mut u64) {
+    let now = BEATS.load(Ordering::Relaxed);
+    if std::mem::replace(last, now) != now {
+        say("beat");
+    }
 }
 
 /// Reads the visible snapshot, compares all of it with the logs, and returns it with its rows.

@@ -1,6 +1,6 @@
 //! Reads until it is killed: every snapshot is whole, has what was acknowledged before it began, and stays as it is.
 
-use super::{Child, Seen, listen, look, told};
+use super::{Child, Seen, beat, listen, look, say, told};
 use crate::kill::content;
 use fastrand::Rng;
 use recto::{Database, Error};
@@ -9,9 +9,12 @@ use std::time::Duration;
 pub fn run(child: &Child) -> Result<(), String> {
     listen();
     let db = open(child)?;
+    say("open");
     let mut rng = Rng::with_seed(child.seed);
     let mut seen = Seen::default();
+    let mut beats = 0;
     loop {
+        beat(&mut beats);
         let (txn, rows) = look(child, &db)?;
         seen.check(&txn, &rows)?;
         if rng.u8(..4) == 0 {

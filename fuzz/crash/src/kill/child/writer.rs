@@ -1,6 +1,6 @@
 //! Writes until it is killed: one thread for each lane, all through one handle, so that their commits form groups.
 
-use super::{Child, Seen, listen, look, lost, say, take_over, told};
+use super::{Child, Seen, beat, listen, look, lost, say, take_over, told};
 use crate::kill::acks::LaneLog;
 use crate::kill::content::{self, Row};
 use fastrand::Rng;
@@ -29,7 +29,9 @@ fn write_lane(child: &Child, db: &Database, lane: u64) -> Result<(), String> {
     let mut log = LaneLog::open(&child.dir, lane).map_err(|e| e.to_string())?;
     let mut row = take_over(child, db, &mut log, lane)?;
     let mut seen = Seen::default();
+    let mut beats = 0;
     loop {
+        beat(&mut beats);
         if rng.u8(..4) == 0 {
             std::thread::sleep(Duration::from_micros(rng.u64(..2_000)));
         }
