@@ -34,7 +34,7 @@ pub struct Kill {
 enum Process {
     /// A process of the campaign
     #[command(hide = true)]
-    Child(Child),
+    Child(Box<Child>),
 }
 
 impl Kill {

@@ -22,9 +22,10 @@ enum Needs {
 }
 
 /// Name, what it needs, and how it is played.
-const CASES: [(&str, Needs, Case); 12] = [
+const CASES: [(&str, Needs, Case); 13] = [
     ("reader stopped", Needs::Nothing, stopped::reader_goes_on),
     ("reader killed while stopped", Needs::Nothing, stopped::reader_is_killed),
+    ("file cut beside a reader", Needs::Nothing, stopped::file_is_cut),
     ("writer stopped", Needs::Nothing, stopped::writer_goes_on),
     ("writer killed while stopped", Needs::Nothing, stopped::writer_is_killed),
     ("opener stopped", Needs::Nothing, stopped::opener_goes_on),

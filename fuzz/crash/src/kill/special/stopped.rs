@@ -64,6 +64,42 @@ pub fn reader_is_killed(life: &mut Life<'_>) -> Done<()> {
     check_closed(&life.path())
 }
 
+/// The file is cut when its end is free, but not under somebody who still reads what stood there.
+pub fn file_is_cut(life: &mut Life<'_>) -> Done<()> {
+    let own = vec![life.agents_lane()];
+    life.common.growth = (64 << 10).max(2 * life.common.page_size as u64);
+    let bulky = Child { own, bulky: true, ..life.common.clone() };
+    let mut writer = life.start(&bulky)?;
+    writer.expect_line("open")?;
+    let mut reader = life.start_agent(false)?;
+    let length = |life: &Life<'_>| fs::metadata(life.path()).map(|m| m.len());
+    let mut cut = 0;
+    for _ in 0..200 {
+        reader.expect("hold", "ok")?;
+        let held_at = length(life)?;
+        for _ in 0..6 {
+            writer.expect("write 1", "ok")?;
+        }
+        if life.rng.bool() {
+            reader.stop()?;
+            reader.go_on();
+        }
+        reader.expect("same", "ok")?;
+        reader.expect("release", "ok")?;
+        for _ in 0..3 {
+            writer.expect("write 1", "ok")?;
+        }
+        cut += u32::from(length(life)? < held_at);
+        if cut >= 3 {
+            writer.expect("check", "ok")?;
+            reader.finish()?;
+            writer.finish()?;
+            return check_closed(&life.path());
+        }
+    }
+    Err(Trouble::Lost(format!("the file was cut {cut} times in 1,800 transactions")))
+}
+
 fn writer_held(life: &mut Life<'_>) -> Done<(Process, Process)> {
     let mut writer = life.start_agent(true)?;
     writer.expect("write 5", "ok")?;
