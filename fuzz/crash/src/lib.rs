@@ -4,5 +4,6 @@
 pub mod block;
 pub mod driver;
 pub mod hostile;
+pub mod kill;
 pub mod quiet;
 pub mod sim;

@@ -14,6 +14,8 @@
 
 mod create;
 mod file;
+#[cfg(feature = "harness")]
+pub mod hook;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -162,6 +164,10 @@ impl Platform for MmapPlatform {
     }
     fn sync_count(&self) -> u64 {
         self.storage.sync_count()
+    }
+    #[cfg(feature = "harness")]
+    fn step(&self, step: super::Step) {
+        hook::reached(step);
     }
     fn check_in_place(&self) -> Result<()> {
         let failed = |e| Error::io("looking for the file again", e);
