@@ -7,3 +7,4 @@ pub mod hostile;
 pub mod kill;
 pub mod quiet;
 pub mod sim;
+pub mod syscalls;
