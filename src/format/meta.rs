@@ -112,7 +112,7 @@ impl Meta {
         Meta {
             uuid,
             page_size,
-            txn: TxnId(1),
+            txn: TxnId::FIRST,
             page_count: 2,
             catalog: TableDescriptor::default(),
             space: SpaceState::default(),

@@ -26,7 +26,7 @@ use super::memory::FreeLocks;
 use super::{LockByte, LockMode, Locks, Platform, Storage};
 use crate::error::{Error, Result};
 use crate::os;
-pub use create::create_file;
+pub use create::{create_file, sync_name};
 use memmap2::MmapRaw;
 use std::fs::File;
 use std::path::{Path, PathBuf};
