@@ -9,12 +9,19 @@ use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, MetaFault, Phase};
+use crate::shared::layout::byte;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::{PageId, TxnId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Looks at two bad metas, and the pause between two looks: about a second. A meta page is stored by one call, which takes
+/// less on the busiest machine.
+const LOOKS: u32 = 5_000;
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// The bytes of a new, empty database: both metas, both durable once the file is synced.
 pub fn initial_file(page_size: usize, uuid: [u8; 16]) -> Vec<u8> {
@@ -92,6 +99,20 @@ impl Reader<'_> {
         let (uuid, page_size) = (any.uuid, any.page_size);
         self.page_size = page_size;
         Ok(Slots { metas: [recto, verso], uuid, page_size })
+    }
+
+    /// Both slots, while others may be storing them: between the looks at the one and at the other two flushes may
+    /// have passed, and either look can meet a half of a meta. Only while nobody has the database open are two bad metas final.
+    fn slots_beside_others(&mut self) -> Result<Slots> {
+        let mut looks = 0;
+        loop {
+            let others = self.platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_some();
+            match self.slots() {
+                Err(Error::Corrupt { .. }) if others && looks < LOOKS => looks += 1,
+                other => return other,
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Rule 24.
@@ -181,7 +202,7 @@ impl Engine {
     /// Opens the database that the platform holds.
     pub fn open(platform: PlatformRef, options: EngineOptions) -> Result<Arc<Engine>> {
         let mut reader = Reader { platform: &*platform, pages: 0, page_size: meta::SIZE };
-        let slots = reader.slots()?;
+        let slots = reader.slots_beside_others()?;
         let mut pages = reader.pages;
         let (uuid, page_size) = (slots.uuid, slots.page_size);
         let (size, timeout) = (page_size as u32, options.open_timeout);

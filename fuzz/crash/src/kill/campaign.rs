@@ -57,6 +57,10 @@ pub fn run(campaign: &Campaign) -> Result<bool, Box<dyn Error>> {
     drop(progress);
     println!("{}", counts.summary(campaign.seed, start.elapsed()));
     match done {
+        Err(Trouble::Interrupted) => {
+            println!("interrupted; nothing was lost until then");
+            Ok(true)
+        }
         Ok(()) if INTERRUPTED.load(Ordering::Relaxed) => {
             println!("interrupted; nothing was lost until then");
             Ok(true)

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child as Handle, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub enum Trouble {
     Lost(String),
     /// It cannot be done here.
     Cannot(String),
+    /// The user has interrupted it.
+    Interrupted,
 }
 
 impl From<io::Error> for Trouble {
@@ -51,6 +53,8 @@ impl Process {
         let mut handle = Command::new(exe)
             .args(["kill", "child"])
             .args(child.to_args())
+            // Ctrl-C is the campaign's affair: a terminal tells its whole group.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors.try_clone()?)
@@ -197,6 +201,8 @@ impl Process {
         self.heard.extend(rest);
         let said = String::from_utf8_lossy(&self.heard).trim_end().to_owned();
         match status {
+            // Until it has a group of its own, a process just started hears what the terminal tells the campaign.
+            Ok(status) if status.signal() == Some(libc::SIGINT) => Trouble::Interrupted,
             Ok(status) => self.lost(format!("ended by itself, {status}: {said}")),
             Err(e) => self.lost(format!("cannot be waited for: {e}")),
         }

@@ -234,13 +234,10 @@ fn told<T>(result: recto::Result<T>, what: &str) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e} ({e:?})"))
 }
 
-/// The kernel kills this process when its parent dies, and Ctrl-C is the parent's affair.
+/// The kernel kills this process when its parent dies.
 fn die_with_parent() {
-    // SAFETY: both calls take numbers only.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        libc::signal(libc::SIGINT, libc::SIG_IGN);
-    }
+    // SAFETY: numbers only.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 /// Runs the role as the first process of a pid namespace, says its number, and ends as it ends.
