@@ -43,9 +43,9 @@ pub struct Node {
 impl Node {
     /// Of a page that says it is a branch or a leaf.
     pub fn of(page: &[u8]) -> Option<Node> {
-        let branch = match page.get(4)? {
-            &BRANCH => true,
-            &LEAF => false,
+        let branch = match *page.get(4)? {
+            BRANCH => true,
+            LEAF => false,
             _ => return None,
         };
         let start = if branch { 32 } else { 24 };
