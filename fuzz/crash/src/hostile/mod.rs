@@ -11,6 +11,7 @@
 //! | `mutate` | spoils them, kind by kind |
 //! | `repair` | makes checksums right again |
 //! | `exercise` | uses what came out |
+//! | `salvaged` | what salvage must get out |
 //! | `lock_file` | spoils the memory that processes share |
 //! | `campaign` | very many of all this, and a summary |
 
@@ -21,13 +22,16 @@ pub mod lock_file;
 pub mod mutate;
 pub mod origins;
 pub mod repair;
+pub mod salvaged;
 
-use exercise::{Exercise, Seen, Wrong, model_of};
+use exercise::{Exercise, Model, Seen, Wrong, model_of};
 use fastrand::Rng;
 use mutate::{Kind, Target};
 use origins::Origin;
 use recto::harness::sim::{Deadlock, ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, check_image, open};
+use recto::inspect::SlotState;
+use recto::inspect::salvage::SalvageReport;
 use recto::{Builder, Database, Sink};
 use std::path::Path;
 
@@ -75,6 +79,9 @@ pub struct Case {
     /// The file.
     pub image: Vec<u8>,
 }
+
+/// What salvage made of an image.
+type Salvaged = Result<(SalvageReport, Model), Wrong>;
 
 /// How a case was made.
 #[derive(Clone, Default)]
@@ -151,14 +158,21 @@ impl Case {
         const LAST_IDS: u64 = (1 << 48) - 10_000;
         let clean = check_image(&self.image)
             .is_ok_and(|report| report.is_clean() && report.meta.txn.0 < LAST_IDS);
+        // Whatever it is, salvage comes to an end with it.
+        let salvaged = salvaged::run(&self.image);
         let lies = self.options.has(Options::LOCK_FILE);
         let seen = Seen { clean, ..Seen::default() };
         let mut exercise = Exercise { rng: &mut rng, model: None, seen, lies };
+        match &salvaged {
+            Ok((report, _)) => exercise.seen.salvaged = report.pairs(),
+            Err(what) if clean => return Err(format!("salvage of what passes the check: {what}")),
+            Err(_) => {}
+        }
         match place {
             Some(place) if self.options.has(Options::REAL) => {
-                self.on_a_file(place, &mut exercise)?;
+                self.on_a_file(place, &salvaged, &mut exercise)?;
             }
-            _ => self.simulated(&mut exercise)?,
+            _ => self.simulated(&salvaged, &mut exercise)?,
         }
         Ok(exercise.seen)
     }
@@ -188,7 +202,7 @@ impl Case {
     }
 
     /// Sessions one after another, two handles at a time, and a reboot.
-    fn simulated(&self, exercise: &mut Exercise<'_>) -> Result<(), Wrong> {
+    fn simulated(&self, salvaged: &Salvaged, exercise: &mut Exercise<'_>) -> Result<(), Wrong> {
         let disk = self.machine(&self.image)?;
         let spoil = self.options.has(Options::LOCK_FILE);
         if spoil && exercise.rng.bool() {
@@ -196,6 +210,7 @@ impl Case {
         }
         let first = self.open_on(&disk);
         exercise.begin(&first, !spoil)?;
+        exercise.compare(salvaged)?;
         if let Ok(first) = &first {
             exercise.run(first)?;
             if spoil {
@@ -241,7 +256,12 @@ impl Case {
     }
 
     /// The same on a file that is really mapped, with a lock file that is really there.
-    fn on_a_file(&self, place: &Path, exercise: &mut Exercise<'_>) -> Result<(), Wrong> {
+    fn on_a_file(
+        &self,
+        place: &Path,
+        salvaged: &Salvaged,
+        exercise: &mut Exercise<'_>,
+    ) -> Result<(), Wrong> {
         let failed = |e: std::io::Error| format!("cannot set up: {e}");
         let path = place.join("hostile.rdb");
         let lock = place.join("hostile.rdb-lock");
@@ -258,6 +278,7 @@ impl Case {
         let open = || unsafe { self.builder().open(&path) };
         let first = open();
         exercise.begin(&first, true)?;
+        exercise.compare(salvaged)?;
         if let Ok(first) = &first {
             exercise.run(first)?;
             exercise.opened(&open())?;
@@ -301,6 +322,23 @@ impl Exercise<'_> {
             Err(e) if all_true => Err(format!("a database that passes the check: {e}")),
             _ => Ok(()),
         }
+    }
+
+    /// What salvage got out of a sound database is what stands in it.
+    fn compare(&mut self, salvaged: &Salvaged) -> Result<(), Wrong> {
+        let (Some(model), Ok((report, found))) = (&self.model, salvaged) else { return Ok(()) };
+        let filled = model.iter().filter(|(_, pairs)| !pairs.is_empty());
+        let in_place =
+            found.iter().filter(|(name, _)| report.tables.iter().any(|t| t.name == **name));
+        if !filled.eq(in_place) {
+            return Err("salvage of what passes the check gives other pairs".into());
+        }
+        // Beside a refused meta something newer may lie about, of which parts are lost.
+        let refused = report.slots.iter().any(|slot| matches!(slot, SlotState::Refused(_)));
+        if report.tables.iter().all(|table| table.is_whole()) && (refused || report.is_whole()) {
+            return Ok(());
+        }
+        Err(format!("salvage of what passes the check misses something: {report:?}"))
     }
 
     /// An opening later on.

@@ -6,7 +6,7 @@
 use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, new_file, open};
 use recto::inspect::{self, MetaChoice, PageKind};
-use recto::{Builder, Database, Durability, Result, Sink};
+use recto::{Builder, Database, Durability, ReadTxn, Result, Sink};
 use std::ops::ControlFlow;
 
 /// A valid database.
@@ -47,6 +47,8 @@ struct Making {
     db: Database,
     page_size: usize,
     states: Vec<Vec<u8>>,
+    /// Reads that go on to the end.
+    held: Vec<ReadTxn>,
 }
 
 impl Making {
@@ -65,7 +67,7 @@ impl Making {
         let mut builder = Builder::default();
         builder.sink(sink).manifest_limit(manifest_limit).growth_step(16 << 10);
         let db = open(process, &builder)?;
-        Ok(Making { disk, db, page_size, states: Vec::new() })
+        Ok(Making { disk, db, page_size, states: Vec::new(), held: Vec::new() })
     }
 
     /// Takes note of the file as it is.
@@ -256,7 +258,7 @@ fn pinned(m: &mut Making) -> Result<()> {
 fn free_log(m: &mut Making) -> Result<()> {
     let keys = 290;
     m.put("t", 0..keys, 1900)?;
-    let reader = m.db.read()?;
+    m.held.push(m.db.read()?);
     for half in [0..keys / 2, keys / 2..keys] {
         let mut txn = m.db.write()?;
         let mut open = txn.open_table("t")?;
@@ -266,7 +268,6 @@ fn free_log(m: &mut Making) -> Result<()> {
         txn.commit()?;
         m.keep()?;
     }
-    drop(reader);
     m.deferred("t", 6)
 }
 
