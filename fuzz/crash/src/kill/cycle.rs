@@ -4,7 +4,7 @@ use super::acks;
 use super::child::{Child, Role};
 use super::counts::ENOUGH;
 use super::harm::{self, LOCK_FATES};
-use super::life::Life;
+use super::life::{Life, hear_beats};
 use super::point::{Fate, Order, POINTS, Setting};
 use super::process::{Done, Process, Trouble};
 use std::time::Duration;
@@ -263,6 +263,9 @@ impl Life<'_> {
         let Some(mut process) = self.workers[victim].process.take() else {
             return Ok(After::Everything);
         };
+        // In the middle of its opening it would rightly keep all others from theirs (`special` plays that).
+        process.tell("beat")?;
+        hear_beats(&self.workers[victim].child, &mut process)?;
         // One that still has its order would stop again.
         let mut may_go_on = true;
         if self.rng.u8(..3) == 0 {

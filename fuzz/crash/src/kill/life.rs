@@ -208,16 +208,7 @@ impl<'a> Life<'a> {
         let mut living: Vec<_> =
             workers.filter_map(|w| Some((&w.child, w.process.as_mut()?))).collect();
         living.iter_mut().try_for_each(|(_, process)| process.tell("beat"))?;
-        for (child, process) in living {
-            // One for each thread; the first line of all says that it has opened the database.
-            let mut threads = child.own.len().max(1);
-            while threads > 0 {
-                if process.answer()? == "beat" {
-                    threads -= 1;
-                }
-            }
-        }
-        Ok(())
+        living.into_iter().try_for_each(|(child, process)| hear_beats(child, process))
     }
 
     /// Kills one worker.
@@ -301,4 +292,16 @@ impl<'a> Life<'a> {
         drop(self.agent);
         self.dir.keep()
     }
+}
+
+/// Waits for a sign of life that was asked for: one of each thread.
+pub fn hear_beats(child: &Child, process: &mut Process) -> Done<()> {
+    // The first line of all says that it has opened the database.
+    let mut threads = child.own.len().max(1);
+    while threads > 0 {
+        if process.answer()? == "beat" {
+            threads -= 1;
+        }
+    }
+    Ok(())
 }
