@@ -68,6 +68,8 @@ pub struct Recovered<'a> {
     pub key: &'a [u8],
     /// Its value.
     pub value: &'a [u8],
+    /// Bytes in a page of the file: a new database with as many takes every key.
+    pub page_size: usize,
 }
 
 /// Takes the pairs that come out. An error ends the salvage.
@@ -188,10 +190,10 @@ impl Salvager<'_> {
 
     fn table(&mut self, listed: tree::Listed) {
         let index = self.report.tables.len();
-        self.names.insert(listed.name.clone());
+        let name = self.name_for(listed.name);
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
         let had = descriptor.as_ref().ok().map(|d| d.counts[0]);
-        self.report.tables.push(SalvagedTable { name: listed.name, had, ..Default::default() });
+        self.report.tables.push(SalvagedTable { name, had, ..Default::default() });
         match descriptor {
             Ok(d) if d.root != 0 => {
                 let root = Subtree::whole(d.root, d.depth - 1, listed.birth);
@@ -200,6 +202,20 @@ impl Salvager<'_> {
             Ok(_) => {}
             Err(what) => self.lose_unknown(Some(index), listed.birth, &what),
         }
+    }
+
+    /// A name that a table can have, and that no other one has.
+    fn name_for(&mut self, wanted: String) -> String {
+        let max = super::layout::max_key(self.scan.page_size);
+        let mut name = match wanted.len() {
+            1.. if wanted.len() <= max => wanted,
+            _ => format!("lost+found/table-{}", self.report.tables.len()),
+        };
+        while !self.names.insert(name.clone()) {
+            // Only in a damaged catalog can two be alike.
+            name = format!("lost+found/table-{}", self.names.len());
+        }
+        name
     }
 
     /// Something is lost of which not even the place is known.

@@ -207,7 +207,8 @@ impl Salvager<'_> {
                 name
             }
         };
-        if let Err(e) = (self.take)(&Recovered { table, key: &key, value }) {
+        let page_size = self.scan.page_size;
+        if let Err(e) = (self.take)(&Recovered { table, key: &key, value, page_size }) {
             self.failed = Some(e);
             self.scan.stopped = true;
         }

@@ -44,7 +44,9 @@ impl Failure {
             Error::NotADatabase { .. } => {
                 "give the path of a database, or `kvtool check` says what is left of this one"
             }
-            Error::Corrupt { .. } => "`kvtool check` lists everything that is wrong",
+            Error::Corrupt { .. } => {
+                "`kvtool check` lists everything that is wrong, `kvtool salvage` gets the rest out"
+            }
             Error::Version { .. } => "use the kvtool that belongs to it",
             Error::DiskFull { .. } => "make room and run it again; the database is as it was",
             Error::Busy => "run it again later, or let it wait longer with --wait",

@@ -63,6 +63,8 @@ enum Verb {
     Dump(command::dump::Dump),
     /// Check every page of the file
     Check(command::check::Check),
+    /// Get out of a damaged file what can be proved, into a new one
+    Salvage(command::salvage::Salvage),
 }
 
 impl Verb {
@@ -78,6 +80,7 @@ impl Verb {
             Verb::Compare(command) => command.run(),
             Verb::Dump(command) => command.run(),
             Verb::Check(command) => command.run(),
+            Verb::Salvage(command) => command.run(),
         }
     }
 }

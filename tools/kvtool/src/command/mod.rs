@@ -8,6 +8,7 @@ pub mod get;
 pub mod info;
 pub mod load;
 pub mod put;
+pub mod salvage;
 pub mod scan;
 pub mod tables;
 

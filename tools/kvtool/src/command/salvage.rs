@@ -1,0 +1,344 @@
+//! `kvtool salvage`: a new database with everything that can be got out of a damaged file.
+//!
+//! The damaged file is read and nothing else. The new one exists as a whole or, after an error or Ctrl-C, not at all.
+
+use super::{FileArg, Status};
+use crate::database::lock_file;
+use crate::failure::{Failure, Outcome};
+use crate::output::{JsonArg, Output};
+use crate::progress::Progress;
+use crate::say;
+use crate::text::{Notation, grouped, one_line};
+use recto::inspect::salvage::{Loss, Recovered, SalvageOptions, SalvageReport, Source, salvage};
+use recto::inspect::{FilePages, SlotState};
+use recto::{Database, Durability, Error};
+use serde_json::{Value, json};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of pairs that are put into a table in one go.
+const BATCH: usize = 1 << 20;
+/// Bytes, and tables, that one commit takes.
+const COMMIT: usize = 64 << 20;
+const COMMIT_TABLES: usize = 256;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = NOTES)]
+pub struct Salvage {
+    #[command(flatten)]
+    file: FileArg,
+    /// The new database; must not exist
+    #[arg(short, long, value_name = "NEW")]
+    output: PathBuf,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+const NOTES: &str = "\
+FILE is only read; nobody should write to it meanwhile. Every pair comes out whose page
+still verifies, also without meta pages, catalog or branches. What cannot be proved to
+belong to a table, or to be its newest state, is put aside in tables of its own, named
+lost+found/LEVEL-PAGE after the page it hangs on.
+
+Exit status: 0 nothing is missing; 1 something is, and standard output says what; 2 could
+not be done, and there is no new database.";
+
+impl Salvage {
+    pub fn run(self) -> Outcome<Status> {
+        let file = &self.file.file;
+        if self.output.symlink_metadata().is_ok() {
+            return Err(Failure::at(&self.output, "exists already; choose another name with -o"));
+        }
+        let pages = FilePages::open(file).map_err(|e| Failure::engine(file, e))?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&cancelled);
+        ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
+            .map_err(|e| Failure::said(format!("cannot wait for Ctrl-C: {e}")))?;
+        let mut bar = Progress::items("salvage", 0);
+        let mut new = NewDatabase::at(&self.output);
+        let mut progress = |done, total| bar.set(done, total);
+        let options = SalvageOptions { progress: Some(&mut progress), cancelled: Some(&cancelled) };
+        let report = salvage(&pages, options, &mut |pair| new.take(pair));
+        drop(bar);
+        let report = match report {
+            Ok(report) if report.cancelled => Err(Failure::said("interrupted; nothing was made")),
+            Ok(report) => {
+                new.finish(&report).map(|()| report).map_err(|e| Failure::engine(&self.output, e))
+            }
+            // An error about writing is one of the new database.
+            Err(e) if new.failed => Err(Failure::engine(&self.output, e)),
+            Err(e) => Err(Failure::engine(file, e)),
+        };
+        let report = report.inspect_err(|_| new.remove())?;
+        let mut out = Output::plain(self.json)?;
+        self.print(&report, &mut out)?;
+        out.finish()?;
+        Ok(if report.is_whole() { Status::Fine } else { Status::No })
+    }
+
+    fn print(&self, report: &SalvageReport, out: &mut Output) -> Outcome<()> {
+        if out.is_json() {
+            let object = self.object(report, out);
+            return out.object(&object);
+        }
+        for loss in &report.losses {
+            out.line(&loss_line(loss))?;
+        }
+        more(out, report.loss_count, report.losses.len())?;
+        for aside in &report.aside {
+            let perhaps = match &aside.perhaps[..] {
+                [] => String::new(),
+                tables => format!(", perhaps of {tables:?}"),
+            };
+            let pairs = grouped(aside.pairs);
+            let born = aside.birth;
+            out.line(&one_line(&format!(
+                "{}: {pairs} pairs, written in {born}{perhaps}",
+                aside.name
+            )))?;
+        }
+        more(out, report.aside_count, report.aside.len())?;
+        for table in report.tables.iter().filter(|table| !table.is_whole()) {
+            let had = table.had.map_or("an unknown number".into(), grouped);
+            let line = format!("table {:?}: {} of {had} pairs", table.name, grouped(table.pairs));
+            out.line(&one_line(&line))?;
+        }
+        let whole = report.tables.iter().filter(|table| table.is_whole()).count();
+        out.fields(&[
+            ("path", self.file.file.display().to_string()),
+            ("new", self.output.display().to_string()),
+            ("followed", followed(report)),
+            (
+                "tables",
+                format!(
+                    "{} ({} whole)",
+                    grouped(report.tables.len() as u64),
+                    grouped(whole as u64)
+                ),
+            ),
+            ("pairs", grouped(report.pairs() - report.aside_pairs)),
+            (
+                "put aside",
+                format!(
+                    "{} in {} tables",
+                    grouped(report.aside_pairs),
+                    grouped(report.aside_count)
+                ),
+            ),
+            ("found again", format!("{} pages", grouped(report.found_again))),
+            ("losses", grouped(report.loss_count)),
+        ])
+    }
+
+    fn object(&self, report: &SalvageReport, out: &Output) -> Value {
+        let key = |key: &Option<Vec<u8>>| key.as_ref().map(|key| out.json_value(key));
+        let tables: Vec<Value> = report
+            .tables
+            .iter()
+            .map(|t| {
+                json!({ "name": t.name, "had": t.had, "pairs": t.pairs, "bytes": t.bytes,
+                        "lost_pages": t.lost_pages, "whole": t.is_whole() })
+            })
+            .collect();
+        let aside: Vec<Value> = report
+            .aside
+            .iter()
+            .map(|a| {
+                json!({ "name": a.name, "page": a.page.0, "level": a.level, "written_in": a.birth.0,
+                        "pairs": a.pairs, "perhaps": a.perhaps })
+            })
+            .collect();
+        let losses: Vec<Value> = report
+            .losses
+            .iter()
+            .map(|l| {
+                json!({ "table": l.table, "page": l.page.0, "level": l.level, "from": key(&l.from),
+                        "to": key(&l.to), "why": l.why })
+            })
+            .collect();
+        json!({
+            "path": self.file.file.to_string_lossy(),
+            "new": self.output.to_string_lossy(),
+            "whole": report.is_whole(),
+            "followed": followed(report),
+            "transaction": report.txn.0,
+            "page_size": report.page_size,
+            "pages": report.pages,
+            "pairs": report.pairs() - report.aside_pairs,
+            "aside_pairs": report.aside_pairs,
+            "aside_count": report.aside_count,
+            "found_again": report.found_again,
+            "space_known": report.space_known,
+            "loss_count": report.loss_count,
+            "tables": tables,
+            "aside": aside,
+            "losses": losses,
+        })
+    }
+}
+
+fn more(out: &mut Output, count: u64, shown: usize) -> Outcome<()> {
+    match count.saturating_sub(shown as u64) {
+        0 => Ok(()),
+        more => out.line(&format!("... and {} more", grouped(more))),
+    }
+}
+
+/// Which tree it was, and what is to be known about the other one.
+fn followed(report: &SalvageReport) -> String {
+    let txn = report.txn;
+    let other = report.slots.iter().find_map(|slot| match slot {
+        SlotState::Refused(why) => Some(format!("; the other meta page: {why}")),
+        _ => None,
+    });
+    let other = other.unwrap_or_default();
+    match report.source {
+        Source::Meta(slot) => format!("transaction {txn}, meta page {slot}{other}"),
+        Source::RefusedMeta(slot) => format!("transaction {txn}, refused meta page {slot}{other}"),
+        Source::Catalog(page) => {
+            format!("transaction {txn}, by its catalog in page {page}: no meta page is left")
+        }
+        Source::Nothing => "nothing: no meta page and no catalog is left".into(),
+    }
+}
+
+fn loss_line(loss: &Loss) -> String {
+    let notation = Notation::Escaped;
+    let table =
+        if loss.table.is_empty() { String::new() } else { format!("table {:?}: ", loss.table) };
+    let page = if loss.page.0 == 0 { String::new() } else { format!("page {}", loss.page) };
+    let what = match (loss.level, &loss.from, &loss.to) {
+        (None, Some(key), _) => format!(", the value of {}", notation.shown(key)),
+        (None, None, _) => String::new(),
+        (Some(level), from, to) => {
+            let from = from.as_ref().map_or("the first key".into(), |key| notation.shown(key));
+            let to = to.as_ref().map_or("the end".into(), |key| notation.shown(key));
+            format!(" of level {level}, keys from {from} to {to}")
+        }
+    };
+    let colon = if page.is_empty() && what.is_empty() { "" } else { ": " };
+    one_line(&format!("{table}{page}{what}{colon}{}", loss.why))
+}
+
+/// The database that is being made, through the public API.
+struct NewDatabase<'a> {
+    path: &'a Path,
+    db: Option<Database>,
+    table: String,
+    batch: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+    txn: Option<recto::WriteTxn>,
+    txn_bytes: usize,
+    txn_tables: usize,
+    /// The file may have been made.
+    begun: bool,
+    /// Writing failed, not reading.
+    failed: bool,
+}
+
+impl<'a> NewDatabase<'a> {
+    fn at(path: &'a Path) -> NewDatabase<'a> {
+        NewDatabase {
+            path,
+            db: None,
+            table: String::new(),
+            batch: Vec::new(),
+            bytes: 0,
+            txn: None,
+            txn_bytes: 0,
+            txn_tables: 0,
+            begun: false,
+            failed: false,
+        }
+    }
+
+    fn take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
+        let done = self.try_take(pair);
+        self.failed |= done.is_err();
+        done
+    }
+
+    fn try_take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
+        if self.table != pair.table || self.bytes >= BATCH {
+            self.put(pair.page_size)?;
+            self.table = pair.table.to_owned();
+        }
+        self.bytes += pair.key.len() + pair.value.len() + 64;
+        self.batch.push((pair.key.to_vec(), pair.value.to_vec()));
+        Ok(())
+    }
+
+    /// Puts the batch into its table.
+    fn put(&mut self, page_size: usize) -> recto::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut txn = match self.txn.take() {
+            Some(txn) => txn,
+            None => {
+                let mut txn = self.open(page_size)?.write()?;
+                txn.set_durability(Durability::Deferred);
+                txn
+            }
+        };
+        let mut table = txn.open_table(&self.table)?;
+        for (key, value) in self.batch.drain(..) {
+            table.put(&key, &value)?;
+        }
+        self.txn_bytes += std::mem::take(&mut self.bytes);
+        self.txn_tables += 1;
+        if self.txn_bytes >= COMMIT || self.txn_tables >= COMMIT_TABLES {
+            (self.txn_bytes, self.txn_tables) = (0, 0);
+            txn.commit()?;
+        } else {
+            self.txn = Some(txn);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, page_size: usize) -> recto::Result<&Database> {
+        if self.db.is_none() {
+            self.begun = true;
+            let mut builder = Database::builder();
+            builder.page_size(page_size);
+            // SAFETY: the file is made here under a name that did not exist; nothing but recto changes it, as the
+            // help text of the tool says of databases.
+            self.db = Some(unsafe { builder.open(self.path)? });
+        }
+        self.db.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// Everything is there and on the device.
+    fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
+        self.put(report.page_size)?;
+        if let Some(txn) = self.txn.take() {
+            txn.commit()?;
+        }
+        let db = self.open(report.page_size)?;
+        let mut txn = db.write()?;
+        // Those without pairs are tables too.
+        for table in report.tables.iter().filter(|table| table.pairs == 0) {
+            txn.open_table(&table.name)?;
+        }
+        txn.commit()?;
+        db.flush()
+    }
+
+    /// Leaves nothing behind.
+    fn remove(&mut self) {
+        self.txn = None;
+        self.db = None;
+        if !self.begun {
+            return;
+        }
+        for path in [self.path.to_owned(), lock_file(self.path)] {
+            if let Err(e) = std::fs::remove_file(&path)
+                && e.kind() != ErrorKind::NotFound
+            {
+                say(&one_line(&format!("{}: cannot be removed: {e}", path.display())));
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `kvtool salvage`: what comes out of a damaged file, and that nothing is left behind when nothing can.
+
+mod common;
+use common::*;
+use serde_json::Value;
+
+const PAGE: usize = 4096;
+
+/// A database of some levels, with large values, two tables with pairs and one without.
+fn sound() -> Place {
+    let p = Place::new();
+    let lines: String = (0..400).map(|i| format!("key{i:03}\t{}\n", "v".repeat(150 + i))).collect();
+    p.load(&lines);
+    p.file("in/large", [5; 9000]);
+    p.file("in/small", [6; 10]);
+    p.run("load", [p.path("in").to_str().unwrap(), "-t", "files"]).ok();
+    p.run("put", ["gone", "soon", "-t", "empty"]).ok();
+    p.run("del", ["gone", "-t", "empty"]).ok();
+    p
+}
+
+fn salvage(p: &Place, more: &[&str]) -> Ran {
+    let new = p.path("new.rdb");
+    p.run("salvage", [&["-o", new.to_str().unwrap()], more].concat())
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_slice(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"))
+}
+
+/// `kvtool VERB NEW ARGS...`
+fn of_new(p: &Place, verb: &str, args: &[&str]) -> Ran {
+    let mut command = kvtool();
+    command.arg(verb).arg(p.path("new.rdb")).args(args);
+    finish(command, b"")
+}
+
+fn change(p: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = std::fs::read(p.db()).unwrap();
+    change(&mut bytes);
+    std::fs::write(p.db(), &bytes).unwrap();
+    bytes
+}
+
+/// The pages of the file that are leaves with many keys.
+fn leaves(bytes: &[u8]) -> Vec<usize> {
+    let pages = bytes.chunks_exact(PAGE).enumerate().skip(2);
+    pages.filter(|(_, page)| page[4] == 2 && page[6] > 5).map(|(id, _)| id).collect()
+}
+
+#[test]
+fn a_sound_database_comes_out_whole() {
+    let p = sound();
+    let before = std::fs::read(p.db()).unwrap();
+    let dump = p.run("dump", ["-a"]).ok();
+    let said = salvage(&p, &[]).ok();
+    assert!(said.contains("tables       3 (3 whole)") && said.contains("losses       0"), "{said}");
+    assert_eq!(of_new(&p, "dump", &["-a"]).ok(), dump);
+    assert_eq!(of_new(&p, "check", &[]).code, Some(0));
+    assert_eq!(std::fs::read(p.db()).unwrap(), before, "the file was written to");
+}
+
+#[test]
+fn what_is_lost_is_said_and_the_rest_comes_out() {
+    let p = sound();
+    let all = p.scan();
+    // The lock file of the last session would say that all is well.
+    let bytes = change(&p, |bytes| {
+        for id in leaves(bytes).into_iter().rev().take(2) {
+            bytes[id * PAGE + 1000] ^= 1;
+        }
+    });
+    let ran = salvage(&p, &["--json"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let report = json(&ran);
+    assert_eq!(report["whole"], false);
+    let out = of_new(&p, "scan", &[]).ok();
+    assert!(out.lines().count() < 400 && out.lines().count() > 370, "{}", out.lines().count());
+    assert!(out.lines().all(|line| all.contains(line)));
+    let losses = report["losses"].as_array().unwrap();
+    assert!(!losses.is_empty() && losses.iter().all(|loss| loss["why"].is_string()), "{report}");
+    assert_eq!(of_new(&p, "check", &[]).code, Some(0));
+    assert_eq!(std::fs::read(p.db()).unwrap(), bytes);
+    // The same for people.
+    std::fs::remove_file(p.path("new.rdb")).unwrap();
+    std::fs::remove_file(lock_of(&p.path("new.rdb"))).unwrap();
+    let text = salvage(&p, &[]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("of level 0, keys from key") && text.contains("checksum"), "{text}");
+}
+
+#[test]
+fn without_metas_everything_comes_out() {
+    let p = sound();
+    let dump = p.run("dump", ["-a"]).ok();
+    change(&p, |bytes| bytes[..2 * PAGE].fill(0));
+    let ran = salvage(&p, &["--json"]);
+    // Not certain to be the newest state, so not "nothing is missing".
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let report = json(&ran);
+    assert!(report["followed"].as_str().unwrap().contains("by its catalog"), "{report}");
+    for table in ["main", "files"] {
+        let part = |dump: &str| {
+            let at = dump.find(&format!("database={table}\n")).unwrap();
+            let from = dump[at..].find("HEADER=END").unwrap() + at;
+            dump[from..].split("DATA=END").next().unwrap().to_owned()
+        };
+        assert_eq!(part(&of_new(&p, "dump", &["-a"]).ok()), part(&dump));
+    }
+}
+
+#[test]
+fn branches_that_are_gone_lose_nothing() {
+    let p = sound();
+    let all = p.scan();
+    change(&p, |bytes| {
+        for page in bytes.chunks_exact_mut(PAGE).skip(2).filter(|page| page[4] == 1) {
+            page.fill(0xee);
+        }
+    });
+    let ran = salvage(&p, &["--json"]);
+    assert_eq!(ran.code, Some(1));
+    let report = json(&ran);
+    assert!(report["found_again"].as_u64().unwrap() > 10, "{report}");
+    assert_eq!(of_new(&p, "scan", &[]).ok(), all);
+}
+
+#[test]
+fn nothing_is_left_behind_when_nothing_can_be_done() {
+    let p = Place::new();
+    for content in [&b""[..], b"short", &[0; 40_000], &[0xab; 50_000]] {
+        p.file("test.rdb", content);
+        assert!(salvage(&p, &[]).said(2).contains("not a recto database"));
+        assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+    }
+    let p = sound();
+    p.file("new.rdb", b"somebody's");
+    assert!(salvage(&p, &[]).said(2).contains("exists already"));
+    assert_eq!(std::fs::read(p.path("new.rdb")).unwrap(), b"somebody's");
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_database() {
+    let p = sound();
+    // No file longer than a few pages can be written.
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" salvage \"$1\" -o \"$2\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_kvtool")]).arg(p.db()).arg(p.path("new.rdb"));
+    let said = finish(shell, b"").said(2);
+    assert!(said.contains("new.rdb: no room left"), "{said}");
+    assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let p = sound();
+    // Long enough to be met in the middle: without metas every page is read, and most of them are a hole.
+    change(&p, |bytes| bytes[..2 * PAGE].fill(0));
+    let file = std::fs::OpenOptions::new().write(true).open(p.db()).unwrap();
+    file.set_len(64 << 30).unwrap();
+    let mut command = p.command("salvage", ["-o", p.path("new.rdb").to_str().unwrap()]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // Not before it can hear it.
+    let hears = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    };
+    while !hears() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(wait(&mut child, &command), Some(2));
+    assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+}
