@@ -24,8 +24,6 @@ use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Preemptions in one execution.
-const PREEMPTIONS: usize = 4;
 const PAGES: u64 = 5;
 /// No model publishes more often, and each failed try needs a publication.
 const TRIES: u32 = 5;
@@ -46,7 +44,8 @@ impl Word for AtomicU64 {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Variant {
     Right,
-    Without(Fence),
+    Without(&'static [Fence]),
+    VisibleReadLast,
     CheckBeforeCopy,
     SharedEntries,
     RelaxedEnd,
@@ -72,8 +71,9 @@ impl Ring<2> for World {
         &self.ring[index]
     }
     fn fence(&self, at: Fence) {
-        if self.variant != Variant::Without(at) {
-            fence(at.order());
+        match self.variant {
+            Variant::Without(left_out) if left_out.contains(&at) => {}
+            _ => fence(at.order()),
         }
     }
 }
@@ -147,7 +147,10 @@ impl World {
     /// The first of the builder's dead pages that may be stored to.
     fn free(&self, builder: &Builder) -> Option<usize> {
         let mut readers = Vec::new();
-        let visible = scan(self, || self.slots.iter(), |txn| readers.push(txn));
+        let mut visible = scan(self, || self.slots.iter(), |txn| readers.push(txn));
+        if self.variant == Variant::VisibleReadLast {
+            visible = id_of(self.visible.load(Acquire));
+        }
         builder.dying.iter().position(|&(_, birth, death)| {
             let pinned = |&s: &u64| s == PENDING || (birth <= s && s < death);
             death <= visible && !readers.iter().any(pinned)
@@ -204,15 +207,17 @@ struct Model {
     pinning: bool,
     /// The builder looks for free pages; else it takes new ones.
     scans: bool,
+    /// In one execution.
+    preemptions: usize,
 }
 
 const PLAIN: Model =
-    Model { built: 2, last: 4, readers: 1, begins: 2, pinning: false, scans: true };
+    Model { built: 2, last: 4, readers: 1, begins: 2, pinning: false, scans: true, preemptions: 4 };
 
 fn explore(name: &str, model: Model, variant: Variant) {
     static EXECUTIONS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
     let mut checker = loom::model::Builder::new();
-    checker.preemption_bound = Some(PREEMPTIONS);
+    checker.preemption_bound = Some(model.preemptions);
     let key = name.to_owned();
     let count = || *EXECUTIONS.lock().unwrap().get(name).unwrap_or(&0);
     let start = Instant::now();
@@ -266,35 +271,43 @@ fn two_readers_and_a_builder() {
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn no_fence_in_begin() {
-    explore("no fence in begin", PLAIN, Variant::Without(Fence::Begin));
+    explore("no fence in begin", PLAIN, Variant::Without(&[Fence::Begin]));
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn no_fence_in_scan() {
-    explore("no fence in scan", PLAIN, Variant::Without(Fence::Scan));
+    explore("no fence in scan", PLAIN, Variant::Without(&[Fence::Scan]));
 }
 
-/// The fence of a scan, or of the publisher's own last move, serves as the one before the entry: so a builder that makes no scan
-/// and writes the entry that a flusher's move has freed.
-const UNSCANNED: Model = Model { built: 2, last: 3, scans: false, ..PLAIN };
+/// What shows the fence before an entry: a builder that makes no scan, whose fence serves as this one, and that writes the
+/// entry which a flusher's move has freed. The checker never stops a thread between a move and the fence behind it, which hides
+/// the missing one too; so that is left out with it, and alone where nothing must be found: it is for waiters only.
+const UNSCANNED: Model = Model { last: 3, begins: 1, scans: false, preemptions: 8, ..PLAIN };
 
 #[test]
 fn a_builder_that_does_not_scan() {
-    explore("no scans", UNSCANNED, Variant::Right);
+    explore("no scans", UNSCANNED, Variant::Without(&[Fence::Published]));
 }
 
 #[test]
-#[should_panic(expected = "is not snapshot")]
+#[should_panic(expected = "Causality violation")]
 fn no_fence_before_the_entry() {
-    explore("no fence before the entry", UNSCANNED, Variant::Without(Fence::Entry));
+    let variant = Variant::Without(&[Fence::Entry, Fence::Published]);
+    explore("no fence before the entry", UNSCANNED, variant);
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn no_fence_after_a_pinned_copy() {
     let model = Model { pinning: true, ..PLAIN };
-    explore("no fence after a pinned copy", model, Variant::Without(Fence::Copied));
+    explore("no fence after a pinned copy", model, Variant::Without(&[Fence::Copied]));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn visible_read_after_the_slots() {
+    explore("visible read last", PLAIN, Variant::VisibleReadLast);
 }
 
 #[test]
