@@ -9,6 +9,8 @@ use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, MetaFault, Phase};
+use crate::format::page::verify;
+use crate::planted::{Bug, planted};
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::{PageId, TxnId};
@@ -98,6 +100,9 @@ impl Reader<'_> {
     fn choose(&mut self, slots: &Slots) -> Result<(Meta, usize)> {
         let mut order: Vec<usize> = (0..2).filter(|&i| slots.metas[i].is_some()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(slots.metas[i].as_ref().map(|m| m.0.txn)));
+        if planted(Bug::OlderMetaTaken) {
+            order.reverse();
+        }
         let mut why = String::from("no meta page");
         for slot in order {
             let Some((meta, phase)) = &slots.metas[slot] else { continue };
@@ -120,7 +125,7 @@ impl Reader<'_> {
         if shared.identity().opening.load(Ordering::SeqCst) != 0 {
             return Ok(false);
         }
-        if visible <= durable {
+        if visible <= durable || planted(Bug::VisibleNotProved) {
             return Ok(true);
         }
         let Ok(image) = load_image_of(shared, self.page_size) else { return Ok(false) };
@@ -139,6 +144,9 @@ impl Reader<'_> {
         let size = self.page_size as u64;
         let Some(at) = id.0.checked_mul(size) else { return Ok(false) };
         let bytes = self.bytes(at, u64::from(w.pages.max(1)) * size)?;
+        if planted(Bug::ManifestChecksPageAlone) && w.pages == 0 {
+            return Ok(bytes.is_some_and(|page| verify(id, page).is_ok()));
+        }
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
@@ -152,6 +160,9 @@ impl Reader<'_> {
             return Ok(Some("the file is shorter than its pages".into()));
         }
         let Phase::Sealed(manifest) = phase else { return Ok(None) };
+        if planted(Bug::ManifestNotChecked) {
+            return Ok(None);
+        }
         for m in manifest {
             if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
                 return Ok(Some(format!("page {} of its manifest does not verify", m.page)));
@@ -237,7 +248,7 @@ fn first_opener(
     let kept = state == FirstState::Survives && survives(shared, &slots);
     if kept && reader.visible_pages_survive(shared)? {
         let unsettled = load(&words.built.0) >> 1 != load(&words.durable.0) >> 1;
-        if unsettled || load(&words.flushing.0) != 0 {
+        if (unsettled || load(&words.flushing.0) != 0) && !planted(Bug::FirstOpenerTrusts) {
             words.suspect.0.store(1, Ordering::SeqCst);
         }
         return Ok(());
@@ -251,8 +262,10 @@ fn first_opener(
     let ids = slots.metas.each_ref().map(|m| m.as_ref().map_or(0, |(m, _)| m.txn.0));
     // Rule 24: refused metas count too, their ids may not be used again.
     let last = ids[0].max(ids[1]).max(used);
-    shared.identity().opening.store(1, Ordering::SeqCst);
-    words.suspect.0.store(1, Ordering::SeqCst);
+    if !planted(Bug::OpeningTrustsCache) {
+        shared.identity().opening.store(1, Ordering::SeqCst);
+        words.suspect.0.store(1, Ordering::SeqCst);
+    }
     words.flushing.0.store(0, Ordering::SeqCst);
     words.failed.0.store(0, Ordering::SeqCst);
     words.list_start.0.store(0, Ordering::SeqCst);
@@ -281,5 +294,8 @@ fn survives(shared: &Shared, slots: &Slots) -> bool {
     let flushing = words.flushing.0.load(Ordering::SeqCst);
     let slot = slots.metas[(durable & 1) as usize].as_ref();
     let held = slot.is_some_and(|(m, _)| m.txn.0 == durable >> 1);
+    if planted(Bug::LockFileNotCompared) {
+        return true;
+    }
     held && newest.is_some_and(|n| n == durable >> 1 || n == flushing)
 }
