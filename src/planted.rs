@@ -114,8 +114,8 @@ bugs! {
     CutBeforeDurable,
     /// 8: W moves before the pages are in place.
     BuiltBeforePages,
-    /// 8: W moves before the list of pages is complete.
-    BuiltBeforeList,
+    /// 8: the image of a transaction does not count its own pages in the list.
+    OwnPagesNotListed,
     /// 8: a transaction in which an operation failed half-way can be committed.
     BrokenTransactionCommits,
 

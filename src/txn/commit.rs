@@ -56,17 +56,15 @@ impl Writer {
         engine.platform.step("build: pages in place");
 
         let listed = self.make_list_room(records.len() as u64)?;
-        let list_end = self.list_end + if listed { records.len() as u64 } else { 0 };
-        if listed && !planted(Bug::BuiltBeforeList) {
+        let counted = listed && !planted(Bug::OwnPagesNotListed);
+        let list_end = self.list_end + if counted { records.len() as u64 } else { 0 };
+        if listed {
             engine.append_records(self.list_end, txn, &records);
         }
         let snapshot = describe(&meta);
         let unlisted = if listed { self.unlisted } else { txn };
         let image = BuiltImage { meta, list_end, unlisted };
         engine.store_image(&image);
-        if listed && planted(Bug::BuiltBeforeList) {
-            engine.append_records(self.list_end, txn, &records);
-        }
         engine.unflushed.store(true, Ordering::Relaxed);
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable.

@@ -8,7 +8,7 @@ use super::world::events_of;
 const EVER: u32 = u32::MAX;
 
 /// What can befall.
-pub const KINDS: [What; 9] = [
+pub const KINDS: [What; 10] = [
     What::Kill,
     What::Fail { errno: libc::EIO, times: 1 },
     What::Fail { errno: libc::EIO, times: 3 },
@@ -17,6 +17,7 @@ pub const KINDS: [What; 9] = [
     What::Fail { errno: libc::ENOSPC, times: EVER },
     What::Turn { deferred: false },
     What::Turn { deferred: true },
+    What::Visit,
     What::Cut(5),
 ];
 

@@ -222,6 +222,13 @@ pub fn build(
         if let Err(e) = done {
             assert!(oracle.forgives(&e), "an edit: {e}");
             oracle.found_full += u64::from(matches!(e, Error::DiskFull { .. }));
+            drop(oracle);
+            // It may have been done by half.
+            let built = recto::harness::build(txn, durability);
+            assert!(
+                matches!(built, Err(Error::TransactionBroken)),
+                "a transaction is built after {e}: {built:?}"
+            );
             return Built::Not;
         }
     }
