@@ -33,7 +33,7 @@ pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
                 script.setup.outcomes = 2;
                 script.setup.second = 0;
                 script.ops[number].accidents.push(Accident { at, what });
-                if matches!(what, What::Fail { .. }) {
+                if matches!(what, What::Fail { .. }) && script.setup.write_back_fails == 0 {
                     // Lost pages leave the cache at once or later.
                     script.setup.evict = if at % 2 == 0 { 8_000 } else { 0 };
                 }

@@ -28,6 +28,8 @@ pub enum Deed {
     /// `churn P COUNT`: twice as many small durable commits; the second half must not make the file longer, and afterwards
     /// nobody stands in the reader table but who reads.
     Churn { count: u16 },
+    /// `foreign-sync`: a program that is not recto makes the file durable, and is told what went wrong.
+    ForeignSync,
     /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database then must be refused. Then
     /// everybody dies.
     LoseLockFile,
@@ -108,6 +110,7 @@ impl Deed {
             Deed::Release => "release".into(),
             Deed::Check => "check".into(),
             Deed::Churn { .. } => "churn".into(),
+            Deed::ForeignSync => "foreign-sync".into(),
             Deed::LoseLockFile => "lose-lock-file".into(),
             Deed::Leave => "leave".into(),
             Deed::Cut { seed, lock_file: false } => format!("cut {seed}"),
@@ -120,7 +123,10 @@ impl Deed {
 
     /// Whether nobody in particular does it.
     pub fn befalls_all(&self) -> bool {
-        matches!(self, Deed::Cut { .. } | Deed::Remount { .. } | Deed::AllDie { .. })
+        matches!(
+            self,
+            Deed::Cut { .. } | Deed::Remount { .. } | Deed::AllDie { .. } | Deed::ForeignSync
+        )
     }
 }
 
@@ -216,6 +222,7 @@ impl Op {
             ["churn", p, count] => {
                 (p, Deed::Churn { count: u16::try_from(number(count)?).map_err(|_| bad())? })
             }
+            ["foreign-sync"] => ("0", Deed::ForeignSync),
             ["lose-lock-file", p] => (p, Deed::LoseLockFile),
             ["leave", p] => (p, Deed::Leave),
             _ => return Err(bad()),

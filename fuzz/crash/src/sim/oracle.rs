@@ -15,6 +15,8 @@ pub struct Oracle {
     contents: Vec<Arc<Content>>,
     durable: usize,
     visible: usize,
+    /// Newest content of a deferred commit: up to it, what is shown need not be durable.
+    deferred: usize,
     /// What each process has seen: it never sees anything older again.
     seen: [usize; PROCESSES as usize],
     /// Writes or syncs have failed: outcomes may be unknown, what was visible may be rolled back.
@@ -51,6 +53,7 @@ impl Oracle {
             contents: vec![content],
             durable: 0,
             visible: 0,
+            deferred: 0,
             seen: [0; PROCESSES as usize],
             syncs_may_fail: false,
             device_fails: false,
@@ -131,9 +134,21 @@ impl Oracle {
         self.contents[*seen].clone()
     }
 
-    fn start(&mut self, content: Content) -> usize {
+    /// A reader has begun, after [`Oracle::reads`]. A durable commit is shown when it is durable, so what it saw survives a power cut.
+    pub fn was_shown(&mut self, p: u8) {
+        let seen = self.seen[usize::from(p)];
+        if seen > self.deferred && !self.unreliable() {
+            self.durable = self.durable.max(seen);
+        }
+    }
+
+    fn start(&mut self, content: Content, durability: Durability) -> usize {
         self.contents.push(Arc::new(content));
-        self.contents.len() - 1
+        let index = self.contents.len() - 1;
+        if durability == Durability::Deferred {
+            self.deferred = index;
+        }
+        index
     }
 
     /// The transaction does not exist. Nobody has built another one: it held the writer lock.
@@ -237,7 +252,7 @@ pub fn build(
     if abort {
         return Built::Not;
     }
-    let index = oracle.lock().start(content);
+    let index = oracle.lock().start(content, durability);
     match recto::harness::build(txn, durability) {
         Ok(Some((id, flush))) => {
             if flush {

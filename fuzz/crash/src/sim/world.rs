@@ -249,6 +249,7 @@ impl World {
                 });
             }
             Deed::Churn { count } => self.churn(p, *count),
+            Deed::ForeignSync => self.disk.foreign_sync(),
             Deed::LoseLockFile => self.lose_lock_file(p),
             Deed::Leave => self.leave(p),
             Deed::Cut { seed, lock_file } => {
@@ -514,7 +515,11 @@ fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bo
         return seen.ok().map(|(print, _)| (txn, print, false));
     }
     let (print, _) = seen.unwrap_or_else(|e| panic!("a new snapshot: {e}"));
-    oracle.lock().reads(p, horizon, print, "a reader");
+    {
+        let mut oracle = oracle.lock();
+        oracle.reads(p, horizon, print, "a reader");
+        oracle.was_shown(p);
+    }
     Some((txn, print, durable))
 }
 
@@ -619,6 +624,8 @@ impl Hook {
                 if self.visit(disk) {
                     self.befell(Column::Turn, rows, event, &cut);
                     self.tally.lock().turns += 1;
+                    // What the visitor saw or made durable is not lost by a cut right now.
+                    self.probe(disk, event, rows);
                 }
             }
             What::Evict if self.setup.write_back_fails > 0 => {}
