@@ -94,8 +94,6 @@ bugs! {
     DurableNotProtected,
     /// 2: the flush target is not protected.
     FlushTargetNotProtected,
-    /// 2: the durable transaction and the slots are looked at before the flush target.
-    PinsInWrongOrder,
     /// 4: what died after the visible snapshot is judged by the others.
     VisibleNotProtected,
     /// 4: the snapshot in which a page was born does not count as one that sees it.
@@ -108,8 +106,6 @@ bugs! {
     DeadSnapshotNotProtected,
     /// 5: while such a reader stands, pages above the page count are taken, used by the dead or not.
     PageHighIgnored,
-    /// 7: the file is cut under readers of older snapshots.
-    CutUnderReaders,
     /// 7: the file is cut before the lower mark is durable in both slots.
     CutBeforeDurable,
     /// 8: W moves before the pages are in place.
@@ -123,8 +119,6 @@ bugs! {
 
     /// 4: a page of the free log is used again while the base still needs it.
     LogPageReusedAtOnce,
-    /// 4: the page reserved for a side queue is used again while the base still needs it.
-    ReservedPageReusedAtOnce,
     /// B10: an entry that waited for a reader is free when that one is gone, whoever else sees it.
     ParkedNotJudgedAgain,
     /// A1: the free log forgets how much of its first page was taken.
@@ -166,12 +160,8 @@ bugs! {
     OlderMetaTaken,
     /// 24: the lock file is believed after a reboot.
     BootIdIgnored,
-    /// 24: the lock file is believed whatever the metas say.
-    LockFileNotCompared,
     /// Hole 12: the first opener believes that what was visible is still in the page cache.
     VisibleNotProved,
-    /// 19: the first opener does not look whether the last session has left work.
-    FirstOpenerTrusts,
     /// 26: an opening without the lock file takes the page cache for the disk.
     OpeningTrustsCache,
     /// 26: both slots are written in one sync.

@@ -241,8 +241,7 @@ impl Allocator {
         }
         // No snapshot sees the page, but an older one would write its log there after a fallback: it waits
         // until every snapshot from before this transaction is out of reach.
-        let reusable = planted(Bug::ReservedPageReusedAtOnce);
-        self.free(q.tail, 1, if reusable { self.txn } else { TxnId(1) })
+        self.free(q.tail, 1, TxnId(1))
     }
 
     /// Takes entries from the front of queue `side` until `left` is used up, the queue is empty, or

@@ -248,7 +248,7 @@ fn first_opener(
     let kept = state == FirstState::Survives && survives(shared, &slots);
     if kept && reader.visible_pages_survive(shared)? {
         let unsettled = load(&words.built.0) >> 1 != load(&words.durable.0) >> 1;
-        if (unsettled || load(&words.flushing.0) != 0) && !planted(Bug::FirstOpenerTrusts) {
+        if unsettled || load(&words.flushing.0) != 0 {
             words.suspect.0.store(1, Ordering::SeqCst);
         }
         return Ok(());
@@ -294,8 +294,5 @@ fn survives(shared: &Shared, slots: &Slots) -> bool {
     let flushing = words.flushing.0.load(Ordering::SeqCst);
     let slot = slots.metas[(durable & 1) as usize].as_ref();
     let held = slot.is_some_and(|(m, _)| m.txn.0 == durable >> 1);
-    if planted(Bug::LockFileNotCompared) {
-        return true;
-    }
     held && newest.is_some_and(|n| n == durable >> 1 || n == flushing)
 }

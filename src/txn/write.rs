@@ -178,16 +178,11 @@ impl Engine {
             scan = self.shared.scan()?;
         }
         let words = self.words();
-        let load_flushing = || TxnId(words.flushing.0.load(Ordering::SeqCst));
-        let mut flushing = load_flushing();
+        let flushing = TxnId(words.flushing.0.load(Ordering::SeqCst));
         self.platform.step("begin: flush target seen");
         let durable = self.durable().txn;
         let [a, b] = &words.slots.0;
         let slots = [TxnId(a.load(Ordering::SeqCst)), TxnId(b.load(Ordering::SeqCst))];
-        if planted(Bug::PinsInWrongOrder) {
-            self.platform.step("begin: durable seen");
-            flushing = load_flushing();
-        }
         let commits = [flushing, durable, slots[0], slots[1], base].map(|txn| {
             let forgotten = txn != base
                 && (planted(Bug::OnlyNewestProtected)
@@ -211,8 +206,7 @@ impl Engine {
         let len = storage.len()?;
         let used = base.page_count * size;
         let step = self.options.growth_step;
-        let read = !pins.only_reader_is(base.txn) && !planted(Bug::CutUnderReaders);
-        if read || len <= used + (used / 4).max(16 * step) {
+        if len <= used + (used / 4).max(16 * step) || !pins.only_reader_is(base.txn) {
             return Ok(());
         }
         let settled = self.durable().txn == base.txn

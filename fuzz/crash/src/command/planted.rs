@@ -7,14 +7,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use recto::harness::Bug;
 use recto_crash::driver::cores;
-use recto_crash::planted::{Budget, hunt, hunters};
+use recto_crash::planted::{Budget, hunt, hunters, smaller};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A hunt that takes so much longer than it was given hangs, and so does one that was given no time after so long.
 const GRACE: Duration = Duration::from_secs(60);
+/// Scripts tried to make one smaller.
+const TRIES: u64 = 3_000;
 const ENDLESS: Duration = Duration::from_secs(1_800);
 
 #[derive(clap::Args, Debug)]
@@ -40,6 +43,12 @@ pub struct Planted {
     /// Print what was wrong with each
     #[arg(long)]
     details: bool,
+    /// Keep for each bug a small script that shows it, in this directory
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Print a hunter's script, named as in the table ("accidents 95"), for `crash replay`
+    #[arg(long)]
+    script: Option<String>,
     /// Hunt for one bug in this process, or for what is wrong without any
     #[arg(long, hide = true)]
     here: Option<String>,
@@ -59,6 +68,9 @@ impl Planted {
     pub fn run(self) -> Outcome {
         if let Some(name) = &self.here {
             return self.hunt_here(name);
+        }
+        if let Some(name) = &self.script {
+            return self.print_script(name);
         }
         let wanted = |bug: &Bug| self.only.as_ref().is_none_or(|only| bug.name().contains(only));
         let bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(wanted).collect();
@@ -86,12 +98,26 @@ impl Planted {
         Budget { cuts: self.cuts, time: self.seconds_each.map(Duration::from_secs) }
     }
 
+    fn print_script(&self, name: &str) -> Outcome {
+        let (hunter, number) = name.rsplit_once(' ').ok_or("a hunter and a number")?;
+        let number = number.parse()?;
+        let all = hunters::all(self.seed);
+        let hunter = all.iter().find(|one| one.name == hunter).ok_or("no such hunter")?;
+        print!("{}", hunter.script(number).ok_or("no such script")?);
+        Ok(true)
+    }
+
     /// The child's part: a line of text for the parent.
     fn hunt_here(&self, name: &str) -> Outcome {
         let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
         let begin = Instant::now();
         let (effort, catch) = hunt(bug, &hunters::all(self.seed), self.budget());
         let seconds = begin.elapsed().as_secs_f64();
+        if let (Some(dir), Some(bug), Some(catch)) = (&self.save, bug, &catch) {
+            let script = smaller(bug, &catch.script, TRIES);
+            let head = format!("# {}, {}: {}.\n", bug.name(), bug.rule(), bug.description());
+            std::fs::write(dir.join(format!("{}.txt", bug.name())), head + &script.to_string())?;
+        }
         match &catch {
             None => println!("\t{} scripts, {} cuts\t{seconds}\t", effort.scripts, effort.cuts),
             Some(c) => {
@@ -137,6 +163,9 @@ impl Planted {
         command.args(["--cuts", &self.cuts.to_string(), "--seed", &self.seed.to_string()]);
         if let Some(seconds) = self.seconds_each {
             command.args(["--seconds-each", &seconds.to_string()]);
+        }
+        if let Some(dir) = &self.save {
+            command.arg("--save").arg(dir);
         }
         let begin = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

@@ -8,6 +8,9 @@ use crate::sim::script::Script;
 use crate::sim::world::events_of;
 use recto::harness::sim::Rng;
 
+/// Events of a line that may see an accident.
+const EVENTS: u32 = 120;
+
 /// See the head of the file.
 pub struct Hunter {
     /// Its name in the table.
@@ -28,12 +31,13 @@ impl Hunter {
 
 /// All of them, the quick ones first. What is random begins with this seed.
 pub fn all(seed: u64) -> Vec<Hunter> {
-    let short = || both("short").chain(scenarios::pitfalls());
+    let short = || scenarios::pitfalls().chain(both("short"));
     let pairs: Vec<(Script, Vec<u64>)> =
         short().map(|script| (script.clone(), events_of(&script))).collect();
     vec![
-        Hunter::of("cuts", both("long").chain(scenarios::pitfalls().map(with_cuts)).collect()),
-        Hunter::of("accidents", spread(short().flat_map(|s| everywhere(&s, &KINDS)).collect())),
+        Hunter::of("cuts", scenarios::pitfalls().map(with_cuts).chain(both("long")).collect()),
+        Hunter::of("accidents", accidents(short(), 0)),
+        Hunter::of("accidents, cuts", accidents(short(), 5)),
         Hunter {
             name: "two accidents",
             scripts: Box::new(move |n| Some(two_accidents(&pairs, seed.wrapping_add(n)))),
@@ -56,12 +60,18 @@ fn with_cuts(mut script: Script) -> Script {
     script
 }
 
-/// The same scripts in an order in which the first few are of every kind.
-fn spread(scripts: Vec<Script>) -> Vec<Script> {
-    const STRIDE: usize = 61;
-    let mut order: Vec<usize> = (0..scripts.len()).collect();
-    order.sort_by_key(|i| (i % STRIDE, *i));
-    order.into_iter().map(|i| scripts[i].clone()).collect()
+/// Every accident at every event of every scenario, shuffled, so that the first few are of every kind. After the accident one event
+/// in `probe` is a cut point, 0: none but the end.
+fn accidents(scenarios: impl Iterator<Item = Script>, probe: u64) -> Vec<Script> {
+    let mut all: Vec<Script> = scenarios.flat_map(|script| everywhere(&script, &KINDS)).collect();
+    // What comes later is the same again: a line that makes many commits.
+    all.retain(|script| script.ops.iter().flat_map(|op| &op.accidents).all(|a| a.at < EVENTS));
+    let mut rng = Rng::new(all.len() as u64);
+    for i in (1..all.len()).rev() {
+        all.swap(i, rng.index(i + 1));
+    }
+    all.iter_mut().for_each(|script| script.setup.probe = probe);
+    all
 }
 
 /// One accident somewhere, and another one soon after.

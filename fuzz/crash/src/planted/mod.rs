@@ -7,6 +7,8 @@
 
 pub mod hunters;
 
+use crate::sim::script::Script;
+use crate::sim::shrink::shrink;
 use crate::sim::world::try_script;
 use hunters::Hunter;
 use recto::harness::{Bug, plant};
@@ -32,6 +34,7 @@ pub struct Catch {
     pub cuts: u64,
     /// Number of the script among the hunter's.
     pub number: u64,
+    pub script: Script,
     /// What was wrong.
     pub what: String,
 }
@@ -66,9 +69,24 @@ fn chase(hunter: &Hunter, cuts: u64, end: Option<Instant>, effort: &mut Effort) 
             }
             Err(what) => {
                 let Effort { scripts, cuts } = *effort;
-                return Some(Catch { hunter: hunter.name, scripts, cuts, number, what });
+                let hunter = hunter.name;
+                return Some(Catch { hunter, scripts, cuts, number, script, what });
             }
         }
     }
     None
+}
+
+/// A smaller script that shows the bug, and that the healthy engine stands; the same one if there is none.
+pub fn smaller(bug: Bug, script: &Script, tries: u64) -> Script {
+    let shows = |script: &Script| shows(bug, script).is_some() && try_script(script).is_ok();
+    if shows(script) { shrink(script, tries, shows) } else { script.clone() }
+}
+
+/// What the script finds wrong while the bug is planted.
+pub fn shows(bug: Bug, script: &Script) -> Option<String> {
+    plant(Some(bug));
+    let result = try_script(script);
+    plant(None);
+    result.err()
 }

@@ -371,6 +371,11 @@ impl World {
         let _ = self.disk.restart_os_alive(keep_lock_file);
         self.recovering += 1;
         if !keep_lock_file {
+            if self.setup.evict > 0 {
+                // Pages that the device has refused can leave the cache at any time, also behind an opening that
+                // has seen them in it. That is beyond the fault budget: here they leave before.
+                self.disk.evict();
+            }
             // Without the shared memory the disk decides, as its page cache shows it.
             let allowed = self.oracle.lock().after_power_loss();
             self.disk.clear_hook();

@@ -51,7 +51,9 @@ impl World {
             let info = self.in_process(p, |db| db.info()).and_then(Result::ok);
             lengths.extend(info.as_ref().map(|info| info.page_count));
             if half == 1 && acknowledged == 2 * u32::from(count) && acknowledged > CLEARED_AFTER {
-                let held: Vec<u64> = self.readers.iter().map(|held| held.txn.id()).collect();
+                let now = self.now.lock();
+                let all = self.readers.iter().chain(&now.visitors);
+                let held: Vec<u64> = all.map(|held| held.txn.id()).collect();
                 let stand = info.into_iter().flat_map(|info| info.readers);
                 let stale: Vec<_> = stand.filter(|r| !held.contains(&r.txn.0)).collect();
                 assert!(stale.is_empty(), "readers that are gone stand in the table: {stale:?}");
