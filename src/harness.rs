@@ -2,6 +2,7 @@
 //! of stability.
 
 pub use crate::inspect::harness::format_table;
+pub use crate::planted::{Bug, plant};
 pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 

@@ -37,6 +37,7 @@ mod error;
 #[cfg(feature = "harness")]
 #[doc(hidden)]
 pub mod harness;
+mod planted;
 mod table;
 mod transaction;
 mod types;

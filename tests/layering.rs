@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one row stand side by side and may
 /// import each other.
 const ROOMS: [&[&str]; 9] = [
-    &["error", "types"],
+    &["error", "types", "planted"],
     &["format"],
     &["os"],
     &["storage"],

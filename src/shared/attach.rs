@@ -19,6 +19,7 @@ use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
 use super::{Arrival, FirstState, Shared};
 use crate::error::{Error, Result};
+use crate::planted::{Bug, planted};
 use crate::storage::{LockMode, PlatformRef};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -55,7 +56,9 @@ impl Shared {
         let arrival = if alone {
             Arrival::First(shared.initialise(&expected, init)?)
         } else {
-            sweep(shared.layout(), |owner| owner == index + 1);
+            if !planted(Bug::SlotsNotSwept) {
+                sweep(shared.layout(), |owner| owner == index + 1);
+            }
             shared.step("attach: joined");
             Arrival::Joined
         };
@@ -170,6 +173,10 @@ fn pass_gates(
         let refused = match Held::try_gate(platform, false, LockMode::Exclusive)? {
             Some(lock_gate) => match Held::try_gate(platform, true, LockMode::Exclusive)? {
                 Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
+                None if planted(Bug::DataGateIgnored) => {
+                    let data_gate = Held::try_gate(platform, true, LockMode::Shared)?;
+                    return Ok((true, [lock_gate, data_gate.ok_or(Error::Busy)?]));
+                }
                 // A handle that is just dying may have lost the first byte and not yet the second.
                 None => damaged(
                     "the data file is in use with another lock file; it was deleted or renamed \
@@ -240,7 +247,7 @@ impl Expected {
         let ready = identity.ready.load(Acquire) == 1;
         if !self.same_database(identity) {
             FirstState::Unknown
-        } else if pair(&identity.boot) != self.boot {
+        } else if pair(&identity.boot) != self.boot && !planted(Bug::BootIdIgnored) {
             // Not ready: an opening had begun. It may have been stopped before it could say how far it was.
             FirstState::OtherBoot { opening: !ready || identity.opening.load(Acquire) != 0 }
         } else if ready && pair(&identity.data_file) == self.data_file {

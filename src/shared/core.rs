@@ -19,6 +19,7 @@
 //! - R5. Every store to a slot is Release and the scan loads Acquire: the scan that sees a later value has
 //!   everything behind it that the earlier reader read.
 
+use crate::planted::{Bug, planted};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 
 /// An atomic integer of 64 bits.
@@ -146,6 +147,11 @@ pub fn begin_pinning_all<const N: usize, R: Ring<N>>(
     Begun::Moved
 }
 
+/// The visible snapshot as it was a moment ago. Nothing protects its pages.
+pub fn look<const N: usize, R: Ring<N>>(ring: &R) -> [u64; N] {
+    copy(ring, ring.visible().load(Acquire))
+}
+
 #[inline(always)]
 fn copy<const N: usize, R: Ring<N>>(ring: &R, visible: u64) -> [u64; N] {
     let entry = ring.entry((visible & 3) as usize);
@@ -182,14 +188,24 @@ pub fn publish<const N: usize, R: Ring<N>>(
 ) -> Published {
     let id = descriptor[0];
     let mut seen = ring.visible().load(Acquire);
-    if id_of(seen) >= id {
+    let older = |now| id_of(now) >= id && !planted(Bug::VisibleGoesBack);
+    if older(seen) {
         return Published::Older; // R3
     }
     let entry = entry_for(publisher, seen);
-    ring.fence(Fence::Entry); // R2: before the first word
-    for (word, &value) in ring.entry(entry).iter().zip(descriptor) {
-        word.store(value, Relaxed);
+    let write = || {
+        ring.fence(Fence::Entry); // R2: before the first word
+        for (word, &value) in ring.entry(entry).iter().zip(descriptor) {
+            word.store(value, Relaxed);
+        }
+    };
+    if planted(Bug::PublishedBeforeEntry) {
+        let _ = ring.visible().compare_exchange(seen, id << 2 | entry as u64);
+        written();
+        write();
+        return Published::Moved;
     }
+    write();
     written();
     for _ in 0..tries {
         match ring.visible().compare_exchange(seen, id << 2 | entry as u64) {
@@ -197,7 +213,7 @@ pub fn publish<const N: usize, R: Ring<N>>(
                 ring.fence(Fence::Published);
                 return Published::Moved;
             }
-            Err(now) if id_of(now) >= id => return Published::Older,
+            Err(now) if older(now) => return Published::Older,
             Err(now) => seen = now,
         }
     }
@@ -210,7 +226,8 @@ pub fn entry_for(publisher: Publisher, visible: u64) -> usize {
         Publisher::Builder => 0,
         Publisher::Flusher => 2,
     };
-    if (visible & 3) as usize == first { first + 1 } else { first }
+    let is_visible = |entry| (visible & 3) as usize == entry;
+    if is_visible(first) != planted(Bug::VisibleEntryOverwritten) { first + 1 } else { first }
 }
 
 /// Reads the id of the visible snapshot, then the slots, and hands each registration to `found` (B6). Death ids up to the

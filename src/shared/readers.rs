@@ -13,6 +13,7 @@ use super::region::damaged;
 use super::sync::fence;
 use super::{Lease, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
+use crate::planted::{Bug, planted};
 use crate::storage::{LockByte, LockMode};
 use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -32,10 +33,15 @@ impl Shared {
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
         let Some(index) = self.index else { return self.begin_observed() };
+        let early = planted(Bug::RegisteredAfterReading).then(|| core::look(self.layout()));
         let taken = match self.leases.take() {
             Some(taken) => taken,
             None => self.leases.add(|| self.claim(index))?,
         };
+        if let Some(descriptor) = early {
+            self.slot(taken.slot).txn.store(descriptor[0], SeqCst);
+            return Ok(reading(taken.lease, descriptor));
+        }
         match core::begin(self.layout(), &self.slot(taken.slot).txn, TRIES) {
             Begun::At(descriptor) => Ok(reading(taken.lease, descriptor)),
             other => self.begin_again(taken, other),
@@ -73,7 +79,9 @@ impl Shared {
         }
         if let Some(slot) = self.leases.slot(index) {
             // Release: a writer that sees the slot idle, or its next use, has all reads behind it.
-            self.slot(slot).txn.store(0, Release);
+            if !planted(Bug::SlotNotCleared) {
+                self.slot(slot).txn.store(0, Release);
+            }
             self.leases.free(index);
         }
     }
@@ -103,6 +111,7 @@ impl Shared {
             // Before the claim: a scan that does not see the mark raised has a V that the reader will see.
             layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
             if slot.owner.compare_exchange(0, index + 1, AcqRel, Relaxed).is_ok() {
+                self.step("read: slot claimed");
                 return Some(i as u32);
             }
         }
@@ -121,11 +130,17 @@ impl Shared {
         let mut readers = Vec::new();
         let mut pending = false;
         let slots = || self.layout().slots[..self.slots_claimed()].iter().map(|s| &s.txn);
-        let visible = core::scan(self.layout(), slots, |id| match id {
+        let mut visible = core::scan(self.layout(), slots, |id| match id {
             PENDING => pending = true,
             id => readers.push(TxnId(id)),
         });
-        pending |= self.scan_observers(visible, &mut readers)?;
+        self.step("scan: slots seen");
+        if planted(Bug::VisibleReadAfterSlots) {
+            visible = self.visible().0;
+        }
+        if !planted(Bug::ObserversIgnored) {
+            pending |= self.scan_observers(visible, &mut readers)?;
+        }
         readers.sort_unstable();
         readers.dedup();
         Ok(Scan { visible: TxnId(visible), readers, pending })
@@ -150,7 +165,9 @@ impl Shared {
     /// Frees the slots of handles that died (B9), and says how many. System calls, one for each foreign handle.
     pub fn clear_dead(&self) -> Result<usize> {
         self.region.check_alive()?;
-        let Some(own) = self.index else { return Ok(0) };
+        let Some(own) = self.index.filter(|_| !planted(Bug::DeadReadersStay)) else {
+            return Ok(0);
+        };
         // The locks of a handle do not exclude its own threads: one could unlock while another still clears.
         let _alone = self.clearing.lock();
         let slots = &self.layout().slots[..self.slots_claimed()];
@@ -159,7 +176,7 @@ impl Shared {
         for slot in slots {
             let owner = slot.owner.load(Acquire);
             let Some(index) = owner.checked_sub(1) else { continue };
-            if index == own {
+            if index == own && !planted(Bug::OwnReadersCleared) {
                 continue; // the own lock says "free" to its holder
             }
             match asked.get_mut(index as usize) {
@@ -177,7 +194,10 @@ impl Shared {
     /// Frees the slots of one handle if it is dead.
     fn clear_handle(&self, slots: &[Slot], index: u32) -> Result<usize> {
         // While we hold its byte, nobody can become this handle and claim slots under its index.
-        let Some(_held) = Held::try_handle(self.platform(), index)? else { return Ok(0) };
+        let held = Held::try_handle(self.platform(), index)?;
+        if held.is_none() && !planted(Bug::LivingReadersCleared) {
+            return Ok(0);
+        }
         let mut cleared = 0;
         for slot in slots {
             if slot.owner.load(Acquire) == index + 1 {
@@ -232,12 +252,14 @@ impl Shared {
             }
             let entry = &layout.ring[(seen & 3) as usize].0;
             let descriptor: Descriptor = std::array::from_fn(|i| entry[i].load(Relaxed));
+            self.step("observe: snapshot copied");
             let first = !observed.contains_key(&id);
             if first && !locks.try_lock(byte::snapshot(id), LockMode::Shared)? {
                 return Err(damaged("somebody holds the byte of a snapshot exclusively"));
             }
             fence(SeqCst);
-            if layout.visible.0.load(Relaxed) == seen && descriptor[0] == id {
+            let stands = layout.visible.0.load(Relaxed) == seen;
+            if (stands || planted(Bug::ObserverNotLookedAtAgain)) && descriptor[0] == id {
                 *observed.entry(id).or_insert(0) += 1;
                 let lease = Lease { index: Lease::OBSERVED, txn: id };
                 return Ok(Reading { lease, descriptor });

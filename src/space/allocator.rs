@@ -15,6 +15,7 @@ use super::pins::{Pins, Verdict};
 use crate::error::{Error, Result};
 use crate::format::freelog::{self, FreeEntry, LogPage, MAX_RUN, Queue};
 use crate::format::meta::{INLINE_MAX, Meta, QUEUES, READY_MAX, SpaceState};
+use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 
 /// Reads pages of the base snapshot and takes the log pages of the new one.
@@ -108,7 +109,8 @@ impl Allocator {
             cursor: PageId::NONE,
             pins,
         };
-        if a.pins.no_reuse() && page_high > a.page_count {
+        let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
+        if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
             a.free_range(PageId(a.page_count), page_high - a.page_count, dead_from);
             a.page_count = page_high;
@@ -176,6 +178,7 @@ impl Allocator {
 
     fn extend(&mut self, len: u64) -> Result<PageId> {
         let start = self.page_count;
+        let len = if planted(Bug::CountRaisedByOne) { 1 } else { len };
         let end = start.checked_add(len).filter(|&end| end <= PageId::MAX.0);
         self.page_count = end.ok_or_else(|| {
             Error::InvalidArgument("the file would have more than 2^48 pages".into())
@@ -188,7 +191,7 @@ impl Allocator {
         if start.0 < 2 || start.0.checked_add(len).is_none_or(|end| end > self.page_count) {
             return Err(Error::corrupt(start, "freed page outside the file"));
         }
-        if birth == self.txn {
+        if birth == self.txn || planted(Bug::OwnFreesReused) {
             if !self.ready.add(start, len) {
                 return Err(Error::corrupt(start, "freed twice"));
             }
@@ -260,7 +263,9 @@ impl Allocator {
             }
             *left -= taken;
             if taken < page.entries.len() {
-                self.queues[side].head_used = (used + taken) as u16;
+                if !planted(Bug::LogEntriesTakenTwice) {
+                    self.queues[side].head_used = (used + taken) as u16;
+                }
                 return Ok(());
             }
             let q = &mut self.queues[side];
@@ -270,7 +275,8 @@ impl Allocator {
             if (q.pages == 0) != (q.head == q.tail) {
                 return Err(Error::corrupt(id, "free log does not end where the meta page says"));
             }
-            self.free(id, 1, page.birth)?;
+            let reusable = planted(Bug::LogPageReusedAtOnce);
+            self.free(id, 1, if reusable { self.txn } else { page.birth })?;
         }
         if self.queues[side].pages == 0 {
             let inline = std::mem::take(&mut self.queues[side].inline);
@@ -293,6 +299,7 @@ impl Allocator {
     fn place(&mut self, e: FreeEntry, from: usize) -> Result<bool> {
         let verdict = match e.death {
             TxnId::NONE => Verdict::Reusable,
+            _ if from != 0 && planted(Bug::ParkedNotJudgedAgain) => Verdict::Reusable,
             death => self.pins.judge(e.birth, death),
         };
         match verdict {
@@ -378,10 +385,11 @@ impl Allocator {
                 }
                 Some(last)
                     if last.start.0 + last.len == e.start.0
-                        && last.birth == e.birth
+                        && (last.birth == e.birth || planted(Bug::UnlikeBirthsJoined))
                         && last.len + e.len <= MAX_RUN =>
                 {
                     last.len += e.len;
+                    last.birth = e.birth;
                 }
                 _ => out.push(e),
             }
@@ -425,7 +433,10 @@ impl Allocator {
             let next = self.allocate_from_ready()?;
             let q = &mut self.queues[fullest];
             let n = q.inline.len().min(freelog::capacity(self.page_size));
-            let entries: Vec<FreeEntry> = q.inline.drain(..n).collect();
+            let mut entries: Vec<FreeEntry> = q.inline.drain(..n).collect();
+            if planted(Bug::LogEntryLost) {
+                entries.pop();
+            }
             self.logged_pages += entries.iter().map(|e| e.len).sum::<u64>();
             if q.pages == 0 {
                 q.head = page;

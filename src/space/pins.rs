@@ -2,6 +2,7 @@
 //! set may go stale: everything that becomes protected later is in it already, or is at least as young as
 //! `visible`, and pages that died after `visible` are never judged reusable.
 
+use crate::planted::{Bug, planted};
 use crate::types::TxnId;
 
 /// Protected snapshots.
@@ -47,7 +48,8 @@ impl Pins {
 
     /// Judges pages of the interval [birth, death).
     pub fn judge(&self, birth: TxnId, death: TxnId) -> Verdict {
-        if self.no_reuse || death > self.visible {
+        let visible = death > self.visible && !planted(Bug::VisibleNotProtected);
+        if self.no_reuse || visible {
             return Verdict::NotYet;
         }
         if first_in(&self.commits, birth, death).is_some() {
@@ -99,7 +101,7 @@ impl Pins {
 }
 
 fn first_in(ids: &[TxnId], birth: TxnId, death: TxnId) -> Option<TxnId> {
-    let i = ids.partition_point(|&t| t < birth);
+    let i = ids.partition_point(|&t| t < birth || planted(Bug::BirthNotCounted) && t == birth);
     ids.get(i).copied().filter(|&t| t < death)
 }
 

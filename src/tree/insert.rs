@@ -12,6 +12,7 @@ use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{TAG_OVERFLOW, Value, is_inline, max_key_len};
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
+use crate::planted::{Bug, planted};
 use crate::types::PageId;
 
 /// Inserts a key, or gives it another value; true if it was there before. One page of each level is
@@ -60,6 +61,7 @@ fn put<S: PageSink>(
     };
     let index = path.place.index;
     if path.place.found
+        && !planted(Bug::ReplacedRunKept)
         && let Value::Overflow(run) = node_at(sink, path.leaf, 0)?.value(index)?
     {
         drop_run(sink, desc, run)?;
@@ -89,7 +91,7 @@ fn put<S: PageSink>(
         }
     }
     climb(sink, desc, &path.steps, edit, edge)?;
-    if !path.place.found {
+    if !path.place.found || planted(Bug::ReplacedKeyCounted) {
         desc.entries = desc.entries.saturating_add(1);
     }
     Ok(path.place.found)

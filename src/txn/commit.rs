@@ -4,7 +4,8 @@ use super::flush::FlushLock;
 use super::state::{BuiltImage, ListRecord, describe};
 use super::write::Writer;
 use crate::error::Result;
-use crate::format::meta::Meta;
+use crate::format::meta::{Meta, Phase};
+use crate::planted::{Bug, planted};
 use crate::shared::layout::RECORDS;
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -45,20 +46,25 @@ impl Writer {
         self.store.make_room(page_count.max(self.store.page_count))?;
         let mut records: Vec<ListRecord> =
             self.alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
+        let meta = Meta { txn, page_count, catalog: self.catalog, space, ..self.base.clone() };
+        if planted(Bug::BuiltBeforePages) {
+            let (list_end, unlisted) = (self.list_end, self.unlisted);
+            engine.store_image(&BuiltImage { meta: meta.clone(), list_end, unlisted });
+        }
         let written = self.store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
         engine.platform.step("build: pages in place");
 
         let listed = self.make_list_room(records.len() as u64)?;
-        let list_end = self.list_end + if listed { records.len() as u64 } else { 0 };
+        let counted = listed && !planted(Bug::OwnPagesNotListed);
+        let list_end = self.list_end + if counted { records.len() as u64 } else { 0 };
         if listed {
             engine.append_records(self.list_end, txn, &records);
         }
-        let base = &self.base;
-        let meta = Meta { txn, page_count, catalog: self.catalog, space, ..base.clone() };
         let snapshot = describe(&meta);
         let unlisted = if listed { self.unlisted } else { txn };
-        engine.store_image(&BuiltImage { meta, list_end, unlisted });
+        let image = BuiltImage { meta, list_end, unlisted };
+        engine.store_image(&image);
         engine.unflushed.store(true, Ordering::Relaxed);
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable.
@@ -66,6 +72,9 @@ impl Writer {
         if deferred {
             engine.shared.publish_built(&snapshot)?;
             engine.platform.step("build: visible");
+            if planted(Bug::DeferredStoresMeta) {
+                engine.store_meta(&image, &Phase::TwoPhase, engine.durable().slot ^ 1)?;
+            }
         }
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
         let crowded = list_end - start.min(list_end) > RECORDS as u64 * 3 / 4;

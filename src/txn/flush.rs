@@ -6,6 +6,7 @@ use super::Engine;
 use super::state::{BuiltImage, Durable, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
+use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::MutexGuard;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ impl<'a> FlushLock<'a> {
     /// Waits for it.
     pub fn take(engine: &'a Engine) -> Result<FlushLock<'a>> {
         let leader = engine.leader.lock();
-        if !engine.shared.lock_flush(None)? {
+        if !engine.shared.lock_flush(None)? && !planted(Bug::FlushLockNotTaken) {
             return Err(Error::Busy);
         }
         Ok(FlushLock { engine, _leader: leader })
@@ -75,6 +76,9 @@ impl Engine {
         if self.durable().txn >= txn {
             return Ok(true);
         }
+        if planted(Bug::AcknowledgedWhenVisible) && self.shared.visible() >= txn {
+            return Ok(true);
+        }
         if self.words().failed.0.load(Ordering::SeqCst) >= txn.0 {
             let detail = "the device reported an error while the transaction was flushed";
             return Err(Error::OutcomeUnknown { detail: detail.into() });
@@ -87,8 +91,16 @@ impl Engine {
     pub(super) fn is_marked(&self) -> bool {
         let words = self.words();
         words.suspect.0.load(Ordering::SeqCst) != 0
-            || words.flushing.0.load(Ordering::SeqCst) != 0
-            || self.durable().txn < self.opened_at
+            || self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst)))
+            || (self.durable().txn < self.opened_at && !planted(Bug::OpenedTooLateToKnow))
+    }
+
+    /// Whether F, if nobody holds the flush lock, says that a leader died.
+    pub(super) fn leader_died(&self, flushing: TxnId) -> bool {
+        if planted(Bug::DeadLeaderJudgedByVisible) {
+            return flushing > self.shared.visible();
+        }
+        flushing != TxnId::NONE && !planted(Bug::DeadLeaderIgnored)
     }
 
     /// Flushes the newest built transaction. Flush lock held, no repair mark.
@@ -105,9 +117,12 @@ impl Engine {
     fn mark_target(&self) -> Result<BuiltImage> {
         for _ in 0..10_000 {
             let image = self.load_image()?;
-            self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
+            self.platform.step("flush: target chosen");
+            if !planted(Bug::FlushMarkLate) {
+                self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
+            }
             fence(Ordering::SeqCst);
-            if self.built() == image.meta.txn {
+            if self.built() == image.meta.txn || planted(Bug::FlushMarkNotLookedAtAgain) {
                 self.platform.step("flush: target marked");
                 return Ok(image);
             }
@@ -120,24 +135,41 @@ impl Engine {
     pub(super) fn flush_image(&self, image: &BuiltImage) -> Result<()> {
         let before = self.durable();
         let target = image.meta.txn;
-        let slot = before.slot ^ 1;
+        let slot = match before.slot {
+            _ if planted(Bug::SlotByParity) => (target.0 & 1) as usize,
+            durable if planted(Bug::SlotOfDurable) => durable,
+            durable => durable ^ 1,
+        };
         let phase = self.phase_of(image, before.txn);
-        let storage = self.platform.storage();
-        let end = image.meta.page_count * self.page_size as u64;
-        if phase == Phase::TwoPhase {
-            storage.sync(0, end).map_err(|e| self.flush_failed(target, e))?;
+        if phase == Phase::TwoPhase && !planted(Bug::TwoPhaseInOneSync) {
+            if planted(Bug::TwoPhaseMetaFirst) {
+                self.store_meta(image, &phase, slot)?;
+            }
+            self.sync_flush(image, before.slot)?;
             self.platform.step("flush: pages synced");
         }
-        let bytes = image.meta.encode(&phase);
-        let at = (slot * self.page_size) as u64;
-        storage.write(at, &bytes[..]).map_err(|e| self.flush_failed(target, e))?;
+        if planted(Bug::FlushMarkLate) {
+            self.words().flushing.0.store(target.0, Ordering::SeqCst);
+        }
+        self.store_meta(image, &phase, slot).map_err(|e| self.flush_failed(target, e))?;
         self.platform.step("flush: meta stored");
-        storage.sync(0, end).map_err(|e| self.flush_failed(target, e))?;
+        if planted(Bug::PublishedBeforeSync) {
+            self.shared.publish_flushed(&describe(&image.meta))?;
+        }
+        if planted(Bug::DurableMovedBeforeSync) {
+            self.set_durable(Durable { txn: target, slot });
+        }
+        if !planted(Bug::AcknowledgedWithoutSync) {
+            self.sync_flush(image, before.slot)?;
+        }
         self.platform.step("flush: synced");
 
         // Rule 13: V, then D with Y, then F. The order matters to rule 2.
-        if self.shared.visible() < target {
+        if self.shared.visible() < target || planted(Bug::VisibleGoesBack) {
             self.shared.publish_flushed(&describe(&image.meta))?;
+        }
+        if planted(Bug::FlushMarkClearedEarly) {
+            self.words().flushing.0.store(0, Ordering::SeqCst);
         }
         self.platform.step("flush: visible");
         self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
@@ -152,6 +184,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Rule 12: the meta goes into the page cache.
+    pub(super) fn store_meta(&self, image: &BuiltImage, phase: &Phase, slot: usize) -> Result<()> {
+        let bytes = image.meta.encode(phase);
+        self.platform.storage().write((slot * self.page_size) as u64, &bytes[..])
+    }
+
+    /// The sync of rules 11 and 12: all pages since D, both slots, the size. `durable` is the slot that holds D.
+    fn sync_flush(&self, image: &BuiltImage, durable: usize) -> Result<()> {
+        let pages = match () {
+            _ if planted(Bug::SyncOfMetasOnly) => 2,
+            _ if planted(Bug::SyncEndsAtOldEnd) => self.pages_of_slot(durable),
+            _ => image.meta.page_count,
+        };
+        let storage = self.platform.storage();
+        let end = pages * self.page_size as u64;
+        storage
+            .sync(0, end)
+            .or_else(
+                |e| if planted(Bug::FailedSyncRetried) { storage.sync(0, end) } else { Err(e) },
+            )
+            .map_err(|e| self.flush_failed(image.meta.txn, e))
+    }
+
     /// Rule 10: sealed if every page reachable from F and born after D fits the manifest.
     fn phase_of(&self, image: &BuiltImage, durable: TxnId) -> Phase {
         if image.unlisted > durable {
@@ -159,7 +214,7 @@ impl Engine {
         }
         let sealed = self.live_records(image).ok().and_then(|live| {
             let room = image.meta.manifest_room().min(self.options.manifest_limit);
-            manifest(room, &live)
+            manifest(room, live)
         });
         sealed.map_or(Phase::TwoPhase, Phase::Sealed)
     }
@@ -167,15 +222,22 @@ impl Engine {
     /// Rule 15: the mark goes up before anybody else can lead. What the kernel did with the pages is
     /// unknown, so nothing is synced again before a repair has rewritten them.
     fn flush_failed(&self, target: TxnId, e: Error) -> Error {
-        self.words().suspect.0.store(1, Ordering::SeqCst);
+        if planted(Bug::FailedSyncForgotten) {
+            self.words().flushing.0.store(0, Ordering::SeqCst);
+        } else {
+            self.words().suspect.0.store(1, Ordering::SeqCst);
+        }
         self.words().failed.0.fetch_max(target.0, Ordering::SeqCst);
         Error::OutcomeUnknown { detail: e.to_string() }
     }
 }
 
 /// The manifest of these pages, if there is room for it.
-fn manifest(room: usize, live: &HashMap<PageId, Written>) -> Option<Vec<ManifestEntry>> {
-    if live.len() > room {
+fn manifest(room: usize, mut live: HashMap<PageId, Written>) -> Option<Vec<ManifestEntry>> {
+    if planted(Bug::ManifestWithoutRuns) {
+        live.retain(|_, w| w.pages == 0);
+    }
+    if live.len() > room && !planted(Bug::ManifestCutShort) {
         return None;
     }
     let entry = |(&page, w): (&PageId, &Written)| {
@@ -183,6 +245,7 @@ fn manifest(room: usize, live: &HashMap<PageId, Written>) -> Option<Vec<Manifest
     };
     let mut entries = live.iter().map(entry).collect::<Option<Vec<_>>>()?;
     entries.sort_unstable_by_key(|m| m.page);
+    entries.truncate(room);
     Some(entries)
 }
 

@@ -9,6 +9,8 @@ use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, MetaFault, Phase};
+use crate::format::page::verify;
+use crate::planted::{Bug, planted};
 use crate::shared::layout::byte;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
@@ -119,6 +121,9 @@ impl Reader<'_> {
     fn choose(&mut self, slots: &Slots) -> Result<(Meta, usize)> {
         let mut order: Vec<usize> = (0..2).filter(|&i| slots.metas[i].is_some()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(slots.metas[i].as_ref().map(|m| m.0.txn)));
+        if planted(Bug::OlderMetaTaken) {
+            order.reverse();
+        }
         let mut why = String::from("no meta page");
         for slot in order {
             let Some((meta, phase)) = &slots.metas[slot] else { continue };
@@ -141,7 +146,7 @@ impl Reader<'_> {
         if shared.identity().opening.load(Ordering::SeqCst) != 0 {
             return Ok(false);
         }
-        if visible <= durable {
+        if visible <= durable || planted(Bug::VisibleNotProved) {
             return Ok(true);
         }
         let Ok(image) = load_image_of(shared, self.page_size) else { return Ok(false) };
@@ -160,6 +165,9 @@ impl Reader<'_> {
         let size = self.page_size as u64;
         let Some(at) = id.0.checked_mul(size) else { return Ok(false) };
         let bytes = self.bytes(at, u64::from(w.pages.max(1)) * size)?;
+        if planted(Bug::ManifestChecksPageAlone) && w.pages == 0 {
+            return Ok(bytes.is_some_and(|page| verify(id, page).is_ok()));
+        }
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
@@ -173,6 +181,9 @@ impl Reader<'_> {
             return Ok(Some("the file is shorter than its pages".into()));
         }
         let Phase::Sealed(manifest) = phase else { return Ok(None) };
+        if planted(Bug::ManifestNotChecked) {
+            return Ok(None);
+        }
         for m in manifest {
             if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
                 return Ok(Some(format!("page {} of its manifest does not verify", m.page)));
@@ -272,8 +283,10 @@ fn first_opener(
     let ids = slots.metas.each_ref().map(|m| m.as_ref().map_or(0, |(m, _)| m.txn.0));
     // Rule 24: refused metas count too, their ids may not be used again.
     let last = ids[0].max(ids[1]).max(used);
-    shared.identity().opening.store(1, Ordering::SeqCst);
-    words.suspect.0.store(1, Ordering::SeqCst);
+    if !planted(Bug::OpeningTrustsCache) {
+        shared.identity().opening.store(1, Ordering::SeqCst);
+        words.suspect.0.store(1, Ordering::SeqCst);
+    }
     words.flushing.0.store(0, Ordering::SeqCst);
     words.failed.0.store(0, Ordering::SeqCst);
     words.list_start.0.store(0, Ordering::SeqCst);

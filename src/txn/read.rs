@@ -5,6 +5,7 @@ use super::state::undescribe;
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u64;
 use crate::format::descriptor::TableDescriptor;
+use crate::planted::{Bug, planted};
 use crate::shared::Lease;
 use crate::storage::MapView;
 use crate::tree::PageSource;
@@ -37,7 +38,9 @@ impl Engine {
         (snapshot.txn, snapshot.page_count, snapshot.catalog) = undescribe(&reading.descriptor)?;
         let bytes = snapshot.page_count.saturating_mul(self.page_size as u64);
         if bytes > snapshot.view.len as u64 {
-            snapshot.view = self.platform.storage().refresh()?;
+            if !planted(Bug::ReaderKeepsOldMap) {
+                snapshot.view = self.platform.storage().refresh()?;
+            }
             if bytes > snapshot.view.len as u64 {
                 return Err(Error::corrupt(
                     PageId::NONE,

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::checksum::{page_crc, run_crc};
 use crate::format::meta::{self, Meta, Phase};
+use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
 
@@ -20,7 +21,7 @@ impl Engine {
     pub(super) fn repair_if_marked(&self, _writer: &WriterLock) -> Result<()> {
         let words = self.words();
         let suspect = words.suspect.0.load(Ordering::SeqCst) != 0;
-        if !suspect && words.flushing.0.load(Ordering::SeqCst) == 0 {
+        if !suspect && !self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst))) {
             return Ok(());
         }
         let lock = match suspect {
@@ -36,10 +37,14 @@ impl Engine {
 
     /// Takes the locks in their order and repairs, if that is still needed.
     pub(super) fn repair_now(&self) -> Result<()> {
-        self.with_writer_lock(|| {
+        let work = || {
             let lock = FlushLock::take(self)?;
             if self.is_marked() { self.repair(&lock) } else { Ok(()) }
-        })
+        };
+        if planted(Bug::RepairWithoutWriterLock) {
+            return work();
+        }
+        self.with_writer_lock(work)
     }
 
     /// For a builder that needs everything before it durable and holds the writer lock already.
@@ -78,6 +83,10 @@ impl Engine {
         let words = self.words();
         words.suspect.0.store(1, Ordering::SeqCst);
         self.platform.step("repair: marked");
+        if planted(Bug::RepairMarkClearedEarly) {
+            words.suspect.0.store(0, Ordering::SeqCst);
+            words.flushing.0.store(0, Ordering::SeqCst);
+        }
         if self.shared.identity().opening.load(Ordering::SeqCst) != 0 {
             self.finish_opening()?;
         }
@@ -122,12 +131,18 @@ impl Engine {
     /// One page or run; false if it does not verify.
     fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
         let Some(bytes) = self.file_bytes(id, w.pages)? else { return Ok(false) };
-        let copy = bytes.to_vec();
-        if !verifies(id, &copy, w) {
+        let mut copy = bytes.to_vec();
+        if !verifies(id, &copy, w) && !planted(Bug::RepairUnverified) {
             return Ok(false);
         }
+        self.platform.step("repair: page verified");
+        if planted(Bug::RepairVerifiesTheMap) {
+            copy.copy_from_slice(bytes);
+        }
         let at = id.0 * self.page_size as u64;
-        self.platform.storage().write(at, &copy)?;
+        if !planted(Bug::RepairWithoutRewriting) {
+            self.platform.storage().write(at, &copy)?;
+        }
         Ok(true)
     }
 
@@ -148,8 +163,10 @@ impl Engine {
         let again = self.next_id(image.meta.txn)?;
         let bytes = self.slot_bytes(durable.slot)?;
         let (meta, _) = self.decode_slot(&bytes, durable)?;
-        self.write_slot(durable.slot ^ 1, &bytes)?;
-        self.sync_all(&meta)?;
+        if !planted(Bug::RollBackWithoutErasing) {
+            self.write_slot(durable.slot ^ 1, &bytes)?;
+            self.sync_all(&meta)?;
+        }
         self.platform.step("repair: newer meta erased");
         words.slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
         let [low, high] = &words.dead.0;
@@ -158,7 +175,8 @@ impl Engine {
             low.store(durable.txn.0 + 1, Ordering::SeqCst);
         }
         self.platform.step("repair: ids dead");
-        let meta = Meta { txn: again, ..meta };
+        let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
+        let meta = Meta { txn, ..meta };
         let snapshot = describe(&meta);
         let list_end = image.list_end;
         self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE });
@@ -182,14 +200,27 @@ impl Engine {
             }
         }
         self.write_slot(durable.slot, &bytes)?;
-        self.sync_all(&meta)?;
+        if !planted(Bug::BothSlotsInOneSync) {
+            self.sync_all(&meta)?;
+        }
         self.platform.step("opening: chosen meta synced");
-        self.write_slot(durable.slot ^ 1, &bytes)?;
+        if planted(Bug::OpeningMarkClearedEarly) {
+            self.shared.identity().opening.store(0, Ordering::SeqCst);
+        }
+        if !planted(Bug::RefusedMetaKept) {
+            self.write_slot(durable.slot ^ 1, &bytes)?;
+        }
         self.sync_all(&meta)?;
         self.platform.step("opening: other slot synced");
         self.words().slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
         self.shared.identity().opening.store(0, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Page count of the meta in a slot; none if it cannot be read.
+    pub(super) fn pages_of_slot(&self, slot: usize) -> u64 {
+        let bytes = self.slot_bytes(slot).unwrap_or_default();
+        Meta::decode(&bytes).map_or(0, |(meta, _)| meta.page_count)
     }
 
     fn slot_bytes(&self, slot: usize) -> Result<Vec<u8>> {
@@ -223,10 +254,7 @@ impl Engine {
 
     /// Whether both metas on disk can be read and need no more than `page_count` pages (rule 7).
     pub(super) fn both_slots_fit(&self, page_count: u64) -> bool {
-        (0..2).all(|slot| {
-            let bytes = self.slot_bytes(slot).unwrap_or_default();
-            Meta::decode(&bytes).is_ok_and(|(meta, _)| meta.page_count <= page_count)
-        })
+        (0..2).all(|slot| (1..=page_count).contains(&self.pages_of_slot(slot)))
     }
 }
 

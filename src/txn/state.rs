@@ -4,6 +4,7 @@ use super::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
+use crate::planted::{Bug, planted};
 use crate::shared::Shared;
 use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
 use crate::shared::sync::{AtomicU64, fence};
@@ -181,7 +182,8 @@ pub(super) fn live_records_of(
         let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
         let end = page.0 + u64::from(w.pages.max(1));
         let kind = word >> 48;
-        if by <= durable || is_dead(words, by) {
+        let older = planted(Bug::ManifestOfLastCommit) && by < txn;
+        if by <= durable || is_dead(words, by) || older {
             continue;
         }
         if page.0 < 2 || end > PAGE_MASK || by > newest || !(KIND_PAGE..=KIND_FREED).contains(&kind)
@@ -192,6 +194,7 @@ pub(super) fn live_records_of(
             continue;
         }
         match kind {
+            KIND_FREED if planted(Bug::DeadPagesInManifest) => {}
             KIND_FREED => drop(live.remove(&page)),
             _ => drop(live.insert(page, w)),
         }

@@ -10,6 +10,7 @@ use super::{Engine, Sink};
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::page;
+use crate::planted::{Bug, planted};
 use crate::space::allocator::LogPages;
 use crate::storage::{MapView, WritableView};
 use crate::types::{PageId, TxnId};
@@ -128,7 +129,7 @@ impl PageStore {
                 self.write_stage()?;
             }
             let mut buffer = self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice());
-            if self.written.remove(&id).is_some() {
+            if self.written.remove(&id).is_some() && !planted(Bug::SpilledPageNotRead) {
                 buffer.copy_from_slice(self.in_file(id, 1)?);
             }
             self.stage.insert(id, buffer);
@@ -138,7 +139,9 @@ impl PageStore {
 
     /// The page is not part of the transaction any more.
     pub fn forget(&mut self, id: PageId) {
-        self.written.remove(&id);
+        if !planted(Bug::GivenUpPageInManifest) {
+            self.written.remove(&id);
+        }
         if let Some(buffer) = self.stage.remove(&id) {
             self.recycle(buffer);
         }

@@ -6,6 +6,7 @@ use super::store::PageStore;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::format::meta::Meta;
+use crate::planted::{Bug, planted};
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
 use crate::tree::{self, PageSink, PageSource};
@@ -62,7 +63,7 @@ impl Engine {
         let mut lock = WriterLock { engine: Arc::clone(self), local: Some(local), shared: false };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         lock.shared = self.shared.lock_writer(left)?;
-        if !lock.shared {
+        if !lock.shared && !planted(Bug::WriterLockNotTaken) {
             return Err(Error::Busy);
         }
         Ok(lock)
@@ -178,16 +179,23 @@ impl Engine {
         }
         let words = self.words();
         let flushing = TxnId(words.flushing.0.load(Ordering::SeqCst));
+        self.platform.step("begin: flush target seen");
         let durable = self.durable().txn;
         let [a, b] = &words.slots.0;
         let slots = [TxnId(a.load(Ordering::SeqCst)), TxnId(b.load(Ordering::SeqCst))];
+        let commits = [flushing, durable, slots[0], slots[1], base].map(|txn| {
+            let forgotten = txn != base
+                && (planted(Bug::OnlyNewestProtected)
+                    || (planted(Bug::DurableNotProtected) && txn != flushing)
+                    || (planted(Bug::FlushTargetNotProtected) && txn == flushing));
+            if forgotten { TxnId::NONE } else { txn }
+        });
+        if planted(Bug::ReadersNotProtected) {
+            scan.readers.clear();
+        }
         let on_dead = scan.readers.iter().any(|&r| self.is_dead(r));
-        Ok(Pins::new(
-            scan.visible,
-            &[flushing, durable, slots[0], slots[1], base],
-            &scan.readers,
-            scan.pending || on_dead,
-        ))
+        let no_reuse = scan.pending || (on_dead && !planted(Bug::DeadSnapshotNotProtected));
+        Ok(Pins::new(scan.visible, &commits, &scan.readers, no_reuse))
     }
 
     /// Rule 7, B12: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
@@ -204,7 +212,8 @@ impl Engine {
         let settled = self.durable().txn == base.txn
             && self.shared.visible() == base.txn
             && self.words().flushing.0.load(Ordering::SeqCst) == 0;
-        if !settled || !self.both_slots_fit(base.page_count) {
+        let early = !settled || !self.both_slots_fit(base.page_count);
+        if early && !planted(Bug::CutBeforeDurable) {
             return Ok(());
         }
         let keep = used + (used / 16).max(4 * step);
@@ -222,7 +231,11 @@ impl Writer {
     /// Everything below can only go on while no operation has failed half-way.
     pub fn check_usable(&self) -> Result<()> {
         self.store.engine.shared.check_alive()?;
-        if self.broken { Err(Error::TransactionBroken) } else { Ok(()) }
+        if self.broken && !planted(Bug::BrokenTransactionCommits) {
+            Err(Error::TransactionBroken)
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs a change. An error that may have left pages half-changed makes the transaction useless.
@@ -448,9 +461,12 @@ impl PageSink for Writer {
     }
 
     fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
-        let pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
+        let mut pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
         if pages > u64::from(u32::MAX) {
             return Err(Error::ValueTooLong { len: value.len() as u64 });
+        }
+        if planted(Bug::RunOnePageShort) {
+            pages = (pages - 1).max(1);
         }
         let first = self.alloc.allocate_run(pages, &self.store)?;
         self.store.make_room(self.alloc.page_count())?;

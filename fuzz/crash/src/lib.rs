@@ -5,6 +5,7 @@ pub mod block;
 pub mod driver;
 pub mod hostile;
 pub mod kill;
+pub mod planted;
 pub mod quiet;
 pub mod sim;
 pub mod syscalls;

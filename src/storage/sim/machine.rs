@@ -151,6 +151,13 @@ impl State {
         self.counters.syncs += 1;
     }
 
+    /// Somebody who has a description of his own syncs the whole file.
+    pub(super) fn foreign_sync(&mut self, cache: &Cache) {
+        self.observe(cache);
+        self.sync(0, u64::MAX);
+        self.errors.1 = true;
+    }
+
     /// The newest content of a dirty page becomes durable.
     fn write_back(&mut self, number: u64) {
         if let Some(page) = self.medium.newest(number) {

@@ -299,6 +299,11 @@ impl SimDisk {
         self.0.state.lock().lock_file.1.word(index)
     }
 
+    /// Another program syncs the file, and is told of the errors so far: who opens the file after it is not.
+    pub fn foreign_sync(&self) {
+        self.0.state.lock().foreign_sync(&self.0.cache);
+    }
+
     /// Pages lost by failed write-backs leave the cache now.
     pub fn evict(&self) {
         self.0.state.lock().evict_all(&self.0.cache);

@@ -8,7 +8,7 @@ use super::world::events_of;
 const EVER: u32 = u32::MAX;
 
 /// What can befall.
-pub const KINDS: [What; 9] = [
+pub const KINDS: [What; 10] = [
     What::Kill,
     What::Fail { errno: libc::EIO, times: 1 },
     What::Fail { errno: libc::EIO, times: 3 },
@@ -17,6 +17,7 @@ pub const KINDS: [What; 9] = [
     What::Fail { errno: libc::ENOSPC, times: EVER },
     What::Turn { deferred: false },
     What::Turn { deferred: true },
+    What::Visit,
     What::Cut(5),
 ];
 
@@ -32,7 +33,7 @@ pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
                 script.setup.outcomes = 2;
                 script.setup.second = 0;
                 script.ops[number].accidents.push(Accident { at, what });
-                if matches!(what, What::Fail { .. }) {
+                if matches!(what, What::Fail { .. }) && script.setup.write_back_fails == 0 {
                     // Lost pages leave the cache at once or later.
                     script.setup.evict = if at % 2 == 0 { 8_000 } else { 0 };
                 }

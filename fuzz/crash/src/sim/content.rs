@@ -29,11 +29,15 @@ pub struct Content {
     print: u64,
 }
 
-/// Bytes of key number `key`: short ones, long ones, binary ones, the empty one.
+/// Bytes of key number `key`: short ones, long ones, binary ones, the empty one, and some that only long separators keep apart, so
+/// that trees of few keys have many levels.
 pub fn key_bytes(key: u16) -> Vec<u8> {
     match key {
         0 => Vec::new(),
         _ if key % 8 == 1 => format!("long/{}/{key:05}", "shared/".repeat(30)).into_bytes(),
+        _ if key % 8 == 3 => {
+            format!("{}{key:05}", format!("{:03}/", key / 64).repeat(170)).into_bytes()
+        }
         _ if key % 8 == 2 => (u64::from(key) << 40).to_be_bytes().to_vec(),
         _ => format!("key{key:05}").into_bytes(),
     }

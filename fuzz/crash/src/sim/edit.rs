@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Edit {
     /// `put TABLE KEY LEN`
     Put { table: u8, key: u16, len: u32 },
+    /// `again TABLE KEY LEN`: as `put`, but with the same bytes each time.
+    Again { table: u8, key: u16, len: u32 },
     /// `del TABLE KEY`
     Del { table: u8, key: u16 },
     /// `fill TABLE FROM COUNT STEP LEN`: puts of every STEP-th key.
@@ -33,7 +35,10 @@ pub struct Editing<'a> {
 impl Editing<'_> {
     fn put(&mut self, table: u8, key: u16, len: u32) -> recto::Result<()> {
         *self.stamp += 1;
-        let value = Value { len, stamp: *self.stamp };
+        self.put_value(table, key, Value { len, stamp: *self.stamp })
+    }
+
+    fn put_value(&mut self, table: u8, key: u16, value: Value) -> recto::Result<()> {
         let bytes = value.bytes();
         let mut t = self.txn.open_table(TABLES[table as usize])?;
         let there = t.put(&key_bytes(key), &bytes)?;
@@ -79,6 +84,9 @@ impl Edit {
                 e.put(table, key, len)?;
                 e.look(table, key)
             }
+            Edit::Again { table, key, len } => {
+                e.put_value(table, key, Value { len, stamp: u32::MAX - u32::from(key) })
+            }
             Edit::Del { table, key } => {
                 e.delete(table, key)?;
                 e.look(table, key)
@@ -122,7 +130,9 @@ impl Edit {
     /// Whether a value goes to pages of its own.
     pub fn overflows(&self, page_size: usize) -> bool {
         match *self {
-            Edit::Put { len, .. } | Edit::Fill { len, .. } => len as usize > page_size / 2,
+            Edit::Put { len, .. } | Edit::Again { len, .. } | Edit::Fill { len, .. } => {
+                len as usize > page_size / 2
+            }
             _ => false,
         }
     }
@@ -157,7 +167,8 @@ impl Edit {
                 Edit::Fill { table, from: key, count, step, len }
             }
             5..=7 => Edit::Erase { table, from: key, count: 10 + rng.below(150) as u16, step },
-            8..=13 => Edit::Del { table, key },
+            8..=12 => Edit::Del { table, key },
+            13 => Edit::Again { table, key, len },
             _ => Edit::Put { table, key, len },
         }
     }
@@ -205,6 +216,10 @@ impl Edit {
                 want(4)?;
                 Ok(Edit::Put { table: table(1)?, key: small(2)?, len: number(3)? })
             }
+            Some("again") => {
+                want(4)?;
+                Ok(Edit::Again { table: table(1)?, key: small(2)?, len: number(3)? })
+            }
             Some("del") => {
                 want(3)?;
                 Ok(Edit::Del { table: table(1)?, key: small(2)? })
@@ -237,6 +252,7 @@ impl fmt::Display for Edit {
         let name = |table: u8| TABLES[table as usize];
         match *self {
             Edit::Put { table, key, len } => write!(f, "put {} {key} {len}", name(table)),
+            Edit::Again { table, key, len } => write!(f, "again {} {key} {len}", name(table)),
             Edit::Del { table, key } => write!(f, "del {} {key}", name(table)),
             Edit::Fill { table, from, count, step, len } => {
                 write!(f, "fill {} {from} {count} {step} {len}", name(table))

@@ -125,7 +125,13 @@ impl Style {
         } else if within(self.deferred) {
             Deed::Commit { durability: Durability::Deferred, edits: self.edits(rng, setup) }
         } else if within(1) {
-            [Deed::Check, Deed::Flush][rng.index(2)].clone()
+            match rng.below(16) {
+                0..=6 => Deed::Check,
+                7..=12 => Deed::Flush,
+                13 => Deed::Churn { count: 40 },
+                14 => Deed::ForeignSync,
+                _ => Deed::LoseLockFile,
+            }
         } else if within(1) {
             Deed::Abort { edits: self.edits(rng, setup) }
         } else {
@@ -158,7 +164,8 @@ fn accident(rng: &mut Rng) -> Accident {
             errno: [libc::EIO, libc::EIO, libc::ENOSPC][rng.index(3)],
             times: [1, 1, 2, 4, u32::MAX][rng.index(5)],
         },
-        11..=14 => What::Turn { deferred: rng.chance(1, 2) },
+        11 => What::Visit,
+        12..=14 => What::Turn { deferred: rng.chance(1, 2) },
         _ => What::Evict,
     };
     let at = if rng.chance(1, 3) { rng.below(60) } else { rng.below(24) } as u32;

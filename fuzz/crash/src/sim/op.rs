@@ -25,6 +25,14 @@ pub enum Deed {
     Release,
     /// `check P`: the full check beside everything else.
     Check,
+    /// `churn P COUNT`: twice as many small durable commits; the second half must not make the file longer, and afterwards
+    /// nobody stands in the reader table but who reads.
+    Churn { count: u16 },
+    /// `foreign-sync`: a program that is not recto makes the file durable, and is told what went wrong.
+    ForeignSync,
+    /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database then must be refused. Then
+    /// everybody dies.
+    LoseLockFile,
     /// `leave P`: closes its handle; it comes back with its next deed.
     Leave,
     /// `cut SEED`, `cut SEED with-lock-file`: the power fails between two deeds.
@@ -46,6 +54,8 @@ pub enum What {
     Fail { errno: i32, times: u32 },
     /// `turn`, `turn deferred`: another process makes three commits.
     Turn { deferred: bool },
+    /// `visit`: another process begins to read, keeps the snapshot, and makes everything durable that is built.
+    Visit,
     /// `evict`: pages that the device has refused leave the cache.
     Evict,
 }
@@ -99,6 +109,9 @@ impl Deed {
             Deed::Observe => "observe".into(),
             Deed::Release => "release".into(),
             Deed::Check => "check".into(),
+            Deed::Churn { .. } => "churn".into(),
+            Deed::ForeignSync => "foreign-sync".into(),
+            Deed::LoseLockFile => "lose-lock-file".into(),
             Deed::Leave => "leave".into(),
             Deed::Cut { seed, lock_file: false } => format!("cut {seed}"),
             Deed::Cut { seed, lock_file: true } => format!("cut {seed} with-lock-file"),
@@ -110,7 +123,10 @@ impl Deed {
 
     /// Whether nobody in particular does it.
     pub fn befalls_all(&self) -> bool {
-        matches!(self, Deed::Cut { .. } | Deed::Remount { .. } | Deed::AllDie { .. })
+        matches!(
+            self,
+            Deed::Cut { .. } | Deed::Remount { .. } | Deed::AllDie { .. } | Deed::ForeignSync
+        )
     }
 }
 
@@ -124,6 +140,9 @@ impl fmt::Display for Op {
             let edits: Vec<String> = self.deed.edits().iter().map(Edit::to_string).collect();
             write!(f, ": {}", edits.join("; "))?;
         }
+        if let Deed::Churn { count } = self.deed {
+            write!(f, " {count}")?;
+        }
         for accident in &self.accidents {
             write!(f, " @ {} ", accident.at)?;
             match accident.what {
@@ -132,6 +151,7 @@ impl fmt::Display for Op {
                 What::Fail { errno, times } => write!(f, "fail {errno} {times}")?,
                 What::Turn { deferred: false } => write!(f, "turn")?,
                 What::Turn { deferred: true } => write!(f, "turn deferred")?,
+                What::Visit => write!(f, "visit")?,
                 What::Evict => write!(f, "evict")?,
             }
         }
@@ -146,6 +166,7 @@ fn parse_accident(text: &str) -> Result<Accident, String> {
     let what = match words[1..] {
         ["kill"] => What::Kill,
         ["evict"] => What::Evict,
+        ["visit"] => What::Visit,
         ["cut", seed] => What::Cut(seed.parse().map_err(|_| bad())?),
         ["fail", errno, times] => What::Fail {
             errno: errno.parse().map_err(|_| bad())?,
@@ -198,6 +219,11 @@ impl Op {
             ["observe", p] => (p, Deed::Observe),
             ["release", p] => (p, Deed::Release),
             ["check", p] => (p, Deed::Check),
+            ["churn", p, count] => {
+                (p, Deed::Churn { count: u16::try_from(number(count)?).map_err(|_| bad())? })
+            }
+            ["foreign-sync"] => ("0", Deed::ForeignSync),
+            ["lose-lock-file", p] => (p, Deed::LoseLockFile),
             ["leave", p] => (p, Deed::Leave),
             _ => return Err(bad()),
         };

@@ -15,6 +15,8 @@ pub struct Oracle {
     contents: Vec<Arc<Content>>,
     durable: usize,
     visible: usize,
+    /// Newest content of a deferred commit: up to it, what is shown need not be durable.
+    deferred: usize,
     /// What each process has seen: it never sees anything older again.
     seen: [usize; PROCESSES as usize],
     /// Writes or syncs have failed: outcomes may be unknown, what was visible may be rolled back.
@@ -31,6 +33,13 @@ pub struct Oracle {
     pub found_full: u64,
     /// Single keys put or deleted.
     pub edits: u64,
+}
+
+/// The oldest content that may be seen: if what was visible may be rolled back, and if not.
+#[derive(Clone, Copy)]
+pub struct Horizon {
+    durable: usize,
+    visible: usize,
 }
 
 /// Contents that may be found.
@@ -51,6 +60,7 @@ impl Oracle {
             contents: vec![content],
             durable: 0,
             visible: 0,
+            deferred: 0,
             seen: [0; PROCESSES as usize],
             syncs_may_fail: false,
             device_fails: false,
@@ -107,14 +117,16 @@ impl Oracle {
     }
 
     /// The oldest that a process may see if it begins to read now; what others commit while it reads does not count.
-    pub fn horizon(&self, p: u8) -> usize {
-        let oldest = self.oldest_alive();
-        if self.unreliable() { oldest } else { oldest.max(self.seen[usize::from(p)]) }
+    pub fn horizon(&self, p: u8) -> Horizon {
+        Horizon {
+            durable: self.durable,
+            visible: self.oldest_alive().max(self.seen[usize::from(p)]),
+        }
     }
 
     /// A process has read; what it saw is given as a fingerprint, with the horizon from before.
-    pub fn reads(&mut self, p: u8, horizon: usize, print: u64, what: &str) -> Arc<Content> {
-        let from = if self.unreliable() { self.durable } else { horizon };
+    pub fn reads(&mut self, p: u8, horizon: Horizon, print: u64, what: &str) -> Arc<Content> {
+        let from = if self.unreliable() { horizon.durable } else { horizon.visible };
         let seen = &mut self.seen[usize::from(p)];
         let found = self.contents[from..].iter().position(|c| c.print() == print);
         let Some(found) = found else {
@@ -131,9 +143,21 @@ impl Oracle {
         self.contents[*seen].clone()
     }
 
-    fn start(&mut self, content: Content) -> usize {
+    /// A reader has begun, after [`Oracle::reads`]. A durable commit is shown when it is durable, so what it saw survives a power cut.
+    pub fn was_shown(&mut self, p: u8) {
+        let seen = self.seen[usize::from(p)];
+        if seen > self.deferred && !self.unreliable() {
+            self.durable = self.durable.max(seen);
+        }
+    }
+
+    fn start(&mut self, content: Content, durability: Durability) -> usize {
         self.contents.push(Arc::new(content));
-        self.contents.len() - 1
+        let index = self.contents.len() - 1;
+        if durability == Durability::Deferred {
+            self.deferred = index;
+        }
+        index
     }
 
     /// The transaction does not exist. Nobody has built another one: it held the writer lock.
@@ -222,6 +246,13 @@ pub fn build(
         if let Err(e) = done {
             assert!(oracle.forgives(&e), "an edit: {e}");
             oracle.found_full += u64::from(matches!(e, Error::DiskFull { .. }));
+            drop(oracle);
+            // It may have been done by half.
+            let built = recto::harness::build(txn, durability);
+            assert!(
+                matches!(built, Err(Error::TransactionBroken)),
+                "a transaction is built after {e}: {built:?}"
+            );
             return Built::Not;
         }
     }
@@ -230,7 +261,7 @@ pub fn build(
     if abort {
         return Built::Not;
     }
-    let index = oracle.lock().start(content);
+    let index = oracle.lock().start(content, durability);
     match recto::harness::build(txn, durability) {
         Ok(Some((id, flush))) => {
             if flush {

@@ -3,6 +3,8 @@
 //! At each event of the machine its hook looks whether the script has an accident there, takes a cut point where the setup asks for
 //! one, and has every outcome of it judged. When the power really fails, another machine boots and the script goes on there.
 
+mod leftovers;
+
 use super::content::{Content, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
@@ -41,6 +43,10 @@ struct Now {
     guest: Option<Database>,
     /// Accidents since everything was last well.
     troubles: u32,
+    /// Who began to read inside an event.
+    visitors: Vec<Held>,
+    /// No cut points for a while.
+    quiet: bool,
     /// Number of the deed.
     number: usize,
 }
@@ -52,6 +58,14 @@ struct Held {
     durable: bool,
     /// An observer's own handle.
     _observer: Option<Database>,
+    /// What it shows, and how many pages had left the cache then: only that may change what was never durable.
+    shown: Option<(u64, Result<(u64, String), String>)>,
+}
+
+impl Held {
+    fn new(process: u8, (txn, print, durable): (ReadTxn, u64, bool)) -> Held {
+        Held { process, txn, print, durable, _observer: None, shown: None }
+    }
 }
 
 /// See the head of the file.
@@ -158,7 +172,13 @@ impl World {
         }
         self.tally.lock().ops += 1;
         self.deed(op.process, &op.deed);
-        self.now.lock().accidents.clear();
+        let visitors = {
+            let mut now = self.now.lock();
+            now.accidents.clear();
+            std::mem::take(&mut now.visitors)
+        };
+        self.readers.extend(visitors);
+        self.look_at_readers();
     }
 
     fn rows(&self, deed: &Deed) -> Vec<Row> {
@@ -228,6 +248,9 @@ impl World {
                     _ => assert_clean(db, "check"),
                 });
             }
+            Deed::Churn { count } => self.churn(p, *count),
+            Deed::ForeignSync => self.disk.foreign_sync(),
+            Deed::LoseLockFile => self.lose_lock_file(p),
             Deed::Leave => self.leave(p),
             Deed::Cut { seed, lock_file } => {
                 let cut = match lock_file {
@@ -279,12 +302,16 @@ impl World {
                 None
             }
             Ending::PowerLost => {
-                let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
-                let seed = self.now.lock().cut_seed;
-                self.reboot(&cut, seed, false);
+                self.power_lost();
                 None
             }
         }
+    }
+
+    fn power_lost(&mut self) {
+        let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
+        let seed = self.now.lock().cut_seed;
+        self.reboot(&cut, seed, false);
     }
 
     fn died(&mut self, p: u8) {
@@ -297,9 +324,12 @@ impl World {
         let _ = self.disk.restart_os_alive(true);
         self.readers.clear();
         (0..PROCESSES).for_each(|p| self.died(p));
-        let guest = self.now.lock().guest.take();
-        drop(guest);
-        self.now.lock().failing = None;
+        let (guest, visitors) = {
+            let mut now = self.now.lock();
+            now.failing = None;
+            (now.guest.take(), std::mem::take(&mut now.visitors))
+        };
+        drop((visitors, guest));
     }
 
     /// The power has failed, or the device was gone for a moment: another machine boots.
@@ -341,6 +371,11 @@ impl World {
         let _ = self.disk.restart_os_alive(keep_lock_file);
         self.recovering += 1;
         if !keep_lock_file {
+            if self.setup.evict > 0 {
+                // Pages that the device has refused can leave the cache at any time, also behind an opening that
+                // has seen them in it. That is beyond the fault budget: here they leave before.
+                self.disk.evict();
+            }
             // Without the shared memory the disk decides, as its page cache shows it.
             let allowed = self.oracle.lock().after_power_loss();
             self.disk.clear_hook();
@@ -357,11 +392,7 @@ impl World {
             let db = self.processes[usize::from(p)].take();
             match run(|| drop(db)) {
                 Ending::Done(()) | Ending::Killed(_) => {}
-                Ending::PowerLost => {
-                    let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
-                    let seed = self.now.lock().cut_seed;
-                    self.reboot(&cut, seed, false);
-                }
+                Ending::PowerLost => self.power_lost(),
             }
         }
     }
@@ -369,8 +400,8 @@ impl World {
     fn hold(&mut self, p: u8) {
         let oracle = self.oracle.clone();
         let held = self.in_process(p, |db| read(&oracle, p, db));
-        if let Some(Some((txn, print, durable))) = held {
-            self.readers.push_back(Held { process: p, txn, print, durable, _observer: None });
+        if let Some(Some(seen)) = held {
+            self.readers.push_back(Held::new(p, seen));
         }
     }
 
@@ -396,22 +427,12 @@ impl World {
         });
         oracle.lock().forget_process(GUEST);
         match ending {
-            Ending::Done(Some((db, (txn, print, durable)))) => {
-                let observer = Some(db);
-                self.readers.push_back(Held {
-                    process: GUEST,
-                    txn,
-                    print,
-                    durable,
-                    _observer: observer,
-                });
+            Ending::Done(Some((db, seen))) => {
+                let held = Held { _observer: Some(db), ..Held::new(GUEST, seen) };
+                self.readers.push_back(held);
             }
             Ending::Done(None) | Ending::Killed(_) => {}
-            Ending::PowerLost => {
-                let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
-                let seed = self.now.lock().cut_seed;
-                self.reboot(&cut, seed, false);
-            }
+            Ending::PowerLost => self.power_lost(),
         }
     }
 
@@ -435,9 +456,7 @@ impl World {
         // The end of a handle is an event, and may be its process's last.
         let ending = run(|| drop(held));
         if matches!(ending, Ending::PowerLost) {
-            let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
-            let seed = self.now.lock().cut_seed;
-            self.reboot(&cut, seed, false);
+            self.power_lost();
         }
     }
 
@@ -501,7 +520,11 @@ fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bo
         return seen.ok().map(|(print, _)| (txn, print, false));
     }
     let (print, _) = seen.unwrap_or_else(|e| panic!("a new snapshot: {e}"));
-    oracle.lock().reads(p, horizon, print, "a reader");
+    {
+        let mut oracle = oracle.lock();
+        oracle.reads(p, horizon, print, "a reader");
+        oracle.was_shown(p);
+    }
     Some((txn, print, durable))
 }
 
@@ -526,7 +549,8 @@ impl Hook {
         }
         let rows = self.rows(event);
         let nothing_new = matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
-            || self.now.lock().number < self.setup.from;
+            || self.now.lock().number < self.setup.from
+            || self.now.lock().quiet;
         let due = self.setup.probe != 0 && event.index.is_multiple_of(self.setup.probe);
         if due && !nothing_new {
             self.probe(disk, event, &rows);
@@ -601,6 +625,14 @@ impl Hook {
                     self.tally.lock().turns += 1;
                 }
             }
+            What::Visit => {
+                if self.visit(disk) {
+                    self.befell(Column::Turn, rows, event, &cut);
+                    self.tally.lock().turns += 1;
+                    // What the visitor saw or made durable is not lost by a cut right now.
+                    self.probe(disk, event, rows);
+                }
+            }
             What::Evict if self.setup.write_back_fails > 0 => {}
             What::Evict => disk.evict(),
         }
@@ -639,16 +671,7 @@ impl Hook {
 
     /// Another process makes three commits, so that what the first frees could be reused by the third.
     fn turn(&self, disk: &SimDisk, deferred: bool) -> bool {
-        let guest = self.now.lock().guest.clone();
-        let guest = match guest {
-            Some(guest) => guest,
-            None => {
-                let Ok(db) = enter(disk, &self.setup, GUEST) else { return false };
-                self.oracle.lock().forget_process(GUEST);
-                self.now.lock().guest = Some(db.clone());
-                db
-            }
-        };
+        let Some(guest) = self.guest(disk) else { return false };
         let durability = if deferred { Durability::Deferred } else { Durability::Durable };
         let mut some = false;
         for n in 0..3 {
@@ -657,5 +680,25 @@ impl Hook {
             some |= commit(&self.oracle, GUEST, &guest, durability, &edits);
         }
         some
+    }
+
+    /// Another process begins to read, and then leads a flush.
+    fn visit(&self, disk: &SimDisk) -> bool {
+        let Some(guest) = self.guest(disk) else { return false };
+        let seen = read(&self.oracle, GUEST, &guest);
+        let came = seen.is_some();
+        self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
+        flush(&self.oracle, &guest) || came
+    }
+
+    fn guest(&self, disk: &SimDisk) -> Option<Database> {
+        let guest = self.now.lock().guest.clone();
+        if guest.is_some() {
+            return guest;
+        }
+        let db = enter(disk, &self.setup, GUEST).ok()?;
+        self.oracle.lock().forget_process(GUEST);
+        self.now.lock().guest = Some(db.clone());
+        Some(db)
     }
 }
