@@ -217,11 +217,6 @@ impl Process {
         }
     }
 
-    /// Whether it has ended well. A process that was killed has not.
-    pub fn has_finished(&mut self) -> Done<bool> {
-        Ok(self.try_wait()?.is_some_and(|status| status.success()))
-    }
-
     /// Waits until it is dead by SIGKILL, for as long as `time`; false if it lives.
     pub fn dies(&mut self, time: Duration) -> Done<bool> {
         let start = Instant::now();
@@ -240,13 +235,12 @@ impl Process {
     pub fn ends(&mut self) -> Done<bool> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            if self.has_finished()? {
-                return Ok(false);
+            // One look for both questions: between two it could end.
+            match self.try_wait()? {
+                Some(status) if status.success() => return Ok(false),
+                Some(_) => return self.was_killed(),
+                None => std::thread::sleep(Duration::from_micros(200)),
             }
-            if self.was_killed()? {
-                return Ok(true);
-            }
-            std::thread::sleep(Duration::from_micros(200));
         }
         Err(self.lost("does not end"))
     }
@@ -292,17 +286,10 @@ impl Process {
     /// Has it end well.
     pub fn finish(mut self) -> Done<()> {
         self.tell("end")?;
-        let start = Instant::now();
-        while !self.has_finished()? {
-            if self.ended.is_some() {
-                return Err(self.ended_by_itself());
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(self.lost("does not end"));
-            }
-            std::thread::sleep(Duration::from_micros(200));
+        match self.ends()? {
+            false => Ok(()),
+            true => Err(self.lost("was killed, and nobody did it")),
         }
-        Ok(())
     }
 }
 
