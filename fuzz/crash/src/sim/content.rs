@@ -186,8 +186,11 @@ impl Snapshot for WriteTxn {
     }
 }
 
+/// What a snapshot shows: fingerprint and summary, or why it cannot be read.
+pub type Shown = Result<(u64, String), String>;
+
 /// Fingerprint of all that a snapshot shows, with the number of its pairs. An error is a finding: a snapshot can be read.
-pub fn print_of(snapshot: &impl Snapshot) -> Result<(u64, String), String> {
+pub fn print_of(snapshot: &impl Snapshot) -> Shown {
     let mut print = 0u64;
     let mut summary = String::new();
     for info in snapshot.tables().map_err(|e| format!("tables: {e}"))? {

@@ -5,7 +5,7 @@
 
 mod leftovers;
 
-use super::content::{Content, print_of};
+use super::content::{Content, Shown, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
 use super::judge::{Judge, assert_clean, enter, find};
@@ -59,7 +59,7 @@ struct Held {
     /// An observer's own handle.
     _observer: Option<Database>,
     /// What it shows, and how many pages had left the cache then: only that may change what was never durable.
-    shown: Option<(u64, Result<(u64, String), String>)>,
+    shown: Option<(u64, Shown)>,
 }
 
 impl Held {
