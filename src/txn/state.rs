@@ -243,6 +243,7 @@ pub fn describe(meta: &Meta) -> Descriptor {
 pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
     let mut catalog = [0u8; crate::format::descriptor::SIZE];
     let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
+    // As a slice: a model's descriptor is shorter.
     let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {
         return Err(bad());
     };

@@ -34,7 +34,6 @@ pub fn all(direct: bool) -> Vec<(&'static str, Script)> {
     vec![("short", short(sink)), ("long", long(sink)), ("free-log", free_log(sink))]
 }
 
-/// Scripts for what is rare: each leads to a place where one rule alone keeps the database whole.
 const PITFALLS: [&str; 10] = [
     include_str!("../../scenarios/pitfalls/again.txt"),
     include_str!("../../scenarios/pitfalls/dead-leader.txt"),
@@ -48,7 +47,7 @@ const PITFALLS: [&str; 10] = [
     include_str!("../../scenarios/pitfalls/small-again.txt"),
 ];
 
-/// See [`PITFALLS`].
+/// Scripts for what is rare: each leads to a place where one rule alone keeps the database whole.
 pub fn pitfalls() -> impl Iterator<Item = Script> {
     PITFALLS.iter().map(|text| parsed("a pitfall", text, Sink::Staged))
 }
