@@ -151,7 +151,8 @@ impl Builder {
     }
 
     /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta pages and the pages that the
-    /// newest one lists (at most about 180 entries), however large the file is and whatever happened to it before.
+    /// newest one lists (at most about 180 entries), however large the file is and whatever happened to it before; also those of deferred
+    /// commits that no process is left to vouch for, at most 32,768.
     ///
     /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file; [`Error::LockFile`],
     /// [`Error::FileSystem`] about where it lies; [`Error::Io`].
