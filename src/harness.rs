@@ -1,6 +1,8 @@
 //! What the crash tests and benches need beside the public API. Behind the feature `harness`; no promise
 //! of stability.
 
+pub use crate::format::node;
+pub use crate::format::page::PageHeader;
 pub use crate::inspect::harness::format_table;
 pub use crate::planted::{Bug, plant};
 pub use crate::storage::mmap::hook::on_step;

@@ -254,6 +254,8 @@ impl<R: BufRead> Reader<R> {
             header.field(&self.line)?;
         }
         self.format = Some(header.format);
+        // Each once, however many databases it is true of.
+        header.notes.retain(|note| !self.notes.contains(note));
         self.notes.append(&mut header.notes);
         Ok(Next::Database(header.name))
     }

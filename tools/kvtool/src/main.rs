@@ -9,16 +9,15 @@
 
 mod command;
 mod database;
-mod dump;
 mod failure;
 mod input;
 mod output;
 mod progress;
-mod text;
 
 use clap::{Parser, Subcommand};
 use command::Status;
 use failure::Outcome;
+use kvtool::{dump, text};
 use std::io::Write;
 use std::process::ExitCode;
 

@@ -1,0 +1,242 @@
+//! Branch and leaf pages. Any bytes as a page: every operation gives an answer or an error. Any operations on a page that was written
+//! properly: the page holds what a `BTreeMap` holds.
+#![no_main]
+
+use arbitrary::{Arbitrary, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use recto::PageId;
+use recto::TxnId;
+use recto::harness::node::build::{Item, Plan, Shell, write_node};
+use recto::harness::node::edit::NodeMut;
+use recto::harness::node::key::{KeyParts, separator};
+use recto::harness::node::{Layout, Node, Value, is_inline, max_key_len};
+use std::collections::BTreeMap;
+
+const PAGE: usize = 4096;
+const ID: PageId = PageId(7);
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Put(Vec<u8>, u8, u16),
+    Remove(u16),
+    Replace(u16, u8, u16),
+    Get(Vec<u8>),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Bytes { level: u8, edits: Vec<Op>, bytes: &'a [u8] },
+    Model { branch: bool, front: Vec<u8>, ops: Vec<Op> },
+}
+
+fuzz_target!(|data: &[u8]| {
+    match Input::arbitrary_take_rest(Unstructured::new(data)) {
+        Ok(Input::Bytes { level, edits, bytes }) => any_bytes(level, &edits, bytes),
+        Ok(Input::Model { branch, front, ops }) => model(branch, &front, &ops),
+        Err(_) => {}
+    }
+});
+
+/// A buffer as pages are: aligned.
+fn page() -> Vec<u64> {
+    vec![0; PAGE / 8]
+}
+
+fn bytes_of(words: &mut [u64]) -> &mut [u8] {
+    bytemuck::cast_slice_mut(words)
+}
+
+fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
+    let mut words = page();
+    let page = bytes_of(&mut words);
+    // The front of the input is the front of the page, the rest its end: so short inputs have a heap.
+    let half = bytes.len().min(2 * PAGE) / 2;
+    let (front, back) = (half.min(PAGE / 2), (bytes.len() - half).min(PAGE / 2));
+    page[..front].copy_from_slice(&bytes[..front]);
+    page[PAGE - back..].copy_from_slice(&bytes[half..half + back]);
+    let level = level % 4;
+    page[4] = if level == 0 { 2 } else { 1 };
+    page[5] = level;
+    look(page, level);
+    for op in edits.iter().take(50) {
+        let Ok(mut node) = NodeMut::open(ID, page, level) else { return };
+        let count = node.node().expect("it opened").count();
+        let _ = match op {
+            Op::Put(key, tag, len) => {
+                let (tag, tail) = value(level, *tag, *len);
+                node.insert(usize::from(*len) % (count + 1), key, tag, &tail).map(drop)
+            }
+            Op::Remove(at) => node.remove(usize::from(*at) % count),
+            Op::Replace(at, tag, len) if level == 0 => {
+                let (tag, tail) = value(level, *tag, *len);
+                node.replace(usize::from(*at) % count, tag, &tail).map(drop)
+            }
+            Op::Replace(at, tag, _) => {
+                node.set_child(usize::from(*at) % (count + 1), PageId(u64::from(*tag)))
+            }
+            Op::Get(key) => node.node().and_then(|n| n.search(key)).map(drop),
+        };
+        look(page, level);
+    }
+}
+
+/// Every way to read a page.
+fn look(page: &[u8], level: u8) {
+    let Ok(layout) = Layout::of(page, level) else { return };
+    assert!(layout.gap() <= PAGE && layout.heap_at <= PAGE);
+    let Ok(node) = Node::open(ID, page, level) else { return };
+    let mut items = Vec::new();
+    for index in 0..node.count() {
+        if let Ok(key) = node.key(index) {
+            let key = key.to_vec();
+            let _ = node.search(&key);
+        }
+        if let Ok(cell) = node.cell(index) {
+            let _ = node.cell_len(&cell);
+        }
+        if level > 0 {
+            let _ = node.child(index + 1);
+        } else {
+            let _ = node.entry(index);
+        }
+        items.extend(node.item(index));
+    }
+    assert!(node.used() <= 2 * PAGE);
+    for pair in items.windows(2) {
+        let _ = separator(&pair[0].key, &pair[1].key);
+    }
+    let plan = Plan::of(level, &items);
+    let mut out = page_copy();
+    let shell = Shell { level, birth: TxnId(1), leftmost: PageId(2) };
+    let _ = write_node(bytes_of(&mut out), shell, &items, plan.prefix_len);
+}
+
+fn page_copy() -> Vec<u64> {
+    page()
+}
+
+/// Tag and tail of a leaf's entry, tag of a branch's.
+fn value(level: u8, fill: u8, len: u16) -> (u64, Vec<u8>) {
+    match level {
+        0 => (u64::from(len % 1500), vec![fill; usize::from(len % 1500)]),
+        _ => (u64::from(len) + 2, Vec::new()),
+    }
+}
+
+type Entries = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+
+/// Writes the model into a page; false if it does not fit.
+fn rebuild(page: &mut [u8], level: u8, entries: &Entries) -> bool {
+    let items: Vec<Item<'_>> = entries
+        .iter()
+        .map(|(key, (tag, tail))| Item { key: KeyParts::of(key, 0), tag: *tag, tail })
+        .collect();
+    let plan = Plan::of(level, &items);
+    if plan.used > PAGE {
+        return false;
+    }
+    let shell = Shell { level, birth: TxnId(9), leftmost: PageId(5) };
+    write_node(page, shell, &items, plan.prefix_len).expect("the plan fits");
+    assert_eq!(Node::open(ID, page, level).expect("was written").used(), plan.used);
+    true
+}
+
+fn model(branch: bool, front: &[u8], ops: &[Op]) {
+    let level = u8::from(branch);
+    let mut words = page();
+    let page = bytes_of(&mut words);
+    let key_of = |key: &[u8]| {
+        let mut whole = front.to_vec();
+        whole.extend_from_slice(key);
+        whole.truncate(max_key_len(PAGE));
+        whole
+    };
+    let mut entries = Entries::from([(key_of(b"first"), value(level, 1, 3))]);
+    assert!(rebuild(page, level, &entries));
+    for op in ops.iter().take(200) {
+        apply(page, level, &mut entries, op, &key_of);
+    }
+    same(page, level, &entries);
+}
+
+fn apply(page: &mut [u8], level: u8, entries: &mut Entries, op: &Op, key_of: &dyn Fn(&[u8]) -> Vec<u8>) {
+    let mut node = NodeMut::open(ID, page, level).expect("a page in order");
+    let count = node.node().expect("a page in order").count();
+    let nth = |at: u16| entries.keys().nth(usize::from(at) % count).cloned().expect("as many keys");
+    let (done, after) = match op {
+        Op::Put(key, fill, len) => {
+            let key = key_of(key);
+            let (tag, tail) = value(level, *fill, *len);
+            if level == 0 && !is_inline(PAGE, key.len(), tail.len()) {
+                return;
+            }
+            let place = node.node().and_then(|n| n.search(&key)).expect("a page in order");
+            assert_eq!(place.found, entries.contains_key(&key));
+            assert_eq!(place.index, entries.range(..key.clone()).count());
+            if place.found && level > 0 {
+                return;
+            }
+            let done = if place.found {
+                node.replace(place.index, tag, &tail)
+            } else {
+                node.insert(place.index, &key, tag, &tail)
+            };
+            let mut after = entries.clone();
+            after.insert(key, (tag, tail));
+            (done.expect("a page in order"), after)
+        }
+        Op::Remove(_) if count == 1 => {
+            assert!(node.remove(0).is_err());
+            return;
+        }
+        Op::Remove(at) => {
+            let mut after = entries.clone();
+            after.remove(&nth(*at));
+            node.remove(usize::from(*at) % count).expect("a page in order");
+            (true, after)
+        }
+        Op::Replace(at, fill, len) => {
+            let (tag, tail) = value(level, *fill, *len);
+            let key = nth(*at);
+            if level == 0 && !is_inline(PAGE, key.len(), tail.len()) {
+                return;
+            }
+            let index = usize::from(*at) % count;
+            let done = match level {
+                0 => node.replace(index, tag, &tail),
+                _ => node.set_child(index + 1, PageId(tag)).map(|()| true),
+            };
+            let mut after = entries.clone();
+            after.insert(key, (tag, tail));
+            (done.expect("a page in order"), after)
+        }
+        Op::Get(key) => {
+            let key = key_of(key);
+            let place = node.node().and_then(|n| n.search(&key)).expect("a page in order");
+            assert_eq!(place.found, entries.contains_key(&key));
+            return;
+        }
+    };
+    // What did not fit is as it was; written anew it may fit.
+    if done || rebuild(page, level, &after) {
+        *entries = after;
+    }
+    same(page, level, entries);
+}
+
+fn same(page: &[u8], level: u8, entries: &Entries) {
+    let node = Node::open(ID, page, level).expect("a page in order");
+    assert_eq!(node.count(), entries.len());
+    assert!(node.used() <= PAGE);
+    for (index, (key, (tag, tail))) in entries.iter().enumerate() {
+        assert_eq!(&node.key(index).expect("in order").to_vec(), key);
+        if level > 0 {
+            assert_eq!(node.child(index + 1).expect("in order"), PageId(*tag));
+        } else {
+            assert_eq!(node.value(index).expect("in order"), Value::Inline(tail));
+        }
+    }
+    if level > 0 {
+        assert_eq!(node.child(0).expect("in order"), PageId(5));
+    }
+}
