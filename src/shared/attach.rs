@@ -16,12 +16,11 @@ use super::layout::{self, Identity, Layout, byte};
 use super::leases::Leases;
 use super::locks::Held;
 use super::region::{Region, damaged};
+use super::sync::{AtomicU64, Mutex, sleep};
 use super::{Arrival, FirstState, Shared};
 use crate::error::{Error, Result};
 use crate::storage::{LockMode, PlatformRef};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
@@ -185,7 +184,7 @@ fn pass_gates(
         if start.elapsed() >= timeout {
             return Err(refused);
         }
-        std::thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 

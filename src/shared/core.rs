@@ -1,7 +1,7 @@
 //! The heart of the reader protocol: begin, publish, scan. Nothing but loads, stores and fences.
 //!
 //! Written over [`Ring`], so that the same lines run on the shared memory and, under `--cfg loom`, in a
-//! model checker that tries the orders in which threads and memory can act (`shared/loom.rs`).
+//! model checker that tries the orders in which threads and memory can act (`shared/loom/core.rs`).
 //!
 //! What has to hold:
 //! - R1. A reader that has begun at snapshot s is seen by every scan whose V (the `visible` it read first) is above s, or
@@ -28,7 +28,7 @@ pub trait Word {
     fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
 }
 
-impl Word for std::sync::atomic::AtomicU64 {
+impl Word for super::sync::AtomicU64 {
     #[inline(always)]
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)

@@ -3,31 +3,35 @@
 //!
 //! Everything is an atomic integer. Words that are written by different parties stand 128 bytes apart.
 //! The rules that say who writes what, when and in which order are COMMIT.md 1-27 and READERS.md B1-B18,
-//! restated in docs/design.md; the comments here name the rule that owns a word.
+//! restated in docs/design.md; the comments here name the rule that owns a word. Under `--cfg loom` there is less of everything.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning.
 pub const VERSION: u64 = 1;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
-pub const SLOTS: usize = 2048;
+pub const SLOTS: usize = if cfg!(loom) { 2 } else { 2048 };
 /// Handles (one per open of a database) that can exist at the same time.
-pub const HANDLES: u32 = 1024;
+pub const HANDLES: u32 = if cfg!(loom) { 3 } else { 1024 };
 /// Records in the list of pages written since the last durable commit.
-pub const RECORDS: usize = 32_768;
+pub const RECORDS: usize = if cfg!(loom) { 1 } else { 32_768 };
+/// Words of the image of a built transaction.
+pub const IMAGE_WORDS: usize = if cfg!(loom) { 2 } else { 512 };
 /// Words of a snapshot descriptor; word 0 is the transaction id.
-pub const DESCRIPTOR_WORDS: usize = 8;
+pub const DESCRIPTOR_WORDS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// A snapshot as readers copy it: word 0 is the transaction id, the others belong to `txn`.
 pub type Descriptor = [u64; DESCRIPTOR_WORDS];
 
 /// A group of words on cache lines of its own (two, for the adjacent-line prefetcher).
+#[cfg_attr(loom, derive(Default))]
 #[repr(C, align(128))]
 pub struct Line<T>(pub T);
 
 /// Who the memory belongs to; written by the first opener alone (B1).
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub struct Identity {
     /// [`MAGIC`].
@@ -49,10 +53,11 @@ pub struct Identity {
 }
 
 /// Full image of a built transaction: what the next writer, perhaps in another process, starts from.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub struct Image {
     /// Meta page bytes without manifest, with their crc; 8 bytes a word.
-    pub meta: [AtomicU64; 512],
+    pub meta: [AtomicU64; IMAGE_WORDS],
     /// Records of the list that belong to this transaction or an older one: index one past the last.
     pub list_end: AtomicU64,
     /// Ids above the last durable one whose pages do not stand in the list because it was full: 0 none.
@@ -60,6 +65,7 @@ pub struct Image {
 }
 
 /// What the commit protocol shares.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub struct CommitWords {
     /// W: newest built transaction: id << 1 | index of its image (rule 8).
@@ -85,6 +91,7 @@ pub struct CommitWords {
 }
 
 /// One record of the list of pages written, or freed again, since the last durable commit.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub struct Record {
     /// Page number | kind << 48 (1 page with header, 2 overflow run, 3 freed).
@@ -96,6 +103,7 @@ pub struct Record {
 }
 
 /// One reader slot (B2-B4, B9).
+#[cfg_attr(loom, derive(Default))]
 #[repr(C, align(128))]
 pub struct Slot {
     /// Snapshot that is read: 0 idle, [`PENDING`] pins everything.
@@ -108,6 +116,7 @@ pub struct Slot {
 pub const PENDING: u64 = u64::MAX;
 
 /// The whole shared memory.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C, align(4096))]
 pub struct Layout {
     /// Who it belongs to.

@@ -14,13 +14,12 @@
 //! Thread rules: everything from any thread. A lease taken is freed once, by whoever ends the transaction.
 
 use super::layout::SLOTS;
+use super::sync::{AtomicBool, AtomicU32, Mutex};
 use crate::error::Result;
-use parking_lot::Mutex;
-use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
-const CHUNK: usize = 32;
+const CHUNK: usize = if SLOTS < 32 { SLOTS } else { 32 };
 
 /// A slot of this handle, on cache lines of its own.
 #[repr(align(128))]
@@ -48,11 +47,42 @@ pub struct Taken {
     pub slot: u32,
 }
 
-thread_local! {
-    /// The lease this thread had last, of any handle; a new thread starts elsewhere than its sisters.
-    static LAST: Cell<u32> = const { Cell::new(u32::MAX) };
+/// Where a thread begins to look.
+#[cfg(not(loom))]
+mod hint {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    thread_local! {
+        /// The lease this thread had last, of any handle; a new thread starts elsewhere than its sisters.
+        static LAST: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+    static THREADS: AtomicU32 = AtomicU32::new(0);
+
+    #[inline(always)]
+    pub fn last() -> u32 {
+        LAST.get()
+    }
+    #[inline(always)]
+    pub fn remember(lease: u32) {
+        LAST.set(lease);
+    }
+    pub fn spread() -> u32 {
+        THREADS.fetch_add(1, Ordering::Relaxed)
+    }
 }
-static THREADS: AtomicU32 = AtomicU32::new(0);
+
+/// The threads of a model all want the first: they meet, and each execution begins alike.
+#[cfg(loom)]
+mod hint {
+    pub fn last() -> u32 {
+        u32::MAX
+    }
+    pub fn remember(_lease: u32) {}
+    pub fn spread() -> u32 {
+        0
+    }
+}
 
 impl Leases {
     pub fn new() -> Leases {
@@ -67,7 +97,7 @@ impl Leases {
     #[inline]
     pub fn take(&self) -> Option<Taken> {
         let count = self.count.load(Ordering::Acquire);
-        let last = LAST.get();
+        let last = hint::last();
         if last < count
             && let Some(taken) = self.try_take(last)
         {
@@ -79,10 +109,10 @@ impl Leases {
     /// Looks through all of them, from the thread's last one on.
     #[cold]
     fn search(&self, last: u32, count: u32) -> Option<Taken> {
-        let start = if last == u32::MAX { THREADS.fetch_add(1, Ordering::Relaxed) } else { last };
+        let start = if last == u32::MAX { hint::spread() } else { last };
         let start = if count == 0 { 0 } else { start % count };
         let taken = (start..count).chain(0..start).find_map(|i| self.try_take(i));
-        LAST.set(taken.map_or(start, |t| t.lease));
+        hint::remember(taken.map_or(start, |t| t.lease));
         taken
     }
 
@@ -115,7 +145,7 @@ impl Leases {
         lease.slot.store(slot, Ordering::Relaxed);
         lease.busy.store(true, Ordering::Relaxed);
         self.count.store(count + 1, Ordering::Release);
-        LAST.set(count);
+        hint::remember(count);
         Ok(Taken { lease: count, slot })
     }
 
@@ -131,8 +161,14 @@ impl Leases {
         if let Some(l) = self.get(lease) {
             debug_assert!(l.busy.load(Ordering::Relaxed), "lease freed twice");
             l.busy.store(false, Ordering::Release);
-            LAST.set(lease);
+            hint::remember(lease);
         }
+    }
+
+    /// Whether a lease is taken, for a model that clears the flag as it must not be cleared.
+    #[cfg(all(test, loom))]
+    pub fn busy(&self, lease: u32) -> &AtomicBool {
+        &self.get(lease).expect("a lease that was taken").busy
     }
 
     /// All slots of the handle.
@@ -148,7 +184,7 @@ impl Leases {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -22,6 +22,7 @@ mod locks;
 mod publish;
 mod readers;
 mod region;
+pub(crate) mod sync;
 
 #[cfg(all(loom, test))]
 mod loom;
@@ -34,10 +35,10 @@ use crate::types::TxnId;
 use layout::{CommitWords, Descriptor, Identity, Image, Layout, Line, RECORDS, Record, byte};
 use leases::Leases;
 use locks::Held;
-use parking_lot::Mutex;
 use region::Region;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use sync::Mutex;
 
 /// The shared memory of one open database, seen from one handle.
 pub struct Shared {
@@ -100,7 +101,7 @@ impl Lease {
     const OBSERVED: u32 = u32::MAX - 1;
 
     /// The snapshot that is pinned.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn txn(&self) -> TxnId {
         TxnId(self.txn)
     }
@@ -173,7 +174,7 @@ impl Shared {
     }
 
     /// Index of this handle; none for an observer.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn handle_index(&self) -> Option<u32> {
         self.index
     }
@@ -184,7 +185,7 @@ impl Shared {
     }
 
     /// Takes the writer lock if no other handle holds it. Threads of one handle do not exclude each other.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn try_lock_writer(&self) -> Result<bool> {
         self.region.check_alive()?;
         self.platform().locks().try_lock(byte::WRITER, LockMode::Exclusive)
@@ -223,7 +224,7 @@ impl Shared {
     }
 
     /// Whether another handle holds the flush lock: a flush that is marked while nobody does was left by the dead.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn flush_held_elsewhere(&self) -> Result<bool> {
         self.region.check_alive()?;
         Ok(self.platform().locks().held_elsewhere(byte::FLUSH, byte::FLUSH)?.is_some())

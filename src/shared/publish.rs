@@ -9,11 +9,10 @@ use super::Shared;
 use super::core::{self, Published, Publisher, entry_for, id_of};
 use super::layout::Descriptor;
 use super::region::damaged;
+use super::sync::{fence, futex};
 use crate::error::{Error, Result};
-use crate::os::futex;
 use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
 /// More moves of `visible` than there can be publishers in the time of one compare-and-swap.

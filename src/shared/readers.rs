@@ -6,16 +6,16 @@
 //! system is frozen; a lock file on tmpfs does not.)
 
 use super::core::{self, Begun, id_of};
-use super::layout::{Descriptor, HANDLES, PENDING, SLOTS, Slot, byte};
+use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, PENDING, SLOTS, Slot, byte};
 use super::leases::Taken;
 use super::locks::Held;
 use super::region::damaged;
+use super::sync::fence;
 use super::{Lease, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
 use crate::storage::{LockByte, LockMode};
 use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::fence;
 
 /// Tries before a reader pins everything: far more than commits can become visible in so little time.
 const TRIES: u32 = 1_000;
@@ -44,7 +44,7 @@ impl Shared {
 
     /// The rare ends of a begin.
     #[cold]
-    fn begin_again(&self, taken: Taken, begun: Begun<8>) -> Result<Reading> {
+    fn begin_again(&self, taken: Taken, begun: Begun<DESCRIPTOR_WORDS>) -> Result<Reading> {
         let slot = self.slot(taken.slot);
         let begun = match begun {
             Begun::Moved => core::begin_pinning_all(self.layout(), &slot.txn, PINNED_TRIES),
@@ -265,7 +265,7 @@ impl Shared {
 }
 
 #[inline(always)]
-fn reading(lease: u32, descriptor: Descriptor) -> Reading {
+pub(super) fn reading(lease: u32, descriptor: Descriptor) -> Reading {
     Reading { lease: Lease { index: lease, txn: descriptor[0] }, descriptor }
 }
 

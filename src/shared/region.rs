@@ -6,18 +6,19 @@
 
 use super::core::{Fence, Ring};
 use super::layout::{DESCRIPTOR_WORDS, Layout, Line, SIZE};
+use super::sync::{AtomicU64, fence};
 use crate::error::{Error, Result};
 use crate::storage::PlatformRef;
 use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 /// The shared memory of one handle.
 pub struct Region {
     platform: PlatformRef,
     layout: NonNull<Layout>,
     /// The platform's word, so that a look at it is one load and no virtual call.
-    alive: NonNull<AtomicU64>,
+    alive: NonNull<std::sync::atomic::AtomicU64>,
 }
 
 // SAFETY: the pointers lead to atomics that live as long as the platform, which is Send and Sync.

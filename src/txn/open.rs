@@ -218,7 +218,7 @@ fn first_opener(
 ) -> Result<()> {
     let slots = reader.slots()?;
     let words = shared.words();
-    let load = |w: &AtomicU64| w.load(Ordering::SeqCst);
+    let load = |w: &crate::shared::sync::AtomicU64| w.load(Ordering::SeqCst);
     let kept = state == FirstState::Survives && survives(shared, &slots);
     if kept && reader.visible_pages_survive(shared)? {
         let unsettled = load(&words.built.0) >> 1 != load(&words.durable.0) >> 1;

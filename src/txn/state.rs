@@ -6,10 +6,11 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::Shared;
 use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
+use crate::shared::sync::{AtomicU64, fence};
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 /// D and Y: the durable transaction and the slot that holds its meta.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,7 +211,7 @@ pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &B
 /// The words of a descriptor beside the transaction id.
 pub fn describe(meta: &Meta) -> Descriptor {
     let c = &meta.catalog;
-    [
+    let words = [
         meta.txn.0,
         meta.page_count,
         c.root.0,
@@ -219,14 +220,15 @@ pub fn describe(meta: &Meta) -> Descriptor {
         meta.space.free_pages,
         0,
         0,
-    ]
+    ];
+    std::array::from_fn(|i| words[i])
 }
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
 pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
-    let [txn, page_count, root, depth, entries, ..] = *d;
     let mut catalog = [0u8; crate::format::descriptor::SIZE];
     let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
+    let [txn, page_count, root, depth, entries, ..] = d[..] else { return Err(bad()) };
     let depth = u16::try_from(depth).map_err(|_| bad())?;
     if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
         return Err(bad());

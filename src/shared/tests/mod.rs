@@ -1,7 +1,7 @@
 //! Tests of the shared memory over simulated processes, which can be killed at every step.
 //!
 //! `attach`: coming and going. `publish`: making visible, waiting. `readers`: slots, scans, the dead. `observer`: reading
-//! without slots. `hostile`: memory that lies. `stress`: real threads. The memory model is `../loom.rs`'s.
+//! without slots. `hostile`: memory that lies. `stress`: real threads. The memory model is that of `../loom`.
 
 mod attach;
 mod hostile;

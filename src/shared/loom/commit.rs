@@ -1,0 +1,268 @@
+//! The writer's hand-over and group commit (rules 2, 8 to 13, B8): builders in two processes, who make durable what they built, each
+//! for itself and with it whatever the other has built; a reader that sees what is durable.
+//!
+//! Locks, scan, publication and the words are those of this room. The order in which the words are used is that of
+//! `txn/write.rs` (`collect_pins`), `txn/state.rs` (`store_image_in`, `load_image_of`) and `txn/flush.rs` (`mark_target`,
+//! `flush_image`), told again here over an image of two words: an engine with its pages and checksums is too much for
+//! the checker. A change there has to be made here too.
+
+use super::explore;
+use super::machine::{Machine, PAGES, Process, Writer, read, snapshot};
+use crate::shared::Shared;
+use crate::shared::sync::fence;
+use loom::thread;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Right,
+    /// Rule 8 reversed: W leads to an image that is not whole.
+    BuiltBeforeImage,
+    /// Both builders write the image that W leads to.
+    OneImage,
+    /// The image is copied without a second look at W.
+    ImageOnce,
+    /// H5: the snapshot that is being flushed is no pin.
+    TargetNotMarked,
+    /// B8 without the second look.
+    MarkedOnce,
+    /// B6 reversed: D is read before F.
+    DurableBeforeTarget,
+    /// Rule 13 reversed: F is taken down before D has moved.
+    MarkDownFirst,
+    /// The flush lock is not taken.
+    NoLeader,
+}
+use Variant::*;
+
+struct Group {
+    variant: Variant,
+    machine: Arc<Machine>,
+}
+
+impl Group {
+    fn load_image(&self, shared: &Shared) -> (u64, u64) {
+        loop {
+            let built = shared.words().built.0.load(SeqCst);
+            let [id, page] = &shared.images()[(built & 1) as usize].0.meta;
+            let image = (id.load(Relaxed), page.load(Relaxed));
+            fence(SeqCst);
+            if self.variant == ImageOnce || shared.words().built.0.load(SeqCst) == built {
+                assert_eq!(image.0, built >> 1, "an image that is not W's");
+                return image;
+            }
+        }
+    }
+
+    fn store_image(&self, shared: &Shared, (id, page): (u64, u64)) {
+        let words = shared.words();
+        let flip = u64::from(self.variant != OneImage);
+        let side = words.built.0.load(SeqCst) & 1 ^ flip;
+        let moved = || words.built.0.store(id << 1 | side, SeqCst);
+        if self.variant == BuiltBeforeImage {
+            moved();
+        }
+        let image = &shared.images()[side as usize].0.meta;
+        image[0].store(id, Relaxed);
+        image[1].store(page, Relaxed);
+        fence(SeqCst);
+        if self.variant != BuiltBeforeImage {
+            moved();
+        }
+    }
+
+    /// Rule 2.
+    fn pins(&self, shared: &Shared) -> (crate::shared::Scan, [u64; 4]) {
+        let scan = shared.scan().unwrap();
+        let words = shared.words();
+        let early = words.durable.0.load(SeqCst) >> 1;
+        let target = words.flushing.0.load(SeqCst);
+        let durable = match self.variant {
+            DurableBeforeTarget => early,
+            _ => words.durable.0.load(SeqCst) >> 1,
+        };
+        (scan, [target, durable, 0, self.load_image(shared).0])
+    }
+
+    /// Builds one transaction on what W says, shows it if it is deferred, and says its id. Dying pages are known to all.
+    fn build(&self, shared: &Shared, known: &loom::sync::Mutex<Writer>, deferred: bool) -> u64 {
+        assert!(shared.lock_writer(None).unwrap());
+        let base = self.load_image(shared);
+        let (scan, pinned) = self.pins(shared);
+        let mut writer = known.lock().unwrap();
+        assert_eq!(base, writer.newest, "the writer before has built something else");
+        let words = writer.build(&self.machine, &scan, &pinned);
+        drop(writer);
+        self.store_image(shared, (words[0], words[1]));
+        if deferred {
+            shared.publish_built(&words).unwrap();
+        }
+        shared.unlock_writer();
+        words[0]
+    }
+
+    /// B8.
+    fn mark(&self, shared: &Shared) -> (u64, u64) {
+        loop {
+            let image = self.load_image(shared);
+            if self.variant != TargetNotMarked {
+                shared.words().flushing.0.store(image.0, SeqCst);
+            }
+            fence(SeqCst);
+            if self.variant == MarkedOnce || shared.words().built.0.load(SeqCst) >> 1 == image.0 {
+                return image;
+            }
+        }
+    }
+
+    /// Returns when the transaction is durable; whoever has the flush lock carries along what is built.
+    fn make_durable(&self, shared: &Shared, txn: u64) {
+        let words = shared.words();
+        let durable = || words.durable.0.load(SeqCst) >> 1;
+        if durable() >= txn {
+            return;
+        }
+        if self.variant != NoLeader {
+            assert!(shared.lock_flush(None).unwrap());
+        }
+        if durable() < txn {
+            let before = durable();
+            let (target, page) = self.mark(shared);
+            assert!(target >= txn && target > before, "D goes back");
+            // The sync: the device reads the page when it likes.
+            self.machine.look(page, target);
+            self.machine.look(page, target);
+            shared.publish_flushed(&snapshot(target, page)).unwrap();
+            if self.variant == MarkDownFirst {
+                words.flushing.0.store(0, SeqCst);
+            }
+            words.durable.0.store(target << 1, SeqCst);
+            if self.variant != MarkDownFirst {
+                words.flushing.0.store(0, SeqCst);
+            }
+            // What D leads to stays whole: a recovery would read it now.
+            self.machine.look(page, target);
+        }
+        if self.variant != NoLeader {
+            shared.unlock_flush();
+        }
+        assert!(durable() >= txn);
+    }
+}
+
+/// What happens: a flusher makes durable what is there, or builds first; a builder goes on; a reader may look.
+#[derive(Clone, Copy)]
+struct Model {
+    /// Both build one transaction and make it durable; else one flushes and the other builds.
+    committers: bool,
+    /// Transactions of the one that only builds.
+    builds: usize,
+    reader: bool,
+    preemptions: usize,
+}
+
+const FLUSH: Model = Model { committers: false, builds: 3, reader: false, preemptions: 3 };
+const COMMITS: Model = Model { committers: true, builds: 0, reader: true, preemptions: 3 };
+
+fn try_all(name: &str, model: Model, variant: Variant) {
+    explore(name, model.preemptions, move || {
+        let machine = Machine::new();
+        let group = Arc::new(Group { variant, machine: machine.clone() });
+        let one = Arc::new(Process::new(&machine, 0).open());
+        let two = Process::new(&machine, 1).open();
+        // Snapshot 1 is built, visible and durable, and 2 is built and visible.
+        one.words().durable.0.store(1 << 1, SeqCst);
+        group.store_image(&one, (1, 0));
+        let known =
+            Arc::new(loom::sync::Mutex::new(Writer { fresh: 1..PAGES as u64, ..Writer::new() }));
+        if !model.committers {
+            group.build(&one, &known, true);
+        }
+        let mut threads = Vec::new();
+        threads.push(thread::spawn({
+            let (group, one, known) = (group.clone(), one.clone(), known.clone());
+            move || {
+                let txn = match model.committers {
+                    true => group.build(&one, &known, false),
+                    false => one.words().built.0.load(SeqCst) >> 1,
+                };
+                group.make_durable(&one, txn);
+            }
+        }));
+        if model.reader {
+            let (machine, one) = (machine.clone(), one.clone());
+            threads.push(thread::spawn(move || {
+                let first = read(&machine, &one);
+                assert!(read(&machine, &one) >= first, "visible goes back");
+            }));
+        }
+        if model.committers {
+            let txn = group.build(&two, &known, false);
+            group.make_durable(&two, txn);
+        }
+        for _ in 0..model.builds {
+            group.build(&two, &known, true);
+        }
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(one.words().flushing.0.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_flush_beside_a_builder() {
+    try_all("flush", FLUSH, Right);
+}
+
+#[test]
+fn two_who_commit_and_a_reader() {
+    try_all("commits", COMMITS, Right);
+}
+
+#[test]
+#[should_panic(expected = "not W's")]
+fn built_moves_before_the_image() {
+    try_all("W before image", FLUSH, BuiltBeforeImage);
+}
+
+#[test]
+#[should_panic(expected = "is not snapshot")]
+fn images_that_do_not_alternate() {
+    try_all("one image", FLUSH, OneImage);
+}
+
+#[test]
+#[should_panic(expected = "not W's")]
+fn an_image_copied_without_a_second_look() {
+    try_all("image once", FLUSH, ImageOnce);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_flush_target_that_is_no_pin() {
+    try_all("no mark", FLUSH, TargetNotMarked);
+}
+
+#[test]
+#[should_panic(expected = "is not snapshot")]
+fn a_target_marked_without_a_second_look() {
+    try_all("marked once", FLUSH, MarkedOnce);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn durable_read_before_the_target() {
+    try_all("D before F", FLUSH, DurableBeforeTarget);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_mark_taken_down_before_durable_has_moved() {
+    try_all("F before D", FLUSH, MarkDownFirst);
+}
+
+#[test]
+#[should_panic(expected = "durable() >= txn")]
+fn two_leaders() {
+    try_all("two leaders", COMMITS, NoLeader);
+}
