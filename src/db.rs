@@ -167,6 +167,9 @@ impl Builder {
         }
         let platform = mmap::MmapPlatform::open(path, &self.platform)?;
         let engine = Engine::open(Arc::new(platform), self.engine.clone())?;
+        if engine.is_new() && !self.engine.read_only {
+            mmap::sync_name(path)?;
+        }
         Ok(Database { engine, path: Some(path.to_owned()), durability: self.durability })
     }
 

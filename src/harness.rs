@@ -2,6 +2,7 @@
 //! of stability.
 
 pub use crate::inspect::harness::format_table;
+pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
@@ -64,3 +65,22 @@ pub fn is_log_page(bytes: &[u8]) -> bool {
     PageHeader::read(bytes)
         .is_some_and(|h| h.kind == KIND_FREE_LOG && h.level == 0 && h.birth.0 < 1 << 32)
 }
+
+/// Parts of the lock file: name, offset and length in bytes. All but the identity may change while somebody has it open.
+pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {
+    use layout::Layout;
+    use std::mem::offset_of;
+    const COMMIT: usize = offset_of!(Layout, commit);
+    [
+        ("identity", 0, offset_of!(Layout, visible)),
+        ("visible", offset_of!(Layout, visible), 8),
+        ("ring", offset_of!(Layout, ring), 512),
+        ("commit words", COMMIT, size_of::<layout::CommitWords>()),
+        ("built", COMMIT, 8),
+        ("durable", COMMIT + offset_of!(layout::CommitWords, durable), 8),
+        ("slots used", offset_of!(Layout, slots_used), 8),
+        ("images", offset_of!(Layout, images), 2 * size_of::<layout::Line<layout::Image>>()),
+        ("reader slots", offset_of!(Layout, slots), 128 * 64),
+        ("list of pages", offset_of!(Layout, list), 24 * 512),
+    ]
+};

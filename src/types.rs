@@ -28,6 +28,10 @@ impl PageId {
 impl TxnId {
     /// No transaction.
     pub const NONE: TxnId = TxnId(0);
+    /// The empty transaction that a new database holds.
+    pub const FIRST: TxnId = TxnId(1);
+    /// The last one there can be; at a million a second it comes after nine years.
+    pub const MAX: TxnId = TxnId((1 << 48) - 1);
 }
 
 impl fmt::Debug for PageId {

@@ -220,6 +220,46 @@ fn a_newer_format_and_bad_page_sizes_are_refused() {
     assert_clean(&open_at(&path, &existing()));
 }
 
+/// A flush may store one meta while somebody who opens looks at it, and the next flush the other. Found by `crash kill`: an
+/// open was refused with "both meta pages: checksum does not match".
+#[test]
+fn metas_that_are_being_stored_are_looked_at_again() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 100);
+    let held = open_at(&path, &existing());
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let good = fs::read(&path).unwrap();
+    let store = |whole: bool| {
+        for at in [100, 4_196] {
+            let byte = if whole { good[at] } else { !good[at] };
+            file.write_all_at(&[byte], at as u64).unwrap();
+        }
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for whole in [false, true] {
+                    store(whole);
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        });
+        // SAFETY: the directory belongs to the test.
+        let opened: Vec<_> = (0..30).map(|_| unsafe { existing().open(&path) }).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        opened.into_iter().for_each(|db| assert_sample(&db.unwrap(), 100));
+    });
+    // Where it stays like that, or where nobody is there who could be storing, it is an error.
+    store(false);
+    assert!(matches!(refused(&path, &existing()), Error::Corrupt { .. }));
+    drop(held);
+    assert!(matches!(refused(&path, &existing()), Error::Corrupt { .. }));
+    store(true);
+    assert_clean(&open_at(&path, &existing()));
+}
+
 #[test]
 fn a_copy_is_a_database_of_its_own() {
     let dir = memory_dir();

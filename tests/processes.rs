@@ -1,23 +1,16 @@
-//! Real processes: killed with SIGKILL at any moment, stopped, forked. What was acknowledged stays, a
-//! snapshot is of one transaction, readers wait for nobody, and nothing of the dead stays behind.
+//! Real processes: stopped, forked, killed in the middle of a load. A snapshot stays what it is, readers wait for nobody, and
+//! nothing of the dead stays behind. The campaign that kills writers and readers is `crash kill` (fuzz/crash).
 //!
-//! `RECTO_SECONDS` says how long processes are killed; `RECTO_FULL=1` makes the killed load a gigabyte.
+//! `RECTO_FULL=1` makes the killed load a gigabyte.
 
 mod common;
 
-use common::{
-    Process, assert_clean, disk_dir, full, hear, memory_dir, open_at, put, role, say, seconds,
-};
+use common::{Process, assert_clean, disk_dir, full, hear, memory_dir, open_at, put, role, say};
 use common::{spread, write};
 use fastrand::Rng;
 use recto::{Builder, Database, Durability, Error, ReadTxn};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-const WRITERS: u64 = 4;
-const READERS: u64 = 4;
 
 /// The child side of every test here.
 #[test]
@@ -26,8 +19,6 @@ fn child() {
     let words: Vec<&str> = role.iter().map(String::as_str).collect();
     let path = Path::new(words[1]);
     match words[0] {
-        "writer" => be_writer(path, words[2].parse().unwrap()),
-        "reader" => be_reader(path),
         "hold_writer" => hold_writer(path),
         "hold_reader" => hold_reader(path),
         "load" => load(path, words[2]),
@@ -43,212 +34,11 @@ fn start(role: &str, path: &Path, more: &[&str]) -> Process {
     Process::start("child", &words)
 }
 
-// ---- Writers and readers that are killed ----
-
-/// What writer `w` has in its table after transaction `seq`: every value names both.
-fn value(w: u64, seq: u64, key: u64) -> Vec<u8> {
-    let len = match key {
-        0 => 9_000 + (seq % 7) as usize * 3_000,
-        k if k % 10 == 0 => 900,
-        k => 40 + ((seq + k) % 60) as usize,
-    };
-    let mut v: Vec<u8> = [seq, w, key].iter().flat_map(|n| n.to_le_bytes()).collect();
-    v.resize(len, (seq ^ key) as u8);
-    let sum = crc32fast::hash(&v);
-    v.extend(sum.to_le_bytes());
-    v
-}
-
-/// Keys that transaction `seq` leaves in a writer's table; now and then more than a manifest lists.
-fn keys(seq: u64) -> u64 {
-    if seq % 16 == 15 { 1_200 } else { 40 }
-}
-
-fn table_of(w: u64) -> String {
-    format!("writer {w}")
-}
-
-/// Counters of all writers in this snapshot, after every value was found to belong to them.
-fn verify(txn: &ReadTxn) -> Vec<u64> {
-    let mut counters = vec![0; WRITERS as usize];
-    let counter = match txn.table("counter") {
-        Ok(table) => table,
-        Err(Error::NoSuchTable(_)) => return counters,
-        Err(e) => panic!("{e}"),
-    };
-    for w in 0..WRITERS {
-        let Some(seq) = counter.get(&w.to_be_bytes()).unwrap() else { continue };
-        let seq = u64::from_le_bytes(seq.try_into().unwrap());
-        counters[w as usize] = seq;
-        let table = txn.table(&table_of(w)).unwrap();
-        assert_eq!(table.len(), keys(seq));
-        for (key, pair) in table.iter().unwrap().enumerate() {
-            let (k, v) = pair.unwrap();
-            assert_eq!(k.to_vec(), (key as u64).to_be_bytes());
-            assert!(v == value(w, seq, key as u64), "writer {w}, {seq}, key {key}: another value");
-        }
-    }
-    counters
-}
-
-fn log_path(path: &Path, w: u64) -> PathBuf {
-    path.with_extension(format!("acks{w}"))
-}
-
-/// The last acknowledged transaction of a writer, from the log that it keeps beside the database.
-fn last_ack(path: &Path, w: u64) -> u64 {
-    let Ok(mut log) = File::open(log_path(path, w)) else { return 0 };
-    if log.seek(SeekFrom::End(-8)).is_err() {
-        return 0;
-    }
-    let mut bytes = [0; 8];
-    log.read_exact(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes)
-}
-
-fn be_writer(path: &Path, w: u64) {
-    let mut log = OpenOptions::new().append(true).create(true).open(log_path(path, w)).unwrap();
-    let mut rng = Rng::new();
-    let mut builder = Builder::default();
-    if rng.bool() {
-        builder.sink(recto::Sink::Direct);
-    }
-    let db = open_at(path, &builder);
-    loop {
-        let mut txn = db.write().unwrap();
-        let seq = {
-            let counter = txn.open_table("counter").unwrap();
-            let found = counter.get(&w.to_be_bytes()).unwrap();
-            found.map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap())) + 1
-        };
-        // Transactions that were killed between commit and log may be there too, never fewer.
-        assert!(seq > last_ack(path, w), "an acknowledged transaction is gone");
-        let mut table = txn.open_table(&table_of(w)).unwrap();
-        for key in 0..keys(seq) {
-            table.put(&key.to_be_bytes(), &value(w, seq, key)).unwrap();
-        }
-        for key in keys(seq)..keys(seq.wrapping_sub(1)) {
-            table.delete(&key.to_be_bytes()).unwrap();
-        }
-        let mut counter = txn.open_table("counter").unwrap();
-        counter.put(&w.to_be_bytes(), &seq.to_le_bytes()).unwrap();
-        match rng.u8(..8) {
-            0 => continue, // aborted
-            1..=2 => txn.set_durability(Durability::Deferred),
-            _ => {}
-        }
-        txn.commit().unwrap();
-        log.write_all(&seq.to_le_bytes()).unwrap();
-    }
-}
-
-fn be_reader(path: &Path) {
-    let mut rng = Rng::new();
-    let mut builder = Builder::default();
-    builder.read_only(rng.bool());
-    let db = open_at(path, &builder);
-    let (mut last, mut last_id) = (vec![0; WRITERS as usize], 0);
-    loop {
-        let acks: Vec<u64> = (0..WRITERS).map(|w| last_ack(path, w)).collect();
-        let txn = db.read().unwrap();
-        assert!(txn.id() >= last_id, "from {last_id} back to {}", txn.id());
-        last_id = txn.id();
-        let counters = verify(&txn);
-        for w in 0..WRITERS as usize {
-            assert!(counters[w] >= last[w], "writer {w} went back");
-            assert!(counters[w] >= acks[w], "an acknowledged transaction is not seen");
-        }
-        if rng.u8(..4) == 0 {
-            std::thread::sleep(Duration::from_millis(rng.u64(..30)));
-            assert_eq!(verify(&txn), counters, "a snapshot changed");
-        }
-        last = counters;
-    }
-}
-
-/// All at once, `for_time`: processes work, one after the other is killed and started again, sometimes all. Says
-/// how many were killed.
-fn kill_and_restart(path: &Path, rng: &mut Rng, for_time: Duration) -> u64 {
-    let spawn = |i: u64| match i {
-        i if i < WRITERS => start("writer", path, &[&i.to_string()]),
-        _ => start("reader", path, &[]),
-    };
-    let mut processes: Vec<Process> = (0..WRITERS + READERS).map(spawn).collect();
-    let (begin, mut kills) = (Instant::now(), 0);
-    while begin.elapsed() < for_time {
-        std::thread::sleep(Duration::from_millis(rng.u64(5..90)));
-        for p in &mut processes {
-            assert!(p.runs(), "a child has ended by itself");
-        }
-        let all = rng.u8(..12) == 0;
-        let chosen: Vec<usize> = match all {
-            true => (0..processes.len()).collect(),
-            false => vec![rng.usize(..processes.len())],
-        };
-        // All of them dead before the first comes back: it is alone with what they left.
-        for &i in &chosen {
-            processes[i].signal(libc::SIGKILL);
-        }
-        for i in &chosen {
-            processes[*i].kill();
-            kills += 1;
-        }
-        for i in chosen {
-            processes[i] = spawn(i as u64);
-        }
-    }
-    for p in &mut processes {
-        p.kill();
-        kills += 1;
-    }
-    kills
-}
-
-#[test]
-fn killed_writers_and_readers() {
-    let dir = disk_dir();
-    let path = dir.path().join("x.rdb");
-    let seed = Rng::new().u64(..);
-    println!("seed {seed}");
-    let mut rng = Rng::with_seed(seed);
-    let time = seconds(6) / 2;
-    // First with a handle that lives through it all: it must find the slots and locks of the dead. Then
-    // without: whoever comes when all are dead decides what the database is.
-    let witness = open_at(&path, &Builder::default());
-    let mut kills = kill_and_restart(&path, &mut rng, time);
-    settle(&witness);
-    assert_leftovers_gone(&path, &witness);
-    drop(witness);
-    kills += kill_and_restart(&path, &mut rng, time);
-    let db = open_at(&path, &Builder::default());
-    put(&db, b"after", b"all");
-    assert_leftovers_gone(&path, &db);
-    let counters = verify(&db.read().unwrap());
-    println!("{kills} kills, transactions of the writers: {counters:?}");
-    let info = db.info().unwrap();
-    println!(
-        "{} KiB, {} pages free of {}",
-        info.file_bytes >> 10,
-        info.free_pages,
-        info.page_count
-    );
-}
-
 /// As many commits as it may take until a writer looks for dead readers: once in 32.
 fn settle(db: &Database) {
     for i in 0..40u64 {
         put(db, b"settle", &i.to_le_bytes());
     }
-}
-
-/// Everybody but `db` is dead.
-fn assert_leftovers_gone(path: &Path, db: &Database) {
-    let counters = verify(&db.read().unwrap());
-    for w in 0..WRITERS {
-        assert!(counters[w as usize] >= last_ack(path, w), "an acknowledged commit is gone");
-    }
-    assert_no_reader(db);
-    assert_clean(db);
 }
 
 /// Nobody reads, and nothing is left of those who did.

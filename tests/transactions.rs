@@ -343,3 +343,20 @@ fn values_of_all_sizes() {
     txn.commit().unwrap();
     assert_clean(&db);
 }
+
+/// The catalog of a snapshot has to know how many leaves it has: with three or more the listing called itself damaged.
+#[test]
+fn any_number_of_tables_is_listed() {
+    let db = Database::in_memory().unwrap();
+    let names: Vec<String> = (0..600).map(|i| format!("table number {i:03}")).collect();
+    let mut txn = db.write().unwrap();
+    for name in &names {
+        txn.open_table(name).unwrap().put(b"key", name.as_bytes()).unwrap();
+    }
+    txn.commit().unwrap();
+    let txn = db.read().unwrap();
+    let listed = txn.tables().unwrap();
+    assert!(listed.iter().map(|t| &t.name).eq(&names));
+    assert!(listed.iter().all(|t| t.stats.entries == 1));
+    assert_clean(&db);
+}

@@ -60,6 +60,37 @@ impl TableDescriptor {
         if !d.root.is_none() && (d.root.0 < 2 || d.root.0 >= page_count) {
             return Err("root page outside the file");
         }
+        // The counts bound every walk over the tree, so they have to be bounded themselves.
+        let pages = d.branch_pages.checked_add(d.leaf_pages);
+        if pages.and_then(|p| p.checked_add(d.overflow_pages)).is_none_or(|p| p > page_count) {
+            return Err("table descriptor that counts more pages than the file has");
+        }
         Ok(d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_beyond_the_file_are_refused() {
+        let d = TableDescriptor {
+            root: PageId(5),
+            entries: 9,
+            branch_pages: 1,
+            leaf_pages: 2,
+            overflow_pages: 7,
+            depth: 2,
+        };
+        let decode = |d: &TableDescriptor, page_count| {
+            let mut b = [0; SIZE];
+            d.encode(&mut b);
+            TableDescriptor::decode(&b, page_count)
+        };
+        assert_eq!(decode(&d, 10), Ok(d));
+        assert!(decode(&d, 9).is_err());
+        assert!(decode(&TableDescriptor { leaf_pages: u64::MAX, ..d }, 1 << 40).is_err());
+        assert!(decode(&TableDescriptor { overflow_pages: u64::MAX - 3, ..d }, 1 << 40).is_err());
     }
 }

@@ -59,7 +59,8 @@ impl TxnId {
 
 /// Whether `len` pages from `start` are pages of a file with `page_count` pages, metas excluded.
 pub fn extent_fits(start: PageId, len: u64, page_count: u64) -> bool {
-    start.0 >= 2 && (1..=MAX_RUN).contains(&len) && start.0 + len <= page_count
+    let end = start.0.checked_add(len);
+    start.0 >= 2 && (1..=MAX_RUN).contains(&len) && end.is_some_and(|end| end <= page_count)
 }
 
 /// One queue of free entries as the meta page holds it: log pages first, then the inline entries.

@@ -101,13 +101,18 @@ pub fn valid_page_size(size: usize) -> bool {
     size.is_power_of_two() && PAGE_SIZES.contains(&size)
 }
 
+/// Whether bytes, damaged or not, say that they are a meta page of a database with pages of this size.
+pub fn claims_page_size(bytes: &[u8], size: usize) -> bool {
+    bytes.starts_with(&MAGIC) && get_u32(bytes, AT_PAGE_SIZE) == Some(size as u32)
+}
+
 impl Meta {
     /// The snapshot a new database starts with: nothing, twice.
     pub fn empty(uuid: [u8; 16], page_size: usize) -> Meta {
         Meta {
             uuid,
             page_size,
-            txn: TxnId(1),
+            txn: TxnId::FIRST,
             page_count: 2,
             catalog: TableDescriptor::default(),
             space: SpaceState::default(),
@@ -197,7 +202,8 @@ impl Meta {
             return Err(Bad("impossible page size"));
         }
         let page_count = word64(b, AT_PAGE_COUNT);
-        if !(2..=PageId::MAX.0).contains(&page_count) || word64(b, AT_TXN) == 0 {
+        let txn = TxnId(word64(b, AT_TXN));
+        if !(2..=PageId::MAX.0).contains(&page_count) || txn == TxnId::NONE || txn > TxnId::MAX {
             return Err(Bad("impossible page count or transaction id"));
         }
         let catalog =
@@ -208,7 +214,6 @@ impl Meta {
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
         let mut uuid = [0; 16];
         uuid.copy_from_slice(&b[AT_UUID..AT_UUID + 16]);
-        let txn = TxnId(word64(b, AT_TXN));
         Ok((Meta { uuid, page_size, txn, page_count, catalog, space }, phase))
     }
 }
@@ -315,6 +320,16 @@ mod tests {
         assert_eq!(Meta::decode(&bytes[..]).unwrap(), (m.clone(), phase));
         let two = m.encode(&Phase::TwoPhase);
         assert_eq!(Meta::decode(&two[..]).unwrap().1, Phase::TwoPhase);
+    }
+
+    #[test]
+    fn ids_have_an_end() {
+        let (mut m, phase) = sample();
+        for (txn, good) in [(TxnId::MAX, true), (TxnId(TxnId::MAX.0 + 1), false), (TxnId(0), false)]
+        {
+            m.txn = txn;
+            assert_eq!(Meta::decode(&m.encode(&phase)[..]).is_ok(), good, "{txn}");
+        }
     }
 
     #[test]

@@ -164,8 +164,12 @@ impl Meta {
             body_end: m::BODY.at,
             bytes: Box::new(*bytes),
         };
-        if meta.txn >= layout::LIMIT {
+        if meta.txn == 0 || meta.txn >= layout::LIMIT {
             return Err(refuse(format!("its transaction id is {}", meta.txn)));
+        }
+        let listed = word(m::MANIFEST_COUNT, b, 0);
+        if phase == layout::PHASE_TWO && listed != 0 {
+            return Err(refuse(format!("it lists {listed} pages although its phase is 2")));
         }
         meta.decode_body().map_err(refuse)?;
         Ok(meta)

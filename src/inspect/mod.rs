@@ -14,6 +14,7 @@
 //! | `scan` | path, faults, ownership: what all walks share |
 //! | `tree`, `space` | the walk over trees, over free space |
 //! | `check` | the whole |
+//! | `salvage` | what can be got out of a damaged file |
 //! | `report` | what comes out |
 //!
 //! Thread rules: one inspection runs on one thread; many may run beside each other over the same bytes.
@@ -25,6 +26,7 @@ mod opening;
 mod owners;
 mod pages;
 mod report;
+pub mod salvage;
 mod scan;
 mod space;
 mod tree;
@@ -34,6 +36,7 @@ pub use opening::{MetaChoice, OpenedMeta, open_meta};
 pub use owners::PageKind;
 pub use pages::{FilePages, Pages};
 pub use report::{Fault, MAX_FAULTS, MetaSummary, PageCounts, Report, SlotState, TableStats};
+
 pub use scan::{PageInfo, Tree};
 
 /// For the test that compares the document with the code.

@@ -114,6 +114,20 @@ impl Owners {
         given
     }
 
+    pub fn is_owned(&self, page: u64) -> bool {
+        let chunk = self.chunks.get(&(page - page % CHUNK));
+        chunk.is_some_and(|chunk| chunk.get((page % CHUNK) as usize).is_some_and(|&o| o != 0))
+    }
+
+    /// The page has no owner any more.
+    pub fn disown(&mut self, page: u64) {
+        if let Some(chunk) = self.chunks.get_mut(&(page - page % CHUNK))
+            && let Some(owner) = chunk.get_mut((page % CHUNK) as usize)
+        {
+            *owner = 0;
+        }
+    }
+
     /// Tells `found` of every range of pages without an owner, in order.
     pub fn unowned(&self, mut found: impl FnMut(Range<u64>)) {
         let mut open = 0;
@@ -150,6 +164,10 @@ mod tests {
         let mut free = Vec::new();
         o.unowned(|r| free.push(r));
         assert_eq!(free, [2..CHUNK - 3, CHUNK + 5..3 * CHUNK + 10]);
+        assert!(o.is_owned(CHUNK) && !o.is_owned(CHUNK + 5) && !o.is_owned(5 * CHUNK));
+        o.disown(CHUNK);
+        o.disown(5 * CHUNK);
+        assert!(!o.is_owned(CHUNK) && o.is_owned(CHUNK + 1));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::format::checksum::page_crc;
 use crate::types::{PageId, TxnId};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which tree a page belongs to.
@@ -161,6 +161,36 @@ impl<'a> Scan<'a> {
     /// What the second walk found.
     pub fn into_owner_names(self) -> BTreeMap<u64, Vec<String>> {
         self.watched.unwrap_or_default()
+    }
+
+    /// Begins ownership anew, after `page_count` was set by hand.
+    pub fn forget_owners(&mut self) {
+        self.owners = Owners::new(self.page_count);
+    }
+
+    /// Ranges of pages that nobody has claimed, in order.
+    pub fn unowned(&self) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        self.owners.unowned(|range| ranges.push(range));
+        ranges
+    }
+
+    /// Whether somebody has claimed the page.
+    pub fn is_owned(&self, id: u64) -> bool {
+        self.owners.is_owned(id)
+    }
+
+    /// Takes a page away from its owner.
+    pub fn disown(&mut self, id: u64) {
+        self.owners.disown(id);
+    }
+
+    /// Tells that everything is done.
+    pub fn tell_end(&mut self) {
+        let total = self.page_count;
+        if let Some(progress) = &mut self.progress {
+            progress(total, total);
+        }
     }
 
     /// Goes one step down the path, until [`Scan::pop`].
@@ -387,9 +417,6 @@ impl<'a> Scan<'a> {
                 self.fault(Some(page), || "listed in the manifest, but nothing leads to it".into());
             }
         }
-        let total = self.page_count;
-        if let Some(progress) = &mut self.progress {
-            progress(total, total);
-        }
+        self.tell_end();
     }
 }

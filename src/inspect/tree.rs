@@ -15,18 +15,18 @@ use crate::types::{PageId, TxnId};
 /// What the file says about a tree.
 #[derive(Clone, Copy)]
 pub(super) struct Descriptor {
-    root: u64,
-    depth: u64,
+    pub root: u64,
+    pub depth: u64,
     /// Entries, branch, leaf and overflow pages.
-    counts: [u64; 4],
+    pub counts: [u64; 4],
 }
 
 /// A table as the catalog lists it.
 pub(super) struct Listed {
     pub name: String,
-    descriptor: Vec<u8>,
+    pub descriptor: Vec<u8>,
     /// Birth of the catalog's leaf that says so.
-    birth: u64,
+    pub birth: u64,
 }
 
 /// Keys that fence a page: those of its subtree are at or above the first and below the second.

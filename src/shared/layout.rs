@@ -8,7 +8,7 @@
 use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.

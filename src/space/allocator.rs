@@ -84,6 +84,9 @@ impl Allocator {
             }
         }
         let inline: u64 = base.queues.iter().flat_map(|q| &q.inline).map(|e| e.len).sum();
+        if base.free_pages > base_pages {
+            return Err(Error::corrupt(PageId::NONE, "more free pages than the file has"));
+        }
         let logged_pages = base
             .free_pages
             .checked_sub(ready.pages() + inline)

@@ -100,6 +100,11 @@ impl Engine {
         self.make_durable(self.built())
     }
 
+    /// Whether nothing was ever made durable here.
+    pub(crate) fn is_new(&self) -> bool {
+        self.durable().txn == TxnId::FIRST
+    }
+
     /// A number of the calling thread, never 0, never used again by another thread.
     pub(crate) fn thread_token() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -9,12 +9,19 @@ use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, MetaFault, Phase};
+use crate::shared::layout::byte;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::{PageId, TxnId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Looks at two bad metas, and the pause between two looks: about a second. A meta page is stored by one call, which takes
+/// less on the busiest machine.
+const LOOKS: u32 = 5_000;
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// The bytes of a new, empty database: both metas, both durable once the file is synced.
 pub fn initial_file(page_size: usize, uuid: [u8; 16]) -> Vec<u8> {
@@ -53,22 +60,33 @@ impl Reader<'_> {
 
     /// Both slots; the verso is looked for at every page size if the recto is lost.
     fn slots(&mut self) -> Result<Slots> {
-        let recto = self.meta_at(0)?;
+        let mut recto = self.meta_at(0)?;
         let mut faults = vec![];
         let mut verso = None;
         match &recto {
             Ok((m, _)) => match self.meta_at(m.page_size as u64)? {
-                Ok(v) if v.0.page_size == m.page_size && v.0.uuid == m.uuid => verso = Some(v),
+                Ok(v) if v.0.page_size != m.page_size => {}
+                Ok(v) if v.0.uuid == m.uuid => verso = Some(v),
+                // Two databases: the recto's, unless the file cannot be its own.
+                Ok(v) if !self.fits(m)? && self.fits(&v.0)? => {
+                    verso = Some(v);
+                    recto = Err(MetaFault::Bad("of another database"));
+                }
                 _ => {}
             },
             Err(fault) => {
                 faults.push(fault.clone());
                 let mut at = *meta::PAGE_SIZES.start();
-                while verso.is_none() && at <= *meta::PAGE_SIZES.end() {
+                while at <= *meta::PAGE_SIZES.end() {
                     match self.meta_at(at as u64)? {
                         Ok(v) if v.0.page_size == at => verso = Some(v),
                         Err(fault) => faults.push(fault),
                         Ok(_) => {}
+                    }
+                    // Data lies behind it, and may look like anything, also like the metas of another database.
+                    let bytes = self.bytes(at as u64, meta::SIZE as u64)?;
+                    if bytes.is_some_and(|b| meta::claims_page_size(b, at)) {
+                        break;
                     }
                     at *= 2;
                 }
@@ -81,6 +99,20 @@ impl Reader<'_> {
         let (uuid, page_size) = (any.uuid, any.page_size);
         self.page_size = page_size;
         Ok(Slots { metas: [recto, verso], uuid, page_size })
+    }
+
+    /// Both slots, while others may be storing them: between the looks at the one and at the other two flushes may
+    /// have passed, and either look can meet a half of a meta. Only while nobody has the database open are two bad metas final.
+    fn slots_beside_others(&mut self) -> Result<Slots> {
+        let mut looks = 0;
+        loop {
+            let others = self.platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_some();
+            match self.slots() {
+                Err(Error::Corrupt { .. }) if others && looks < LOOKS => looks += 1,
+                other => return other,
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Rule 24.
@@ -131,9 +163,13 @@ impl Reader<'_> {
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
+    fn fits(&self, meta: &Meta) -> Result<bool> {
+        let len = self.platform.storage().len()?;
+        Ok(meta.page_count.saturating_mul(meta.page_size as u64) <= len)
+    }
+
     fn refusal(&mut self, meta: &Meta, phase: &Phase) -> Result<Option<String>> {
-        let size = meta.page_size as u64;
-        if meta.page_count.saturating_mul(size) > self.platform.storage().len()? {
+        if !self.fits(meta)? {
             return Ok(Some("the file is shorter than its pages".into()));
         }
         let Phase::Sealed(manifest) = phase else { return Ok(None) };
@@ -166,7 +202,7 @@ impl Engine {
     /// Opens the database that the platform holds.
     pub fn open(platform: PlatformRef, options: EngineOptions) -> Result<Arc<Engine>> {
         let mut reader = Reader { platform: &*platform, pages: 0, page_size: meta::SIZE };
-        let slots = reader.slots()?;
+        let slots = reader.slots_beside_others()?;
         let mut pages = reader.pages;
         let (uuid, page_size) = (slots.uuid, slots.page_size);
         let (size, timeout) = (page_size as u32, options.open_timeout);

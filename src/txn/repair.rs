@@ -145,20 +145,20 @@ impl Engine {
     fn roll_back(&self, image: &BuiltImage) -> Result<()> {
         let words = self.words();
         let durable = self.durable();
+        let again = self.next_id(image.meta.txn)?;
         let bytes = self.slot_bytes(durable.slot)?;
         let (meta, _) = self.decode_slot(&bytes, durable)?;
         self.write_slot(durable.slot ^ 1, &bytes)?;
         self.sync_all(&meta)?;
         self.platform.step("repair: newer meta erased");
         words.slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
-        let last = words.last_id.0.load(Ordering::SeqCst).max(image.meta.txn.0);
         let [low, high] = &words.dead.0;
-        high.store(last, Ordering::SeqCst);
+        high.store(again.0 - 1, Ordering::SeqCst);
         if low.load(Ordering::SeqCst) == 0 {
             low.store(durable.txn.0 + 1, Ordering::SeqCst);
         }
         self.platform.step("repair: ids dead");
-        let meta = Meta { txn: TxnId(last + 1), ..meta };
+        let meta = Meta { txn: again, ..meta };
         let snapshot = describe(&meta);
         let list_end = image.list_end;
         self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE });
@@ -210,8 +210,11 @@ impl Engine {
         }
     }
 
+    /// Writes a meta page whole: what stood in its place may have been anything.
     fn write_slot(&self, slot: usize, bytes: &[u8]) -> Result<()> {
-        self.platform.storage().write((slot * self.page_size) as u64, bytes)
+        let mut page = vec![0; self.page_size];
+        page[..bytes.len()].copy_from_slice(bytes);
+        self.platform.storage().write((slot * self.page_size) as u64, &page)
     }
 
     fn sync_all(&self, meta: &Meta) -> Result<()> {

@@ -75,6 +75,18 @@ impl Engine {
         self.words().durable.0.store(d.txn.0 << 1 | d.slot as u64, Ordering::SeqCst);
     }
 
+    /// Rule 3: an id above every one that was ever used.
+    pub(crate) fn next_id(&self, newest: TxnId) -> Result<TxnId> {
+        let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst)).max(newest);
+        if last >= TxnId::MAX {
+            // A meta with a greater one would be refused by the next who opens the file.
+            let detail =
+                "no transaction id is left above the one that the file or its lock file names";
+            return Err(Error::corrupt(PageId::NONE, detail));
+        }
+        Ok(TxnId(last.0 + 1))
+    }
+
     /// Whether `txn` was rolled back.
     pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
         is_dead(self.words(), txn)
@@ -218,8 +230,8 @@ pub fn describe(meta: &Meta) -> Descriptor {
         u64::from(c.depth),
         c.entries,
         meta.space.free_pages,
-        0,
-        0,
+        c.leaf_pages,
+        c.branch_pages,
     ];
     std::array::from_fn(|i| words[i])
 }
@@ -228,13 +240,17 @@ pub fn describe(meta: &Meta) -> Descriptor {
 pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
     let mut catalog = [0u8; crate::format::descriptor::SIZE];
     let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
-    let [txn, page_count, root, depth, entries, ..] = d[..] else { return Err(bad()) };
+    // As a slice: a model's descriptor is shorter.
+    let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {
+        return Err(bad());
+    };
     let depth = u16::try_from(depth).map_err(|_| bad())?;
     if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
         return Err(bad());
     }
-    TableDescriptor { root: PageId(root), depth, entries, ..Default::default() }
-        .encode(&mut catalog);
+    // The counts bound every walk over the catalog; what its names take in runs of their own is not needed.
+    let counted = TableDescriptor { leaf_pages, branch_pages, ..Default::default() };
+    TableDescriptor { root: PageId(root), depth, entries, ..counted }.encode(&mut catalog);
     let catalog = TableDescriptor::decode(&catalog, page_count).map_err(|_| bad())?;
     Ok((TxnId(txn), page_count, catalog))
 }

@@ -142,7 +142,7 @@ impl Engine {
         let pins = self.collect_pins(base.txn)?;
         self.give_back(&base, &pins)?;
         let words = self.words();
-        let txn = TxnId(words.last_id.0.load(Ordering::SeqCst).max(base.txn.0) + 1);
+        let txn = self.next_id(base.txn)?;
         let buffers = lock.local.as_mut().map(|r| std::mem::take(&mut r.buffers));
         let alloc = Allocator::new(Start {
             base: &base,

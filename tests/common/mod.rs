@@ -43,12 +43,6 @@ pub fn full() -> bool {
     std::env::var_os("RECTO_FULL").is_some_and(|v| v != "0")
 }
 
-/// Seconds that a test of endurance lasts.
-pub fn seconds(default: u64) -> Duration {
-    let given = std::env::var("RECTO_SECONDS").ok().and_then(|s| s.parse().ok());
-    Duration::from_secs(given.unwrap_or(default))
-}
-
 /// A directory of the test's own on the disk that holds the temporary files.
 pub fn disk_dir() -> TempDir {
     tempfile::tempdir().unwrap()

@@ -36,6 +36,8 @@ enum Verb {
     Kill(command::kill::Kill),
     /// Cut the power below a real file system
     Block(command::block::Block),
+    /// Fail every system call on a real file
+    Syscalls(command::syscalls::Syscalls),
     /// Change valid databases and use the result
     Hostile(command::hostile::Hostile),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Planted(command) => command.run(),
         Verb::Kill(command) => command.run(),
         Verb::Block(command) => command.run(),
+        Verb::Syscalls(command) => command.run(),
         Verb::Hostile(command) => command.run(),
     };
     match outcome {

@@ -33,7 +33,7 @@ fn the_newest_valid_one_is_taken() {
 #[test]
 fn damage_to_the_newest_one_leads_to_the_other() {
     type Break = fn(&mut Image);
-    let breaks: [(&str, Break); 9] = [
+    let breaks: [(&str, Break); 11] = [
         ("magic", |i| i.raw.push((0, b"x".to_vec()))),
         ("its checksum does not match", |i| i.raw.push((300, vec![1]))),
         ("page size is 4097", |i| i.meta().patches.push((12, vec![1]))),
@@ -41,6 +41,8 @@ fn damage_to_the_newest_one_leads_to_the_other() {
         ("do not fit the file", |i| i.meta().page_count = 31),
         ("do not fit the file", |i| i.meta().page_count = 1 << 52),
         ("its phase is 3", |i| i.meta().phase = 3),
+        ("although its phase is 2", |i| i.meta().phase = 2),
+        ("its transaction id is 0", |i| i.meta().patches.push((32, vec![0]))),
         ("lists need", |i| i.meta().patches.push((130, vec![255, 255]))),
         ("its transaction id", |i| i.meta().patches.push((39, vec![255]))),
     ];

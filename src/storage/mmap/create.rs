@@ -24,3 +24,11 @@ pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<
         _ => Ok(()),
     }
 }
+
+/// Makes the name of the file durable: for a database that holds nothing yet, whose maker may not have come so far. Later the
+/// first commit's acknowledgement rests on it.
+pub fn sync_name(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = std::fs::File::open(parent).and_then(|dir| dir.sync_all());
+    synced.map_err(|e| Error::io("sync the directory", e).at(path))
+}

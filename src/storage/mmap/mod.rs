@@ -14,6 +14,8 @@
 
 mod create;
 mod file;
+#[cfg(feature = "harness")]
+pub mod hook;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ use super::memory::FreeLocks;
 use super::{LockByte, LockMode, Locks, Platform, Storage};
 use crate::error::{Error, Result};
 use crate::os;
-pub use create::create_file;
+pub use create::{create_file, sync_name};
 use memmap2::MmapRaw;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -162,6 +164,10 @@ impl Platform for MmapPlatform {
     }
     fn sync_count(&self) -> u64 {
         self.storage.sync_count()
+    }
+    #[cfg(feature = "harness")]
+    fn step(&self, step: super::Step) {
+        hook::reached(step);
     }
     fn check_in_place(&self) -> Result<()> {
         let failed = |e| Error::io("looking for the file again", e);

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The page cache of the data file.
 pub(super) struct Cache {
@@ -220,18 +220,25 @@ impl Region {
         }
     }
 
-    /// A copy of the content, word by word as the processes see it.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        use std::sync::atomic::{AtomicU64, Ordering};
+    /// All of it, word by word as the processes see it.
+    fn words(&self) -> &[AtomicU64] {
         // SAFETY: the map is page-aligned, has this length, a multiple of 4,096, and its bytes are
         // only ever touched as atomics.
-        let all = unsafe {
-            std::slice::from_raw_parts(
-                self.map().as_ptr().cast::<AtomicU64>(),
-                self.map().len() / 8,
-            )
-        };
-        all.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
+        unsafe { std::slice::from_raw_parts(self.map().as_ptr().cast(), self.map().len() / 8) }
+    }
+
+    /// A copy of the content.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.words().iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
+    }
+
+    /// Makes a word anything.
+    pub(super) fn spoil(&self, index: usize, value: u64) {
+        self.words()[index].store(value, Ordering::SeqCst);
+    }
+
+    pub(super) fn word(&self, index: usize) -> u64 {
+        self.words()[index].load(Ordering::SeqCst)
     }
 }
 

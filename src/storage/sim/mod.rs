@@ -289,6 +289,16 @@ impl SimDisk {
         Ok(())
     }
 
+    /// Stores to word `index` (of eight bytes) of the current lock file, as a foreign hand does.
+    pub fn spoil_lock_file(&self, index: usize, value: u64) {
+        self.0.state.lock().lock_file.1.spoil(index, value);
+    }
+
+    /// Word `index` of the current lock file.
+    pub fn lock_file_word(&self, index: usize) -> u64 {
+        self.0.state.lock().lock_file.1.word(index)
+    }
+
     /// Pages lost by failed write-backs leave the cache now.
     pub fn evict(&self) {
         self.0.state.lock().evict_all(&self.0.cache);

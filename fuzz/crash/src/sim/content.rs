@@ -62,8 +62,8 @@ fn mix(mut z: u64) -> u64 {
 }
 
 fn pair_print(table: u8, key: &[u8], value: &[u8]) -> u64 {
-    let key = mix(u64::from(crc32fast::hash(key)) << 16 | u64::from(table) + 1);
-    mix(key ^ (u64::from(crc32fast::hash(value)) << 32 | value.len() as u64))
+    let key = mix((u64::from(crc32fast::hash(key)) << 16) | (u64::from(table) + 1));
+    mix(key ^ ((u64::from(crc32fast::hash(value)) << 32) | value.len() as u64))
 }
 
 fn table_print(table: u8) -> u64 {
@@ -78,10 +78,10 @@ impl Content {
 
     /// The table is there from now on, perhaps empty.
     pub fn make_table(&mut self, table: u8) {
-        if !self.tables.contains_key(&table) {
-            self.tables.insert(table, Arc::default());
+        self.tables.entry(table).or_insert_with(|| {
             self.print = self.print.wrapping_add(table_print(table));
-        }
+            Arc::default()
+        });
     }
 
     /// Whether the key was there.

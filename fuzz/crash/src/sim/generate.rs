@@ -19,7 +19,7 @@ pub fn generate(seed: u64) -> Script {
         (setup.probe, setup.second) = ([200, 1_000][rng.index(2)], 10);
         (style.large, style.disasters) = (true, style.disasters.min(1));
     }
-    if rng.chance(1, 12) {
+    if rng.chance(1, 6) {
         return scenario(&mut rng, setup);
     }
     let mut ops = Vec::new();
@@ -38,7 +38,7 @@ fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
     (setup.probe, setup.second) = ([20, 300][rng.index(2)], 100);
     let mut ops = script.ops.clone();
     for op in &mut ops {
-        if rng.chance(1, 8) {
+        if rng.chance(1, 4) {
             op.accidents.push(accident(rng));
         }
     }

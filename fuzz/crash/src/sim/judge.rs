@@ -55,7 +55,7 @@ impl Judge {
         self.tally.lock().cut_points += 1;
         // Most steps of a protocol change nothing on the disk.
         let moment = (cut.version(), allowed.len(), allowed.last().map_or(0, |c| c.print()));
-        if std::mem::replace(&mut *self.last.lock(), Some(moment)) == Some(moment) {
+        if self.last.lock().replace(moment) == Some(moment) {
             return;
         }
         if cut.is_settled() {

@@ -527,7 +527,8 @@ impl Hook {
         let rows = self.rows(event);
         let nothing_new = matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
             || self.now.lock().number < self.setup.from;
-        if !nothing_new && self.setup.probe != 0 && event.index % self.setup.probe == 0 {
+        let due = self.setup.probe != 0 && event.index.is_multiple_of(self.setup.probe);
+        if due && !nothing_new {
             self.probe(disk, event, &rows);
         }
         let accidents: Vec<What> = {

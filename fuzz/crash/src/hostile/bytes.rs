@@ -1,0 +1,72 @@
+//! Integers in a hostile image, by the offsets of docs/format.md. What lies outside is zero to read and nobody's to write:
+//! a mutation may have taken away what the next one looks for.
+
+/// Bytes of the meta proper.
+pub const META: usize = 4096;
+/// Kinds of pages with a header.
+pub const BRANCH: u8 = 1;
+/// A leaf.
+pub const LEAF: u8 = 2;
+/// A free-log page.
+pub const LOG: u8 = 3;
+/// Value tag of an overflow reference.
+pub const TAG_OVERFLOW: u64 = 0x8000;
+/// Bytes of an overflow reference.
+pub const OVERFLOW_REF: usize = 32;
+
+/// The little-endian integer of `len` bytes at `at`.
+pub fn get(b: &[u8], at: usize, len: usize) -> u64 {
+    let bytes = at.checked_add(len).and_then(|end| b.get(at..end)).unwrap_or(&[]);
+    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// Stores the lowest `len` bytes of a number at `at`.
+pub fn put(b: &mut [u8], at: usize, len: usize, value: u64) {
+    if let Some(place) = at.checked_add(len).and_then(|end| b.get_mut(at..end)) {
+        place.copy_from_slice(&value.to_le_bytes()[..len]);
+    }
+}
+
+/// Where the arrays of a branch or leaf page stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// It is a branch.
+    pub branch: bool,
+    /// Keys, as far as they fit the page.
+    pub count: usize,
+    /// Where the heads start.
+    pub heads: usize,
+    /// Where the slots start.
+    pub slots: usize,
+}
+
+impl Node {
+    /// Of a page that says it is a branch or a leaf.
+    pub fn of(page: &[u8]) -> Option<Node> {
+        let branch = match *page.get(4)? {
+            BRANCH => true,
+            LEAF => false,
+            _ => return None,
+        };
+        let start = if branch { 32 } else { 24 };
+        let heads = (start + get(page, 20, 2) as usize).next_multiple_of(4);
+        let most = page.len().saturating_sub(heads) / 6;
+        let count = (get(page, 6, 2) as usize).min(most);
+        (count > 0).then_some(Node { branch, count, heads, slots: heads + 4 * count })
+    }
+
+    /// Where cell `index` stands in the page.
+    pub fn cell(&self, page: &[u8], index: usize) -> usize {
+        get(page, self.slots + 2 * index, 2) as usize
+    }
+
+    /// Where the overflow reference of a leaf's cell stands, if it has one.
+    pub fn overflow(&self, page: &[u8], index: usize) -> Option<usize> {
+        let at = self.cell(page, index);
+        if self.branch || get(page, at + 2, 2) != TAG_OVERFLOW {
+            return None;
+        }
+        let reference = at + 4 + (get(page, at, 2) as usize).saturating_sub(4);
+        (reference + OVERFLOW_REF <= page.len()).then_some(reference)
+    }
+}

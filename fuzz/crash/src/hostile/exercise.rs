@@ -1,0 +1,364 @@
+//! Uses a database in every way there is. What comes back is an error or an answer; where the full check passed before, every answer
+//! must be the right one.
+//!
+//! The right answers are a model: what the tables held at first, and what was done since. It is kept only for databases that passed the
+//! check: of others nobody knows what is right.
+
+use fastrand::Rng;
+use recto::{Database, Durability, Error, ReadTxn, Table, WriteTxn};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// What is wrong.
+pub type Wrong = String;
+
+/// Digests of the values of a table, by key.
+pub type Pairs = BTreeMap<Vec<u8>, u32>;
+/// Tables by name.
+pub type Model = BTreeMap<String, Pairs>;
+
+/// Pairs of a table that are looked at in full: a damaged tree may show the same leaf any number of times.
+const MOST_PAIRS: usize = 5_000;
+/// Tables that are used.
+const MOST_TABLES: usize = 6;
+
+/// A digest of a value that reads all of it.
+pub fn digest(value: &[u8]) -> u32 {
+    crc32fast::hash(value)
+}
+
+/// How far an image was of use.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Seen {
+    /// It opens as a database.
+    pub opened: bool,
+    /// The full check found nothing wrong.
+    pub clean: bool,
+    /// All tables could be read from end to end.
+    pub read: bool,
+    /// Commits that succeeded.
+    pub commits: u32,
+    /// Pairs that salvage got out.
+    pub salvaged: u64,
+}
+
+/// One database in use.
+pub struct Exercise<'a> {
+    /// Decides what is done.
+    pub rng: &'a mut Rng,
+    /// What must be there; none if nobody knows.
+    pub model: Option<Model>,
+    /// What happened.
+    pub seen: Seen,
+    /// The lock file lies: the check may wait a second for a moment that never comes, so it is seldom asked for.
+    pub lies: bool,
+}
+
+/// An error is an answer, unless the database is known to be sound.
+fn expect<T>(sound: bool, what: &str, result: recto::Result<T>) -> Result<Option<T>, Wrong> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if sound => Err(format!("{what} a database that passes the check: {e}")),
+        Err(_) => Ok(None),
+    }
+}
+
+impl Exercise<'_> {
+    /// Reads, writes, reads again. The database may be in use by others meanwhile.
+    pub fn run(&mut self, db: &Database) -> Result<(), Wrong> {
+        let sound = self.model.is_some();
+        let info = expect(sound, "info of", db.info())?;
+        std::hint::black_box(info);
+        let before = expect(sound, "reading", db.read())?;
+        if let Some(txn) = &before {
+            self.seen.read |= self.read(txn)?;
+        }
+        let mut held = before.as_ref().and_then(Held::begin);
+        self.write(db)?;
+        if let Some(held) = &mut held {
+            held.go_on(sound)?;
+        }
+        self.check(db)?;
+        if let Some(txn) = expect(sound, "reading", db.read())? {
+            self.read(&txn)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, db: &Database) -> Result<(), Wrong> {
+        let sound = self.model.is_some();
+        if self.lies && self.rng.u8(..32) > 0 {
+            return Ok(());
+        }
+        match expect(sound, "checking", db.check(None))? {
+            Some(report) if sound && !report.is_clean() => {
+                Err(format!("the check after writing: {:?}", report.faults))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads everything, forwards and back; true if all of it could be read.
+    pub fn read(&mut self, txn: &ReadTxn) -> Result<bool, Wrong> {
+        let sound = self.model.is_some();
+        let Some(tables) = expect(sound, "listing", txn.tables())? else { return Ok(false) };
+        if let Some(model) = &self.model {
+            let listed = tables.iter().map(|t| &t.name);
+            if !listed.eq(model.keys()) {
+                return Err(format!("tables {tables:?} instead of {:?}", model.keys()));
+            }
+        }
+        let mut all = true;
+        for info in tables.iter().take(if sound { usize::MAX } else { MOST_TABLES }) {
+            let Some(table) = expect(sound, "opening a table of", txn.table(&info.name))? else {
+                all = false;
+                continue;
+            };
+            let read = expect(sound, "reading a table of", read_table(&table, self.rng))?;
+            all &= read.is_some();
+            let expected = self.model.as_ref().and_then(|model| model.get(&info.name));
+            let (Some(found), Some(expected)) = (read, expected) else { continue };
+            if found != *expected || table.len() != expected.len() as u64 {
+                let len = (found.len(), table.len(), expected.len());
+                return Err(format!("table {:?} holds other pairs: {len:?}", info.name));
+            }
+        }
+        Ok(all)
+    }
+
+    /// A number of transactions; each may fail, the next is begun all the same.
+    fn write(&mut self, db: &Database) -> Result<(), Wrong> {
+        let sound = self.model.is_some();
+        let names = match expect(sound, "listing", db.read().and_then(|txn| txn.tables()))? {
+            Some(tables) => tables.into_iter().map(|t| t.name).collect(),
+            None => Vec::new(),
+        };
+        for name in names.iter().take(MOST_TABLES) {
+            let keys = expect(sound, "reading", keys_of(db, name))?.unwrap_or_default();
+            self.transaction(db, Durability::Durable, |step| step.change(name, &keys))?;
+        }
+        for round in 0..4u8 {
+            self.transaction(db, Durability::Deferred, |step| {
+                step.put("new", &[round], &[round; 100])?;
+                step.put("new", b"large", &vec![round; 9000 << (round % 3)])
+            })?;
+        }
+        if let Some(name) = self.rng.choice(&names) {
+            self.transaction(db, Durability::Durable, |step| step.drop_table(name))?;
+        }
+        if let Some(name) = self.rng.choice(&names) {
+            self.transaction(db, Durability::Deferred, |step| step.rename(name))?;
+        }
+        // One that is given up half-way.
+        if let Some(mut txn) = expect(sound, "writing to", db.write())? {
+            let dropped = names.iter().find(|_| sound || self.rng.bool());
+            let tried = dropped.map(|name| txn.drop_table(name).map(drop));
+            expect(sound, "dropping a table of", tried.unwrap_or(Ok(())))?;
+            let put = txn.open_table("given up").and_then(|mut t| t.put(b"a", &[1; 6000]));
+            expect(sound, "writing to", put)?;
+            let listed = txn.tables();
+            expect(sound, "listing", listed)?;
+            txn.abort();
+        }
+        expect(sound, "flushing", db.flush())?;
+        Ok(())
+    }
+
+    fn transaction(
+        &mut self,
+        db: &Database,
+        durability: Durability,
+        work: impl FnOnce(&mut Step<'_>) -> recto::Result<()>,
+    ) -> Result<(), Wrong> {
+        let sound = self.model.is_some();
+        let Some(mut txn) = expect(sound, "writing to", db.write())? else { return Ok(()) };
+        txn.set_durability(durability);
+        let mut model = self.model.clone();
+        let mut step = Step { txn: &mut txn, model: model.as_mut(), rng: self.rng };
+        let worked = work(&mut step);
+        let committed = worked.and_then(|()| txn.commit());
+        if expect(sound, "writing to", committed)?.is_some() {
+            self.model = model;
+            self.seen.commits += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A write transaction, and the model as it will be.
+struct Step<'a> {
+    txn: &'a mut WriteTxn,
+    model: Option<&'a mut Model>,
+    rng: &'a mut Rng,
+}
+
+impl Step<'_> {
+    fn pairs(&mut self, name: &str) -> Option<&mut Pairs> {
+        self.model.as_mut().map(|model| model.entry(name.into()).or_default())
+    }
+
+    fn put(&mut self, name: &str, key: &[u8], value: &[u8]) -> recto::Result<()> {
+        self.txn.open_table(name)?.put(key, value)?;
+        if let Some(pairs) = self.pairs(name) {
+            pairs.insert(key.to_vec(), digest(value));
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, name: &str, key: &[u8]) -> recto::Result<()> {
+        self.txn.open_table(name)?.delete(key)?;
+        if let Some(pairs) = self.pairs(name) {
+            pairs.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Deletes, replaces and inserts.
+    fn change(&mut self, name: &str, keys: &[Vec<u8>]) -> recto::Result<()> {
+        let salt = self.rng.usize(..3);
+        for (i, key) in keys.iter().enumerate() {
+            match (i + salt) % 3 {
+                0 => self.delete(name, key)?,
+                1 => self.put(name, key, &[9; 300])?,
+                _ => self.put(name, key, &[9; 5000])?,
+            }
+        }
+        for i in 0..15u32 {
+            self.put(name, &(i * 0x0101_0101).to_be_bytes(), &[7; 200])?;
+        }
+        let table = self.txn.table(name)?;
+        std::hint::black_box((table.first()?.is_some(), table.last()?.is_some()));
+        Ok(())
+    }
+
+    fn drop_table(&mut self, name: &str) -> recto::Result<()> {
+        self.txn.drop_table(name)?;
+        if let Some(model) = &mut self.model {
+            model.remove(name);
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, name: &str) -> recto::Result<()> {
+        match self.txn.rename_table(name, "renamed") {
+            // Dropped a moment ago, or done before.
+            Err(Error::NoSuchTable(_) | Error::TableExists(_)) => return Ok(()),
+            other => other?,
+        }
+        if let Some(model) = &mut self.model
+            && let Some(pairs) = model.remove(name)
+        {
+            model.insert("renamed".into(), pairs);
+        }
+        Ok(())
+    }
+}
+
+fn keys_of(db: &Database, name: &str) -> recto::Result<Vec<Vec<u8>>> {
+    let txn = db.read()?;
+    let range = txn.table(name)?.iter()?;
+    // An error ends the range; the keys in front of it are used.
+    Ok(range.map_while(Result::ok).take(30).map(|(key, _)| key.into_vec()).collect())
+}
+
+/// Reads a table in every way. The error is the first one met; every way is tried all the same.
+fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
+    let (first, last) = (table.first(), table.last());
+    std::hint::black_box((table.stats(), table.get(b"key 007").ok(), table.get(b"").ok()));
+    let mut pairs = Pairs::new();
+    let mut forwards = Ok(());
+    let mut count = 0;
+    for pair in table.iter()? {
+        match pair {
+            Ok((key, value)) if count < MOST_PAIRS => {
+                pairs.insert(key.into_vec(), digest(value));
+            }
+            Ok(_) => {}
+            Err(e) => forwards = Err(e),
+        }
+        count += 1;
+    }
+    let mut back = 0;
+    let mut backwards = Ok(());
+    for pair in table.iter()?.rev() {
+        back += 1;
+        backwards = pair.map(drop);
+    }
+    let keys: Vec<&Vec<u8>> = pairs.keys().collect();
+    for _ in 0..if keys.is_empty() { 0 } else { 12 } {
+        let key = keys[rng.usize(..keys.len())];
+        let found = table.get(key);
+        let prefix = table.prefix(&key[..key.len() / 2]);
+        let near = prefix.map(|range| range.take(5).filter(|p| p.is_ok()).count());
+        let bounds =
+            (Bound::Excluded(&key[..]), Bound::Included(&keys[rng.usize(..keys.len())][..]));
+        let between = table.range(bounds.0, bounds.1).map(|r| r.rev().take(5).count());
+        std::hint::black_box((near?, between?));
+        if forwards.is_ok() && found?.map(digest) != pairs.get(key).copied() {
+            // Only in a tree whose keys are out of order; the caller knows whether it may be one.
+            pairs.clear();
+            return Ok(pairs);
+        }
+    }
+    forwards?;
+    backwards?;
+    std::hint::black_box((first?, last?));
+    if back != count {
+        pairs.clear();
+    }
+    Ok(pairs)
+}
+
+/// A range that was begun before others wrote.
+struct Held<'t> {
+    range: recto::Range<'t>,
+    before: Vec<(Vec<u8>, u32)>,
+    table: Table<'t>,
+}
+
+impl<'t> Held<'t> {
+    fn begin(txn: &'t ReadTxn) -> Option<Held<'t>> {
+        let name = txn.tables().ok()?.into_iter().map(|t| t.name).next()?;
+        let table = txn.table(&name).ok()?;
+        let mut range = table.iter().ok()?;
+        let before = range.by_ref().take(3).map_while(Result::ok);
+        let before = before.map(|(key, value)| (key.into_vec(), digest(value))).collect();
+        Some(Held { range, before, table })
+    }
+
+    /// The rest of the range; in a sound database the snapshot is what it was.
+    fn go_on(&mut self, sound: bool) -> Result<(), Wrong> {
+        for pair in self.range.by_ref() {
+            if let Some((_, value)) = expect(sound, "reading on in", pair)? {
+                std::hint::black_box(digest(value));
+            }
+        }
+        for (key, value) in &self.before {
+            let found = expect(sound, "reading again in", self.table.get(key))?.flatten();
+            if sound && found.map(digest) != Some(*value) {
+                return Err(format!("a snapshot changed: key {}", key.escape_ascii()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a database holds that passes the check.
+pub fn model_of(txn: &ReadTxn) -> Result<Model, Wrong> {
+    let mut model = Model::new();
+    let failed = |e: Error| format!("reading a database that passes the check: {e}");
+    for info in txn.tables().map_err(failed)? {
+        let mut pairs = Pairs::new();
+        let mut last: Option<Vec<u8>> = None;
+        for pair in txn.table(&info.name).and_then(|t| t.iter()).map_err(failed)? {
+            let (key, value) = pair.map_err(failed)?;
+            if last.as_ref().is_some_and(|last| last[..] >= key[..]) {
+                return Err(format!("keys of {:?} do not ascend", info.name));
+            }
+            last = Some(key.to_vec());
+            pairs.insert(key.into_vec(), digest(value));
+        }
+        model.insert(info.name, pairs);
+    }
+    Ok(model)
+}

@@ -1,0 +1,149 @@
+//! Meta pages, table descriptors and manifests.
+
+use super::Target;
+use crate::hostile::bytes::{LEAF, Node, get, put};
+
+/// Bytes of a table descriptor.
+const DESCRIPTOR: u64 = 64;
+/// Fields of a descriptor: offset and length.
+const FIELDS: [(usize, usize); 11] = [
+    (0, 8),
+    (8, 8),
+    (16, 8),
+    (24, 8),
+    (32, 8),
+    (40, 2),
+    (42, 1),
+    (43, 1),
+    (44, 4),
+    (48, 8),
+    (56, 8),
+];
+
+/// Where descriptors stand in the file: in the metas, and in values of leaves that look like one.
+fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
+    let size = t.page_size;
+    let mut found = vec![48, size + 48];
+    for id in 2..t.pages() {
+        let page = t.page(id);
+        if page[4] != LEAF {
+            continue;
+        }
+        let Some(node) = Node::of(page) else { continue };
+        for index in 0..node.count {
+            let at = node.cell(page, index);
+            if get(page, at + 2, 2) == DESCRIPTOR {
+                let value = at + 4 + (get(page, at, 2) as usize).saturating_sub(4);
+                found.push(id * size + value);
+            }
+        }
+    }
+    found
+}
+
+/// A field of some descriptor.
+pub fn descriptor(t: &mut Target<'_>) {
+    let all = descriptors(t);
+    let at = all[t.rng.usize(..all.len())];
+    // Reserved fields are refused at once: the others say more.
+    let most = if t.rng.u8(..8) == 0 { FIELDS.len() } else { 6 };
+    let (field, len) = FIELDS[t.rng.usize(..most)];
+    let value = if field == 40 { t.rng.u64(..52) } else { t.odd() };
+    put(t.image, at + field, len, value);
+}
+
+/// Every descriptor counts as many pages and keys as it can without being refused, or more.
+pub fn count_more(t: &mut Target<'_>) {
+    let pages = t.pages() as u64;
+    let leaves = if t.rng.bool() { pages.saturating_sub(pages / 2) } else { t.odd() };
+    for at in descriptors(t) {
+        if get(t.image, at, 8) != 0 {
+            put(t.image, at + 8, 8, 1 << 40);
+            put(t.image, at + 16, 8, pages / 2);
+            put(t.image, at + 24, 8, leaves);
+            put(t.image, at + 32, 8, 0);
+        }
+    }
+}
+
+/// A field of a meta page.
+pub fn field(t: &mut Target<'_>) {
+    let meta = t.meta();
+    let (at, len) = [
+        (8, 4),
+        (12, 4),
+        (16, 8),
+        (32, 8),
+        (32, 8),
+        (40, 8),
+        (40, 8),
+        (112, 4),
+        (116, 4),
+        (120, 8),
+        (128, 4),
+        (132, 4),
+        (300, 4),
+    ][t.rng.usize(..13)];
+    let value = match at {
+        12 => 1 << t.rng.u32(10..18),
+        16 => t.rng.u64(..),
+        116 => t.rng.u64(..4),
+        112 | 128 => t.rng.u64(..500),
+        _ => t.odd(),
+    };
+    put(t.image, meta + at, len, value);
+    if at == 32 && t.rng.bool() {
+        // Both of one transaction, or one far ahead of the other.
+        let other = if meta == 0 { t.page_size } else { 0 };
+        let value = value.wrapping_add(t.rng.u64(..3)).wrapping_sub(1);
+        put(t.image, other + at, len, value);
+    }
+}
+
+/// Where the lists of a meta's body begin and how long they are: ready, inline entries of each queue, manifest.
+pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 6] {
+    let mut at = meta + 512;
+    let mut lists = [(0, 0); 6];
+    let queue = |i: usize| get(t.image, meta + 136 + 32 * i + 26, 2) as usize;
+    let counts = [
+        (8, get(t.image, meta + 128, 4) as usize),
+        (24, queue(0)),
+        (24, queue(1)),
+        (24, queue(2)),
+        (24, queue(3)),
+        (12, get(t.image, meta + 112, 4) as usize),
+    ];
+    for (list, (size, count)) in lists.iter_mut().zip(counts) {
+        let count = count.min(500);
+        *list = (at, count);
+        at += size * count;
+    }
+    lists
+}
+
+/// An entry of a manifest, or a manifest where there was none.
+pub fn manifest(t: &mut Target<'_>) {
+    let meta = t.meta();
+    let (at, count) = lists(t, meta)[5];
+    if count == 0 || t.rng.u8(..8) == 0 {
+        put(t.image, meta + 116, 4, 1);
+        let count = t.rng.u64(..400);
+        return put(t.image, meta + 112, 4, count);
+    }
+    let entry = at + 12 * t.rng.usize(..count);
+    match t.rng.u8(..4) {
+        0 => {
+            let pages = t.odd_small();
+            put(t.image, entry + 10, 2, pages);
+        }
+        1 => {
+            let other = at + 12 * t.rng.usize(..count);
+            let page = get(t.image, other, 6);
+            put(t.image, entry, 6, page);
+        }
+        _ => {
+            let page = t.odd();
+            put(t.image, entry, 6, page);
+        }
+    }
+}

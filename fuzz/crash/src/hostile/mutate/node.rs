@@ -1,0 +1,144 @@
+//! Branch and leaf pages.
+
+use super::Target;
+use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, get, put};
+
+/// A field of the header of some page.
+pub fn header(t: &mut Target<'_>) {
+    let Some(id) = t.page_of(&[BRANCH, LEAF, LOG]) else { return };
+    let (at, len) =
+        [(4, 1), (5, 1), (6, 2), (8, 8), (16, 2), (18, 2), (20, 2), (22, 2)][t.rng.usize(..8)];
+    let value = match at {
+        4 => t.rng.u64(..5),
+        5 => t.rng.u64(..60),
+        8 => t.odd(),
+        _ => t.odd_small(),
+    };
+    put(t.page(id), at, len, value);
+}
+
+/// A branch and its arrays.
+fn branch(t: &mut Target<'_>) -> Option<(usize, Node)> {
+    let id = t.page_of(&[BRANCH])?;
+    Node::of(t.page(id)).map(|node| (id, node))
+}
+
+/// A branch or leaf, and one of its keys.
+fn node(t: &mut Target<'_>, kinds: &[u8]) -> Option<(usize, Node, usize)> {
+    let id = t.page_of(kinds)?;
+    let node = Node::of(t.page(id))?;
+    Some((id, node, t.rng.usize(..node.count)))
+}
+
+fn set_child(page: &mut [u8], node: &Node, index: usize, child: u64) {
+    match index {
+        0 => put(page, 24, 8, child),
+        _ => put(page, node.cell(page, index - 1), 6, child),
+    }
+}
+
+/// A child pointer leads to the page itself, to another page, out of the file.
+pub fn child(t: &mut Target<'_>) {
+    let Some((id, node)) = branch(t) else { return };
+    let index = t.rng.usize(..node.count + 1);
+    let target = match t.rng.u8(..6) {
+        0 => id as u64,
+        1 => t.page_of(&[BRANCH]).unwrap_or(id) as u64,
+        2 => t.page_of(&[LEAF]).unwrap_or(id) as u64,
+        3 => get(t.page(id), 24, 8),
+        _ => t.odd(),
+    };
+    set_child(t.page(id), &node, index, target);
+}
+
+/// All children of all branches of a level are the same one, and every count says that there are very many: as many ways down as
+/// there are keys to the power of the depth.
+pub fn knot(t: &mut Target<'_>) {
+    let Some((first, _)) = branch(t) else { return };
+    let everywhere = t.rng.bool();
+    for id in 2..t.pages() {
+        let page = t.page(id);
+        if page[4] != BRANCH || !everywhere && id != first {
+            continue;
+        }
+        let Some(node) = Node::of(page) else { continue };
+        let child = get(page, 24, 8);
+        (1..=node.count).for_each(|index| set_child(page, &node, index, child));
+    }
+    if t.rng.bool() {
+        super::meta::count_more(t);
+    }
+}
+
+/// A slot leads elsewhere, perhaps into another cell.
+pub fn slot(t: &mut Target<'_>) {
+    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let other = t.rng.usize(..node.count);
+    let (choice, odd) = (t.rng.u8(..4), t.odd_small());
+    let page = t.page(id);
+    let value = match choice {
+        0 => node.cell(page, other) as u64,
+        1 => node.cell(page, other) as u64 + odd % 16,
+        2 => page.len() as u64 - odd % 16,
+        _ => odd,
+    };
+    put(page, node.slots + 2 * index, 2, value);
+}
+
+/// A head that is not the start of its key.
+pub fn head(t: &mut Target<'_>) {
+    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let value = t.odd();
+    put(t.page(id), node.heads + 4 * index, 4, value);
+}
+
+/// The length of a key, or of a value, in its cell.
+pub fn cell(t: &mut Target<'_>) {
+    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let (value, tag) = (t.odd_small(), t.rng.bool());
+    let page = t.page(id);
+    let at = node.cell(page, index);
+    let field = match (node.branch, tag) {
+        (true, _) => at + 6,
+        (false, false) => at,
+        (false, true) => at + 2,
+    };
+    put(page, field, 2, value);
+}
+
+/// Two keys change places, or the same key stands in two places.
+pub fn order(t: &mut Target<'_>) {
+    let Some((id, node, a)) = node(t, &[BRANCH, LEAF]) else { return };
+    let b = t.rng.usize(..node.count);
+    let both = t.rng.bool();
+    let page = t.page(id);
+    for (start, size) in [(node.heads, 4), (node.slots, 2)] {
+        let (at_a, at_b) = (start + size * a, start + size * b);
+        let (of_a, of_b) = (get(page, at_a, size), get(page, at_b, size));
+        put(page, at_b, size, of_a);
+        if both {
+            put(page, at_a, size, of_b);
+        }
+    }
+}
+
+/// A field of an overflow reference; where there is none, a value becomes one.
+pub fn overflow(t: &mut Target<'_>) {
+    for _ in 0..8 {
+        let Some((id, node, index)) = node(t, &[LEAF]) else { return };
+        let page = t.page(id);
+        if let Some(at) = node.overflow(page, index) {
+            let (field, len) =
+                [(0, 8), (8, 8), (8, 8), (16, 8), (24, 4), (28, 4)][t.rng.usize(..6)];
+            let value = match (field, t.rng.u8(..3)) {
+                (8, 0) => t.rng.u64(..20) * t.page_size as u64 + t.rng.u64(..3),
+                _ => t.odd(),
+            };
+            return put(t.page(id), at + field, len, value);
+        }
+        if t.rng.u8(..6) == 0 {
+            let at = node.cell(t.page(id), index);
+            return put(t.page(id), at + 2, 2, 0x8000);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Valid databases to start from: small ones that together hold every kind of page, table, value and free space, each with the
+//! states it went through before.
+//!
+//! Built by the engine itself on a simulated machine, so they are the same on every machine and at every time.
+
+use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
+use recto::harness::{SHARED_LEN, new_file, open};
+use recto::inspect::{self, MetaChoice, PageKind};
+use recto::{Builder, Database, Durability, ReadTxn, Result, Sink};
+use std::ops::ControlFlow;
+
+/// A valid database.
+pub struct Origin {
+    /// What it is made for.
+    pub name: &'static str,
+    /// Bytes of a page.
+    pub page_size: usize,
+    /// The file, cut off behind its last page.
+    pub image: Vec<u8>,
+    /// The same file at earlier moments.
+    pub earlier: Vec<Vec<u8>>,
+    /// Pages with a header that the newest meta leads to: most of the others say nothing.
+    pub live: Vec<usize>,
+}
+
+impl Origin {
+    fn new(
+        name: &'static str,
+        page_size: usize,
+        image: Vec<u8>,
+        earlier: Vec<Vec<u8>>,
+    ) -> Result<Origin> {
+        let mut live = Vec::new();
+        inspect::walk(&image, &MetaChoice::Newest, &mut |page| {
+            if matches!(page.kind, PageKind::Branch | PageKind::Leaf | PageKind::FreeLog) {
+                live.push(page.id.0 as usize);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Origin { name, page_size, image, earlier, live })
+    }
+}
+
+/// Builds a database in steps and keeps what the file was in between.
+struct Making {
+    disk: SimDisk,
+    db: Database,
+    page_size: usize,
+    states: Vec<Vec<u8>>,
+    /// Reads that go on to the end.
+    held: Vec<ReadTxn>,
+}
+
+impl Making {
+    fn new(page_size: usize, sink: Sink, manifest_limit: usize) -> Result<Making> {
+        let mut file = new_file(page_size);
+        // Each its own uuid, so that metas of another file are of another database.
+        for meta in [0, page_size] {
+            file[meta + 16] ^= (page_size >> 10) as u8 ^ manifest_limit as u8;
+            super::repair::meta(&mut file[meta..meta + super::bytes::META]);
+        }
+        let mut options = SimOptions::new(1, SHARED_LEN);
+        options.page_size = page_size as u32;
+        let disk = SimDisk::from_image(&file, options)?;
+        let direct = sink == Sink::Direct;
+        let process = disk.process(ProcessOptions { direct, ..ProcessOptions::default() });
+        let mut builder = Builder::default();
+        builder.sink(sink).manifest_limit(manifest_limit).growth_step(16 << 10);
+        let db = open(process, &builder)?;
+        Ok(Making { disk, db, page_size, states: Vec::new(), held: Vec::new() })
+    }
+
+    /// Takes note of the file as it is.
+    fn keep(&mut self) -> Result<()> {
+        self.db.flush()?;
+        let mut bytes = self.disk.bytes();
+        bytes.truncate(self.db.info()?.page_count as usize * self.page_size);
+        self.states.push(bytes);
+        Ok(())
+    }
+
+    fn put(&self, table: &str, keys: std::ops::Range<u32>, len: usize) -> Result<()> {
+        let mut txn = self.db.write()?;
+        let mut open = txn.open_table(table)?;
+        for i in keys {
+            open.put(format!("key {i:03}").as_bytes(), &vec![i as u8; len])?;
+        }
+        txn.commit()
+    }
+
+    fn delete(&self, table: &str, keys: impl Iterator<Item = u32>) -> Result<()> {
+        let mut txn = self.db.write()?;
+        let mut open = txn.open_table(table)?;
+        for i in keys {
+            open.delete(format!("key {i:03}").as_bytes())?;
+        }
+        txn.commit()
+    }
+
+    fn drop_table(&self, table: &str) -> Result<()> {
+        let mut txn = self.db.write()?;
+        txn.drop_table(table)?;
+        txn.commit()
+    }
+
+    /// Small commits that are not flushed.
+    fn deferred(&self, table: &str, rounds: u32) -> Result<()> {
+        for round in 0..rounds {
+            let mut txn = self.db.write()?;
+            txn.set_durability(Durability::Deferred);
+            txn.open_table(table)?.put(format!("key {:03}", round % 7).as_bytes(), &[3; 40])?;
+            txn.commit()?;
+        }
+        Ok(())
+    }
+}
+
+fn origin(
+    name: &'static str,
+    mut making: Making,
+    work: impl FnOnce(&mut Making) -> Result<()>,
+) -> Result<Origin> {
+    making.keep()?;
+    work(&mut making)?;
+    making.keep()?;
+    let image = making.states.pop().unwrap_or_default();
+    Origin::new(name, making.page_size, image, making.states)
+}
+
+/// So many come first that are small.
+pub const SMALL: usize = 13;
+
+/// All of them.
+pub fn all() -> Result<Vec<Origin>> {
+    let staged = |page_size| Making::new(page_size, Sink::Staged, usize::MAX);
+    let mut all = vec![
+        origin("empty", staged(4096)?, |_| Ok(()))?,
+        origin("leaf", staged(4096)?, |m| m.put("t", 0..9, 20))?,
+        origin("branch", staged(4096)?, |m| {
+            m.put("t", 0..60, 150)?;
+            m.keep()?;
+            m.put("t", 30..40, 160)
+        })?,
+        origin("deep", staged(4096)?, deep)?,
+        origin("overflow", staged(4096)?, overflow)?,
+        origin("tables", staged(4096)?, tables)?,
+        origin("dropped", staged(4096)?, dropped)?,
+        origin("deleted", staged(4096)?, |m| {
+            m.put("t", 0..90, 100)?;
+            m.keep()?;
+            m.delete("t", (0..90).filter(|i| i % 3 > 0))
+        })?,
+        origin("deferred", staged(4096)?, |m| {
+            m.put("t", 0..20, 60)?;
+            m.deferred("t", 30)?;
+            m.keep()?;
+            m.deferred("t", 10)
+        })?,
+        origin("pinned", staged(4096)?, pinned)?,
+        origin("two-phase", Making::new(4096, Sink::Staged, 0)?, |m| {
+            m.put("t", 0..30, 120)?;
+            m.keep()?;
+            m.put("t", 5..9, 3000)
+        })?,
+        origin("direct", Making::new(4096, Sink::Direct, usize::MAX)?, |m| {
+            m.put("t", 0..25, 100)?;
+            m.keep()?;
+            m.put("u", 0..3, 5000)
+        })?,
+    ];
+    if let Some(pinned) = all.iter().find(|origin| origin.name == "pinned") {
+        let small_log = with_log_page(pinned)?;
+        all.insert(SMALL - 1, small_log);
+    }
+    all.push(origin("free log", staged(4096)?, free_log)?);
+    for (name, page_size) in
+        [("8 KiB", 8192), ("16 KiB", 16_384), ("32 KiB", 32_768), ("64 KiB", 65_536)]
+    {
+        all.push(origin(name, staged(page_size)?, |m| {
+            m.put("t", 0..40, 300)?;
+            m.keep()?;
+            m.put("t", 10..14, 3 * page_size / 2)
+        })?);
+    }
+    Ok(all)
+}
+
+/// Long keys in groups that share their first half: separators between leaves of one group are long too, so that a few pages make a
+/// tree of several levels.
+fn deep(m: &mut Making) -> Result<()> {
+    let half = m.db.max_key_len() / 2 - 40;
+    for members in [0..4u8, 4..6] {
+        let mut txn = m.db.write()?;
+        let mut open = txn.open_table("t")?;
+        for group in 0..6u8 {
+            for member in members.clone() {
+                let key = [vec![b'a' + group; half], vec![member * 40; half]].concat();
+                open.put(&key, &[member; 30])?;
+            }
+        }
+        txn.commit()?;
+        m.keep()?;
+    }
+    Ok(())
+}
+
+fn overflow(m: &mut Making) -> Result<()> {
+    m.put("t", 0..3, 3000)?;
+    m.put("t", 3..4, 20_000)?;
+    m.keep()?;
+    m.put("t", 1..2, 9000)?;
+    m.put("u", 0..2, 2100)
+}
+
+fn tables(m: &mut Making) -> Result<()> {
+    let long = "a table whose descriptor does not fit a leaf ".repeat(44);
+    for (i, name) in ["a", "b", "cc", "", &long].into_iter().enumerate() {
+        let name = if name.is_empty() { "empty one" } else { name };
+        m.put(name, 0..[3, 8, 20, 0, 2][i], 30)?;
+    }
+    m.keep()?;
+    for i in 0..70 {
+        let mut txn = m.db.write()?;
+        txn.set_durability(Durability::Deferred);
+        txn.create_table(&format!("table number {i}"))?;
+        txn.commit()?;
+    }
+    Ok(())
+}
+
+fn dropped(m: &mut Making) -> Result<()> {
+    m.put("t", 0..60, 150)?;
+    m.put("u", 0..4, 5000)?;
+    m.keep()?;
+    m.drop_table("t")?;
+    m.keep()?;
+    m.put("v", 0..20, 100)?;
+    m.drop_table("u")
+}
+
+/// Frees with readers on old snapshots: entries in the main queue and in side queues.
+fn pinned(m: &mut Making) -> Result<()> {
+    m.put("t", 0..20, 50)?;
+    let first = m.db.read()?;
+    m.put("t", 3..9, 70)?;
+    let second = m.db.read()?;
+    m.deferred("t", 20)?;
+    m.keep()?;
+    m.put("t", 0..2, 20)?;
+    m.keep()?;
+    drop(first);
+    m.put("t", 4..6, 20)?;
+    drop(second);
+    Ok(())
+}
+
+/// More free entries than the meta page holds: every other leaf is rewritten while somebody reads the old ones.
+fn free_log(m: &mut Making) -> Result<()> {
+    let keys = 290;
+    m.put("t", 0..keys, 1900)?;
+    m.held.push(m.db.read()?);
+    for half in [0..keys / 2, keys / 2..keys] {
+        let mut txn = m.db.write()?;
+        let mut open = txn.open_table("t")?;
+        for key in half.filter(|key| key % 4 == 0) {
+            open.put(format!("key {key:03}").as_bytes(), &[1; 1900])?;
+        }
+        txn.commit()?;
+        m.keep()?;
+    }
+    m.deferred("t", 6)
+}
+
+/// Moves the oldest free entry of the main queue out of the newest meta into a log page at the end. By hand, as a database that comes
+/// to that by itself is large.
+fn with_log_page(from: &Origin) -> Result<Origin> {
+    use super::bytes::{get, put};
+    let size = from.page_size;
+    let mut image = from.image.clone();
+    let meta = [0, size].into_iter().max_by_key(|at| get(&image, at + 32, 8)).unwrap_or(0);
+    let log = image.len() / size;
+    image.resize((log + 2) * size, 0);
+    let page = log * size;
+    let entry = meta + 512 + 8 * get(&image, meta + 128, 4) as usize;
+    put(&mut image, page + 4, 4, 3 | 1 << 16);
+    image.copy_within(meta + 32..meta + 40, page + 8);
+    put(&mut image, page + 24, 8, log as u64 + 1);
+    image.copy_within(entry..entry + 24, page + 32);
+    image.copy_within(entry + 24..meta + 4096, entry);
+    image[meta + 4096 - 24..meta + 4096].fill(0);
+    put(&mut image, meta + 40, 8, log as u64 + 2);
+    // The new page is of this transaction, so it stands in no manifest: the meta is one of two phases then.
+    put(&mut image, meta + 112, 4, 0);
+    put(&mut image, meta + 116, 4, 2);
+    let lists = get(&image, meta + 128, 4) * 8
+        + (0..4).map(|queue| get(&image, meta + 136 + 32 * queue + 26, 2) * 24).sum::<u64>();
+    image[meta + 512 + lists as usize - 24..meta + 4096].fill(0);
+    let queue = meta + 136;
+    for (at, len, value) in [(8, 8, log as u64), (16, 8, log as u64 + 1), (28, 4, 1)] {
+        put(&mut image, queue + at, len, value);
+    }
+    let inline = get(&image, queue + 26, 2) - 1;
+    put(&mut image, queue + 26, 2, inline);
+    super::repair::repair(&mut image, size);
+    Origin::new("small log", size, image, vec![from.image.clone()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::get;
+    use super::*;
+    use recto::harness::check_image;
+
+    #[test]
+    fn origins_are_sound_and_hold_what_they_are_for() {
+        let all = all().unwrap();
+        let (mut logs, mut sides, mut deep) = (0, false, false);
+        for (position, origin) in all.iter().enumerate() {
+            for image in origin.earlier.iter().chain([&origin.image]) {
+                let report = check_image(image).unwrap();
+                assert!(report.is_clean(), "{}: {:?}", origin.name, report.faults);
+                logs += usize::from(report.pages.free_log > 0);
+                deep |= report.tables.iter().any(|t| t.depth > 2);
+                for meta in [0, origin.page_size] {
+                    sides |= (1..4).any(|queue| get(image, meta + 136 + 32 * queue + 26, 2) > 0);
+                }
+            }
+            let pages = origin.image.len() / origin.page_size;
+            assert!(position >= SMALL || pages * origin.page_size < 256 << 10, "{}", origin.name);
+        }
+        assert!(logs >= 2 && sides && deep, "{logs} {sides} {deep}");
+    }
+}

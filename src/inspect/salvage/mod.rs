@@ -1,0 +1,239 @@
+//! Getting everything out of a damaged file that can still be proved.
+//!
+//! A pair comes out if the page it stands in verifies (checksum under the page's own number, structure, order) and, for a value in an
+//! overflow run, if the run does. What is found in a place that leads there from the meta page is the table's for certain. So are pages
+//! that nothing leads to any more, because a branch above them is gone, where this can be proved:
+//!
+//! - **Which version of a leaf is the right one.** Copy-on-write leaves old versions lying about with good checksums. None of them may
+//!   come out as the newest. What tells them apart is *ownership*: every page below the page count has exactly one owner (I4), and free
+//!   pages stand in the meta and its free log. If those can be read in full, an unreached page that is not free *is* part of the
+//!   snapshot; ages need not be compared. If they cannot, nothing that is unreached is taken for certain.
+//! - **Which table it belongs to.** A lost page is a *hole*: a table, a level, a range of keys (the separators that led there) and a ceiling
+//!   (nothing below a page is younger than it). An orphan fits a hole if it lies lower, within the range, and is not younger. If all holes
+//!   that it fits belong to one table, it is that table's. A lost part of the catalog is a hole that everything fits.
+//!
+//! Without metas the catalog that is found may be an old one, or a leaf of a larger one. If anything speaks for that (a loss, a younger page,
+//! a page in the midst of others that does not verify, a list of other tables) it counts as lost in part.
+//!
+//! Everything else that fits some hole is put aside: each topmost page with all below it in a table of its own, `lost+found/LEVEL-PAGE`,
+//! where it overwrites nothing. What fits no hole is of the past and does not come out.
+//!
+//! Where to begin: at the meta page that an opener would take; else at a refused one whose own checksum holds; else at the newest root of a
+//! catalog, found by reading every page (each commit rewrites the catalog's root, so the root's birth is the age of the snapshot; it may
+//! be a transaction that had not become durable). The page size is then found by trial. In the last two cases, and when the newer meta
+//! is refused, pages born after the transaction that is followed are put aside too.
+//!
+//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time; every page is read twice at most, overflow
+//! runs of what is put aside as often as three times the file in all. Never writes.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `start` | where to begin |
+//! | `walk` | a tree from its root, holes included |
+//! | `orphans` | what nothing leads to |
+//! | `report` | what comes out |
+
+mod orphans;
+mod report;
+mod start;
+mod walk;
+
+pub use report::{Aside, Loss, MAX_LOSSES, SalvageReport, SalvagedTable, Source};
+
+use super::pages::Pages;
+use super::scan::Scan;
+use super::{space, tree};
+use crate::error::{Error, Result};
+use crate::types::{PageId, TxnId};
+use start::Start;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use walk::{Into, Subtree};
+
+/// How to salvage.
+#[derive(Default)]
+pub struct SalvageOptions<'a> {
+    /// Told the pages done and their number, now and then.
+    pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
+    /// Set to true by somebody else: the salvage ends soon, with what it has.
+    pub cancelled: Option<&'a AtomicBool>,
+}
+
+/// A pair that came out.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovered<'a> {
+    /// Its table: one of the catalog, or `lost+found/LEVEL-PAGE`.
+    pub table: &'a str,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+}
+
+/// Takes the pairs that come out. An error ends the salvage.
+pub type Take<'a> = &'a mut dyn FnMut(&Recovered<'_>) -> Result<()>;
+
+/// Hands every pair to `take` that can be got out of the file, each once in its table, and says what is lost. Tables come one after
+/// the other; within one, keys ascend, except that what is found again comes later. The head of this file says what comes out where.
+///
+/// # Errors
+/// `NotADatabase` if no page of any size verifies, `Version` if an intact meta is of another format, and errors of `take`.
+pub fn salvage(
+    pages: &dyn Pages,
+    options: SalvageOptions<'_>,
+    take: Take<'_>,
+) -> Result<SalvageReport> {
+    let start = start::find(pages, options.cancelled)?;
+    let mut scan = Scan::new(pages, &start.meta, true);
+    scan.page_count = pages.len() / start.meta.page_size as u64;
+    scan.forget_owners();
+    scan.progress = options.progress.map(|p| p as &mut dyn FnMut(u64, u64));
+    scan.cancelled = options.cancelled;
+    let mut salvager = Salvager {
+        report: SalvageReport {
+            source: start.source,
+            slots: start.slots.clone(),
+            txn: TxnId(start.meta.txn),
+            page_size: start.meta.page_size,
+            pages: scan.page_count,
+            tables: Vec::new(),
+            aside: Vec::new(),
+            aside_count: 0,
+            aside_pairs: 0,
+            losses: Vec::new(),
+            loss_count: 0,
+            found_again: 0,
+            space_known: false,
+            cancelled: false,
+        },
+        reread: scan.page_count.saturating_mul(3),
+        scan,
+        take,
+        failed: None,
+        names: BTreeSet::new(),
+        holes: Vec::new(),
+    };
+    salvager.all(&start);
+    salvager.scan.tell_end();
+    match salvager.failed {
+        Some(error) => Err(error),
+        None => Ok(SalvageReport { cancelled: salvager.scan.stopped, ..salvager.report }),
+    }
+}
+
+/// A page that could not be read, and what may have been below it.
+#[derive(Clone, Debug)]
+struct Hole {
+    /// Index of the table; none for the catalog.
+    table: Option<usize>,
+    /// What was below it stands lower than this.
+    level: u64,
+    /// And is not younger than this.
+    ceiling: u64,
+    from: Option<Vec<u8>>,
+    to: Option<Vec<u8>>,
+}
+
+struct Salvager<'a> {
+    scan: Scan<'a>,
+    take: Take<'a>,
+    /// What `take` said when it had enough.
+    failed: Option<Error>,
+    report: SalvageReport,
+    holes: Vec<Hole>,
+    /// Names of all tables that pairs were given to.
+    names: BTreeSet<String>,
+    /// Pages of overflow runs that may still be read although somebody else owns them.
+    reread: u64,
+}
+
+impl Salvager<'_> {
+    fn all(&mut self, start: &Start) {
+        self.scan.claim(0, 2.min(self.scan.page_count), super::PageKind::Meta);
+        let listed = self.catalog(start);
+        for table in listed {
+            if self.scan.stopped {
+                return;
+            }
+            self.table(table);
+        }
+        if let Source::Catalog(root) = start.source
+            && !self.scan.stopped
+            && orphans::more_may_have_been(self, root.0)
+        {
+            let why = "the catalog that was found may be an old one, or a part of one";
+            self.lose_unknown(None, start.meta.txn, why);
+        }
+        let newer = start.newer_may_lie_about();
+        if self.scan.stopped || self.holes.is_empty() && !newer {
+            return;
+        }
+        orphans::place(self, start, newer);
+    }
+
+    /// Walks the catalog from its root and answers the tables it lists.
+    fn catalog(&mut self, start: &Start) -> Vec<tree::Listed> {
+        let mut listed = Vec::new();
+        match tree::Descriptor::decode(&start.catalog) {
+            Ok(d) if d.root == 0 && start.source != Source::Nothing => {}
+            Ok(d) if d.root != 0 => {
+                let root = Subtree::whole(d.root, d.depth - 1, start.meta.txn);
+                self.walk(&mut Into::Catalog(&mut listed), root);
+            }
+            Ok(_) => self.lose_unknown(None, start.meta.txn, "there is no catalog"),
+            Err(what) => self.lose_unknown(None, start.meta.txn, &what),
+        }
+        listed
+    }
+
+    fn table(&mut self, listed: tree::Listed) {
+        let index = self.report.tables.len();
+        self.names.insert(listed.name.clone());
+        let descriptor = tree::Descriptor::decode(&listed.descriptor);
+        let had = descriptor.as_ref().ok().map(|d| d.counts[0]);
+        self.report.tables.push(SalvagedTable { name: listed.name, had, ..Default::default() });
+        match descriptor {
+            Ok(d) if d.root != 0 => {
+                let root = Subtree::whole(d.root, d.depth - 1, listed.birth);
+                self.walk(&mut Into::Table(index), root);
+            }
+            Ok(_) => {}
+            Err(what) => self.lose_unknown(Some(index), listed.birth, &what),
+        }
+    }
+
+    /// Something is lost of which not even the place is known.
+    fn lose_unknown(&mut self, table: Option<usize>, ceiling: u64, why: &str) {
+        self.lose(table, PageId::NONE, None, (None, None), why.into());
+        self.holes.push(Hole { table, level: u64::MAX, ceiling, from: None, to: None });
+    }
+
+    /// Takes note of a loss.
+    fn lose(
+        &mut self,
+        table: Option<usize>,
+        page: PageId,
+        level: Option<u8>,
+        (from, to): (Option<Vec<u8>>, Option<Vec<u8>>),
+        why: String,
+    ) {
+        self.report.loss_count += 1;
+        if let Some(table) = table {
+            self.report.tables[table].lost_pages += 1;
+        }
+        if self.report.losses.len() < MAX_LOSSES {
+            let table = table.map_or(String::new(), |t| self.report.tables[t].name.clone());
+            self.report.losses.push(Loss { table, page, level, from, to, why });
+        }
+    }
+
+    /// Claims the free space, and says whether all of it could be read and nothing of it contradicts the trees.
+    fn know_space(&mut self, start: &Start) -> bool {
+        if matches!(start.source, Source::Catalog(_) | Source::Nothing) {
+            return false;
+        }
+        let before = self.scan.fault_count;
+        space::free_space(&mut self.scan, &start.meta);
+        self.scan.fault_count == before && !self.scan.stopped
+    }
+}

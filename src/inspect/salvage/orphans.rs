@@ -1,0 +1,193 @@
+//! Pages that nothing leads to any more: found by reading everything that nobody has claimed, and placed as far as that can be proved.
+
+use super::start::{Search, Start};
+use super::walk::{Into, Subtree, sound, verified};
+use super::{Aside, Hole, MAX_LOSSES, Salvager};
+use crate::types::{PageId, TxnId};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// A page that verifies and that nobody has claimed.
+struct Orphan {
+    id: u64,
+    level: u64,
+    birth: u64,
+    first: Box<[u8]>,
+    last: Box<[u8]>,
+}
+
+impl Hole {
+    /// Whether the orphan may have been below this page.
+    fn takes(&self, orphan: &Orphan) -> bool {
+        orphan.level < self.level
+            && orphan.birth <= self.ceiling
+            && self.from.as_ref().is_none_or(|from| orphan.first[..] >= from[..])
+            && self.to.as_ref().is_none_or(|to| orphan.last[..] < to[..])
+    }
+}
+
+/// Finds all orphans and gives each to the table it belongs to for certain, or puts it aside, or leaves it to the past.
+pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
+    let txn = start.meta.txn;
+    // Before the free space is claimed: what a newer transaction wrote stands there.
+    let newest = if newer { find(salvager, &|birth, _| birth > txn) } else { Vec::new() };
+    salvager.report.space_known = salvager.know_space(start);
+    let pages = start.meta.page_count;
+    let orphans = find(salvager, &|birth, id| birth <= txn && id < pages);
+    if salvager.report.space_known {
+        salvager.lost_catalog(&orphans);
+    }
+    // What one of them leads to has been claimed when its turn comes.
+    for orphan in &orphans {
+        if !salvager.scan.is_owned(orphan.id) && !salvager.scan.stopped {
+            salvager.place(orphan);
+        }
+    }
+    newest.iter().for_each(|orphan| salvager.scan.disown(orphan.id));
+    for orphan in &newest {
+        if !salvager.scan.is_owned(orphan.id) && !salvager.scan.stopped {
+            salvager.put_aside(orphan, &BTreeSet::new(), true);
+        }
+    }
+}
+
+/// Whether anything speaks for it that the catalog whose root was found is not the newest one, or not all of it.
+pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
+    if salvager.report.loss_count > 0 {
+        return true;
+    }
+    let Some(catalog) = orphan(salvager, root) else { return true };
+    let (pages, page_size) = (salvager.scan.pages, salvager.scan.page_size);
+    let search = Search { pages, page_size, count: salvager.scan.page_count, cancelled: None };
+    let mut unreadable = None;
+    for range in salvager.scan.unowned() {
+        // The page in front of the next range has an owner: it was read.
+        if unreadable.is_some_and(|id| id < range.start) {
+            return true;
+        }
+        for id in range {
+            if !salvager.scan.look() {
+                return true;
+            }
+            if verified(salvager, id).is_err() {
+                unreadable = unreadable.or(Some(id));
+                continue;
+            }
+            let Some(found) = orphan(salvager, id) else { continue };
+            let elsewhere = found.last < catalog.first || found.first > catalog.last;
+            let lists_others = catalog.level == 0
+                && found.level == 0
+                && elsewhere
+                && verified(salvager, id).is_ok_and(|bytes| {
+                    sound(&bytes).is_ok_and(|(node, _)| search.may_list_tables(&node))
+                });
+            if unreadable.is_some() || found.birth > catalog.birth || lists_others {
+                return true;
+            }
+        }
+    }
+    // An owned page may stand behind the last range.
+    let last = salvager.scan.page_count.saturating_sub(1);
+    unreadable.is_some() && salvager.scan.is_owned(last)
+}
+
+/// A page that verifies, as an orphan.
+fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
+    let bytes = verified(salvager, id).ok()?;
+    let (node, cells) = sound(&bytes).ok()?;
+    Some(Orphan {
+        id,
+        level: node.level,
+        birth: node.birth,
+        first: cells.first()?.key(&node).into(),
+        last: cells.last()?.key(&node).into(),
+    })
+}
+
+/// Reads what nobody has claimed: the pages that verify and that are wanted, by birth and number. From the top down, so that subtrees
+/// stay whole; the newest first, where versions compete.
+fn find(salvager: &mut Salvager<'_>, wanted: &dyn Fn(u64, u64) -> bool) -> Vec<Orphan> {
+    let mut orphans = Vec::new();
+    for id in salvager.scan.unowned().into_iter().flatten() {
+        salvager.scan.tick(1);
+        if salvager.scan.stopped {
+            break;
+        }
+        orphans.extend(orphan(salvager, id).filter(|found| wanted(found.birth, id)));
+    }
+    orphans.sort_unstable_by_key(|o| (Reverse(o.level), Reverse(o.birth), o.id));
+    orphans
+}
+
+impl Salvager<'_> {
+    /// Leaves of the catalog among the orphans, if a part of the catalog is lost: they list tables like any other.
+    fn lost_catalog(&mut self, orphans: &[Orphan]) {
+        if self.holes.iter().all(|hole| hole.table.is_some()) {
+            return;
+        }
+        let mut listed = Vec::new();
+        for orphan in orphans.iter().filter(|orphan| orphan.level == 0) {
+            let fits = self.holes.iter().any(|hole| hole.table.is_none() && hole.takes(orphan));
+            let (pages, page_size) = (self.scan.pages, self.scan.page_size);
+            let search = Search { pages, page_size, count: self.scan.page_count, cancelled: None };
+            let is_catalog = fits
+                && verified(self, orphan.id).is_ok_and(|bytes| {
+                    sound(&bytes).is_ok_and(|(node, _)| search.is_catalog(&node))
+                });
+            if is_catalog {
+                self.report.found_again += 1;
+                let place = Subtree::whole(orphan.id, 0, orphan.birth);
+                self.walk(&mut Into::Catalog(&mut listed), place);
+            }
+        }
+        listed.into_iter().for_each(|table| self.table(table));
+    }
+
+    /// An orphan that may be part of the snapshot.
+    fn place(&mut self, orphan: &Orphan) {
+        let holes = self.holes.iter().filter(|hole| hole.takes(orphan));
+        let tables: BTreeSet<Option<usize>> = holes.map(|hole| hole.table).collect();
+        match (tables.first(), tables.len()) {
+            (None, _) => {}
+            (Some(&Some(table)), 1) if self.report.space_known => self.give_back(orphan, table),
+            _ => self.put_aside(orphan, &tables, !self.report.space_known),
+        }
+    }
+
+    /// It belongs to this table for certain.
+    fn give_back(&mut self, orphan: &Orphan, table: usize) {
+        let before = self.scan.counts.branch + self.scan.counts.leaf;
+        let place = Subtree::whole(orphan.id, orphan.level, orphan.birth);
+        self.walk(&mut Into::Table(table), place);
+        self.report.found_again += self.scan.counts.branch + self.scan.counts.leaf - before;
+    }
+
+    /// Into a table of its own. `shared`: others may have its pages too, as versions of the past do.
+    fn put_aside(&mut self, orphan: &Orphan, tables: &BTreeSet<Option<usize>>, shared: bool) {
+        let mut name = format!("lost+found/{}-{}", orphan.level, orphan.id);
+        while !self.names.insert(name.clone()) {
+            name.push('~');
+        }
+        let mut into = Into::Aside { name: &name, pairs: 0, shared };
+        self.walk(&mut into, Subtree::whole(orphan.id, orphan.level, orphan.birth));
+        let Into::Aside { pairs, .. } = into else { return };
+        if pairs == 0 {
+            // Everything it leads to came out elsewhere.
+            return;
+        }
+        self.report.aside_count += 1;
+        self.report.aside_pairs += pairs;
+        if self.report.aside.len() < MAX_LOSSES {
+            let perhaps =
+                tables.iter().filter_map(|t| Some(self.report.tables[(*t)?].name.clone()));
+            self.report.aside.push(Aside {
+                perhaps: perhaps.collect(),
+                page: PageId(orphan.id),
+                level: orphan.level as u8,
+                birth: TxnId(orphan.birth),
+                pairs,
+                name,
+            });
+        }
+    }
+}

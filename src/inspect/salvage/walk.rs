@@ -1,0 +1,261 @@
+//! A tree from its root down: every page is proved before anything of it comes out, and one that is not becomes a hole.
+
+use super::{Hole, Recovered, Salvager};
+use crate::format::checksum::page_crc;
+use crate::inspect::PageKind;
+use crate::inspect::layout::{self, header};
+use crate::inspect::meta::run_crc;
+use crate::inspect::node::{Body, Cell, Node, Run};
+use crate::inspect::tree::Listed;
+use crate::types::PageId;
+use std::borrow::Cow;
+
+/// Who gets what is found.
+pub enum Into<'t> {
+    /// The list of tables.
+    Catalog(&'t mut Vec<Listed>),
+    /// The table with this index in the report.
+    Table(usize),
+    /// A table of what is put aside: pairs so far, and whether others may own its pages too, as versions of the past do.
+    Aside { name: &'t str, pairs: u64, shared: bool },
+}
+
+impl Into<'_> {
+    fn table(&self) -> Option<usize> {
+        match self {
+            Into::Table(index) => Some(*index),
+            _ => None,
+        }
+    }
+}
+
+/// A page and all below it.
+#[derive(Clone, Copy)]
+pub struct Subtree<'k> {
+    pub id: u64,
+    pub level: u64,
+    /// Nothing in it is younger.
+    pub ceiling: u64,
+    /// Its keys are not below this one.
+    pub from: Option<&'k [u8]>,
+    /// They are below this one.
+    pub to: Option<&'k [u8]>,
+}
+
+impl Subtree<'_> {
+    /// A tree with all keys there can be.
+    pub fn whole(id: u64, level: u64, ceiling: u64) -> Subtree<'static> {
+        Subtree { id, level, ceiling, from: None, to: None }
+    }
+}
+
+/// A page that verifies by itself. The text says why one does not.
+pub fn verified<'p>(salvager: &Salvager<'p>, id: u64) -> Result<Cow<'p, [u8]>, String> {
+    let scan = &salvager.scan;
+    let bytes = scan.pages.read(id * scan.page_size as u64, scan.page_size);
+    let bytes = bytes.map_err(|e| format!("cannot be read: {e}"))?;
+    let stored = header::CRC.get(&bytes, 0).unwrap_or(0);
+    if u64::from(page_crc(PageId(id), &bytes)) != stored {
+        return Err("its checksum does not match".into());
+    }
+    Ok(bytes)
+}
+
+/// The node in a page that verifies, with all its cells, if nothing at all is wrong with it.
+pub fn sound(bytes: &[u8]) -> Result<(Node<'_>, Vec<Cell<'_>>), String> {
+    let node = Node::parse(bytes)?;
+    let mut fault = None;
+    let cells = node.cells(&mut |what| fault = fault.take().or(Some(what)));
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    if cells.is_empty() {
+        return Err("a page without keys".into());
+    }
+    if node.branch != (node.level > 0) || node.level >= layout::MAX_DEPTH {
+        return Err(format!(
+            "a {} of level {}",
+            ["leaf", "branch"][usize::from(node.branch)],
+            node.level
+        ));
+    }
+    Ok((node, cells))
+}
+
+/// What the way there demands of a page.
+fn fits(node: &Node<'_>, cells: &[Cell<'_>], place: Subtree<'_>) -> Result<(), String> {
+    if node.level != place.level {
+        return Err(format!("of level {} where level {} must be", node.level, place.level));
+    }
+    if node.birth > place.ceiling {
+        return Err(format!("born in {}, after what leads here, {}", node.birth, place.ceiling));
+    }
+    let (first, last) = (cells[0].key(node), cells[cells.len() - 1].key(node));
+    if place.from.is_some_and(|from| &first[..] < from)
+        || place.to.is_some_and(|to| &last[..] >= to)
+    {
+        return Err("its keys do not lie between the separators that lead here".into());
+    }
+    Ok(())
+}
+
+impl Salvager<'_> {
+    /// Gets everything out of a subtree that can be proved, and notes what cannot.
+    pub(super) fn walk(&mut self, into: &mut Into<'_>, place: Subtree<'_>) {
+        if !self.scan.look() {
+            return;
+        }
+        if let Err(why) = self.page(into, place) {
+            self.hole(into, place, why);
+        }
+    }
+
+    fn page(&mut self, into: &mut Into<'_>, place: Subtree<'_>) -> Result<(), String> {
+        let kind = if place.level > 0 { PageKind::Branch } else { PageKind::Leaf };
+        if !self.scan.claim(place.id, 1, kind) {
+            return Err("outside the file, or somebody else's".into());
+        }
+        let bytes = verified(self, place.id)?;
+        let (node, cells) = sound(&bytes)?;
+        fits(&node, &cells, place)?;
+        if node.branch {
+            self.children(into, &node, &cells, place);
+        } else {
+            self.entries(into, &node, &cells, place.id);
+        }
+        Ok(())
+    }
+
+    fn children(
+        &mut self,
+        into: &mut Into<'_>,
+        node: &Node<'_>,
+        cells: &[Cell<'_>],
+        place: Subtree<'_>,
+    ) {
+        let below = Subtree { level: place.level - 1, ceiling: node.birth, ..place };
+        let mut from: Option<Vec<u8>> = None;
+        let children =
+            std::iter::once(node.leftmost()).chain(cells.iter().map(|cell| match cell.body {
+                Body::Child(child) => child,
+                _ => 0,
+            }));
+        for (i, id) in children.enumerate() {
+            let to = cells.get(i).map(|cell| cell.key(node));
+            let (low, high) = (from.as_deref().or(place.from), to.as_deref().or(place.to));
+            self.walk(into, Subtree { id, from: low, to: high, ..below });
+            from = to;
+        }
+    }
+
+    /// Takes note of a page that is lost, and of what may have been below it.
+    fn hole(&mut self, into: &Into<'_>, place: Subtree<'_>, why: String) {
+        if let Into::Aside { shared: true, .. } = into {
+            // A version of the past has lost pages to those who came after.
+            return;
+        }
+        let (from, to) = (place.from.map(<[u8]>::to_vec), place.to.map(<[u8]>::to_vec));
+        let table = into.table();
+        let range = (from.clone(), to.clone());
+        self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
+        if !matches!(into, Into::Aside { .. }) {
+            let (level, ceiling) = (place.level, place.ceiling);
+            // Below a lost leaf of a table there is nothing; below one of the catalog there are tables.
+            let level = if matches!(into, Into::Catalog(_)) { u64::MAX } else { level };
+            self.holes.push(Hole { table, level, ceiling, from, to });
+        }
+    }
+
+    fn entries(&mut self, into: &mut Into<'_>, node: &Node<'_>, cells: &[Cell<'_>], leaf: u64) {
+        for cell in cells {
+            if !self.scan.look() {
+                return;
+            }
+            let key = cell.key(node);
+            match self.value(into, node, cell) {
+                Ok(value) => self.give(into, node.birth, key, &value),
+                Err((page, why)) => match into {
+                    Into::Catalog(listed) => {
+                        // The name is known, the tree is not.
+                        let name = String::from_utf8_lossy(&key).into_owned();
+                        listed.push(Listed { name, descriptor: Vec::new(), birth: node.birth });
+                    }
+                    _ => {
+                        let page = PageId(if page == 0 { leaf } else { page });
+                        self.lose(into.table(), page, None, (Some(key), None), why);
+                    }
+                },
+            }
+        }
+    }
+
+    fn give(&mut self, into: &mut Into<'_>, birth: u64, key: Vec<u8>, value: &[u8]) {
+        let table = match into {
+            Into::Catalog(listed) => {
+                let name = String::from_utf8_lossy(&key).into_owned();
+                listed.push(Listed { name, descriptor: value.to_vec(), birth });
+                return;
+            }
+            Into::Table(index) => {
+                let table = &mut self.report.tables[*index];
+                table.pairs += 1;
+                table.bytes += (key.len() + value.len()) as u64;
+                &table.name[..]
+            }
+            Into::Aside { name, pairs, .. } => {
+                *pairs += 1;
+                name
+            }
+        };
+        if let Err(e) = (self.take)(&Recovered { table, key: &key, value }) {
+            self.failed = Some(e);
+            self.scan.stopped = true;
+        }
+    }
+
+    /// The value of an entry; else the page to blame (0: the leaf) and why.
+    fn value<'v>(
+        &mut self,
+        into: &Into<'_>,
+        node: &Node<'v>,
+        cell: &Cell<'v>,
+    ) -> Result<Cow<'v, [u8]>, (u64, String)> {
+        let run = match cell.body {
+            Body::Value(value) => return Ok(Cow::Borrowed(value)),
+            Body::Overflow(run) => run,
+            Body::Child(_) => return Err((0, "a child where a value must be".into())),
+        };
+        let blame = |why: String| (run.first, why);
+        if run.birth > node.birth {
+            return Err(blame("a value younger than the leaf that leads to it".into()));
+        }
+        let pages = run.len.div_ceil(self.scan.page_size as u64);
+        let fits = run.first >= 2
+            && run.len > 0
+            && run.first.checked_add(pages).is_some_and(|end| end <= self.scan.page_count);
+        if !fits {
+            return Err(blame("a value outside the file".into()));
+        }
+        // Pages of the past may be shared between versions; how often they are read has a bound all the same.
+        if !self.scan.claim(run.first, pages, PageKind::Overflow) {
+            let shared = matches!(into, Into::Aside { shared: true, .. });
+            match self.reread.checked_sub(pages) {
+                Some(left) if shared => self.reread = left,
+                _ => return Err(blame("a value in pages of somebody else".into())),
+            }
+        }
+        self.run(run).map(Cow::Owned).map_err(blame)
+    }
+
+    /// The bytes of an overflow run that verifies.
+    fn run(&mut self, run: Run) -> Result<Vec<u8>, String> {
+        let scan = &mut self.scan;
+        let (pages, size) = (scan.pages, scan.page_size);
+        let (crc, padded) = run_crc(pages, size, run.first, run.len, |_| scan.look())?;
+        if u64::from(crc) != run.crc || !padded {
+            return Err("the checksum of the value does not match".into());
+        }
+        let bytes = pages.read(run.first * size as u64, run.len as usize);
+        bytes.map(Cow::into_owned).map_err(|e| format!("cannot be read: {e}"))
+    }
+}
