@@ -1,8 +1,7 @@
-//! Locks that are given back by themselves, and the kernel's byte locks as the locks of a platform.
+//! Locks that are given back by themselves.
 
 use super::layout::byte;
 use crate::error::{Error, Result};
-use crate::os::OfdLocks;
 use crate::storage::{LockByte, LockMode, Locks, PlatformRef};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -74,34 +73,4 @@ impl Drop for Held {
             self.locks().unlock(self.byte);
         }
     }
-}
-
-impl Locks for OfdLocks {
-    fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
-        refuse_inherited(self)?;
-        OfdLocks::try_lock(self, byte.0, mode == LockMode::Exclusive)
-            .map_err(|e| Error::io("lock a byte of", e))
-    }
-
-    fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
-        refuse_inherited(self)?;
-        OfdLocks::lock(self, byte.0, mode == LockMode::Exclusive, timeout)
-            .map_err(|e| Error::io("wait for a byte lock on", e))
-    }
-
-    fn unlock(&self, byte: LockByte) {
-        // Fails only in a forked child, where the locks are the parent's.
-        let _ = OfdLocks::unlock(self, byte.0);
-    }
-
-    fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>> {
-        refuse_inherited(self)?;
-        let found = OfdLocks::held_elsewhere(self, first.0, last.0)
-            .map_err(|e| Error::io("look for locks on", e))?;
-        Ok(found.map(LockByte))
-    }
-}
-
-fn refuse_inherited(locks: &OfdLocks) -> Result<()> {
-    if locks.is_inherited() { Err(Error::Forked) } else { Ok(()) }
 }
