@@ -10,7 +10,7 @@ pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
 use crate::error::Result;
-use crate::format::page::{KIND_FREE_LOG, PageHeader};
+use crate::format::page::KIND_FREE_LOG;
 use crate::inspect::Report;
 use crate::shared::layout;
 use crate::storage::PlatformRef;
