@@ -6,6 +6,7 @@
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
 
 pub mod hunters;
+pub mod pitfalls;
 
 use crate::sim::script::Script;
 use crate::sim::shrink::shrink;

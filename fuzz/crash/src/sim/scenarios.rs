@@ -33,21 +33,3 @@ pub fn all(direct: bool) -> Vec<(&'static str, Script)> {
     let sink = if direct { Sink::Direct } else { Sink::Staged };
     vec![("short", short(sink)), ("long", long(sink)), ("free-log", free_log(sink))]
 }
-
-const PITFALLS: [&str; 10] = [
-    include_str!("../../scenarios/pitfalls/again.txt"),
-    include_str!("../../scenarios/pitfalls/dead-leader.txt"),
-    include_str!("../../scenarios/pitfalls/deep.txt"),
-    include_str!("../../scenarios/pitfalls/foreign.txt"),
-    include_str!("../../scenarios/pitfalls/free-log.txt"),
-    include_str!("../../scenarios/pitfalls/gone-readers.txt"),
-    include_str!("../../scenarios/pitfalls/late-reader.txt"),
-    include_str!("../../scenarios/pitfalls/lock-file.txt"),
-    include_str!("../../scenarios/pitfalls/refused-reader.txt"),
-    include_str!("../../scenarios/pitfalls/small-again.txt"),
-];
-
-/// Scripts for what is rare: each leads to a place where one rule alone keeps the database whole.
-pub fn pitfalls() -> impl Iterator<Item = Script> {
-    PITFALLS.iter().map(|text| parsed("a pitfall", text, Sink::Staged))
-}

@@ -17,7 +17,7 @@ use recto::harness::sim::{
     Action, CutPoint, Ending, Event, EventKind, ProcessOptions, SimDisk, run,
 };
 use recto::harness::{is_log_page, machine, new_file, open};
-use recto::{Database, Durability, ReadTxn};
+use recto::{Database, Durability, Info, ReadTxn};
 use std::collections::VecDeque;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
@@ -513,7 +513,12 @@ fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bo
             return None;
         }
     };
-    let durable = db.info().is_ok_and(|info| info.durable >= txn.id());
+    let info = db.info().ok();
+    if let Some(info) = &info {
+        let Info { durable, visible, built, .. } = *info;
+        assert!(durable <= visible && visible <= built, "D {durable}, V {visible}, W {built}");
+    }
+    let durable = info.is_some_and(|info| info.durable >= txn.id());
     let seen = print_of(&txn);
     if !durable && oracle.lock().unreliable() {
         // The device may have refused its pages, and the cache may have lost them: beyond the fault budget.
