@@ -35,10 +35,7 @@ pub fn all(seed: u64) -> Vec<Hunter> {
         Hunter::of("scenarios", || both("short").chain(both("long")).collect()),
         Hunter::of("pitfalls", pitfalls::scripts),
         Hunter::of("accidents", accidents),
-        Hunter {
-            name: "random",
-            scripts: Box::new(move |n| Some(generate(seed.wrapping_add(n)))),
-        },
+        Hunter { name: "random", scripts: Box::new(move |n| Some(generate(seed.wrapping_add(n)))) },
         Hunter::of("two accidents", || shuffled(pitfalls::deeper())),
     ]
 }

@@ -130,7 +130,11 @@ const DEEPER: [Pitfall; 2] = [
 
 /// Every script of every pitfall, the plain ones first.
 pub fn scripts() -> Vec<Script> {
-    PITFALLS.iter().map(Pitfall::plain).chain(PITFALLS.iter().flat_map(Pitfall::with_accidents)).collect()
+    PITFALLS
+        .iter()
+        .map(Pitfall::plain)
+        .chain(PITFALLS.iter().flat_map(Pitfall::with_accidents))
+        .collect()
 }
 
 /// The same of those that need two accidents.
