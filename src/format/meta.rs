@@ -270,15 +270,19 @@ fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
         2 => (count == 0).then_some(Phase::TwoPhase),
         1 => {
             let mut manifest = Vec::new();
+            // No page is listed twice: so opening reads no more than the file holds.
+            let mut left = page_count;
             for _ in 0..count {
                 let m = ManifestEntry {
                     page: PageId(get_u48(b, at)?),
                     crc: get_u32(b, at + 6)?,
                     pages: get_u16(b, at + 10)?,
                 };
-                if !freelog::extent_fits(m.page, u64::from(m.pages).max(1), page_count) {
+                let pages = u64::from(m.pages).max(1);
+                if !freelog::extent_fits(m.page, pages, page_count) {
                     return None;
                 }
+                left = left.checked_sub(pages)?;
                 manifest.push(m);
                 at += MANIFEST_SIZE;
             }
@@ -320,6 +324,17 @@ mod tests {
         assert_eq!(Meta::decode(&bytes[..]).unwrap(), (m.clone(), phase));
         let two = m.encode(&Phase::TwoPhase);
         assert_eq!(Meta::decode(&two[..]).unwrap().1, Phase::TwoPhase);
+    }
+
+    #[test]
+    fn a_manifest_lists_no_more_than_there_is() {
+        let (m, _) = sample();
+        let entry = |page| ManifestEntry { page: PageId(page), crc: 1, pages: 500 };
+        let listed = |entries: Vec<ManifestEntry>| {
+            Meta::decode(&m.encode(&Phase::Sealed(entries))[..]).is_ok()
+        };
+        assert!(listed(vec![entry(2), entry(500)]));
+        assert!(!listed(vec![entry(2), entry(500), entry(3)]));
     }
 
     #[test]

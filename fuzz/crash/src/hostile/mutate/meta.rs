@@ -66,6 +66,19 @@ pub fn count_more(t: &mut Target<'_>) {
     }
 }
 
+/// Some descriptor leads to this page.
+pub fn point(t: &mut Target<'_>, root: usize, depth: usize) {
+    let all = descriptors(t);
+    let at = all[t.rng.usize(..all.len())];
+    put(t.image, at, 8, root as u64);
+    put(t.image, at + 40, 2, depth as u64);
+    let pages = t.pages() as u64;
+    let (entries, leaves) = (t.odd(), if t.rng.u8(..4) == 0 { t.odd() } else { pages / 2 });
+    put(t.image, at + 8, 8, entries);
+    put(t.image, at + 16, 8, depth as u64);
+    put(t.image, at + 24, 8, leaves);
+}
+
 /// A field of a meta page.
 pub fn field(t: &mut Target<'_>) {
     let meta = t.meta();

@@ -23,13 +23,14 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 22] = [
+pub const KINDS: [Kind; 23] = [
     kind("bits", pages::bits),
     kind("bytes", pages::bytes),
     kind("copy within", pages::copy_within),
     kind("page header", node::header),
     kind("child", node::child),
     kind("knot", node::knot),
+    kind("tower", node::tower),
     kind("slot", node::slot),
     kind("head", node::head),
     kind("cell", node::cell),

@@ -70,6 +70,39 @@ pub fn knot(t: &mut Target<'_>) {
     }
 }
 
+/// A tree of branches over branches, each of them all children of the next: thousands of ways down from a level, to the power of
+/// the levels.
+pub fn tower(t: &mut Target<'_>) {
+    let Some(mut child) = t.page_of(&[LEAF]) else { return };
+    let levels = t.rng.usize(1..20);
+    let count = t.rng.usize(1..(t.page_size - 64) / 14);
+    let birth = if t.rng.bool() { 1 } else { t.odd() };
+    for level in 1..=levels {
+        let Some(id) = t.any_page().filter(|&id| id != child) else { return };
+        let page = t.page(id);
+        page.fill(0);
+        for (at, len, value) in [
+            (4, 1, u64::from(BRANCH)),
+            (5, 1, level as u64),
+            (6, 2, count as u64),
+            (8, 8, birth),
+            (16, 2, 8 * count as u64),
+            (24, 8, child as u64),
+        ] {
+            put(page, at, len, value);
+        }
+        for index in 0..count {
+            let cell = page.len() - 8 * (count - index);
+            put(page, 32 + 4 * index, 4, index as u64);
+            put(page, 32 + 4 * count + 2 * index, 2, cell as u64);
+            put(page, cell, 6, child as u64);
+            put(page, cell + 6, 2, 4);
+        }
+        child = id;
+    }
+    super::meta::point(t, child, levels + 1);
+}
+
 /// A slot leads elsewhere, perhaps into another cell.
 pub fn slot(t: &mut Target<'_>) {
     let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
