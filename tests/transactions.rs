@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_clean, open_at, pairs};
+use common::{assert_clean, memory_dir, open_at, pairs, write};
 use recto::{Builder, Database, Durability, Error, ReadTxn, WriteTxn};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -191,6 +191,35 @@ fn deferred_commits_are_visible_and_flushed_on_demand() {
     assert_eq!(info.durable, info.built);
     db.flush().unwrap();
     assert_eq!(recto::harness::sync_count(&db) - before, after, "nothing to flush, no flush");
+    assert_clean(&db);
+}
+
+/// The list of pages written since the last flush, without which an accident would leave them unproved, holds 32,768.
+#[test]
+fn what_the_list_of_pages_cannot_hold_is_flushed_before_it_is_shown() {
+    let dir = memory_dir();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    // Each value takes a page of its own.
+    let load = |first: u32, count: u32| {
+        write(&db, Durability::Deferred, |txn| {
+            let mut table = txn.open_table("main").unwrap();
+            for i in first..first + count {
+                table.put(&i.to_be_bytes(), &[1; 3000]).unwrap();
+            }
+        });
+        let info = db.info().unwrap();
+        assert_eq!(info.visible, info.built);
+        (info.durable, info.built)
+    };
+    let (durable, first) = load(0, 20_000);
+    assert!(durable < first, "there is room");
+    let (durable, second) = load(20_000, 20_000);
+    assert_eq!(durable, first, "the one before was flushed to make room");
+    assert!(second > first);
+    let (durable, third) = load(40_000, 35_000);
+    assert_eq!(durable, third, "it does not fit at all");
+    let (durable, fourth) = load(0, 10);
+    assert!(durable == third && third < fourth, "there is room again");
     assert_clean(&db);
 }
 
