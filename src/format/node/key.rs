@@ -44,6 +44,11 @@ impl<'a> KeyParts<'a> {
         self.prefix.len() + self.suffix_len
     }
 
+    /// Whether the key has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The key's bytes inside the page, if they stand there in one piece: when it is just the prefix.
     pub fn whole(&self) -> Option<&'a [u8]> {
         (self.suffix_len == 0).then_some(self.prefix)
