@@ -23,8 +23,8 @@
 //! be a transaction that had not become durable). The page size is then found by trial. In the last two cases, and when the newer meta
 //! is refused, pages born after the transaction that is followed are put aside too.
 //!
-//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time; every page is read twice at most, overflow
-//! runs of what is put aside as often as three times the file in all. Never writes.
+//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time; a page is read four times at most,
+//! overflow runs of what is put aside as often as three times the file in all. Never writes.
 //!
 //! | file | what it does |
 //! | --- | --- |
