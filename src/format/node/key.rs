@@ -22,7 +22,6 @@ pub struct KeyParts<'a> {
     rest: &'a [u8],
 }
 
-#[allow(clippy::len_without_is_empty)] // public for the fuzzer only; nobody asks whether a key is empty
 impl<'a> KeyParts<'a> {
     /// From what a page holds. `rest` has the length that belongs to `suffix_len`.
     #[inline]
