@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(60);
 /// Scripts tried to make one smaller.
 const TRIES: u64 = 3_000;
+/// What stands in the table where no bug was planted.
+const NOTHING: &str = "(nothing)";
 const ENDLESS: Duration = Duration::from_secs(1_800);
 
 #[derive(clap::Args, Debug)]
@@ -34,6 +36,9 @@ pub struct Planted {
     /// Seconds that may be taken to find a bug
     #[arg(long)]
     seconds_each: Option<u64>,
+    /// Only this hunter
+    #[arg(long)]
+    hunter: Option<String>,
     /// First seed of the random scripts
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -84,14 +89,20 @@ impl Planted {
             return Ok(true);
         }
         let lines = self.hunt_all(&bugs)?;
-        self.print(&lines);
         let sound = !lines[0].caught;
-        let missed = lines.iter().skip(1).filter(|line| !line.caught).count();
-        println!("\n{} of {} caught, seed {}", bugs.len() - missed, bugs.len(), self.seed);
+        let missed: Vec<&str> = lines
+            .iter()
+            .filter(|line| !line.caught)
+            .filter_map(|line| Some(line.bug?.name()))
+            .collect();
+        println!("\n{} of {} caught, seed {}", bugs.len() - missed.len(), bugs.len(), self.seed);
+        if !missed.is_empty() {
+            println!("not caught: {}", missed.join(", "));
+        }
         if !sound {
             println!("NOTHING was planted and something was caught: {}", lines[0].what);
         }
-        Ok(sound && missed == 0)
+        Ok(sound && missed.is_empty())
     }
 
     fn budget(&self) -> Budget {
@@ -111,7 +122,9 @@ impl Planted {
     fn hunt_here(&self, name: &str) -> Outcome {
         let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
         let begin = Instant::now();
-        let (effort, catch) = hunt(bug, &hunters::all(self.seed), self.budget());
+        let mut all = hunters::all(self.seed);
+        all.retain(|one| self.hunter.as_ref().is_none_or(|only| one.name == only));
+        let (effort, catch) = hunt(bug, &all, self.budget());
         let seconds = begin.elapsed().as_secs_f64();
         if let (Some(dir), Some(bug), Some(catch)) = (&self.save, bug, &catch) {
             let script = smaller(bug, &catch.script, TRIES);
@@ -139,14 +152,19 @@ impl Planted {
         {
             bar.set_style(style);
         }
+        let names = bugs.iter().map(|bug| bug.name().len()).max().unwrap_or(0).max(NOTHING.len());
+        println!("{:<names$}  {:<8}  {:<18}  {:>7}  after", "bug", "rule", "caught by", "seconds");
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..self.threads.unwrap_or_else(cores) {
                 scope.spawn(|| {
                     while let Some(bug) = all.get(next.fetch_add(1, Relaxed)) {
-                        bar.set_message(bug.map_or("nothing planted", Bug::name));
+                        bar.set_message(bug.map_or(NOTHING, Bug::name));
                         let line = self.hunt_in_child(*bug);
+                        if let Ok(line) = &line {
+                            bar.suspend(|| self.print(line, names));
+                        }
                         done.lock().push((bug.map_or(0, |bug| bug as usize + 1), line));
                         bar.inc(1);
                     }
@@ -165,6 +183,9 @@ impl Planted {
         command.args(["--cuts", &self.cuts.to_string(), "--seed", &self.seed.to_string()]);
         if let Some(seconds) = self.seconds_each {
             command.args(["--seconds-each", &seconds.to_string()]);
+        }
+        if let Some(hunter) = &self.hunter {
+            command.args(["--hunter", hunter]);
         }
         if let Some(dir) = &self.save {
             command.arg("--save").arg(dir);
@@ -209,22 +230,13 @@ impl Planted {
         }
     }
 
-    fn print(&self, lines: &[Line]) {
-        let name = |line: &Line| line.bug.map_or("(nothing)", Bug::name);
-        let names = lines.iter().map(|line| name(line).len()).max().unwrap_or(0);
-        println!("{:<names$}  {:<8}  {:<16}  {:>9}  after", "bug", "rule", "caught by", "seconds");
-        for line in lines {
-            let rule = line.bug.map_or("", Bug::rule);
-            let by = if line.caught { &line.by } else { "-" };
-            println!(
-                "{:<names$}  {rule:<8}  {by:<16}  {:>9.2}  {}",
-                name(line),
-                line.seconds,
-                line.after
-            );
-            if self.details && line.caught {
-                println!("    {}", line.what.chars().take(300).collect::<String>());
-            }
+    /// One line of the table.
+    fn print(&self, line: &Line, names: usize) {
+        let (name, rule) = line.bug.map_or((NOTHING, ""), |bug| (bug.name(), bug.rule()));
+        let by = if line.caught { &line.by } else { "-" };
+        println!("{name:<names$}  {rule:<8}  {by:<18}  {:>7.2}  {}", line.seconds, line.after);
+        if self.details && line.caught {
+            println!("    {}", line.what.chars().take(300).collect::<String>());
         }
     }
 }

@@ -16,27 +16,36 @@ pub struct Hunter {
 }
 
 impl Hunter {
-    /// Its script number `number`; none behind the last.
+    /// Its script number `number`; none behind the last. The first call may run scripts to find out where their events are: no bug
+    /// is planted then.
     pub fn script(&self, number: u64) -> Option<Script> {
         (self.scripts)(number)
     }
 
-    /// A list that is made when it is first asked for.
-    fn of(name: &'static str, list: fn() -> Vec<Script>) -> Hunter {
-        let scripts = OnceLock::new();
-        let get = move |n| scripts.get_or_init(list).get(n as usize).cloned();
-        Hunter { name, scripts: Box::new(get) }
+    fn of<T: Send + Sync + 'static>(
+        name: &'static str,
+        make: fn() -> T,
+        get: impl Fn(&T, u64) -> Option<Script> + Sync + 'static,
+    ) -> Hunter {
+        let made = OnceLock::new();
+        Hunter { name, scripts: Box::new(move |number| get(made.get_or_init(make), number)) }
+    }
+
+    fn of_list(name: &'static str, list: fn() -> Vec<Script>) -> Hunter {
+        Hunter::of(name, list, |list, number| list.get(number as usize).cloned())
     }
 }
 
-/// All of them, the quick ones first. Random scripts begin with this seed.
+/// All of them, the quick ones first. What is random begins with this seed.
 pub fn all(seed: u64) -> Vec<Hunter> {
+    let deeper = move |all: &Vec<_>, n| pitfalls::two_accidents(all, seed.wrapping_add(n));
     vec![
-        Hunter::of("scenarios", || both("short").chain(both("long")).collect()),
-        Hunter::of("pitfalls", pitfalls::scripts),
-        Hunter::of("accidents", accidents),
-        Hunter { name: "random", scripts: Box::new(move |n| Some(generate(seed.wrapping_add(n)))) },
-        Hunter::of("two accidents", || shuffled(pitfalls::deeper())),
+        Hunter::of_list("short", || both("short").map(with_cuts).collect()),
+        Hunter::of_list("pitfalls", pitfalls::scripts),
+        Hunter::of_list("accidents", accidents),
+        Hunter::of("two accidents", pitfalls::deeper, deeper),
+        Hunter::of("random", || (), move |(), n| Some(generate(seed.wrapping_add(n)))),
+        Hunter::of_list("long", || both("long").chain(both("free-log")).collect()),
     ]
 }
 
@@ -44,6 +53,11 @@ pub fn all(seed: u64) -> Vec<Hunter> {
 fn both(name: &'static str) -> impl Iterator<Item = Script> {
     let all = scenarios::all(false).into_iter().chain(scenarios::all(true));
     all.filter(move |(one, _)| *one == name).map(|(_, script)| script)
+}
+
+fn with_cuts(mut script: Script) -> Script {
+    script.setup.probe = 3;
+    script
 }
 
 /// Every accident at every event of the short scenario.

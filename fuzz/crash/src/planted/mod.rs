@@ -51,9 +51,13 @@ pub struct Effort {
 pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Option<Catch>) {
     let end = budget.time.map(|time| Instant::now() + time);
     let mut effort = Effort::default();
-    plant(bug);
-    let catch = hunters.iter().find_map(|hunter| chase(hunter, budget.cuts, end, &mut effort));
-    plant(None);
+    let catch = hunters.iter().find_map(|hunter| {
+        let _ = hunter.script(0);
+        plant(bug);
+        let catch = chase(hunter, budget.cuts, end, &mut effort);
+        plant(None);
+        catch
+    });
     (effort, catch)
 }
 

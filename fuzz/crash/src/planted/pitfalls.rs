@@ -5,13 +5,14 @@ use crate::sim::accidents::everywhere;
 use crate::sim::op::{Accident, What};
 use crate::sim::script::Script;
 use crate::sim::world::events_of;
+use recto::harness::sim::Rng;
 
 /// A place to fall into.
 struct Pitfall {
     text: &'static str,
     /// Each befalls at each event.
     accidents: &'static [What],
-    /// Each pair befalls in each line, the second at an event behind the first.
+    /// Pairs of accidents, the second soon after the first.
     pairs: &'static [(What, What)],
     /// Machines that decide differently what nobody else decides.
     machines: u64,
@@ -29,14 +30,14 @@ const PITFALLS: [Pitfall; 12] = [
         accidents: &[],
         pairs: &[],
         machines: 1,
-        probe: 1,
+        probe: 3,
     },
     Pitfall {
         text: include_str!("scripts/deep.txt"),
         accidents: &[],
         pairs: &[],
         machines: 1,
-        probe: 11,
+        probe: 60,
     },
     Pitfall {
         text: include_str!("scripts/gone-readers.txt"),
@@ -57,7 +58,7 @@ const PITFALLS: [Pitfall; 12] = [
         accidents: &[],
         pairs: &[],
         machines: 1,
-        probe: 7,
+        probe: 60,
     },
     Pitfall {
         text: include_str!("scripts/overtaken.txt"),
@@ -81,11 +82,11 @@ const PITFALLS: [Pitfall; 12] = [
         probe: 3,
     },
     Pitfall {
-        text: include_str!("scripts/dead-leader.txt"),
-        accidents: &[What::Kill],
+        text: include_str!("scripts/refused.txt"),
+        accidents: &[REFUSE],
         pairs: &[],
-        machines: 1,
-        probe: 2,
+        machines: 3,
+        probe: 5,
     },
     Pitfall {
         text: include_str!("scripts/lock-file.txt"),
@@ -110,11 +111,18 @@ const PITFALLS: [Pitfall; 12] = [
     },
 ];
 
-/// The ones that need two accidents: many more.
-const DEEPER: [Pitfall; 2] = [
+/// The ones that need two accidents.
+static DEEPER: [Pitfall; 3] = [
+    Pitfall {
+        text: include_str!("scripts/dead-leader.txt"),
+        accidents: &[],
+        pairs: &[(What::Kill, TURN_DEFERRED)],
+        machines: 1,
+        probe: 2,
+    },
     Pitfall {
         text: include_str!("scripts/refused.txt"),
-        accidents: &[REFUSE],
+        accidents: &[],
         pairs: &[(TURN_DEFERRED, REFUSE), (REFUSE, What::Kill)],
         machines: 3,
         probe: 5,
@@ -128,18 +136,47 @@ const DEEPER: [Pitfall; 2] = [
     },
 ];
 
-/// Every script of every pitfall, the plain ones first.
+/// Every script of every pitfall.
 pub fn scripts() -> Vec<Script> {
-    PITFALLS
-        .iter()
-        .map(Pitfall::plain)
-        .chain(PITFALLS.iter().flat_map(Pitfall::with_accidents))
-        .collect()
+    let plain = PITFALLS.iter().map(Pitfall::plain);
+    plain.chain(PITFALLS.iter().flat_map(Pitfall::with_accidents)).collect()
 }
 
-/// The same of those that need two accidents.
-pub fn deeper() -> Vec<Script> {
-    DEEPER.iter().flat_map(Pitfall::with_accidents).collect()
+/// A pitfall that needs two accidents, with the events of its lines.
+pub struct Deeper {
+    plain: Script,
+    events: Vec<u64>,
+    pitfall: &'static Pitfall,
+}
+
+/// All of those.
+pub fn deeper() -> Vec<Deeper> {
+    let deeper = |pitfall: &'static Pitfall| {
+        let plain = pitfall.plain();
+        Deeper { events: events_of(&plain), plain, pitfall }
+    };
+    DEEPER.iter().map(deeper).collect()
+}
+
+/// One of their scripts: an accident somewhere, the other behind it in the same line or in the next. They are too many for a list.
+pub fn two_accidents(all: &[Deeper], seed: u64) -> Option<Script> {
+    let mut rng = Rng::new(seed);
+    let Deeper { plain, events, pitfall } = all.get(rng.index(all.len()))?;
+    let (first, second) = pitfall.pairs[rng.index(pitfall.pairs.len())];
+    let mut script = plain.clone();
+    let line = rng.index(script.ops.len() - 1);
+    let at = rng.below(events[line]) as u32;
+    let (then, later) = match rng.chance(1, 2) {
+        true => (line, at + 1 + rng.below(events[line] + 12 - u64::from(at)) as u32),
+        false => (line + 1, rng.below(events[line + 1]) as u32),
+    };
+    script.ops[line].accidents.push(Accident { at, what: first });
+    script.ops[then].accidents.push(Accident { at: later, what: second });
+    let setup = &mut script.setup;
+    (setup.from, setup.probe, setup.outcomes, setup.second) = (line, pitfall.probe, 3, 0);
+    setup.machine = setup.machine.wrapping_add(rng.below(pitfall.machines));
+    setup.evict = 8_000;
+    Some(script)
 }
 
 impl Pitfall {
@@ -152,7 +189,6 @@ impl Pitfall {
     fn with_accidents(&self) -> Vec<Script> {
         let plain = self.plain();
         let mut all = everywhere(&plain, self.accidents);
-        all.extend(self.pairs.iter().flat_map(|pair| pairs(&plain, *pair)));
         if all.is_empty() && self.machines > 1 {
             all.push(plain);
         }
@@ -168,25 +204,4 @@ impl Pitfall {
         });
         with_setup.collect()
     }
-}
-
-/// The first at every event, the second at every event of the same line behind it, or of the next.
-fn pairs(plain: &Script, (first, second): (What, What)) -> Vec<Script> {
-    let events = events_of(plain);
-    let mut all = Vec::new();
-    for (number, &count) in events.iter().enumerate() {
-        let next = events.get(number + 1).map_or(0, |n| *n as u32);
-        for at in 0..count as u32 {
-            let behind = (at + 1..count as u32 + 12).map(|at| (number, at));
-            for (line, later) in behind.chain((0..next).map(|at| (number + 1, at))) {
-                let mut script = plain.clone();
-                (script.setup.from, script.setup.second) = (number, 0);
-                script.setup.evict = 8_000;
-                script.ops[number].accidents.push(Accident { at, what: first });
-                script.ops[line].accidents.push(Accident { at: later, what: second });
-                all.push(script);
-            }
-        }
-    }
-    all
 }
