@@ -169,6 +169,7 @@ pub struct Range<'t> {
 impl<'t> Iterator for Range<'t> {
     type Item = Result<(Key<'t>, &'t [u8])>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.inner {
             Inner::Snapshot(range) => range.next(),
@@ -178,6 +179,7 @@ impl<'t> Iterator for Range<'t> {
 }
 
 impl DoubleEndedIterator for Range<'_> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.inner {
             Inner::Snapshot(range) => range.next_back(),

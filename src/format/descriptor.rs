@@ -54,18 +54,24 @@ impl TableDescriptor {
         if b[42..].iter().any(|&x| x != 0) {
             return Err("table of a kind this version does not know");
         }
-        if d.depth > MAX_DEPTH || d.root.is_none() != (d.depth == 0) {
+        d.checked(page_count)
+    }
+
+    /// The descriptor, or what is wrong with it in a file of so many pages.
+    #[inline]
+    pub fn checked(self, page_count: u64) -> Result<TableDescriptor, &'static str> {
+        if self.depth > MAX_DEPTH || self.root.is_none() != (self.depth == 0) {
             return Err("table descriptor with an impossible depth");
         }
-        if !d.root.is_none() && (d.root.0 < 2 || d.root.0 >= page_count) {
+        if !self.root.is_none() && (self.root.0 < 2 || self.root.0 >= page_count) {
             return Err("root page outside the file");
         }
         // The counts bound every walk over the tree, so they have to be bounded themselves.
-        let pages = d.branch_pages.checked_add(d.leaf_pages);
-        if pages.and_then(|p| p.checked_add(d.overflow_pages)).is_none_or(|p| p > page_count) {
+        let pages = self.branch_pages.checked_add(self.leaf_pages);
+        if pages.and_then(|p| p.checked_add(self.overflow_pages)).is_none_or(|p| p > page_count) {
             return Err("table descriptor that counts more pages than the file has");
         }
-        Ok(d)
+        Ok(self)
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Cell<'a> {
     pub suffix_len: usize,
     /// The suffix behind its first four bytes.
     pub rest: &'a [u8],
+    /// The same, and what stands behind it.
+    wide: &'a [u8],
     /// Value tag (leaf) or child page (branch).
     pub tag: u64,
     /// The page from the end of the rest on.
@@ -273,7 +275,7 @@ impl<'a> Node<'a> {
         };
         let suffix_len = usize::from(suffix_len);
         let (rest, after) = body.split_at_checked(suffix_len.saturating_sub(HEAD))?;
-        Some(Cell { at, suffix_len, rest, tag, after })
+        Some(Cell { at, suffix_len, rest, wide: body, tag, after })
     }
 
     /// The key of an entry, in its parts.
@@ -285,7 +287,7 @@ impl<'a> Node<'a> {
 
     #[inline]
     fn key_of(&self, index: usize, cell: &Cell<'a>) -> KeyParts<'a> {
-        KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.rest)
+        KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.wide)
     }
 
     /// Key and value of a leaf's entry.

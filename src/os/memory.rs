@@ -120,6 +120,16 @@ pub fn advise(at: *const u8, len: usize, advice: Advice) -> io::Result<()> {
     check(unsafe { libc::madvise(start.cast_mut().cast(), len + inside, advice.code()) }).map(drop)
 }
 
+/// Whether the memory page that holds `at` can be read without waiting: for a mapped file, whether it is in the page cache. A
+/// kernel that does not tell says yes.
+pub fn is_resident(at: *const u8) -> bool {
+    let start = at.wrapping_sub(at as usize % page_size());
+    let mut state = 1u8;
+    // SAFETY: one page of memory, so one byte of answer; where nothing is mapped the kernel says so.
+    let _ = unsafe { libc::mincore(start.cast_mut().cast(), 1, &mut state) };
+    state & 1 == 1
+}
+
 /// Bytes in a page of memory.
 pub fn page_size() -> usize {
     // SAFETY: asks for a constant of the system.

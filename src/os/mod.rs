@@ -20,12 +20,12 @@ pub mod memory;
 pub mod random;
 
 pub use file::{
-    Fallocate, FsKind, PRIVATE, create_unlinked, fallocate, fs_kind, is_same_file, open_data,
-    open_lock, pwrite_all, pwritev_all, reopen, set_nocow,
+    Fallocate, FsKind, PRIVATE, create_unlinked, fallocate, file_len, fs_kind, is_same_file,
+    open_data, open_lock, pwrite_all, pwritev_all, reopen, set_nocow,
 };
 pub use fork::ForkMark;
 pub use locks::OfdLocks;
-pub use memory::{Advice, advise};
+pub use memory::{Advice, advise, is_resident};
 pub use random::{boot_id, random_bytes};
 
 use std::io;

@@ -4,16 +4,21 @@
 //! front of the first one (as a new cursor does), or behind the last. An error puts it behind the
 //! last. It borrows the source, so nothing can change under it.
 
-use super::key::Key;
+use super::key::{Front, Key};
 use super::search::{Step, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
-use crate::format::node::Node;
+use crate::format::node::{Node, Value};
 use crate::types::PageId;
 use std::ops::Bound;
 
-/// How many leaves ahead of a forward scan the source is told of.
-const AHEAD: usize = 4;
+/// How many leaves ahead of a scan the source is told of, while they have to be fetched from a device.
+const AHEAD: usize = 16;
+/// A scan asks once in so many leaves whether they have to be: first after a few, then a page further ahead each time.
+const LOOK_AFTER: u32 = 2;
+const LOOK_EVERY: u32 = 32;
+/// Bytes of the next leaf that are brought into the processor's cache while the entries of this one are read.
+const NEXT_LEAF: usize = 4096;
 
 /// Where a cursor is that stands on no entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +47,11 @@ pub struct Cursor<'a, S> {
     rim: Rim,
     /// Leaves entered so far.
     leaves: u64,
+    /// Moves from leaf to leaf until the next look at whether pages have to be fetched.
+    look_in: u32,
+    /// They had to be at the last look.
+    fetching: bool,
+    front: Front,
     /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
     key: Vec<u8>,
     kept: usize,
@@ -60,6 +70,9 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             index: 0,
             rim: Rim::Front,
             leaves: 0,
+            look_in: LOOK_AFTER,
+            fetching: false,
+            front: Front::default(),
             key: Vec::new(),
             kept: 0,
         })
@@ -163,11 +176,42 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     }
 
     /// Key and value of the current entry; the key as one that outlives the cursor's next move.
-    #[inline]
+    #[inline(always)]
     pub fn entry(&self) -> Result<Option<(Key<'a>, &'a [u8])>> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let (key, value) = leaf.entry(self.index)?;
-        Ok(Some((Key::assemble(&key), value_bytes(self.src, leaf, value)?)))
+        let value = match value {
+            Value::Inline(bytes) => bytes,
+            Value::Overflow(_) => value_bytes(self.src, leaf, value)?,
+        };
+        Ok(Some((self.front.key(&key), value)))
+    }
+
+    /// Entries of the current leaf behind the current one, up to the one where `other` stands.
+    pub fn entries_behind(&self, other: Option<&Self>) -> usize {
+        let Some(leaf) = &self.leaf else { return 0 };
+        let end = match other {
+            Some(other) if other.leaf.is_some_and(|theirs| theirs.id() == leaf.id()) => other.index,
+            _ => leaf.count(),
+        };
+        end.saturating_sub(self.index + 1)
+    }
+
+    /// Entries of the current leaf in front of the current one, down to the one where `other` stands.
+    pub fn entries_before(&self, other: Option<&Self>) -> usize {
+        let Some(leaf) = &self.leaf else { return 0 };
+        match other {
+            Some(other) if other.leaf.is_some_and(|theirs| theirs.id() == leaf.id()) => {
+                self.index.saturating_sub(other.index + 1)
+            }
+            _ => self.index,
+        }
+    }
+
+    /// Moves inside the leaf, by a step that [`Cursor::entries_behind`] or [`Cursor::entries_before`] has counted.
+    #[inline(always)]
+    pub fn step(&mut self, forward: bool) {
+        self.index = if forward { self.index + 1 } else { self.index.wrapping_sub(1) };
     }
 
     /// Whether both cursors stand on the same entry of the same tree.
@@ -200,6 +244,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     }
 
     fn stand(&mut self, leaf: Node<'a>, index: usize) {
+        self.front = Front::of(leaf.prefix());
         self.leaf = Some(leaf);
         self.index = index;
         self.kept = 0;
@@ -243,13 +288,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             let level = self.level();
             let node = node_at(self.src, step.page, level)?;
             if step.child < node.count() {
-                let child = step.child + 1;
-                if level == 1 && child + AHEAD <= node.count() {
-                    self.src.will_need(node.child(child + AHEAD)?);
-                }
-                self.steps.pop();
-                self.steps.push(Step { page: step.page, child });
-                return self.descend(node.child(child)?, level - 1, Side::First);
+                return self.enter(&node, level, step.child + 1, Side::First);
             }
             self.steps.pop();
         }
@@ -262,13 +301,52 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             let level = self.level();
             if let Some(child) = step.child.checked_sub(1) {
                 let node = node_at(self.src, step.page, level)?;
-                self.steps.pop();
-                self.steps.push(Step { page: step.page, child });
-                return self.descend(node.child(child)?, level - 1, Side::Last);
+                return self.enter(&node, level, child, Side::Last);
             }
             self.steps.pop();
         }
         self.leave(Rim::Front);
         Ok(false)
+    }
+
+    /// Moves to another child of the branch that the last step stands for, on the way to its first or last entry.
+    fn enter(&mut self, node: &Node<'a>, level: u8, child: usize, side: Side) -> Result<bool> {
+        if let Some(step) = self.steps.last_mut() {
+            step.child = child;
+        }
+        if level == 1 {
+            self.look_ahead(node, child, side)?;
+        }
+        self.descend(node.child(child)?, level - 1, side)
+    }
+
+    /// Tells the source which leaves come next.
+    fn look_ahead(&mut self, node: &Node<'a>, child: usize, side: Side) -> Result<()> {
+        let ahead = |n: usize| match side {
+            Side::First => Some(child + n).filter(|&c| c <= node.count()),
+            Side::Last => child.checked_sub(n),
+        };
+        if let Some(next) = ahead(1) {
+            self.src.prefetch(node.child(next)?, NEXT_LEAF.min(self.src.page_size()));
+        }
+        self.look_in -= 1;
+        if self.look_in == 0 {
+            self.look_in = LOOK_EVERY;
+            let was = self.fetching;
+            let far = ahead(AHEAD).or(ahead(1));
+            self.fetching = match far {
+                Some(far) => !self.src.is_resident(node.child(far)?),
+                None => was,
+            };
+            if self.fetching && !was {
+                for near in (1..AHEAD).map_while(ahead) {
+                    self.src.will_need(node.child(near)?);
+                }
+            }
+        }
+        match ahead(AHEAD).filter(|_| self.fetching) {
+            Some(far) => Ok(self.src.will_need(node.child(far)?)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A key as a range hands it out. Pages keep keys in parts, so a key is put together: small ones in
 //! place, longer ones in a box; a key that stands in one piece in its page is borrowed.
 
+use crate::format::node::HEAD;
 use crate::format::node::key::KeyParts;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -53,6 +54,48 @@ impl<'a> Key<'a> {
             Repr::Long(bytes) => Key(Repr::Long(bytes)),
             Repr::Borrowed(bytes) => Key(Repr::Long(bytes.into())),
         }
+    }
+}
+
+/// Bytes that short copies of a fixed length take.
+const CHUNK: usize = 16;
+
+/// What all keys of a leaf begin with, laid out as a small key has it, so that each of them takes one copy and two stores.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Front {
+    /// Bytes of the prefix; more than [`Front::MOST`] if the keys have to be put together in the general way.
+    len: usize,
+    words: [[u8; 16]; 4],
+}
+
+impl Front {
+    /// Longest prefix behind which a head and a chunk still fit.
+    const MOST: usize = SMALL - HEAD - CHUNK;
+
+    /// Of the leaf whose keys begin with these bytes.
+    pub fn of(prefix: &[u8]) -> Front {
+        let mut words = [[0; 16]; 4];
+        if prefix.len() <= Front::MOST {
+            words.as_flattened_mut()[..prefix.len()].copy_from_slice(prefix);
+        }
+        Front { len: prefix.len(), words }
+    }
+
+    /// A key of that leaf.
+    #[inline(always)]
+    pub fn key<'a>(&self, parts: &KeyParts<'a>) -> Key<'a> {
+        let at = self.len;
+        let (head, rest, wide) = parts.tail();
+        if at > Front::MOST || rest.len() > CHUNK {
+            return Key::assemble(parts);
+        }
+        let Some(wide) = wide.first_chunk::<CHUNK>() else { return Key::assemble(parts) };
+        let mut bytes: [u8; SMALL] = [0; SMALL];
+        bytes.copy_from_slice(&self.words.as_flattened()[..SMALL]);
+        // The bytes behind the key's end are anything; nobody sees them.
+        bytes[at..at + HEAD].copy_from_slice(&head);
+        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(wide);
+        Key(Repr::Small { len: parts.len() as u8, bytes })
     }
 }
 

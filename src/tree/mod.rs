@@ -53,8 +53,16 @@ pub trait PageSource {
     /// Whole pages side by side, inside the file.
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
 
-    /// Hint: this page will be read soon.
+    /// Hint: this page will be read soon. Costs a system call where there is a file.
     fn will_need(&self, _id: PageId) {}
+
+    /// Whether the page can be read without waiting for a device, as far as can be told. Costs as much.
+    fn is_resident(&self, _id: PageId) -> bool {
+        true
+    }
+
+    /// Hint: the first bytes of this page will be read at once. Costs almost nothing.
+    fn prefetch(&self, _id: PageId, _bytes: usize) {}
 }
 
 /// Where pages are written: one transaction.

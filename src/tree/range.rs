@@ -15,6 +15,8 @@ struct End<'a, S> {
     cursor: Cursor<'a, S>,
     /// The entry the cursor stands on has been given out from this end.
     given: bool,
+    /// Entries of the same leaf that come next and lie in front of where the other end stands.
+    left: usize,
 }
 
 /// A double-ended iterator over entries.
@@ -45,12 +47,12 @@ impl<'a, S: PageSource> Range<'a, S> {
         if from != Bound::Unbounded {
             let mut cursor = Cursor::new(src, desc)?;
             range.done |= !cursor.seek(from)?;
-            range.front = Some(End { cursor, given: false });
+            range.front = Some(End { cursor, given: false, left: 0 });
         }
         if to != Bound::Unbounded && !range.done {
             let mut cursor = Cursor::new(src, desc)?;
             range.done |= !cursor.seek_back(to)?;
-            range.back = Some(End { cursor, given: false });
+            range.back = Some(End { cursor, given: false, left: 0 });
         }
         if let (false, Some(front), Some(back)) = (range.done, &mut range.front, &mut range.back) {
             range.done = front.cursor.key()? > back.cursor.key()?;
@@ -58,9 +60,13 @@ impl<'a, S: PageSource> Range<'a, S> {
         Ok(range)
     }
 
+    /// The entry that this end gives out next, wherever it is.
     fn step(&mut self, forward: bool) -> Result<Option<Entry<'a>>> {
-        let (near, far) =
-            if forward { (&mut self.front, &self.back) } else { (&mut self.back, &self.front) };
+        let (near, far) = if forward {
+            (&mut self.front, &mut self.back)
+        } else {
+            (&mut self.back, &mut self.front)
+        };
         let moved = match near {
             Some(end) if !end.given => true,
             Some(end) if forward => end.cursor.next()?,
@@ -68,7 +74,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             None => {
                 let mut cursor = Cursor::new(self.src, &self.desc)?;
                 let moved = if forward { cursor.first()? } else { cursor.last()? };
-                *near = Some(End { cursor, given: false });
+                *near = Some(End { cursor, given: false, left: 0 });
                 moved
             }
         };
@@ -79,6 +85,8 @@ impl<'a, S: PageSource> Range<'a, S> {
         near.given = true;
         let mut leaves = near.cursor.leaves();
         if let Some(far) = far {
+            // This end may have come nearer than the other one has counted.
+            far.left = 0;
             leaves = leaves.saturating_add(far.cursor.leaves());
             if near.cursor.is_at(&far.cursor) {
                 self.done = true;
@@ -94,16 +102,51 @@ impl<'a, S: PageSource> Range<'a, S> {
                 "root of a tree with more leaves than it counts",
             ));
         }
+        if !self.done {
+            let far = far.as_ref().map(|far| &far.cursor);
+            near.left = match forward {
+                true => near.cursor.entries_behind(far),
+                false => near.cursor.entries_before(far),
+            };
+        }
         near.cursor.entry()
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
+        let (near, far) = if forward {
+            (&mut self.front, &mut self.back)
+        } else {
+            (&mut self.back, &mut self.front)
+        };
+        // The way of almost all: the next entry of the same leaf, which the other end has not reached.
+        if let Some(near) = near.as_mut().filter(|near| near.left > 0) {
+            near.left -= 1;
+            near.cursor.step(forward);
+            if let Some(far) = far {
+                far.left = 0;
+            }
+            if let Ok(Some(entry)) = near.cursor.entry() {
+                return Some(Ok(entry));
+            }
+            near.left = 0;
+            near.cursor.step(!forward);
+        }
+        self.advance_slowly(forward)
+    }
+
+    #[cold]
+    fn advance_slowly(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
         if self.done {
             return None;
         }
         let result = self.step(forward);
-        self.done |= result.is_err();
+        if result.is_err() {
+            self.done = true;
+            for end in [&mut self.front, &mut self.back].into_iter().flatten() {
+                end.left = 0;
+            }
+        }
         result.transpose()
     }
 }

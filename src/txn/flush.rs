@@ -4,12 +4,12 @@
 
 use super::Engine;
 use super::state::{BuiltImage, Durable, Written, describe};
+use super::store::PageMap;
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::MutexGuard;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
@@ -233,7 +233,7 @@ impl Engine {
 }
 
 /// The manifest of these pages, if there is room for it.
-fn manifest(room: usize, mut live: HashMap<PageId, Written>) -> Option<Vec<ManifestEntry>> {
+fn manifest(room: usize, mut live: PageMap<Written>) -> Option<Vec<ManifestEntry>> {
     if planted(Bug::ManifestWithoutRuns) {
         live.retain(|_, w| w.pages == 0);
     }

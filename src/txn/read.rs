@@ -71,6 +71,7 @@ impl Drop for Snapshot {
 }
 
 /// `pages` pages from `first`, if they are pages of a snapshot with `page_count` pages.
+#[inline]
 pub(super) fn pages_of(
     engine: &Engine,
     view: MapView,
@@ -89,6 +90,7 @@ pub(super) fn pages_of(
 }
 
 /// A page cannot be younger than the snapshot that reaches it.
+#[inline]
 pub(super) fn check_birth(id: PageId, page: &[u8], txn: TxnId) -> Result<&[u8]> {
     match get_u64(page, 8) {
         Some(birth) if birth <= txn.0 => Ok(page),
@@ -97,6 +99,7 @@ pub(super) fn check_birth(id: PageId, page: &[u8], txn: TxnId) -> Result<&[u8]> 
 }
 
 impl PageSource for Snapshot {
+    #[inline]
     fn page_size(&self) -> usize {
         self.engine.page_size
     }
@@ -107,6 +110,7 @@ impl PageSource for Snapshot {
         check_birth(id, page, self.txn)
     }
 
+    #[inline]
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         pages_of(&self.engine, self.view, self.page_count, first, pages)
     }
@@ -114,5 +118,15 @@ impl PageSource for Snapshot {
     fn will_need(&self, id: PageId) {
         let size = self.engine.page_size as u64;
         self.engine.platform.storage().will_need(id.0.saturating_mul(size), size);
+    }
+
+    fn is_resident(&self, id: PageId) -> bool {
+        let offset = id.0.saturating_mul(self.engine.page_size as u64);
+        self.engine.platform.storage().is_resident(offset)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, id: PageId, bytes: usize) {
+        self.view.prefetch(id.0.wrapping_mul(self.engine.page_size as u64), bytes);
     }
 }

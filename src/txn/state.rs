@@ -1,6 +1,7 @@
 //! Typed access to the words of the commit protocol, and the image of a built transaction.
 
 use super::Engine;
+use super::store::PageMap;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
@@ -10,7 +11,6 @@ use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
 use crate::shared::sync::{AtomicU64, fence};
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 /// D and Y: the durable transaction and the slot that holds its meta.
@@ -119,7 +119,7 @@ impl Engine {
     }
 
     /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
-    pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<HashMap<PageId, Written>> {
+    pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<PageMap<Written>> {
         live_records_of(&self.shared, image.list_end, image.meta.txn)
     }
 }
@@ -165,14 +165,14 @@ pub(super) fn live_records_of(
     shared: &Shared,
     list_end: u64,
     txn: TxnId,
-) -> Result<HashMap<PageId, Written>> {
+) -> Result<PageMap<Written>> {
     let words = shared.words();
     let start = words.list_start.0.load(Ordering::SeqCst);
     let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
     let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
     let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
     let n = list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
-    let mut live = HashMap::new();
+    let mut live = PageMap::default();
     for i in 0..n.ok_or_else(broken)? {
         let r = &shared.records()[((start + i) % RECORDS as u64) as usize];
         let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
@@ -240,8 +240,8 @@ pub fn describe(meta: &Meta) -> Descriptor {
 }
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
+#[inline]
 pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
-    let mut catalog = [0u8; crate::format::descriptor::SIZE];
     let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
     // As a slice: a model's descriptor is shorter.
     let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {
@@ -252,8 +252,9 @@ pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
         return Err(bad());
     }
     // The counts bound every walk over the catalog; what its names take in runs of their own is not needed.
-    let counted = TableDescriptor { leaf_pages, branch_pages, ..Default::default() };
-    TableDescriptor { root: PageId(root), depth, entries, ..counted }.encode(&mut catalog);
-    let catalog = TableDescriptor::decode(&catalog, page_count).map_err(|_| bad())?;
+    let root = PageId(root);
+    let counted =
+        TableDescriptor { leaf_pages, branch_pages, overflow_pages: 0, root, depth, entries };
+    let catalog = counted.checked(page_count).map_err(|_| bad())?;
     Ok((TxnId(txn), page_count, catalog))
 }

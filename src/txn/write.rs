@@ -141,7 +141,7 @@ impl Engine {
             return Err(Error::corrupt(PageId::NONE, "the file is shorter than its pages"));
         }
         let pins = self.collect_pins(base.txn)?;
-        self.give_back(&base, &pins)?;
+        self.give_back(&base, view.len as u64, &pins)?;
         let words = self.words();
         let txn = self.next_id(base.txn)?;
         let buffers = lock.local.as_mut().map(|r| std::mem::take(&mut r.buffers));
@@ -199,11 +199,9 @@ impl Engine {
     }
 
     /// Rule 7, B12: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
-    /// and both metas on disk have the low mark.
-    fn give_back(&self, base: &Meta, pins: &Pins) -> Result<()> {
-        let storage = self.platform.storage();
+    /// and both metas on disk have the low mark. `len` is the file's length.
+    fn give_back(&self, base: &Meta, len: u64, pins: &Pins) -> Result<()> {
         let size = self.page_size as u64;
-        let len = storage.len()?;
         let used = base.page_count * size;
         let step = self.options.growth_step;
         if len <= used + (used / 4).max(16 * step) || !pins.only_reader_is(base.txn) {
@@ -218,7 +216,7 @@ impl Engine {
         }
         let keep = used + (used / 16).max(4 * step);
         self.platform.step("shrink: before truncate");
-        storage.truncate(keep.next_multiple_of(size))
+        self.platform.storage().truncate(keep.next_multiple_of(size))
     }
 }
 

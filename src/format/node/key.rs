@@ -20,14 +20,24 @@ pub struct KeyParts<'a> {
     head: [u8; HEAD],
     suffix_len: usize,
     rest: &'a [u8],
+    /// `rest` and what stands behind it.
+    wide: &'a [u8],
 }
 
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
 impl<'a> KeyParts<'a> {
-    /// From what a page holds. `rest` has the length that belongs to `suffix_len`.
+    /// From what a page holds: the rest, which has the length that belongs to `suffix_len`, is the front of `wide`.
     #[inline]
-    pub fn new(prefix: &'a [u8], head: u32, suffix_len: usize, rest: &'a [u8]) -> KeyParts<'a> {
+    pub fn new(prefix: &'a [u8], head: u32, suffix_len: usize, wide: &'a [u8]) -> KeyParts<'a> {
+        let rest = wide.get(..suffix_len.saturating_sub(HEAD)).unwrap_or(wide);
         debug_assert_eq!(rest.len(), suffix_len.saturating_sub(HEAD));
-        KeyParts { prefix, head: head.to_be_bytes(), suffix_len, rest }
+        KeyParts { prefix, head: head.to_be_bytes(), suffix_len, rest, wide }
+    }
+
+    /// Head, rest, and the rest with what stands behind it.
+    #[inline(always)]
+    pub fn tail(&self) -> ([u8; HEAD], &'a [u8], &'a [u8]) {
+        (self.head, self.rest, self.wide)
     }
 
     /// Of a whole key, cut behind `prefix_len` (at most its length).
@@ -42,11 +52,6 @@ impl<'a> KeyParts<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         self.prefix.len() + self.suffix_len
-    }
-
-    /// Whether the key has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The key's bytes inside the page, if they stand there in one piece: when it is just the prefix.

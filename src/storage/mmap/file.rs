@@ -91,7 +91,7 @@ impl MmapStorage {
     }
 
     fn file_len(&self) -> Result<u64> {
-        self.file.metadata().map(|m| m.len()).map_err(|e| Error::io("asking for the length", e))
+        os::file_len(&self.file).map_err(|e| Error::io("asking for the length", e))
     }
 
     /// A file that was copied or restored may have holes, and a store into one meets a full disk as a
@@ -289,5 +289,10 @@ impl Storage for MmapStorage {
             // A hint: nothing depends on it.
             let _ = os::advise(at, (end - offset) as usize, Advice::WillNeed);
         }
+    }
+
+    fn is_resident(&self, offset: u64) -> bool {
+        let view = self.view();
+        offset >= view.len as u64 || os::is_resident(view.base.wrapping_add(offset as usize))
     }
 }
