@@ -240,6 +240,7 @@ impl Database {
 
     /// Begins to read the newest visible snapshot. No system call, no lock, never waits. [`Error::ReadersFull`] when
     /// all 2,048 slots of the lock file are taken by live readers.
+    #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(self.engine.begin_read()?))
     }

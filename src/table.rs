@@ -52,6 +52,26 @@ impl<'t> Table<'t> {
         over!(self.source, pages => tree::get(pages, &self.descriptor, key))
     }
 
+    /// The values of many keys, in the order of the keys. The descents go down the tree side by side, so that cache misses, and reads from
+    /// the device where pages are not in memory, overlap: several times as fast as `get` in a loop on a large table.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut table = txn.open_table("main")?;
+    /// table.put(b"a", b"1")?;
+    /// table.put(b"c", b"3")?;
+    /// txn.commit()?;
+    /// let txn = db.read()?;
+    /// let values = txn.table("main")?.get_many(&[b"c", b"b", b"a"])?;
+    /// assert_eq!(values, [Some(&b"3"[..]), None, Some(b"1")]);
+    /// # Ok(()) }
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<&'t [u8]>>> {
+        over!(self.source, pages => tree::get_many(pages, &self.descriptor, keys))
+    }
+
     /// Whether the table has `key`.
     pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
         Ok(self.get(key)?.is_some())

@@ -50,11 +50,13 @@ pub struct ReadTxn {
 }
 
 impl ReadTxn {
+    #[inline]
     pub(crate) fn new(snapshot: Snapshot) -> ReadTxn {
         ReadTxn { snapshot }
     }
 
     /// Id of the transaction that made this snapshot.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.snapshot.txn.0
     }

@@ -85,7 +85,7 @@ pub struct Layout {
 
 impl Layout {
     /// Reads and checks the layout of a page that must have this level.
-    #[inline]
+    #[inline(always)]
     pub fn of(page: &[u8], level: u8) -> std::result::Result<Layout, &'static str> {
         let Some(h) = PageHeader::read(page) else { return Err("shorter than a page header") };
         if h.kind != if level == 0 { KIND_LEAF } else { KIND_BRANCH } {
@@ -146,12 +146,23 @@ pub struct Cell<'a> {
     pub suffix_len: usize,
     /// The suffix behind its first four bytes.
     pub rest: &'a [u8],
-    /// The same, and what stands behind it.
-    wide: &'a [u8],
     /// Value tag (leaf) or child page (branch).
     pub tag: u64,
     /// The page from the end of the rest on.
     after: &'a [u8],
+}
+
+/// An entry of a leaf with its value in place.
+#[derive(Clone, Copy, Debug)]
+pub struct InlineEntry<'a> {
+    /// The first four bytes of the suffix, as far as it is that long.
+    pub head: [u8; HEAD],
+    /// Length of the key's suffix.
+    pub suffix_len: usize,
+    /// The suffix behind its first four bytes, and what stands behind it.
+    pub body: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
 }
 
 /// A view of a branch or leaf page.
@@ -169,7 +180,7 @@ pub struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// Looks at a page that must be a branch or leaf of this level. O(1).
-    #[inline]
+    #[inline(always)]
     pub fn open(id: PageId, page: &'a [u8], level: u8) -> Result<Node<'a>> {
         match Layout::of(page, level).and_then(|layout| Node::new(id, page, layout)) {
             Ok(node) => Ok(node),
@@ -177,7 +188,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn new(id: PageId, page: &'a [u8], l: Layout) -> std::result::Result<Node<'a>, &'static str> {
         let start = start_of(l.level);
         let (Some(prefix), Some(heads), Some(slots)) = (
@@ -251,7 +262,7 @@ impl<'a> Node<'a> {
     }
 
     /// Cuts a cell out of the page; the index is below `count`.
-    #[inline]
+    #[inline(always)]
     pub fn cell(&self, index: usize) -> Result<Cell<'a>> {
         let Some(slot) = self.slots.get(index) else {
             return Err(self.corrupt("no such slot"));
@@ -259,11 +270,16 @@ impl<'a> Node<'a> {
         let at = usize::from(u16::from_le(*slot));
         match self.cell_at(at) {
             Some(cell) if at >= self.heap_at => Ok(cell),
-            _ => Err(self.corrupt(&format!("cell {index} outside the heap"))),
+            _ => Err(self.bad_cell(index)),
         }
     }
 
-    #[inline]
+    #[cold]
+    fn bad_cell(&self, index: usize) -> Error {
+        self.corrupt(&format!("cell {index} outside the heap"))
+    }
+
+    #[inline(always)]
     fn cell_at(&self, at: usize) -> Option<Cell<'a>> {
         let cell = self.page.get(at..)?;
         let (suffix_len, tag, body) = if self.level == 0 {
@@ -275,7 +291,7 @@ impl<'a> Node<'a> {
         };
         let suffix_len = usize::from(suffix_len);
         let (rest, after) = body.split_at_checked(suffix_len.saturating_sub(HEAD))?;
-        Some(Cell { at, suffix_len, rest, wide: body, tag, after })
+        Some(Cell { at, suffix_len, rest, tag, after })
     }
 
     /// The key of an entry, in its parts.
@@ -287,7 +303,7 @@ impl<'a> Node<'a> {
 
     #[inline]
     fn key_of(&self, index: usize, cell: &Cell<'a>) -> KeyParts<'a> {
-        KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.wide)
+        KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.rest)
     }
 
     /// Key and value of a leaf's entry.
@@ -295,6 +311,24 @@ impl<'a> Node<'a> {
     pub fn entry(&self, index: usize) -> Result<(KeyParts<'a>, Value<'a>)> {
         let cell = self.cell(index)?;
         Ok((self.key_of(index, &cell), self.value_of(&cell)?))
+    }
+
+    /// Suffix and value of a leaf's entry, if nothing is odd about it: the short way for scans. None leaves it to
+    /// [`Node::entry`], which also knows what is wrong.
+    #[inline(always)]
+    pub fn inline_entry(&self, index: usize) -> Option<InlineEntry<'a>> {
+        debug_assert_eq!(self.level, 0);
+        let at = usize::from(u16::from_le(*self.slots.get(index)?));
+        let (header, body) = self.page.get(at..)?.split_first_chunk::<LEAF_CELL>()?;
+        let [a, b, c, d] = *header;
+        let suffix_len = usize::from(u16::from_le_bytes([a, b]));
+        let tag = u16::from_le_bytes([c, d]);
+        let after = body.get(suffix_len.saturating_sub(HEAD)..)?;
+        if tag >= TAG_OVERFLOW || at < self.heap_at {
+            return None;
+        }
+        let head = u32::from_le(*self.heads.get(index)?).to_be_bytes();
+        Some(InlineEntry { head, suffix_len, body, value: after.get(..usize::from(tag))? })
     }
 
     /// Value of a leaf's entry.
@@ -354,7 +388,7 @@ impl<'a> Node<'a> {
     }
 
     /// Child of a branch, 0 ..= `count`.
-    #[inline]
+    #[inline(always)]
     pub fn child(&self, index: usize) -> Result<PageId> {
         debug_assert!(self.level > 0);
         if index == 0 {
@@ -367,33 +401,59 @@ impl<'a> Node<'a> {
     }
 
     /// Which child of a branch holds a key.
-    #[inline]
+    #[inline(always)]
     pub fn child_index(&self, key: &[u8]) -> Result<usize> {
         let place = self.search(key)?;
         Ok(place.index + usize::from(place.found))
     }
 
     /// Finds a key, or where it would stand.
-    #[inline]
+    #[inline(always)]
     pub fn search(&self, key: &[u8]) -> Result<Place> {
+        Ok(match self.find(key)? {
+            (index, Some(_)) => Place { index, found: true },
+            (index, None) => Place { index, found: false },
+        })
+    }
+
+    /// The same; what is found with its cell.
+    #[inline(always)]
+    pub fn find(&self, key: &[u8]) -> Result<(usize, Option<Cell<'a>>)> {
         let suffix = match key.split_at_checked(self.prefix.len()) {
-            Some((front, suffix)) if front == self.prefix => suffix,
+            Some((front, suffix)) if self.prefix.is_empty() || front == self.prefix => suffix,
             // N2: a key without the prefix sorts before or after all of them.
-            _ if key < self.prefix => return Ok(Place { index: 0, found: false }),
-            _ => return Ok(Place { index: self.count(), found: false }),
+            _ if key < self.prefix => return Ok((0, None)),
+            _ => return Ok((self.count(), None)),
         };
         let head = head_of(suffix);
         let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
         if first == self.heads.len() || self.head(first) != head {
-            return Ok(Place { index: first, found: false });
+            return Ok((first, None));
         }
-        self.search_ties(suffix, head, first)
+        self.find_tied(suffix, head, first)
+    }
+
+    /// Where the cell stands that a leaf's search for the key looks at first; None if none can be the one.
+    #[inline(always)]
+    pub fn candidate(&self, key: &[u8]) -> Option<usize> {
+        let suffix = key.get(self.prefix.len()..)?;
+        let head = head_of(suffix);
+        let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
+        let slot = self.slots.get(first).filter(|_| self.head(first) == head)?;
+        Some(usize::from(u16::from_le(*slot)))
     }
 
     /// Among the entries from `first` on whose heads are equal: by rest, then by length.
-    #[inline]
-    fn search_ties(&self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
+    #[inline(always)]
+    fn find_tied(
+        &self,
+        suffix: &[u8],
+        head: u32,
+        first: usize,
+    ) -> Result<(usize, Option<Cell<'a>>)> {
         let rest = suffix.get(HEAD..).unwrap_or(&[]);
+        let compare =
+            |cell: &Cell<'_>| cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()));
         let mut low = first;
         let mut high = match self.heads.get(first + 1) {
             Some(&next) if u32::from_le(next) == head => {
@@ -404,13 +464,13 @@ impl<'a> Node<'a> {
         while low < high {
             let middle = low + (high - low) / 2;
             let cell = self.cell(middle)?;
-            match cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len())) {
+            match compare(&cell) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(Place { index: middle, found: true }),
+                Ordering::Equal => return Ok((middle, Some(cell))),
             }
         }
-        Ok(Place { index: low, found: false })
+        Ok((low, None))
     }
 }
 

@@ -47,7 +47,9 @@ impl Word for super::sync::AtomicU64 {
 /// Where a fence stands; a model can leave one out to see that it is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fence {
-    /// SeqCst: between the store to the slot and the check.
+    /// SeqCst: between the compare-and-swap of the slot and the check. Where that instruction is a full barrier, nothing more.
+    Registered,
+    /// SeqCst: between a store to the slot and the check.
     Begin,
     /// Acquire: between the copy and the check of a reader whose slot pins everything.
     Copied,
@@ -64,7 +66,7 @@ impl Fence {
     #[inline(always)]
     pub fn order(self) -> Ordering {
         match self {
-            Fence::Begin | Fence::Scan | Fence::Published => Ordering::SeqCst,
+            Fence::Registered | Fence::Begin | Fence::Scan | Fence::Published => Ordering::SeqCst,
             Fence::Copied => Acquire,
             Fence::Entry => Release,
         }
@@ -93,16 +95,43 @@ pub const PENDING: u64 = u64::MAX;
 pub enum Begun<const N: usize> {
     /// Registered at this snapshot.
     At([u64; N]),
+    /// Another thread of the handle has the slot. Nothing was done.
+    Taken,
     /// `visible` moved at each try; the slot still holds a registration.
     Moved,
     /// No snapshot has been published, or the entry is not the one of the visible snapshot: the memory is damaged.
     Damaged,
 }
 
-/// Registers a reader in `slot`, which it owns and which is idle, and copies the snapshot (B3).
+/// Takes `slot`, one of the handle's, if it is idle, registers a reader there, and copies the snapshot (B3). The
+/// compare-and-swap keeps two threads out of one slot, and orders this read behind the last one that used it (B4).
 #[inline(always)]
 pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -> Begun<N> {
-    for _ in 0..tries {
+    // A look first: the line of a slot that is taken need not be fetched for writing.
+    if slot.load(Relaxed) != 0 {
+        return Begun::Taken;
+    }
+    let seen = ring.visible().load(Acquire);
+    if id_of(seen) == 0 {
+        return Begun::Damaged;
+    }
+    let copied = copy(ring, seen);
+    if slot.compare_exchange(0, id_of(seen)).is_err() {
+        return Begun::Taken; // R5
+    }
+    ring.fence(Fence::Registered); // R1, R2
+    if ring.visible().load(Relaxed) == seen {
+        return if copied[0] == id_of(seen) { Begun::At(copied) } else { Begun::Damaged };
+    }
+    // A commit became visible in these few nanoseconds. To keep the older snapshot would be wrong: what
+    // died with it may be in use again by a scan that has not seen this slot.
+    begin_anew(ring, slot, tries)
+}
+
+/// The same in a slot that is taken already.
+#[cold]
+fn begin_anew<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -> Begun<N> {
+    for _ in 1..tries {
         let seen = ring.visible().load(Acquire);
         if id_of(seen) == 0 {
             return Begun::Damaged;
@@ -113,8 +142,6 @@ pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -
         if ring.visible().load(Relaxed) == seen {
             return if copied[0] == id_of(seen) { Begun::At(copied) } else { Begun::Damaged };
         }
-        // A commit became visible in these few nanoseconds. To keep the older snapshot would be wrong: what
-        // died with it may be in use again by a scan that has not seen this slot.
     }
     Begun::Moved
 }

@@ -1,35 +1,27 @@
-//! Which of its reader slots a handle has in use, in memory of the process.
+//! Which slots of the reader table a handle has claimed, in memory of the process.
 //!
 //! A slot of the shared table belongs to a handle from the claim to the close. In between the handle's threads take
-//! turns with it: a *lease* is a slot with a flag `busy`. To begin is to find a lease that is not busy and to set its flag
-//! with a compare-and-swap; to end is to store "idle" into the slot and then to clear the flag. Each thread remembers the lease it had last,
-//! so threads that read at the same time settle on different ones, and nobody waits.
+//! turns with it: a *lease* is the handle's number for a slot, and whoever registers in the slot while it is idle has the lease until it
+//! is idle again. Each thread remembers the lease it had last, so threads that read at the same time settle on
+//! different ones, and nobody waits.
 //!
-//! Why this keeps rule B4, which demands that a slot be used again only after its idle store was seen with Acquire: the
-//! clearing of `busy` is Release and comes after the idle store; the compare-and-swap is Acquire. So the next
-//! registration is ordered after the end of the last one, whichever threads they run on. A transaction may therefore be
-//! moved to another thread and end there. No hook at thread exit is needed: a lease belongs to no
-//! thread, and one whose transaction was leaked stays busy, as it must.
+//! Why this keeps rule B4, which demands that a slot be used again only after its idle store was seen with Acquire: a registration is a
+//! compare-and-swap of the slot from idle (`core::begin`), with Acquire, and the idle store is Release. So the next registration is ordered
+//! after the end of the last one, whichever threads they run on. A transaction may therefore be moved to
+//! another thread and end there. No hook at thread exit is needed: a lease belongs to no thread, and one whose
+//! transaction was leaked stays taken, as it must.
 //!
-//! Thread rules: everything from any thread. A lease taken is freed once, by whoever ends the transaction.
+//! Thread rules: everything from any thread.
 
 use super::layout::SLOTS;
-use super::sync::{AtomicBool, AtomicU32, Mutex};
+use super::sync::{AtomicU32, Mutex};
 use crate::error::Result;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 const CHUNK: usize = if SLOTS < 32 { SLOTS } else { 32 };
 
-/// A slot of this handle, on cache lines of its own.
-#[repr(align(128))]
-#[derive(Default)]
-struct Lease {
-    busy: AtomicBool,
-    slot: AtomicU32,
-}
-
-type Chunk = Box<[Lease; CHUNK]>;
+type Chunk = Box<[AtomicU32; CHUNK]>;
 
 /// The leases of a handle. They only become more.
 pub struct Leases {
@@ -38,13 +30,6 @@ pub struct Leases {
     /// Made when first needed, so that a handle with few readers stays small.
     chunks: [OnceLock<Chunk>; SLOTS / CHUNK],
     grow: Mutex<()>,
-}
-
-/// A lease that was taken, and the slot it stands for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Taken {
-    pub lease: u32,
-    pub slot: u32,
 }
 
 /// Where a thread begins to look.
@@ -93,82 +78,67 @@ impl Leases {
         }
     }
 
-    /// Takes a lease that is not busy.
-    #[inline]
-    pub fn take(&self) -> Option<Taken> {
+    /// A lease on whose slot `begin` succeeds, and what that gave.
+    #[inline(always)]
+    pub fn find<T>(&self, mut begin: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
         let count = self.count.load(Ordering::Acquire);
         let last = hint::last();
         if last < count
-            && let Some(taken) = self.try_take(last)
+            && let Some(slot) = self.slot(last)
+            && let Some(begun) = begin(slot)
         {
-            return Some(taken);
+            return Some((last, begun));
         }
-        self.search(last, count)
+        self.search(last, count, begin)
     }
 
     /// Looks through all of them, from the thread's last one on.
     #[cold]
-    fn search(&self, last: u32, count: u32) -> Option<Taken> {
+    fn search<T>(
+        &self,
+        last: u32,
+        count: u32,
+        mut begin: impl FnMut(u32) -> Option<T>,
+    ) -> Option<(u32, T)> {
         let start = if last == u32::MAX { hint::spread() } else { last };
         let start = if count == 0 { 0 } else { start % count };
-        let taken = (start..count).chain(0..start).find_map(|i| self.try_take(i));
-        hint::remember(taken.map_or(start, |t| t.lease));
-        taken
+        let found = (start..count).chain(0..start).find_map(|i| Some((i, begin(self.slot(i)?)?)));
+        hint::remember(found.as_ref().map_or(start, |(lease, _)| *lease));
+        found
     }
 
-    #[inline(always)]
-    fn try_take(&self, index: u32) -> Option<Taken> {
-        let lease = self.get(index)?;
-        // A look first: a busy lease need not be fetched for writing.
-        if lease.busy.load(Ordering::Relaxed)
-            || lease
-                .busy
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
-        {
-            return None;
-        }
-        Some(Taken { lease: index, slot: lease.slot.load(Ordering::Relaxed) })
-    }
-
-    /// Adds a lease on the slot that `claim` gets, and takes it.
+    /// Adds a lease on the slot that `claim` gets, and begins there before anybody else can.
     #[cold]
-    pub fn add(&self, claim: impl FnOnce() -> Result<u32>) -> Result<Taken> {
+    pub fn add<T>(
+        &self,
+        claim: impl FnOnce() -> Result<u32>,
+        begin: impl FnOnce(u32) -> T,
+    ) -> Result<(u32, T)> {
         let _alone = self.grow.lock();
         let count = self.count.load(Ordering::Relaxed);
         let Some(cell) = self.chunks.get(count as usize / CHUNK) else {
             return Err(crate::error::Error::ReadersFull);
         };
         let slot = claim()?;
-        let chunk = cell.get_or_init(|| Box::new(std::array::from_fn(|_| Lease::default())));
-        let lease = &chunk[count as usize % CHUNK];
-        lease.slot.store(slot, Ordering::Relaxed);
-        lease.busy.store(true, Ordering::Relaxed);
+        let begun = begin(slot);
+        let chunk = cell.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
+        chunk[count as usize % CHUNK].store(slot, Ordering::Relaxed);
         self.count.store(count + 1, Ordering::Release);
         hint::remember(count);
-        Ok(Taken { lease: count, slot })
+        Ok((count, begun))
     }
 
     /// The slot of a lease.
     #[inline(always)]
     pub fn slot(&self, lease: u32) -> Option<u32> {
-        Some(self.get(lease)?.slot.load(Ordering::Relaxed))
+        let chunk = self.chunks.get(lease as usize / CHUNK)?.get()?;
+        Some(chunk[lease as usize % CHUNK].load(Ordering::Relaxed))
     }
 
-    /// Gives a lease back whose slot is idle.
+    /// The slot of this lease has become idle on the calling thread, which takes it first the next time.
     #[inline(always)]
-    pub fn free(&self, lease: u32) {
-        if let Some(l) = self.get(lease) {
-            debug_assert!(l.busy.load(Ordering::Relaxed), "lease freed twice");
-            l.busy.store(false, Ordering::Release);
-            hint::remember(lease);
-        }
-    }
-
-    /// Whether a lease is taken, for a model that clears the flag as it must not be cleared.
-    #[cfg(all(test, loom))]
-    pub fn busy(&self, lease: u32) -> &AtomicBool {
-        &self.get(lease).expect("a lease that was taken").busy
+    pub fn ended(&self, lease: u32) {
+        hint::remember(lease);
     }
 
     /// All slots of the handle.
@@ -176,69 +146,92 @@ impl Leases {
         let count = self.count.load(Ordering::Acquire);
         (0..count).filter_map(|i| self.slot(i))
     }
-
-    #[inline(always)]
-    fn get(&self, index: u32) -> Option<&Lease> {
-        let chunk = self.chunks.get(index as usize / CHUNK)?.get()?;
-        Some(&chunk[index as usize % CHUNK])
-    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
 
-    fn grown(n: u32) -> Leases {
-        let leases = Leases::new();
-        for i in 0..n {
-            assert_eq!(leases.add(|| Ok(i * 3)).unwrap(), Taken { lease: i, slot: i * 3 });
+    /// Lease i stands for slot 3 i. Slots that are set are taken.
+    struct Table {
+        leases: Leases,
+        taken: Vec<AtomicBool>,
+    }
+
+    impl Table {
+        fn grown(n: u32) -> Table {
+            let taken = (0..3 * n).map(|_| AtomicBool::new(false)).collect();
+            let table = Table { leases: Leases::new(), taken };
+            for i in 0..n {
+                let added = table.leases.add(|| Ok(i * 3), |slot| table.begin(slot)).unwrap();
+                assert_eq!(added, (i, Some(i * 3)));
+            }
+            table
         }
-        leases
+
+        fn begin(&self, slot: u32) -> Option<u32> {
+            let order = (Ordering::Acquire, Ordering::Relaxed);
+            let word = &self.taken[slot as usize];
+            word.compare_exchange(false, true, order.0, order.1).ok().map(|_| slot)
+        }
+
+        fn take(&self) -> Option<(u32, u32)> {
+            self.leases.find(|slot| self.begin(slot))
+        }
+
+        fn free(&self, lease: u32) {
+            let slot = self.leases.slot(lease).unwrap();
+            self.taken[slot as usize].store(false, Ordering::Release);
+            self.leases.ended(lease);
+        }
     }
 
     #[test]
     fn taken_once_and_again_after_it_is_free() {
-        let leases = grown(70);
-        assert_eq!(leases.take(), None);
-        leases.free(40);
-        assert_eq!(leases.take(), Some(Taken { lease: 40, slot: 120 }));
-        assert_eq!(leases.take(), None);
-        leases.free(3);
-        leases.free(69);
-        let (a, b) = (leases.take().unwrap(), leases.take().unwrap());
-        assert_ne!(a.lease, b.lease);
-        assert_eq!(leases.take(), None);
-        assert_eq!(leases.slots().collect::<Vec<_>>(), (0..70).map(|i| i * 3).collect::<Vec<_>>());
+        let table = Table::grown(70);
+        assert_eq!(table.take(), None);
+        table.free(40);
+        assert_eq!(table.take(), Some((40, 120)));
+        assert_eq!(table.take(), None);
+        table.free(3);
+        table.free(69);
+        let (a, b) = (table.take().unwrap(), table.take().unwrap());
+        assert_ne!(a.0, b.0);
+        assert_eq!(table.take(), None);
+        let slots: Vec<_> = table.leases.slots().collect();
+        assert_eq!(slots, (0..70).map(|i| i * 3).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_failed_claim_adds_nothing() {
-        let leases = grown(1);
-        assert!(leases.add(|| Err(crate::error::Error::ReadersFull)).is_err());
-        assert_eq!(leases.slots().count(), 1);
-        leases.free(99_999);
+        let table = Table::grown(1);
+        let full = || Err(crate::error::Error::ReadersFull);
+        assert!(table.leases.add(full, |_| unreachable!("nothing was claimed")).is_err());
+        assert_eq!(table.leases.slots().count(), 1);
+        assert_eq!(table.leases.slot(99_999), None);
     }
 
     #[test]
     fn there_are_no_more_leases_than_slots() {
-        let leases = grown(SLOTS as u32);
-        assert!(leases.add(|| Ok(0)).is_err());
+        let table = Table::grown(SLOTS as u32);
+        assert!(table.leases.add(|| Ok(0), |_| ()).is_err());
     }
 
     #[test]
     fn no_two_threads_hold_one_lease() {
-        let leases = grown(3);
+        let table = Table::grown(3);
         let inside = [const { AtomicU32::new(0) }; 3];
-        (0..3).for_each(|i| leases.free(i));
+        (0..3).for_each(|i| table.free(i));
         std::thread::scope(|s| {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..20_000 {
-                        if let Some(t) = leases.take() {
-                            let cell = &inside[t.lease as usize];
+                        if let Some((lease, _)) = table.take() {
+                            let cell = &inside[lease as usize];
                             assert_eq!(cell.fetch_add(1, Ordering::Relaxed), 0);
                             cell.fetch_sub(1, Ordering::Relaxed);
-                            leases.free(t.lease);
+                            table.free(lease);
                         }
                     }
                 });

@@ -7,7 +7,6 @@
 
 use super::core::{self, Begun, id_of};
 use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, PENDING, SLOTS, Slot, byte};
-use super::leases::Taken;
 use super::locks::Held;
 use super::region::damaged;
 use super::sync::fence;
@@ -33,34 +32,49 @@ impl Shared {
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
         let Some(index) = self.index else { return self.begin_observed() };
-        let early = planted(Bug::RegisteredAfterReading).then(|| core::look(self.layout()));
-        let taken = match self.leases.take() {
-            Some(taken) => taken,
-            None => self.leases.add(|| self.claim(index))?,
+        let begin = |slot: u32| match self.begin_in(slot) {
+            Begun::Taken => None,
+            begun => Some((slot, begun)),
         };
-        if let Some(descriptor) = early {
-            self.slot(taken.slot).txn.store(descriptor[0], SeqCst);
-            return Ok(reading(taken.lease, descriptor));
+        let (lease, (slot, begun)) = match self.leases.find(begin) {
+            Some(found) => found,
+            None => self.leases.add(|| self.claim(index), |slot| (slot, self.begin_in(slot)))?,
+        };
+        match begun {
+            Begun::At(descriptor) => Ok(reading(lease, descriptor)),
+            other => self.begin_again(lease, slot, other),
         }
-        match core::begin(self.layout(), &self.slot(taken.slot).txn, TRIES) {
-            Begun::At(descriptor) => Ok(reading(taken.lease, descriptor)),
-            other => self.begin_again(taken, other),
+    }
+
+    #[inline(always)]
+    fn begin_in(&self, slot: u32) -> Begun<DESCRIPTOR_WORDS> {
+        let word = &self.slot(slot).txn;
+        if planted(Bug::RegisteredAfterReading) && word.load(Relaxed) == 0 {
+            let descriptor = core::look(self.layout());
+            word.store(descriptor[0], SeqCst);
+            return Begun::At(descriptor);
         }
+        core::begin(self.layout(), word, TRIES)
     }
 
     /// The rare ends of a begin.
     #[cold]
-    fn begin_again(&self, taken: Taken, begun: Begun<DESCRIPTOR_WORDS>) -> Result<Reading> {
-        let slot = self.slot(taken.slot);
+    fn begin_again(
+        &self,
+        lease: u32,
+        slot: u32,
+        begun: Begun<DESCRIPTOR_WORDS>,
+    ) -> Result<Reading> {
+        let word = &self.slot(slot).txn;
         let begun = match begun {
-            Begun::Moved => core::begin_pinning_all(self.layout(), &slot.txn, PINNED_TRIES),
+            Begun::Moved => core::begin_pinning_all(self.layout(), word, PINNED_TRIES),
             other => other,
         };
-        if let Begun::At(descriptor) = begun {
-            return Ok(reading(taken.lease, descriptor));
+        match begun {
+            Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
+            Begun::Taken => return Err(damaged("a slot that nobody had is taken")),
+            Begun::Moved | Begun::Damaged => word.store(0, Release),
         }
-        slot.txn.store(0, Release);
-        self.leases.free(taken.lease);
         Err(match begun {
             Begun::Moved => damaged("the visible snapshot never stands still"),
             _ => damaged("the visible snapshot has no descriptor"),
@@ -82,7 +96,7 @@ impl Shared {
             if !planted(Bug::SlotNotCleared) {
                 self.slot(slot).txn.store(0, Release);
             }
-            self.leases.free(index);
+            self.leases.ended(index);
         }
     }
 

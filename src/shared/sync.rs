@@ -8,13 +8,13 @@
 pub use {
     crate::os::futex,
     parking_lot::Mutex,
-    std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence},
+    std::sync::atomic::{AtomicU32, AtomicU64, fence},
     std::thread::sleep,
 };
 
 #[cfg(loom)]
 pub use {
-    loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence},
+    loom::sync::atomic::{AtomicU32, AtomicU64, fence},
     model::{Mutex, futex, sleep},
 };
 

@@ -1,8 +1,8 @@
 //! A key as a range hands it out. Pages keep keys in parts, so a key is put together: small ones in
 //! place, longer ones in a box; a key that stands in one piece in its page is borrowed.
 
-use crate::format::node::HEAD;
 use crate::format::node::key::KeyParts;
+use crate::format::node::{HEAD, InlineEntry};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -81,21 +81,20 @@ impl Front {
         Front { len: prefix.len(), words }
     }
 
-    /// A key of that leaf.
+    /// A key of that leaf; None if it has to be put together in the general way.
     #[inline(always)]
-    pub fn key<'a>(&self, parts: &KeyParts<'a>) -> Key<'a> {
+    pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
         let at = self.len;
-        let (head, rest, wide) = parts.tail();
-        if at > Front::MOST || rest.len() > CHUNK {
-            return Key::assemble(parts);
+        let chunk = entry.body.first_chunk::<CHUNK>()?;
+        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
+            return None;
         }
-        let Some(wide) = wide.first_chunk::<CHUNK>() else { return Key::assemble(parts) };
         let mut bytes: [u8; SMALL] = [0; SMALL];
         bytes.copy_from_slice(&self.words.as_flattened()[..SMALL]);
         // The bytes behind the key's end are anything; nobody sees them.
-        bytes[at..at + HEAD].copy_from_slice(&head);
-        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(wide);
-        Key(Repr::Small { len: parts.len() as u8, bytes })
+        bytes[at..at + HEAD].copy_from_slice(&entry.head);
+        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+        Some(Key(Repr::Small { len: (at + entry.suffix_len) as u8, bytes }))
     }
 }
 

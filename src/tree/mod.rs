@@ -34,12 +34,12 @@ pub use insert::insert;
 pub use key::Key;
 pub use range::Range;
 pub use remove::{drop_tree, remove};
-pub use search::get;
+pub use search::{get, get_many};
 
 use crate::error::Result;
 pub use crate::format::descriptor::TableDescriptor;
 use crate::types::{PageId, TxnId};
-use pages::PageCopy;
+pub use pages::PageCopy;
 
 /// Where pages are read.
 pub trait PageSource {
@@ -61,8 +61,14 @@ pub trait PageSource {
         true
     }
 
-    /// Hint: the first bytes of this page will be read at once. Costs almost nothing.
-    fn prefetch(&self, _id: PageId, _bytes: usize) {}
+    /// Hint: these bytes of a page will be read at once. Costs almost nothing.
+    fn prefetch_at(&self, _id: PageId, _from: usize, _bytes: usize) {}
+
+    /// The same at the front of the page.
+    #[inline(always)]
+    fn prefetch(&self, id: PageId, bytes: usize) {
+        self.prefetch_at(id, 0, bytes);
+    }
 }
 
 /// Where pages are written: one transaction.
@@ -85,13 +91,6 @@ pub trait PageSink: PageSource {
     /// A run is no longer part of the tree.
     fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()>;
 
-    /// A fresh page with the bytes of another one. Worth overriding where it takes no second copy.
-    fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
-        let copy = PageCopy::of(self.page(from)?);
-        let id = self.allocate()?;
-        let page = self.page_mut(id)?;
-        debug_assert_eq!(page.len(), copy.bytes().len());
-        page.copy_from_slice(copy.bytes());
-        Ok(id)
-    }
+    /// A fresh page with the bytes of another one.
+    fn allocate_copy(&mut self, from: PageId) -> Result<PageId>;
 }

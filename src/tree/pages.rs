@@ -13,7 +13,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 
 /// A private copy of a page, so that entries can be read from it while pages are written.
-pub(super) struct PageCopy(Vec<u64>);
+pub struct PageCopy(Vec<u64>);
 
 impl PageCopy {
     /// Copies a page (its size is a multiple of 8).
@@ -31,7 +31,7 @@ impl PageCopy {
     }
 
     /// The copy as a node.
-    pub fn node(&self, id: PageId, level: u8) -> Result<Node<'_>> {
+    pub(super) fn node(&self, id: PageId, level: u8) -> Result<Node<'_>> {
         Node::open(id, self.bytes(), level)
     }
 }

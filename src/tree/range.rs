@@ -126,13 +126,20 @@ impl<'a, S: PageSource> Range<'a, S> {
             if let Some(far) = far {
                 far.left = 0;
             }
-            if let Ok(Some(entry)) = near.cursor.entry() {
+            if let Some(entry) = near.cursor.short_entry() {
                 return Some(Ok(entry));
             }
-            near.left = 0;
-            near.cursor.step(!forward);
+            return self.odd_entry(forward);
         }
         self.advance_slowly(forward)
+    }
+
+    /// The entry on which this end stands already, by the long way.
+    #[cold]
+    fn odd_entry(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
+        let near = if forward { &self.front } else { &self.back };
+        let entry = near.as_ref().map_or(Ok(None), |near| near.cursor.entry());
+        self.settle(entry)
     }
 
     #[cold]
@@ -140,14 +147,19 @@ impl<'a, S: PageSource> Range<'a, S> {
         if self.done {
             return None;
         }
-        let result = self.step(forward);
-        if result.is_err() {
+        let entry = self.step(forward);
+        self.settle(entry)
+    }
+
+    /// After an error nothing more comes from either end.
+    fn settle(&mut self, entry: Result<Option<Entry<'a>>>) -> Option<Result<Entry<'a>>> {
+        if entry.is_err() {
             self.done = true;
             for end in [&mut self.front, &mut self.back].into_iter().flatten() {
                 end.left = 0;
             }
         }
-        result.transpose()
+        entry.transpose()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::bytes::get_u64;
 use crate::format::descriptor::TableDescriptor;
 use crate::planted::{Bug, planted};
-use crate::shared::Lease;
+use crate::shared::{Lease, Reading};
 use crate::storage::MapView;
 use crate::tree::PageSource;
 use crate::types::{PageId, TxnId};
@@ -24,31 +24,44 @@ pub struct Snapshot {
 
 impl Engine {
     /// Begins to read the visible snapshot: no system call, unless the file has outgrown this handle's map.
+    #[inline]
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
-        let reading = self.shared.begin_read()?;
-        let mut snapshot = Snapshot {
-            engine: Arc::clone(self),
-            lease: reading.lease,
-            view: self.platform.storage().view(),
-            txn: TxnId::NONE,
-            page_count: 0,
-            catalog: TableDescriptor::default(),
-        };
-        // From here on an error ends the registration through Drop.
-        (snapshot.txn, snapshot.page_count, snapshot.catalog) = undescribe(&reading.descriptor)?;
-        let bytes = snapshot.page_count.saturating_mul(self.page_size as u64);
-        if bytes > snapshot.view.len as u64 {
-            if !planted(Bug::ReaderKeepsOldMap) {
-                snapshot.view = self.platform.storage().refresh()?;
+        let mut reading = self.shared.begin_read()?;
+        let view = self.platform.storage().view();
+        match undescribe(&reading.descriptor) {
+            Ok((txn, page_count, catalog)) if self.covers(view, page_count) => {
+                let engine = Arc::clone(self);
+                Ok(Snapshot { engine, lease: reading.lease, view, txn, page_count, catalog })
             }
-            if bytes > snapshot.view.len as u64 {
-                return Err(Error::corrupt(
-                    PageId::NONE,
-                    format!("the file is shorter than its {} pages", snapshot.page_count),
-                ));
+            Ok(_) => self.begin_on_grown(reading),
+            Err(e) => {
+                self.shared.end_read(&mut reading.lease);
+                Err(e)
             }
         }
-        Ok(snapshot)
+    }
+
+    #[inline]
+    fn covers(&self, view: MapView, page_count: u64) -> bool {
+        page_count.saturating_mul(self.page_size as u64) <= view.len as u64
+    }
+
+    /// The file has outgrown this handle's view of it.
+    #[cold]
+    fn begin_on_grown(self: &Arc<Engine>, reading: Reading) -> Result<Snapshot> {
+        let (txn, page_count, catalog) = undescribe(&reading.descriptor)?;
+        let view = self.platform.storage().view();
+        let (engine, lease) = (Arc::clone(self), reading.lease);
+        // From here on an error ends the registration through Drop.
+        let mut snapshot = Snapshot { engine, lease, view, txn, page_count, catalog };
+        if !planted(Bug::ReaderKeepsOldMap) {
+            snapshot.view = self.platform.storage().refresh()?;
+        }
+        if self.covers(snapshot.view, page_count) {
+            return Ok(snapshot);
+        }
+        let detail = format!("the file is shorter than its {page_count} pages");
+        Err(Error::corrupt(PageId::NONE, detail))
     }
 }
 
@@ -65,13 +78,14 @@ impl Snapshot {
 }
 
 impl Drop for Snapshot {
+    #[inline]
     fn drop(&mut self) {
         self.engine.shared.end_read(&mut self.lease);
     }
 }
 
 /// `pages` pages from `first`, if they are pages of a snapshot with `page_count` pages.
-#[inline]
+#[inline(always)]
 pub(super) fn pages_of(
     engine: &Engine,
     view: MapView,
@@ -86,15 +100,20 @@ pub(super) fn pages_of(
     inside
         .then(|| view.slice(&*engine.platform, first.0 * size, pages * size))
         .flatten()
-        .ok_or_else(|| Error::corrupt(first, "pointed at, but outside the file"))
+        .ok_or_else(|| astray(first, "pointed at, but outside the file"))
+}
+
+#[cold]
+fn astray(id: PageId, why: &str) -> Error {
+    Error::corrupt(id, why)
 }
 
 /// A page cannot be younger than the snapshot that reaches it.
-#[inline]
+#[inline(always)]
 pub(super) fn check_birth(id: PageId, page: &[u8], txn: TxnId) -> Result<&[u8]> {
     match get_u64(page, 8) {
         Some(birth) if birth <= txn.0 => Ok(page),
-        _ => Err(Error::corrupt(id, "younger than the snapshot that reaches it")),
+        _ => Err(astray(id, "younger than the snapshot that reaches it")),
     }
 }
 
@@ -104,7 +123,7 @@ impl PageSource for Snapshot {
         self.engine.page_size
     }
 
-    #[inline]
+    #[inline(always)]
     fn page(&self, id: PageId) -> Result<&[u8]> {
         let page = pages_of(&self.engine, self.view, self.page_count, id, 1)?;
         check_birth(id, page, self.txn)
@@ -126,7 +145,8 @@ impl PageSource for Snapshot {
     }
 
     #[inline(always)]
-    fn prefetch(&self, id: PageId, bytes: usize) {
-        self.view.prefetch(id.0.wrapping_mul(self.engine.page_size as u64), bytes);
+    fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
+        let page = id.0.wrapping_mul(self.engine.page_size as u64);
+        self.view.prefetch(page.wrapping_add(from as u64), bytes);
     }
 }

@@ -125,16 +125,34 @@ impl PageStore {
             return map.slice_mut(self, at, size as u64).ok_or_else(|| outside(id));
         }
         if !self.stage.contains_key(&id) {
-            if self.stage.len() * size >= self.engine.options.stage_bytes {
-                self.write_stage()?;
-            }
-            let mut buffer = self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice());
+            let mut buffer = self.buffer()?;
             if self.written.remove(&id).is_some() && !planted(Bug::SpilledPageNotRead) {
                 buffer.copy_from_slice(self.in_file(id, 1)?);
             }
             self.stage.insert(id, buffer);
         }
         self.stage.get_mut(&id).map(|b| &mut b[..]).ok_or_else(|| outside(id))
+    }
+
+    /// A buffer for a page that is not staged; what was staged may have gone to the file to make room.
+    fn buffer(&mut self) -> Result<Box<[u8]>> {
+        let size = self.page_size();
+        if self.stage.len() * size >= self.engine.options.stage_bytes {
+            self.write_stage()?;
+        }
+        Ok(self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice()))
+    }
+
+    /// Makes a new page of this transaction with the bytes of another one, in one copy; false if it takes two.
+    pub fn copy_staged(&mut self, from: PageId, to: PageId) -> Result<bool> {
+        if self.direct.is_some() {
+            return Ok(false);
+        }
+        let mut buffer = self.buffer()?;
+        buffer.copy_from_slice(self.page(from)?);
+        self.written.remove(&to);
+        self.stage.insert(to, buffer);
+        Ok(true)
     }
 
     /// The page is not part of the transaction any more.

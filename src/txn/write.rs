@@ -9,7 +9,7 @@ use crate::format::meta::Meta;
 use crate::planted::{Bug, planted};
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
-use crate::tree::{self, PageSink, PageSource};
+use crate::tree::{self, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
 use parking_lot::{ArcMutexGuard, MutexGuard, RawMutex};
 use std::sync::Arc;
@@ -446,6 +446,15 @@ impl PageSink for Writer {
     fn allocate(&mut self) -> Result<PageId> {
         let id = self.alloc.allocate(&self.store)?;
         self.store.make_room(self.alloc.page_count())?;
+        Ok(id)
+    }
+
+    fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
+        let id = self.allocate()?;
+        if !self.store.copy_staged(from, id)? {
+            let copy = PageCopy::of(self.page(from)?);
+            self.page_mut(id)?.copy_from_slice(copy.bytes());
+        }
         Ok(id)
     }
 

@@ -20,24 +20,15 @@ pub struct KeyParts<'a> {
     head: [u8; HEAD],
     suffix_len: usize,
     rest: &'a [u8],
-    /// `rest` and what stands behind it.
-    wide: &'a [u8],
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
 impl<'a> KeyParts<'a> {
-    /// From what a page holds: the rest, which has the length that belongs to `suffix_len`, is the front of `wide`.
+    /// From what a page holds. `rest` has the length that belongs to `suffix_len`.
     #[inline]
-    pub fn new(prefix: &'a [u8], head: u32, suffix_len: usize, wide: &'a [u8]) -> KeyParts<'a> {
-        let rest = wide.get(..suffix_len.saturating_sub(HEAD)).unwrap_or(wide);
+    pub fn new(prefix: &'a [u8], head: u32, suffix_len: usize, rest: &'a [u8]) -> KeyParts<'a> {
         debug_assert_eq!(rest.len(), suffix_len.saturating_sub(HEAD));
-        KeyParts { prefix, head: head.to_be_bytes(), suffix_len, rest, wide }
-    }
-
-    /// Head, rest, and the rest with what stands behind it.
-    #[inline(always)]
-    pub fn tail(&self) -> ([u8; HEAD], &'a [u8], &'a [u8]) {
-        (self.head, self.rest, self.wide)
+        KeyParts { prefix, head: head.to_be_bytes(), suffix_len, rest }
     }
 
     /// Of a whole key, cut behind `prefix_len` (at most its length).

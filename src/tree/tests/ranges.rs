@@ -3,7 +3,7 @@
 use super::check::Model;
 use super::model::{PAGE_SIZES, SHAPES, Shape, key, some_key, value};
 use super::store::Tree;
-use crate::tree::{Cursor, Key, Range};
+use crate::tree::{Cursor, Key, Range, get_many};
 use fastrand::Rng;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
@@ -147,13 +147,45 @@ fn cursors_go_where_they_are_sent() {
 }
 
 #[test]
-fn forward_scans_tell_what_they_will_need() {
+fn scans_tell_what_they_will_need_where_it_has_to_be_fetched() {
     let mut rng = Rng::with_seed(13);
     let (tree, model) = filled(4096, Shape::Ascending, 3000, &mut rng);
-    let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
-    assert_eq!(range.count(), model.len());
-    let hints = tree.store.hints.borrow().len() as u64;
-    assert!(hints > tree.desc.leaf_pages / 2 && hints < tree.desc.leaf_pages);
+    let hints_of = |resident, backward: bool| {
+        tree.store.resident.set(resident);
+        tree.store.hints.borrow_mut().clear();
+        let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+        let count = if backward { range.rev().count() } else { range.count() };
+        assert_eq!(count, model.len());
+        tree.store.hints.borrow().len() as u64
+    };
+    for backward in [false, true] {
+        assert_eq!(hints_of(true, backward), 0);
+        let hints = hints_of(false, backward);
+        assert!(hints > tree.desc.leaf_pages / 2 && hints < tree.desc.leaf_pages, "{hints}");
+    }
+}
+
+#[test]
+fn many_keys_at_once_are_found_like_one_by_one() {
+    let mut rng = Rng::with_seed(14);
+    for shape in [Shape::Ascending, Shape::Random] {
+        for n in [0, 1, 40, 3000] {
+            let (tree, model) = filled(4096, shape, n, &mut rng);
+            let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+            keys.extend((0..100).map(|_| (0..rng.usize(..12)).map(|_| rng.u8(..)).collect()));
+            rng.shuffle(&mut keys);
+            for resident in [true, false] {
+                tree.store.resident.set(resident);
+                tree.store.hints.borrow_mut().clear();
+                let values = get_many(&tree.store, &tree.desc, &keys).unwrap();
+                let want: Vec<_> = keys.iter().map(|key| model.get(key).map(|v| &v[..])).collect();
+                assert_eq!(values, want);
+                let hints = tree.store.hints.borrow().len() as u64;
+                assert!(hints == 0 || !resident);
+                assert!(resident || hints + 1 >= tree.desc.leaf_pages);
+            }
+        }
+    }
 }
 
 #[test]

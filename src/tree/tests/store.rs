@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::page::birth;
-use crate::tree::{PageSink, PageSource};
+use crate::tree::{PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -29,6 +29,8 @@ pub struct Store {
     /// Allocations that still succeed.
     pub budget: Option<u64>,
     pub hints: RefCell<HashSet<PageId>>,
+    /// What it says of its pages.
+    pub resident: Cell<bool>,
 }
 
 impl Store {
@@ -42,6 +44,7 @@ impl Store {
             strict: true,
             budget: None,
             hints: RefCell::default(),
+            resident: Cell::new(true),
         }
     }
 
@@ -204,6 +207,10 @@ impl PageSource for Store {
     fn will_need(&self, id: PageId) {
         self.hints.borrow_mut().insert(id);
     }
+
+    fn is_resident(&self, _id: PageId) -> bool {
+        self.resident.get()
+    }
 }
 
 impl PageSink for Store {
@@ -219,6 +226,13 @@ impl PageSink for Store {
         };
         self.states[id as usize] = State::Page { birth: self.txn };
         Ok(PageId(id))
+    }
+
+    fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
+        let copy = PageCopy::of(self.page(from)?);
+        let id = self.allocate()?;
+        self.page_mut(id)?.copy_from_slice(copy.bytes());
+        Ok(id)
     }
 
     fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
