@@ -224,6 +224,14 @@ fn a_builder_a_flusher_and_a_reader() {
     try_all("plain", PLAIN, Variant::Right);
 }
 
+/// Fewer reads, and threads that are stopped more often.
+const DEEPER: Model = Model { begins: 1, preemptions: 4, ..PLAIN };
+
+#[test]
+fn threads_that_are_stopped_more_often() {
+    try_all("deeper", DEEPER, Variant::Right);
+}
+
 #[test]
 fn a_flusher_that_publishes_twice() {
     try_all("two flushes", Model { built: 3, last: 4, ..PLAIN }, Variant::Right);
@@ -282,7 +290,7 @@ fn no_fence_after_a_pinned_copy() {
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn visible_read_after_the_slots() {
-    try_all("visible read last", PLAIN, Variant::VisibleReadLast);
+    try_all("visible read last", DEEPER, Variant::VisibleReadLast);
 }
 
 #[test]
