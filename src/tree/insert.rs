@@ -2,24 +2,29 @@
 
 use super::PageSink;
 use super::branch::{Edit, Rewrite, climb, old_page};
-use super::pages::{drop_run, items_of, touch, write_parts};
+use super::pages::{Child, drop_run, items_of, touch, write_parts};
 use super::search::{Path, node_at};
 use super::split::{Cut, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::format::node::build::Item;
+use crate::format::node::build::{Item, Shell, write_node};
 use crate::format::node::edit::NodeMut;
-use crate::format::node::key::KeyParts;
-use crate::format::node::{TAG_OVERFLOW, Value, is_inline, max_key_len};
+use crate::format::node::key::{KeyParts, separator};
+use crate::format::node::{HEAD, Node, Place, TAG_OVERFLOW, Value, is_inline, max_key_len};
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
 use crate::planted::{Bug, planted};
 use crate::types::PageId;
+use std::cmp::Ordering;
 
 /// Inserts a key, or gives it another value; true if it was there before. One page of each level is
 /// written, more when pages split.
+///
+/// `edge` is where the caller keeps the right edge of the tree from one insertion to the next, which spares ascending keys the
+/// descent. It is of use only while nothing else changes the tree.
 pub fn insert<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
+    edge: &mut Edge,
     key: &[u8],
     value: &[u8],
 ) -> Result<bool> {
@@ -31,20 +36,42 @@ pub fn insert<S: PageSink>(
     if value.len() as u64 >= VALUE_LIMIT {
         return Err(Error::ValueTooLong { len: value.len() as u64 });
     }
-    let path = Path::find(sink, desc, key)?;
+    let path = match edge.take(sink, key)? {
+        Some(path) => Some(path),
+        None => Path::find(sink, desc, key)?,
+    };
     if is_inline(page_size, key.len(), value.len()) {
-        return put(sink, desc, path, key, value.len() as u64, value);
+        return put(sink, desc, edge, path, key, value.len() as u64, value);
     }
     let (first, crc) = sink.allocate_run(value)?;
     let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
     desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
-    put(sink, desc, path, key, u64::from(TAG_OVERFLOW), &run.encode())
+    put(sink, desc, edge, path, key, u64::from(TAG_OVERFLOW), &run.encode())
+}
+
+/// The last leaf of a tree and the way to it, as an insertion left them.
+#[derive(Debug, Default)]
+pub struct Edge(Option<Path>);
+
+impl Edge {
+    /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
+    fn take<S: PageSink>(&mut self, sink: &S, key: &[u8]) -> Result<Option<Path>> {
+        let Some(mut path) = self.0.take() else { return Ok(None) };
+        let leaf = node_at(sink, path.leaf, 0)?;
+        let count = leaf.count();
+        if leaf.key(count - 1)?.compare(key) != Ordering::Less {
+            return Ok(None);
+        }
+        path.place = Place { index: count, found: false };
+        Ok(Some(path))
+    }
 }
 
 /// Puts an entry, as its cell will hold it, at the end of a path.
 fn put<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
+    edge: &mut Edge,
     path: Option<Path>,
     key: &[u8],
     tag: u64,
@@ -73,28 +100,63 @@ fn put<S: PageSink>(
     } else {
         node.insert(index, key, tag, tail)?
     };
-    let mut edge = Cut::Middle;
+    let found = path.place.found;
+    if !found || planted(Bug::ReplacedKeyCounted) {
+        desc.entries = desc.entries.saturating_add(1);
+    }
+    let mut cut = Cut::Middle;
     let mut edit = Edit::settled(path.leaf, leaf);
     if !fitted {
-        let cuts = cuts(&path, node.node()?.count(), key.starts_with(node.node()?.prefix()));
-        edge = cuts.edge;
-        let parts = rewrite_leaf(
-            sink,
-            desc,
-            &path,
-            leaf,
-            Item { key: KeyParts::of(key, 0), tag, tail },
-            cuts.leaf,
-        )?;
+        let node = node.node()?;
+        let cuts = cuts(&path, node.count(), key.starts_with(node.prefix()));
+        cut = cuts.edge;
+        let item = Item { key: KeyParts::of(key, 0), tag, tail };
+        let parts = match cuts.leaf {
+            Cut::Right if path.rightmost && is_settled(&node, key)? => {
+                append_leaf(sink, desc, &path, leaf, item)?
+            }
+            leaf_cut => rewrite_leaf(sink, desc, &path, leaf, item, leaf_cut)?,
+        };
         if !matches!(parts, Edit::Done) {
             edit = parts;
         }
+    } else if path.rightmost && matches!(edit, Edit::Done) {
+        // Nothing has moved: the way stays as it is.
+        edge.0 = Some(path);
+        return Ok(found);
     }
-    climb(sink, desc, &path.steps, edit, edge)?;
-    if !path.place.found || planted(Bug::ReplacedKeyCounted) {
-        desc.entries = desc.entries.saturating_add(1);
-    }
-    Ok(path.place.found)
+    climb(sink, desc, &path.steps, edit, cut)?;
+    Ok(found)
+}
+
+/// Whether a leaf that has become full is as it should stay, and its prefix one for the next leaf too: the keys differ within
+/// their heads, and the new one begins as they do.
+fn is_settled(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
+    let common = leaf.key(0)?.common_prefix(&leaf.key(leaf.count() - 1)?);
+    Ok(common < leaf.prefix().len() + HEAD && key.starts_with(leaf.prefix()))
+}
+
+/// Puts an entry that comes behind all others into a leaf of its own, with the prefix of the leaf before it.
+fn append_leaf<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    path: &Path,
+    leaf: PageId,
+    item: Item<'_>,
+) -> Result<Edit> {
+    let before = node_at(sink, leaf, 0)?;
+    let prefix_len = before.prefix().len();
+    let last = before.key(before.count() - 1)?;
+    let separator =
+        separator(&last, &item.key).ok_or_else(|| before.corrupt("keys out of order"))?;
+    let shell = Shell { level: 0, birth: sink.txn(), leftmost: PageId::NONE };
+    let page = sink.allocate()?;
+    desc.leaf_pages = desc.leaf_pages.saturating_add(1);
+    write_node(sink.page_mut(page)?, shell, &[item], prefix_len)
+        .map_err(|why| Error::corrupt(page, why))?;
+    let at = path.steps.last().map_or(0, |step| step.child);
+    let children = vec![Child { page: leaf, separator: Vec::new() }, Child { page, separator }];
+    Ok(Edit::Children { first: at, last: at, children })
 }
 
 /// Where pages are cut that an insertion makes too full.

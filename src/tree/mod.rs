@@ -30,7 +30,7 @@ mod tests;
 
 #[cfg(test)]
 pub use cursor::Cursor;
-pub use insert::insert;
+pub use insert::{Edge, insert};
 pub use key::Key;
 pub use range::Range;
 pub use remove::{drop_tree, remove};

@@ -109,6 +109,15 @@ impl Splitter<'_> {
         if last == 0 {
             return None;
         }
+        // What is nearly always right, before all that could be.
+        let guess = match cut {
+            Cut::Right => last,
+            Cut::Left => 1,
+            Cut::Middle => self.middle(1, last),
+        };
+        if self.fits(0, guess) && self.fits(guess + self.between, n) {
+            return Some(guess);
+        }
         let high = Self::last_where(1, last, |end| self.fits(0, end));
         // Counted from the right: how many entries the right page can take.
         let right = Self::last_where(1, n - 1 - self.between, |k| self.fits(n - k, n));

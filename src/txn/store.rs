@@ -165,10 +165,9 @@ impl PageStore {
         }
     }
 
+    /// Inside the transaction there are never more than the stage holds.
     fn recycle(&mut self, buffer: Box<[u8]>) {
-        if self.pool.len() < POOL {
-            self.pool.push(buffer);
-        }
+        self.pool.push(buffer);
     }
 
     /// Puts a value on fresh pages, whole and padded with zeros; returns the checksum of the run.
@@ -248,6 +247,7 @@ impl PageStore {
         for (_, buffer) in staged {
             self.recycle(buffer);
         }
+        self.pool.truncate(POOL);
         self.pool
     }
 }

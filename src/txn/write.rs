@@ -9,7 +9,7 @@ use crate::format::meta::Meta;
 use crate::planted::{Bug, planted};
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
-use crate::tree::{self, PageCopy, PageSink, PageSource};
+use crate::tree::{self, Edge, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
 use parking_lot::{ArcMutexGuard, MutexGuard, RawMutex};
 use std::sync::Arc;
@@ -107,6 +107,7 @@ impl Engine {
 struct OpenTable {
     name: String,
     descriptor: TableDescriptor,
+    edge: Edge,
     changed: bool,
 }
 
@@ -264,7 +265,8 @@ impl Writer {
     }
 
     fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
-        self.tables.push(OpenTable { name: name.into(), descriptor, changed });
+        let edge = Edge::default();
+        self.tables.push(OpenTable { name: name.into(), descriptor, edge, changed });
         self.tables.len() - 1
     }
 
@@ -296,7 +298,7 @@ impl Writer {
         let mut bytes = [0; descriptor::SIZE];
         d.encode(&mut bytes);
         let mut catalog = self.catalog;
-        let done = tree::insert(self, &mut catalog, name.as_bytes(), &bytes);
+        let done = tree::insert(self, &mut catalog, &mut Edge::default(), name.as_bytes(), &bytes);
         self.catalog = catalog;
         done.map(|_| ())
     }
@@ -360,10 +362,11 @@ impl Writer {
     /// Inserts or replaces; true if the key was there.
     pub fn put(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<bool> {
         self.change(|w| {
-            let mut d = w.tables[table].descriptor;
-            let done = tree::insert(w, &mut d, key, value);
-            w.tables[table].descriptor = d;
-            w.tables[table].changed = true;
+            let open = &mut w.tables[table];
+            let (mut d, mut edge) = (open.descriptor, std::mem::take(&mut open.edge));
+            let done = tree::insert(w, &mut d, &mut edge, key, value);
+            let open = &mut w.tables[table];
+            (open.descriptor, open.edge, open.changed) = (d, edge, true);
             done
         })
     }
@@ -371,6 +374,7 @@ impl Writer {
     /// Removes; true if the key was there.
     pub fn delete(&mut self, table: usize, key: &[u8]) -> Result<bool> {
         self.change(|w| {
+            w.tables[table].edge = Edge::default();
             let mut d = w.tables[table].descriptor;
             let done = tree::remove(w, &mut d, key);
             w.tables[table].descriptor = d;

@@ -46,22 +46,28 @@ pub struct Plan {
 impl Plan {
     /// The smallest page for these entries.
     pub fn of(level: u8, items: &[Item<'_>]) -> Plan {
-        let size = |prefix_len| {
-            let cells: usize = items.iter().map(|item| item.size(level, prefix_len)).sum();
-            start_of(level) + padded(prefix_len) + cells
+        let common = match items {
+            [first, .., last] => first.key.common_prefix(&last.key),
+            _ => 0,
         };
-        let mut best = Plan { prefix_len: 0, used: size(0) };
-        let [first, .., last] = items else { return best };
-        let common = first.key.common_prefix(&last.key);
         // All keys have `common` bytes, so 4 more bytes of prefix always pay up to 8 bytes below it.
         let whole = common & !3;
-        for prefix_len in [whole.saturating_sub(4), whole, common] {
-            let used = size(prefix_len);
-            if used < best.used {
-                best = Plan { prefix_len, used };
+        let lengths = [0, whole.saturating_sub(4), whole, common];
+        let mut rests = [0; 4];
+        let mut fixed = 0;
+        for item in items {
+            fixed += ENTRY + cell_of(level) + item.tail.len();
+            let len = item.key.len();
+            for (rest, prefix_len) in rests.iter_mut().zip(lengths) {
+                *rest += len.saturating_sub(prefix_len + HEAD);
             }
         }
-        best
+        let plans = lengths.iter().zip(rests).map(|(&prefix_len, rest)| {
+            let used = start_of(level) + padded(prefix_len) + fixed + rest;
+            Plan { prefix_len, used }
+        });
+        // The first of the smallest.
+        plans.min_by_key(|plan| plan.used).unwrap_or(Plan { prefix_len: 0, used: usize::MAX })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A key in the parts a page keeps it in: the page's prefix, the head, the rest.
 
 use super::HEAD;
+use std::cmp::Ordering;
 
 /// The first four bytes of a suffix as a big-endian number, missing bytes zero.
 #[inline]
@@ -110,6 +111,16 @@ impl<'a> KeyParts<'a> {
         self.prefix.iter().copied().chain(head).chain(self.rest.iter().copied())
     }
 
+    /// How the key compares with one in a single piece.
+    pub fn compare(&self, key: &[u8]) -> Ordering {
+        let (front, suffix) = key.split_at(self.prefix.len().min(key.len()));
+        let (head, rest) = suffix.split_at(suffix.len().min(HEAD));
+        self.prefix
+            .cmp(front)
+            .then_with(|| self.head_part().cmp(head))
+            .then_with(|| self.rest.cmp(rest))
+    }
+
     /// Length of the longest common prefix of two keys.
     pub fn common_prefix(&self, other: &KeyParts<'_>) -> usize {
         // Keys of one page share its prefix, mostly the same bytes in memory.
@@ -159,10 +170,13 @@ mod tests {
     #[test]
     fn every_cut_of_a_key_is_the_same_key() {
         let key = b"abcdefghij";
+        let others =
+            [&b""[..], b"a", b"abcc", b"abcde", b"abcdefghij", b"abcdefghijk", b"abce", b"b"];
         for len in 0..=key.len() {
             let key = &key[..len];
             for cut in 0..=len {
                 let parts = KeyParts::of(key, cut);
+                assert!(others.iter().all(|other| parts.compare(other) == key.cmp(other)));
                 assert_eq!((parts.len(), parts.to_vec()), (len, key.to_vec()));
                 assert!(parts.bytes().eq(key.iter().copied()));
                 let mut whole = vec![0; len];

@@ -100,7 +100,7 @@ fn damaged(seed: u64, trees: usize) {
             keys.extend((0..200).map(|n| key(*shape, n, page_size, &mut rng)));
             keys.extend(model.keys().cloned());
             for _ in 0..trees {
-                let mut tree = Tree { store: tree.store.clone(), desc: tree.desc };
+                let mut tree = Tree::of(tree.store.clone(), tree.desc);
                 tree.store.lenient();
                 if rng.bool() {
                     tree.store.next_txn();

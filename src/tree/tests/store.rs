@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::page::birth;
-use crate::tree::{PageCopy, PageSink, PageSource};
+use crate::tree::{Edge, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -292,18 +292,31 @@ impl PageSource for Snapshot<'_> {
 pub struct Tree {
     pub store: Store,
     pub desc: TableDescriptor,
+    /// And the tree that it belongs to.
+    edge: (Edge, TableDescriptor),
 }
 
 impl Tree {
     pub fn new(page_size: usize) -> Tree {
-        Tree { store: Store::new(page_size), desc: TableDescriptor::default() }
+        Tree::of(Store::new(page_size), TableDescriptor::default())
+    }
+
+    pub fn of(store: Store, desc: TableDescriptor) -> Tree {
+        Tree { store, desc, edge: (Edge::default(), desc) }
     }
 
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
-        crate::tree::insert(&mut self.store, &mut self.desc, key, value)
+        let (edge, of) = &mut self.edge;
+        if *of != self.desc {
+            *edge = Edge::default();
+        }
+        let done = crate::tree::insert(&mut self.store, &mut self.desc, edge, key, value);
+        *of = self.desc;
+        done
     }
 
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
+        self.edge.0 = Edge::default();
         crate::tree::remove(&mut self.store, &mut self.desc, key)
     }
 

@@ -78,7 +78,7 @@ fn a_full_disk_leaves_older_pages_alone() {
         let (tree, model) = filled(4096, shape, 300, &mut rng);
         let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
         for budget in 0..12 {
-            let mut tree = Tree { store: tree.store.clone(), desc: tree.desc };
+            let mut tree = Tree::of(tree.store.clone(), tree.desc);
             let (desc, txn) = (tree.desc, tree.store.txn_number());
             tree.store.next_txn();
             let before = tree.store.old_pages();
