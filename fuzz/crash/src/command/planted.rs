@@ -18,6 +18,22 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(60);
 /// Scripts tried to make one smaller.
 const TRIES: u64 = 3_000;
+/// Bugs that are not looked for unless they are asked for by name, and why.
+const LEFT_OUT: [(Bug, &str); 3] = [
+    (
+        Bug::VisibleReadAfterSlots,
+        "two threads between two loads: found by the model visible_read_after_the_slots (src/shared/loom)",
+    ),
+    (
+        Bug::RepairWithoutWriterLock,
+        "takes three accidents: a writer at work, a failed sync, lost pages",
+    ),
+    (
+        Bug::OpeningMarkClearedEarly,
+        "takes a cut that loses one run, a death in the opening behind it, and another cut",
+    ),
+];
+
 /// What stands in the table where no bug was planted.
 const NOTHING: &str = "(nothing)";
 const ENDLESS: Duration = Duration::from_secs(1_800);
@@ -31,7 +47,7 @@ pub struct Planted {
     #[arg(long)]
     list: bool,
     /// Power cuts that each hunter may take to find a bug
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 1_000_000)]
     cuts: u64,
     /// Seconds that may be taken to find a bug
     #[arg(long)]
@@ -78,7 +94,7 @@ impl Planted {
             return self.print_script(name);
         }
         let wanted = |bug: &Bug| self.only.as_ref().is_none_or(|only| bug.name().contains(only));
-        let bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(wanted).collect();
+        let mut bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(wanted).collect();
         if bugs.is_empty() {
             return Err("no bug has such a name; --list prints all".into());
         }
@@ -87,6 +103,10 @@ impl Planted {
                 println!("{:<28} {:<8} {}", bug.name(), bug.rule(), bug.description());
             }
             return Ok(true);
+        }
+        let (out, why): (Vec<Bug>, Vec<&str>) = LEFT_OUT.iter().copied().unzip();
+        if self.only.is_none() {
+            bugs.retain(|bug| !out.contains(bug));
         }
         let lines = self.hunt_all(&bugs)?;
         let sound = !lines[0].caught;
@@ -98,6 +118,11 @@ impl Planted {
         println!("\n{} of {} caught, seed {}", bugs.len() - missed.len(), bugs.len(), self.seed);
         if !missed.is_empty() {
             println!("not caught: {}", missed.join(", "));
+        }
+        if self.only.is_none() {
+            for (bug, why) in out.iter().zip(why) {
+                println!("left out: {:<names$}  {why}", bug.name(), names = 24);
+            }
         }
         if !sound {
             println!("NOTHING was planted and something was caught: {}", lines[0].what);

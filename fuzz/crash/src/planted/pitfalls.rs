@@ -21,10 +21,22 @@ struct Pitfall {
 }
 
 const REFUSE: What = What::Fail { errno: libc::EIO, times: 1 };
+/// Cuts with outcomes of their own.
+const CUTS: [What; 64] = {
+    let mut cuts = [What::Cut(1_000); 64];
+    let mut i = 0;
+    while i < cuts.len() {
+        cuts[i] = What::Cut(1_000 + i as u64);
+        i += 1;
+    }
+    cuts
+};
+/// One that loses a run of pages, and nothing else, at the right moment.
+const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 12] = [
+const PITFALLS: [Pitfall; 13] = [
     Pitfall {
         text: include_str!("scripts/small-again.txt"),
         accidents: &[],
@@ -52,6 +64,13 @@ const PITFALLS: [Pitfall; 12] = [
         pairs: &[],
         machines: 1,
         probe: 0,
+    },
+    Pitfall {
+        text: include_str!("scripts/opening.txt"),
+        accidents: &[What::Kill],
+        pairs: &[],
+        machines: 4,
+        probe: 1,
     },
     Pitfall {
         text: include_str!("scripts/free-log.txt"),
@@ -104,7 +123,7 @@ const PITFALLS: [Pitfall; 12] = [
     },
     Pitfall {
         text: include_str!("scripts/again.txt"),
-        accidents: &[What::Cut(1_003), What::Cut(1_004), What::Cut(1_005), What::Cut(1_006)],
+        accidents: &CUTS,
         pairs: &[],
         machines: 1,
         probe: 1,
@@ -130,7 +149,7 @@ static DEEPER: [Pitfall; 3] = [
     Pitfall {
         text: include_str!("scripts/again.txt"),
         accidents: &[],
-        pairs: &[(What::Cut(1_003), REFUSE), (What::Cut(1_004), REFUSE)],
+        pairs: &[(CUT, REFUSE), (CUT, What::Kill)],
         machines: 1,
         probe: 1,
     },
