@@ -1,0 +1,223 @@
+//! A database of one engine together with what must be in it: the model that every answer is held against.
+
+use crate::device::forget;
+use crate::engine::{Engine, Mode, Reader};
+use crate::keys::{Keys, Shape, Values, Zipf, head};
+use crate::outcome::{Failure, Guard, Outcome, disk_used, expect_eq};
+use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+
+/// How much of everything.
+#[derive(Clone)]
+pub struct Sizes {
+    pub keys: usize,
+    pub shape: Shape,
+    pub value_len: usize,
+}
+
+/// Everything that is prepared once and used by all engines.
+pub struct Data {
+    pub sizes: Sizes,
+    pub keys: Keys,
+    /// Indexes of keys in the order of the keys.
+    pub sorted: Vec<u32>,
+    /// The same in an order that has nothing to do with the keys.
+    pub shuffled: Vec<u32>,
+    pub values: Values,
+    zipf: OnceLock<Zipf>,
+}
+
+impl Data {
+    pub fn new(sizes: &Sizes) -> Data {
+        let keys = Keys::of(sizes.shape, (0..sizes.keys as u64).map(|i| 2 * i));
+        let mut sorted: Vec<u32> = (0..sizes.keys as u32).collect();
+        let mut shuffled = sorted.clone();
+        sorted.sort_unstable_by(|a, b| keys.get(*a as usize).cmp(keys.get(*b as usize)));
+        fastrand::Rng::with_seed(3).shuffle(&mut shuffled);
+        let values = Values::new(sizes.value_len);
+        Data { sizes: sizes.clone(), keys, sorted, shuffled, values, zipf: OnceLock::new() }
+    }
+
+    pub fn zipf(&self) -> &Zipf {
+        self.zipf.get_or_init(|| Zipf::new(self.sizes.keys))
+    }
+
+    /// Keys side by side in the order in which they will be asked for.
+    pub fn gather(&self, picks: &[u32]) -> Keys {
+        Keys::of(self.sizes.shape, picks.iter().map(|i| 2 * u64::from(*i)))
+    }
+}
+
+/// What a database is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Loaded at random; most workloads use it.
+    Main,
+    /// Loaded in order.
+    Ordered,
+    /// Overwritten and deleted from.
+    Churn,
+    /// Few values of 100 KiB.
+    Large100k,
+    /// Few values of 1 MiB.
+    Large1m,
+}
+
+impl Role {
+    pub const ALL: [Role; 5] =
+        [Role::Main, Role::Ordered, Role::Churn, Role::Large100k, Role::Large1m];
+
+    /// Length of the values.
+    pub fn value_len(self, sizes: &Sizes) -> usize {
+        match self {
+            Role::Large100k => 100 << 10,
+            Role::Large1m => Values::LONGEST,
+            _ => sizes.value_len,
+        }
+    }
+
+    /// Number of keys.
+    pub fn keys(self, sizes: &Sizes) -> usize {
+        match self {
+            Role::Large100k => 64.min(sizes.keys),
+            Role::Large1m => 24.min(sizes.keys),
+            _ => sizes.keys,
+        }
+    }
+}
+
+/// A key that is not there.
+pub const ABSENT: u32 = u32::MAX;
+
+pub struct Db<E> {
+    engine: Option<E>,
+    pub dir: PathBuf,
+    pub value_len: usize,
+    /// For each key how often its value was replaced, or [`ABSENT`].
+    pub versions: Vec<u32>,
+    /// The version that the next commit writes.
+    pub clock: u32,
+    /// Bytes on the disk after loading and closing.
+    pub loaded_bytes: u64,
+}
+
+impl<E: Engine> Db<E> {
+    /// A new database without keys.
+    pub fn create(dir: &Path, value_len: usize, keys: usize) -> Outcome<Db<E>> {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir)?;
+        }
+        std::fs::create_dir_all(dir)?;
+        let engine = Some(E::open(dir, Mode::Durable)?);
+        let versions = vec![ABSENT; keys];
+        Ok(Db { engine, dir: dir.into(), value_len, versions, clock: 0, loaded_bytes: 0 })
+    }
+
+    /// A database filled for its role.
+    pub fn load(dir: &Path, role: Role, data: &Data, guard: &mut Guard) -> Outcome<Db<E>> {
+        let (value_len, keys) = (role.value_len(&data.sizes), role.keys(&data.sizes));
+        let mut db = Db::create(dir, value_len, keys)?;
+        let large: Vec<u32> = (0..keys as u32).collect();
+        let (order, step) = match role {
+            Role::Main | Role::Churn => (&data.shuffled, 50_000),
+            Role::Ordered => (&data.sorted, 1_000_000),
+            Role::Large100k | Role::Large1m => (&large, 8),
+        };
+        for batch in order.chunks(step) {
+            guard.check()?;
+            db.put(data, batch)?;
+        }
+        db.close()?;
+        db.loaded_bytes = disk_used(&db.dir);
+        db.open(Mode::Durable)?;
+        db.verify(data)?;
+        Ok(db)
+    }
+
+    pub fn engine(&self) -> Outcome<&E> {
+        self.engine.as_ref().ok_or_else(|| Failure::Error("the database is closed".into()))
+    }
+
+    pub fn close(&mut self) -> Outcome<()> {
+        self.engine.take().map_or(Ok(()), E::close)
+    }
+
+    pub fn open(&mut self, mode: Mode) -> Outcome<()> {
+        self.close()?;
+        self.engine = Some(E::open(&self.dir, mode)?);
+        Ok(())
+    }
+
+    /// Closes it, makes the system forget its pages, and opens it again.
+    pub fn chill(&mut self) -> Outcome<()> {
+        self.close()?;
+        forget(&self.dir)?;
+        self.open(Mode::Durable)
+    }
+
+    /// Puts new values for these keys in one transaction.
+    pub fn put(&mut self, data: &Data, batch: &[u32]) -> Outcome<()> {
+        let (version, len) = (self.clock, self.value_len);
+        let pairs = batch.iter().map(|i| {
+            let i = *i as usize;
+            (data.keys.get(i), data.values.get(i, version, len))
+        });
+        self.engine()?.put_all(pairs)?;
+        self.note(batch, version);
+        self.clock += 1;
+        Ok(())
+    }
+
+    /// Takes note that keys have a version now.
+    pub fn note(&mut self, batch: &[u32], version: u32) {
+        for i in batch {
+            self.versions[*i as usize] = version;
+        }
+    }
+
+    /// What a key must have.
+    pub fn value<'d>(&self, data: &'d Data, index: u32) -> &'d [u8] {
+        let index = index as usize;
+        data.values.get(index, self.versions[index], self.value_len)
+    }
+
+    /// What the heads of the values of these keys add up to.
+    pub fn heads(&self, data: &Data, picks: &[u32]) -> u64 {
+        picks.iter().fold(0u64, |sum, i| sum.wrapping_add(head(self.value(data, *i))))
+    }
+
+    /// Reads these keys and compares all of their values.
+    pub fn verify_some(&self, data: &Data, picks: &[u32]) -> Outcome<()> {
+        self.engine()?.read(|reader| {
+            for i in picks {
+                let want = self.value(data, *i);
+                let same = reader.get(data.keys.get(*i as usize), |value| value == want)?;
+                expect_eq("value of a key that was written", same, Some(true))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads everything and compares it.
+    pub fn verify(&self, data: &Data) -> Outcome<()> {
+        let here = |i: &&u32| self.versions.get(**i as usize).is_some_and(|v| *v != ABSENT);
+        let mut want = data.sorted.iter().filter(here);
+        let mut wrong = None;
+        let count = self.engine()?.read(|reader| {
+            reader.scan(None, u64::MAX, |key, value| {
+                let right = want.next().is_some_and(|i| {
+                    key == data.keys.get(*i as usize) && value == self.value(data, *i)
+                });
+                if !right && wrong.is_none() {
+                    wrong = Some(format!("pair with key {}", key.escape_ascii()));
+                }
+            })
+        })?;
+        match wrong {
+            Some(wrong) => Err(Failure::Wrong(wrong)),
+            None => {
+                expect_eq("number of pairs", count, count + want.count() as u64)
+            }
+        }
+    }
+}
