@@ -79,7 +79,8 @@ fn draw(path: &Path, title: &str, workloads: &[&WorkloadResult]) -> Drawn {
         for engine in &workload.engines {
             let Some(ratio) = engine.ratio else { continue };
             let bar = [(x(1.0), y + 2), (x(ratio), y + BAR - 1)];
-            let strength = if engine.engine == BASE || engine.engine == "recto" { 1.0 } else { 0.75 };
+            let strength =
+                if engine.engine == BASE || engine.engine == "recto" { 1.0 } else { 0.75 };
             area.draw(&Rectangle::new(bar, color(&engine.engine).mix(strength).filled()))?;
             let label = engine.engine.clone();
             area.draw(&Text::new(label, (LEFT - 8, y + BAR / 2), style(11, right)))?;

@@ -4,8 +4,8 @@ use crate::device::forget;
 use crate::engine::{Engine, Mode, Reader};
 use crate::keys::{Keys, Shape, Values, Zipf, head};
 use crate::outcome::{Failure, Guard, Outcome, disk_used, expect_eq};
-use std::sync::OnceLock;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// How much of everything.
 #[derive(Clone)]
@@ -215,9 +215,7 @@ impl<E: Engine> Db<E> {
         })?;
         match wrong {
             Some(wrong) => Err(Failure::Wrong(wrong)),
-            None => {
-                expect_eq("number of pairs", count, count + want.count() as u64)
-            }
+            None => expect_eq("number of pairs", count, count + want.count() as u64),
         }
     }
 }

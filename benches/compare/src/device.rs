@@ -74,7 +74,9 @@ pub fn forget(dir: &Path) -> Outcome<()> {
         resident += states.iter().filter(|s| **s & 1 == 1).count();
     }
     if resident * 50 > pages && std::fs::write("/proc/sys/vm/drop_caches", "1").is_err() {
-        eprintln!("note: {resident} of {pages} pages stay in the page cache; cold reads are not quite cold");
+        eprintln!(
+            "note: {resident} of {pages} pages stay in the page cache; cold reads are not quite cold"
+        );
     }
     Ok(())
 }

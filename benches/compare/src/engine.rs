@@ -47,7 +47,8 @@ pub const ABLE: Abilities = Abilities {
 
 /// One line of `compare settings`.
 pub struct Settings {
-    pub version: &'static str,
+    /// Its packages; Cargo.lock has their versions.
+    pub packages: &'static [&'static str],
     /// What makes a commit durable.
     pub durable: &'static str,
     /// Everything else that is set.
@@ -106,7 +107,12 @@ pub trait Reader {
     }
 
     /// Shows pairs in order, from `from` on (from the first, if None), at most `limit`; gives their number.
-    fn scan(&mut self, from: Option<&[u8]>, limit: u64, seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64>;
+    fn scan(
+        &mut self,
+        from: Option<&[u8]>,
+        limit: u64,
+        seen: impl FnMut(&[u8], &[u8]),
+    ) -> Outcome<u64>;
 
     /// Shows all pairs in reverse order; gives their number.
     fn scan_back(&mut self, seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64>;

@@ -37,7 +37,8 @@ impl Shape {
             Shape::Uuid => {
                 let b = spread(a);
                 let (high, low) = (a >> 32, b & 0xffff_ffff_ffff);
-                let (mid, version, variant) = (a >> 16 & 0xffff, a & 0xfff, b >> 48 & 0x3fff | 0x8000);
+                let (mid, version, variant) =
+                    (a >> 16 & 0xffff, a & 0xfff, b >> 48 & 0x3fff | 0x8000);
                 write!(to, "{high:08x}-{mid:04x}-4{version:03x}-{variant:04x}-{low:012x}")
                     .expect("a vector takes everything");
             }

@@ -70,7 +70,9 @@ fn disk(
     }
     file.sync_all()?;
     let mut rng = fastrand::Rng::with_seed(5);
-    for (name, len) in [("4 KiB pwrite + fdatasync", 4 << 10), ("16 KiB pwrite + fdatasync", 16 << 10)] {
+    for (name, len) in
+        [("4 KiB pwrite + fdatasync", 4 << 10), ("16 KiB pwrite + fdatasync", 16 << 10)]
+    {
         repeat(list, name, "ns", rounds, guard, || {
             let count = 100;
             let start = Instant::now();
@@ -121,9 +123,7 @@ fn memory(list: &mut Vec<Limit>, data: &Data, rounds: usize, guard: &mut Guard) 
     let ring = chase_ring(bytes);
     let mut rng = fastrand::Rng::with_seed(10);
     let mut one = [0];
-    repeat(list, "dependent load", "ns", rounds, guard, || {
-        Ok(chase(&ring, &mut one, 1_000_000))
-    })?;
+    repeat(list, "dependent load", "ns", rounds, guard, || Ok(chase(&ring, &mut one, 1_000_000)))?;
     let mut eight = [(); 8].map(|()| rng.usize(..ring.len()));
     repeat(list, "dependent load, 8 chains", "ns", rounds, guard, || {
         Ok(chase(&ring, &mut eight, 500_000))
@@ -144,7 +144,12 @@ fn random_picks(data: &Data) -> Vec<u32> {
 }
 
 /// Binary search over keys that stand side by side in order; their values are elsewhere.
-fn sorted_array(list: &mut Vec<Limit>, data: &Data, rounds: usize, guard: &mut Guard) -> Outcome<()> {
+fn sorted_array(
+    list: &mut Vec<Limit>,
+    data: &Data,
+    rounds: usize,
+    guard: &mut Guard,
+) -> Outcome<()> {
     let sorted = data.gather(&data.sorted);
     let picks = random_picks(data);
     let asked = data.gather(&picks);
@@ -185,7 +190,8 @@ fn btree_map(list: &mut Vec<Limit>, data: &Data, rounds: usize, guard: &mut Guar
         repeat(list, &name, "ns", rounds, guard, || {
             let start = Instant::now();
             let found: usize = std::thread::scope(|scope| {
-                let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| black_box(gets()).0)).collect();
+                let all: Vec<_> =
+                    (0..threads).map(|_| scope.spawn(|| black_box(gets()).0)).collect();
                 all.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
             });
             let ns = ns_each(start, picks.len() * threads);

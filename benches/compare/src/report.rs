@@ -137,14 +137,25 @@ fn or_dash(value: Option<String>) -> String {
 
 impl Report {
     pub fn print(&self) {
-        println!("\n{} keys ({}), values of {} bytes, {} rounds; medians\n", self.keys, self.shape, self.value_len, self.rounds);
+        println!(
+            "\n{} keys ({}), values of {} bytes, {} rounds; medians\n",
+            self.keys, self.shape, self.value_len, self.rounds
+        );
         for (what, is) in &self.machine {
             println!("{what:<10} {is}");
         }
         println!("\nlimits of the machine{:>25}{:>14}{:>14}", "median", "min", "max");
         for limit in &self.limits {
-            let show = |v: f64| if limit.unit == "ns" { time(v) } else { format!("{v:.2} {}", limit.unit) };
-            println!("  {:<30}{:>14}{:>14}{:>14}", limit.name, show(limit.median), show(limit.min), show(limit.max));
+            let show = |v: f64| {
+                if limit.unit == "ns" { time(v) } else { format!("{v:.2} {}", limit.unit) }
+            };
+            println!(
+                "  {:<30}{:>14}{:>14}{:>14}",
+                limit.name,
+                show(limit.median),
+                show(limit.min),
+                show(limit.max)
+            );
         }
         self.workloads.iter().for_each(WorkloadResult::print);
         for failure in &self.failures {
@@ -201,7 +212,8 @@ mod tests {
 
     #[test]
     fn ratios_are_of_the_same_round() {
-        let samples = |figures: [f64; 3]| figures.map(|figure| Sample { figure, ..Sample::default() });
+        let samples =
+            |figures: [f64; 3]| figures.map(|figure| Sample { figure, ..Sample::default() });
         let engines = vec![
             EngineResult::new(BASE, &samples([10.0, 100.0, 10.0]), None),
             EngineResult::new("other", &samples([5.0, 50.0, 2.0]), None),

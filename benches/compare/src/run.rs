@@ -117,7 +117,9 @@ impl Run<'_> {
         let mut samples: Vec<Vec<Sample>> = vec![vec![]; count];
         for which in 0..count {
             if notes[which].is_none() {
-                notes[which] = self.part(which, workload, 0, |e, cx| e.prepare(kind, cx).map(|()| None))?.err();
+                notes[which] = self
+                    .part(which, workload, 0, |e, cx| e.prepare(kind, cx).map(|()| None))?
+                    .err();
             }
         }
         for round in 0..self.rounds {
@@ -165,8 +167,10 @@ impl Run<'_> {
         work: impl FnOnce(&mut dyn Contestant, &mut Context) -> Outcome<Option<Sample>>,
     ) -> Outcome<Result<Option<Sample>, String>> {
         let engine = self.engines[which].as_mut();
-        let mut cx = Context { data: &self.data, guard: &mut self.guard, device: self.device, seed };
-        let outcome = work(engine, &mut cx).and_then(|sample| self.guard.check_disk().map(|()| sample));
+        let mut cx =
+            Context { data: &self.data, guard: &mut self.guard, device: self.device, seed };
+        let outcome =
+            work(engine, &mut cx).and_then(|sample| self.guard.check_disk().map(|()| sample));
         let failure = match outcome {
             Ok(sample) => return Ok(Ok(sample)),
             Err(failure) => failure,

@@ -22,11 +22,22 @@ pub fn table() -> String {
     table
 }
 
+/// The versions that Cargo.lock holds.
+fn versions(packages: &[&str]) -> String {
+    let lock = include_str!("../Cargo.lock");
+    let version = |package: &str| {
+        let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+        Some(rest.split_once('"')?.0)
+    };
+    let all = packages.iter().map(|p| format!("{p} {}", version(p).unwrap_or("unknown")));
+    all.collect::<Vec<_>>().join(", ")
+}
+
 fn line(name: &str, set: &Settings, able: &Abilities) -> String {
     let or_none = |what: Option<&'static str>| what.unwrap_or("none");
     format!(
         "| {name} | {} | {} | {} | {} | {} | {} |\n",
-        set.version,
+        versions(set.packages),
         set.durable,
         set.other,
         or_none(able.deferred),

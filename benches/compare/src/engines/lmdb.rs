@@ -26,7 +26,7 @@ impl<const WRITEMAP: bool> Engine for Lmdb<WRITEMAP> {
         ..ABLE
     };
     const SETTINGS: Settings = Settings {
-        version: "0.9.70 (in heed 0.23)",
+        packages: &["lmdb-master-sys", "heed"],
         durable: if WRITEMAP { "MDB_WRITEMAP, msync" } else { "default: pwrite, fdatasync" },
         other: "map of 1 TiB",
     };
@@ -101,11 +101,18 @@ impl Reader for Snapshot<'_> {
     }
 
     #[inline(always)]
-    fn scan(&mut self, from: Option<&[u8]>, limit: u64, mut seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
+    fn scan(
+        &mut self,
+        from: Option<&[u8]>,
+        limit: u64,
+        mut seen: impl FnMut(&[u8], &[u8]),
+    ) -> Outcome<u64> {
         let range = (from.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);
         let mut count = 0;
         let mut pairs = self.pairs.range(self.txn, &range)?;
-        while count < limit && let Some(pair) = pairs.next() {
+        while count < limit
+            && let Some(pair) = pairs.next()
+        {
             let (key, value) = pair?;
             seen(key, value);
             count += 1;

@@ -19,7 +19,7 @@ impl Engine for Recto {
         ..ABLE
     };
     const SETTINGS: Settings = Settings {
-        version: env!("CARGO_PKG_VERSION"),
+        packages: &["recto"],
         durable: "default: Durability::Durable, one msync a commit",
         other: "defaults",
     };
@@ -76,11 +76,18 @@ impl Reader for Table<'_> {
     }
 
     #[inline(always)]
-    fn scan(&mut self, from: Option<&[u8]>, limit: u64, mut seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
+    fn scan(
+        &mut self,
+        from: Option<&[u8]>,
+        limit: u64,
+        mut seen: impl FnMut(&[u8], &[u8]),
+    ) -> Outcome<u64> {
         let start = from.map_or(Bound::Unbounded, Bound::Included);
         let mut count = 0;
         let mut pairs = self.range(start, Bound::Unbounded)?;
-        while count < limit && let Some(pair) = pairs.next() {
+        while count < limit
+            && let Some(pair) = pairs.next()
+        {
             let (key, value) = pair?;
             seen(&key, value);
             count += 1;

@@ -4,10 +4,12 @@ use crate::child::{self, Done, Task};
 use crate::contest::{Context, Sample};
 use crate::database::{Data, Db};
 use crate::engine::{Engine, Mode};
+use crate::keys::Keys;
 use crate::outcome::{Failure, Outcome, expect_eq, is_stopped};
 use crate::workloads::read::{READS, get_all};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// Where a device is slow, commits end after this time.
@@ -25,8 +27,41 @@ pub fn picks_of_part(seed: u64, part: usize, parts: usize, keys: usize, count: u
     (0..count).map(|_| (rng.usize(..keys / parts) * parts + part) as u32).collect()
 }
 
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, Outcome<T>>) -> Outcome<T> {
+fn joined<T>(thread: ScopedJoinHandle<'_, Outcome<T>>) -> Outcome<T> {
     thread.join().unwrap_or_else(|_| Err(Failure::Error("a thread panicked".into())))
+}
+
+/// Gives each part to a thread and lets all of them begin together. The time is from the begin of the first to the
+/// end of the last, by their own clocks: this thread may be given a core too late to take it.
+fn side_by_side<P: Sync, T: Send>(
+    cx: &Context,
+    parts: &[P],
+    work: impl Fn(&P) -> Outcome<T> + Sync,
+    ops: impl Fn(&T) -> usize,
+) -> Outcome<(Sample, Vec<T>)> {
+    let barrier = Barrier::new(parts.len());
+    let meter = cx.start();
+    let done = std::thread::scope(|scope| {
+        let (barrier, work) = (&barrier, &work);
+        let start = |part| {
+            scope.spawn(move || {
+                barrier.wait();
+                let start = Instant::now();
+                let result = work(part)?;
+                Ok((start, Instant::now(), result))
+            })
+        };
+        let threads: Vec<_> = parts.iter().map(start).collect();
+        threads.into_iter().map(joined).collect::<Outcome<Vec<_>>>()
+    })?;
+    let count = done.iter().map(|(_, _, result)| ops(result)).sum::<usize>().max(1);
+    let mut sample = meter.stop(count as u64);
+    let first = done.iter().map(|(start, _, _)| *start).min();
+    let last = done.iter().map(|(_, end, _)| *end).max();
+    if let (Some(first), Some(last)) = (first, last) {
+        sample.figure = (last - first).as_nanos() as f64 / count as f64;
+    }
+    Ok((sample, done.into_iter().map(|(_, _, result)| result).collect()))
 }
 
 pub fn read_threads<E: Engine>(db: &Db<E>, cx: &mut Context, threads: usize) -> Outcome<Sample> {
@@ -34,27 +69,10 @@ pub fn read_threads<E: Engine>(db: &Db<E>, cx: &mut Context, threads: usize) -> 
     let picks = cx.picks(reads * threads);
     let parts: Vec<_> = picks.chunks(reads).map(|part| cx.data.gather(part)).collect();
     let engine = db.engine()?;
-    let start = Barrier::new(threads + 1);
-    let (mut sample, got) = std::thread::scope(|scope| {
-        let readers: Vec<_> = parts
-            .iter()
-            .map(|keys| {
-                let start = &start;
-                scope.spawn(move || {
-                    start.wait();
-                    engine.read(|reader| get_all(reader, keys))
-                })
-            })
-            .collect();
-        start.wait();
-        let meter = cx.start();
-        let mut all = (0, 0u64);
-        for reader in readers {
-            let (found, sum) = joined(reader)?;
-            all = (all.0 + found, all.1.wrapping_add(sum));
-        }
-        Ok::<_, Failure>((meter.stop(picks.len() as u64), all))
-    })?;
+    let read = |keys: &Keys| engine.read(|reader| get_all(reader, keys));
+    let (mut sample, got) = side_by_side(cx, &parts, read, |_| reads)?;
+    let add = |all: (u64, u64), one: &(u64, u64)| (all.0 + one.0, all.1.wrapping_add(one.1));
+    let got = got.iter().fold((0, 0), add);
     let want = (picks.len() as u64, db.heads(cx.data, &picks));
     expect_eq("keys found by threads and sum of their values", got, want)?;
     sample.extra.push(("ns each thread".into(), sample.figure * threads as f64));
@@ -143,28 +161,14 @@ pub fn commit_threads<E: Engine>(
     let parts: Vec<_> =
         (0..threads).map(|t| picks_of_part(cx.seed, t, threads, keys, count)).collect();
     let engine = db.engine()?;
-    let start = Barrier::new(threads + 1);
-    let (mut sample, done) = std::thread::scope(|scope| {
-        let writers: Vec<_> = parts
-            .iter()
-            .map(|picks| {
-                let start = &start;
-                scope.spawn(move || {
-                    start.wait();
-                    timed_commits(engine, count, |at| {
-                        let i = picks[at] as usize;
-                        let value = data.values.get(i, first + at as u32, len);
-                        (data.keys.get(i).to_vec(), value.to_vec())
-                    })
-                })
-            })
-            .collect();
-        start.wait();
-        let meter = cx.start();
-        let done: Outcome<Vec<_>> = writers.into_iter().map(joined).collect();
-        let done = done?;
-        Ok::<_, Failure>((meter.stop(done.iter().map(Vec::len).sum::<usize>() as u64), done))
-    })?;
+    let commit = |picks: &Vec<u32>| {
+        timed_commits(engine, count, |at| {
+            let i = picks[at] as usize;
+            let value = data.values.get(i, first + at as u32, len);
+            (data.keys.get(i).to_vec(), value.to_vec())
+        })
+    };
+    let (mut sample, done) = side_by_side(cx, &parts, commit, Vec::len)?;
     note_commits(db, data, &parts, &done.iter().map(Vec::len).collect::<Vec<_>>())?;
     sample.latencies_ns = done.concat();
     cx.guard.check()?;
@@ -230,8 +234,7 @@ pub fn commit_processes<E: Engine>(
     let each = COMMITS / count;
     let (mut sample, done) = processes(db, cx, count, Task::Commit(each))?;
     let keys = cx.data.keys.len();
-    let parts: Vec<_> =
-        (0..count).map(|p| picks_of_part(cx.seed, p, count, keys, each)).collect();
+    let parts: Vec<_> = (0..count).map(|p| picks_of_part(cx.seed, p, count, keys, each)).collect();
     note_commits(db, cx.data, &parts, &done.iter().map(|d| d.ops).collect::<Vec<_>>())?;
     sample.latencies_ns = done.into_iter().flat_map(|d| d.latencies_ns).collect();
     Ok(sample)
