@@ -219,3 +219,110 @@ impl<E: Engine> Db<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contest::Context;
+    use crate::device::Device;
+    use crate::engine::{ABLE, Abilities, Settings};
+    use crate::workloads::{read, scan};
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// Keeps pairs in memory, and loses or changes one if it is told to.
+    struct Liar(Mutex<Pairs>);
+
+    impl Engine for Liar {
+        const NAME: &'static str = "liar";
+        const ABILITIES: Abilities = ABLE;
+        const SETTINGS: Settings = Settings { packages: &[], durable: "not", other: "nothing" };
+        type Reader<'a> = Pairs;
+
+        fn open(_dir: &Path, _mode: Mode) -> Outcome<Liar> {
+            Ok(Liar(Mutex::default()))
+        }
+
+        fn read<R>(&self, work: impl FnOnce(&mut Pairs) -> Outcome<R>) -> Outcome<R> {
+            let mut pairs = self.0.lock().expect("no panic before").clone();
+            work(&mut pairs)
+        }
+
+        fn put_all<'a>(&self, new: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Outcome<()> {
+            let mut pairs = self.0.lock().expect("no panic before");
+            pairs.extend(new.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            Ok(())
+        }
+
+        fn delete_all<'a>(&self, _keys: impl Iterator<Item = &'a [u8]>) -> Outcome<()> {
+            Ok(())
+        }
+    }
+
+    impl Reader for Pairs {
+        fn get<R>(&mut self, key: &[u8], found: impl FnOnce(&[u8]) -> R) -> Outcome<Option<R>> {
+            Ok(BTreeMap::get(self, key).map(|value| found(value)))
+        }
+
+        fn scan(
+            &mut self,
+            from: Option<&[u8]>,
+            limit: u64,
+            mut seen: impl FnMut(&[u8], &[u8]),
+        ) -> Outcome<u64> {
+            let pairs = self.range(from.unwrap_or(&[]).to_vec()..).take(limit as usize);
+            Ok(pairs.map(|(key, value)| seen(key, value)).count() as u64)
+        }
+
+        fn scan_back(&mut self, mut seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
+            Ok(self.iter().rev().map(|(key, value)| seen(key, value)).count() as u64)
+        }
+    }
+
+    /// What verifying, getting, seeking and scanning say after `harm` was done to the pairs.
+    fn outcomes(harm: impl FnOnce(&mut Pairs, &Data)) -> [bool; 4] {
+        let data = Data::new(&Sizes { keys: 1000, shape: Shape::U64, value_len: 20 });
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut guard = Guard::new(dir.path(), u64::MAX);
+        let role = Role::Main;
+        let db = Db::<Liar>::load(&dir.path().join("db"), role, &data, &mut guard);
+        // Loading closes and opens, which forgets everything here.
+        assert!(matches!(db, Err(Failure::Wrong(_))));
+        let mut db = Db::<Liar>::create(&dir.path().join("db"), 20, 1000).expect("in memory");
+        db.put(&data, &data.sorted).expect("in memory");
+        harm(&mut db.engine().expect("open").0.lock().expect("no panic before"), &data);
+        let device = Device::of(dir.path());
+        let mut cx = Context { data: &data, guard: &mut guard, device: &device, seed: 1 };
+        let wrong = |outcome: Outcome<()>| match outcome {
+            Ok(()) => false,
+            Err(Failure::Wrong(_)) => true,
+            Err(failure) => panic!("{failure}"),
+        };
+        [
+            wrong(db.verify(&data)),
+            wrong(read::hit(&db, &mut cx).map(drop)),
+            wrong(scan::seek(&db, &mut cx).map(drop)),
+            wrong(scan::forward(&db, &mut cx).map(drop)),
+        ]
+    }
+
+    #[test]
+    fn right_answers_pass() {
+        assert_eq!(outcomes(|_, _| ()), [false; 4]);
+    }
+
+    #[test]
+    fn wrong_answers_are_found() {
+        let picked =
+            |data: &Data| data.keys.get(fastrand::Rng::with_seed(1).u32(..1000) as usize).to_vec();
+        let lost = outcomes(|pairs, data| drop(pairs.remove(&picked(data))));
+        assert_eq!(lost, [true; 4], "a key is lost");
+        let changed =
+            outcomes(|pairs, data| pairs.get_mut(&picked(data)).expect("is there")[0] ^= 1);
+        assert_eq!(changed, [true; 4], "a value has changed");
+        let more = outcomes(|pairs, _| drop(pairs.insert(vec![0xff; 9], vec![0; 20])));
+        assert!(more[0] && more[3], "there is a key too many");
+    }
+}

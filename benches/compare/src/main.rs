@@ -189,7 +189,7 @@ fn main() -> ExitCode {
         Verb::Child { spec } => child::main(spec).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("compare: {failure}");
+        eprintln!("\ncompare: {failure}");
         match failure {
             Failure::Stopped => ExitCode::from(130),
             Failure::Wrong(_) => ExitCode::FAILURE,

@@ -72,14 +72,18 @@ impl Guard {
 
     /// For loops: cheap, looks at the disk four times a second.
     pub fn check(&mut self) -> Outcome<()> {
-        if is_stopped() {
-            return Err(Failure::Stopped);
+        if is_stopped() || self.checked.elapsed() >= Guard::EVERY {
+            self.check_now()
+        } else {
+            Ok(())
         }
-        if self.checked.elapsed() < Guard::EVERY { Ok(()) } else { self.check_disk() }
     }
 
     /// Looks at the disk now.
-    pub fn check_disk(&mut self) -> Outcome<()> {
+    pub fn check_now(&mut self) -> Outcome<()> {
+        if is_stopped() {
+            return Err(Failure::Stopped);
+        }
         let used = disk_used(&self.dir);
         self.checked = Instant::now();
         if used > self.max_disk { Err(Failure::Disk(used)) } else { Ok(()) }

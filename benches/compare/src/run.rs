@@ -115,34 +115,34 @@ impl Run<'_> {
             .map(|why| why.map(|why| format!("left out: {why}")))
             .collect();
         let mut samples: Vec<Vec<Sample>> = vec![vec![]; count];
-        for which in 0..count {
-            if notes[which].is_none() {
-                notes[which] = self
-                    .part(which, workload, 0, |e, cx| e.prepare(kind, cx).map(|()| None))?
-                    .err();
-            }
+        for (which, note) in notes.iter_mut().enumerate().filter(|(_, note)| note.is_none()) {
+            let prepare =
+                |e: &mut dyn Contestant, cx: &mut Context| e.prepare(kind, cx).map(|()| None);
+            *note = self.part(which, workload, 0, prepare)?.err();
         }
         for round in 0..self.rounds {
-            eprintln!("{}, round {} of {}", workload.name, round + 1, self.rounds);
+            eprint!("{} {}/{}:", workload.name, round + 1, self.rounds);
             for turn in 0..count {
                 let which = (round + turn) % count;
                 if notes[which].is_some() {
                     continue;
                 }
-                let seed = spread((round as u64) << 32 ^ spread(workload.name.len() as u64));
+                eprint!(" {}", self.engines[which].name());
+                let seed =
+                    workload.name.bytes().fold(round as u64, |seed, b| spread(seed ^ u64::from(b)));
                 match self.part(which, workload, seed, |e, cx| e.run(kind, cx).map(Some))? {
                     Ok(sample) => samples[which].extend(sample),
                     Err(note) => notes[which] = Some(note),
                 }
             }
+            eprintln!();
         }
-        for which in 0..count {
-            if let Some(role) = kind.role()
-                && notes[which].is_none()
-            {
-                notes[which] = self
-                    .part(which, workload, 0, |e, cx| e.verify(role, cx.data).map(|()| None))?
-                    .err();
+        if let Some(role) = kind.role() {
+            for (which, note) in notes.iter_mut().enumerate().filter(|(_, note)| note.is_none()) {
+                let verify = |e: &mut dyn Contestant, cx: &mut Context| {
+                    e.verify(role, cx.data).map(|()| None)
+                };
+                *note = self.part(which, workload, 0, verify)?.err();
             }
         }
         let engines = self.engines.iter().zip(&samples).zip(notes);
@@ -170,7 +170,7 @@ impl Run<'_> {
         let mut cx =
             Context { data: &self.data, guard: &mut self.guard, device: self.device, seed };
         let outcome =
-            work(engine, &mut cx).and_then(|sample| self.guard.check_disk().map(|()| sample));
+            work(engine, &mut cx).and_then(|sample| self.guard.check_now().map(|()| sample));
         let failure = match outcome {
             Ok(sample) => return Ok(Ok(sample)),
             Err(failure) => failure,
