@@ -122,7 +122,12 @@ impl<E: Engine> Contestant for Slot<E> {
         let Some(role) = kind.role() else { return Ok(()) };
         if self.dbs[role as usize].is_none() {
             let dir = self.dir.join(format!("{role:?}").to_lowercase());
-            self.dbs[role as usize] = Some(Db::load(&dir, role, cx.data, cx.guard)?);
+            let loaded = Db::load(&dir, role, cx.data, cx.guard);
+            if loaded.is_err() {
+                // What it has filled so far must not end the others' workloads too.
+                std::fs::remove_dir_all(&dir)?;
+            }
+            self.dbs[role as usize] = Some(loaded?);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Device {
 
     /// KiB a second that others write while this run does nothing.
     pub fn others_kib(&self) -> Option<f64> {
-        let time = Duration::from_millis(500);
+        let time = Duration::from_secs(1);
         let before = self.counters()?;
         std::thread::sleep(time);
         let after = self.counters()?;

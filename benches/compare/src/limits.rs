@@ -1,15 +1,19 @@
 //! What the machine gives without any engine, measured in the same run.
 
 use crate::database::Data;
-use crate::keys::{head, pair_head};
+use crate::keys::{head, pair_head, whole};
 use crate::outcome::{Guard, Outcome, expect_eq};
 use crate::report::{Limit, median};
+use memmap2::{Advice, MmapMut};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
+
+/// Keys that are put into a BTreeMap, at most: it takes a multiple of their bytes.
+const MOST_IN_MEMORY: usize = 20_000_000;
 
 /// Bytes of the block for memory and disk bandwidth; little where there are few keys, for tests.
 fn block_bytes(data: &Data) -> usize {
@@ -49,7 +53,9 @@ pub fn measure(data: &Data, dir: &Path, rounds: usize, guard: &mut Guard) -> Out
     disk(&mut list, data, dir, rounds, guard)?;
     memory(&mut list, data, rounds, guard)?;
     sorted_array(&mut list, data, rounds, guard)?;
-    btree_map(&mut list, data, rounds, guard)?;
+    if data.keys.len() <= MOST_IN_MEMORY {
+        btree_map(&mut list, data, rounds, guard)?;
+    }
     Ok(list)
 }
 
@@ -94,24 +100,34 @@ fn disk(
     Ok(std::fs::remove_dir_all(&folder)?)
 }
 
-/// One cycle through all cache lines of a block: where it goes on stands at the begin of each line.
-fn chase_ring(bytes: usize) -> Vec<[u64; 8]> {
-    let lines = bytes / 64;
-    let mut order: Vec<u32> = (0..lines as u32).collect();
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// One cycle through all cache lines of a block: where it goes on stands at the begin of each line. Without huge
+/// pages, as the map of a file has none.
+fn chase_ring(bytes: usize) -> Outcome<MmapMut> {
+    let mut ring = MmapMut::map_anon(bytes)?;
+    ring.advise(Advice::NoHugePage)?;
+    let mut order: Vec<u32> = (0..(bytes / LINE) as u32).collect();
     fastrand::Rng::with_seed(9).shuffle(&mut order);
-    let mut ring = vec![[0u64; 8]; lines];
     for (at, next) in order.iter().zip(order.iter().cycle().skip(1)) {
-        ring[*at as usize][0] = u64::from(*next);
+        let line = &mut ring[*at as usize * LINE..][..4];
+        line.copy_from_slice(&next.to_ne_bytes());
     }
-    ring
+    Ok(ring)
+}
+
+#[inline(always)]
+fn next_line(ring: &[u8], at: usize) -> usize {
+    ring[at * LINE..].first_chunk().map_or(0, |next| u32::from_ne_bytes(*next) as usize)
 }
 
 /// Follows several chains at the same time.
-fn chase<const CHAINS: usize>(ring: &[[u64; 8]], begin: &mut [usize; CHAINS], steps: usize) -> f64 {
+fn chase<const CHAINS: usize>(ring: &[u8], begin: &mut [usize; CHAINS], steps: usize) -> f64 {
     let start = Instant::now();
     for _ in 0..steps {
         for at in begin.iter_mut() {
-            *at = ring[*at][0] as usize;
+            *at = next_line(ring, *at);
         }
     }
     black_box(&begin);
@@ -120,18 +136,17 @@ fn chase<const CHAINS: usize>(ring: &[[u64; 8]], begin: &mut [usize; CHAINS], st
 
 fn memory(list: &mut Vec<Limit>, data: &Data, rounds: usize, guard: &mut Guard) -> Outcome<()> {
     let bytes = block_bytes(data);
-    let ring = chase_ring(bytes);
+    let ring = chase_ring(bytes)?;
     let mut rng = fastrand::Rng::with_seed(10);
     let mut one = [0];
     repeat(list, "dependent load", "ns", rounds, guard, || Ok(chase(&ring, &mut one, 1_000_000)))?;
-    let mut eight = [(); 8].map(|()| rng.usize(..ring.len()));
+    let mut eight = [(); 8].map(|()| rng.usize(..bytes / LINE));
     repeat(list, "dependent load, 8 chains", "ns", rounds, guard, || {
         Ok(chase(&ring, &mut eight, 500_000))
     })?;
     repeat(list, "memory, sequential read", "GiB/s", rounds, guard, || {
         let start = Instant::now();
-        let words = ring.as_flattened();
-        black_box(words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word)));
+        black_box(whole(&ring));
         Ok(bytes as f64 / (1u64 << 30) as f64 / start.elapsed().as_secs_f64())
     })
 }

@@ -137,7 +137,7 @@ impl Run<'_> {
             }
             eprintln!();
         }
-        if let Some(role) = kind.role() {
+        if let Some(role) = kind.role().filter(|_| kind.writes()) {
             for (which, note) in notes.iter_mut().enumerate().filter(|(_, note)| note.is_none()) {
                 let verify = |e: &mut dyn Contestant, cx: &mut Context| {
                     e.verify(role, cx.data).map(|()| None)

@@ -204,6 +204,26 @@ impl Kind {
         }
     }
 
+    /// Whether it changes the database of its role.
+    pub fn writes(self) -> bool {
+        use Kind::*;
+        matches!(
+            self,
+            ReadBesideWriter
+                | Commit1
+                | Commit1AfterCat
+                | CommitThreads(_)
+                | CommitProcesses(_)
+                | Commit100
+                | Commit10000
+                | Deferred1
+                | Overwrite
+                | Delete
+                | LongReader
+                | LargePut(_)
+        )
+    }
+
     /// Whether its figure is a number of bytes, not a time.
     pub fn is_size(self) -> bool {
         matches!(self, Kind::Size | Kind::SizeOrdered)
