@@ -49,7 +49,7 @@ pub struct Done {
     pub error: Option<String>,
 }
 
-/// A child as its parent sees it. Killed when it is dropped before it has answered.
+/// A child as its parent sees it. Dropping it waits until it has ended.
 pub struct Child {
     process: std::process::Child,
     answers: BufReader<ChildStdout>,
@@ -85,7 +85,8 @@ impl Child {
         Ok(input.map_or(Ok(()), |pipe| pipe.write_all(b"go\n"))?)
     }
 
-    pub fn done(mut self) -> Outcome<Done> {
+    /// Its answer, once it has done its work. It may still be closing its database.
+    pub fn done(&mut self) -> Outcome<Done> {
         let line = self.line()?;
         if is_stopped() {
             return Err(Failure::Stopped);

@@ -222,7 +222,7 @@ fn processes<E: Engine>(
     children.iter_mut().try_for_each(child::Child::wait_until_ready)?;
     let meter = cx.start();
     children.iter_mut().try_for_each(child::Child::go)?;
-    let done: Vec<Done> = children.into_iter().map(child::Child::done).collect::<Outcome<_>>()?;
+    let done: Vec<Done> = children.iter_mut().map(child::Child::done).collect::<Outcome<_>>()?;
     Ok((meter.stop(done.iter().map(|d| d.ops as u64).sum()), done))
 }
 
