@@ -3,7 +3,7 @@
 use crate::engine::{ABLE, Abilities, Engine, Mode, Reader, Settings};
 use crate::outcome::{Failure, Outcome};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBRawIterator, IngestExternalFileOptions, Options, ReadOptions,
+    BlockBasedOptions, Cache, DB, IngestExternalFileOptions, Options, ReadOptions, Snapshot,
     SstFileWriter, WriteBatch, WriteOptions,
 };
 use std::path::{Path, PathBuf};
@@ -72,9 +72,7 @@ impl Engine for Rocks {
         let snapshot = self.db.snapshot();
         let mut how = ReadOptions::default();
         how.set_snapshot(&snapshot);
-        let outcome = work(&mut View { db: &self.db, how });
-        drop(snapshot);
-        outcome
+        work(&mut View { db: &self.db, snapshot: &snapshot, how })
     }
 
     fn begin_end(&self) -> Outcome<()> {
@@ -111,18 +109,11 @@ impl Engine for Rocks {
     }
 }
 
-/// A snapshot.
+/// A snapshot, and options for reading that name it.
 pub struct View<'t> {
     db: &'t DB,
+    snapshot: &'t Snapshot<'t>,
     how: ReadOptions,
-}
-
-impl View<'_> {
-    fn iterate(&self) -> DBRawIterator<'_> {
-        let mut how = ReadOptions::default();
-        how.set_snapshot(&self.db.snapshot());
-        self.db.raw_iterator_opt(how)
-    }
 }
 
 impl Reader for View<'_> {
@@ -149,7 +140,7 @@ impl Reader for View<'_> {
         limit: u64,
         mut seen: impl FnMut(&[u8], &[u8]),
     ) -> Outcome<u64> {
-        let mut pairs = self.iterate();
+        let mut pairs = self.snapshot.raw_iterator();
         match from {
             Some(key) => pairs.seek(key),
             None => pairs.seek_to_first(),
@@ -168,7 +159,7 @@ impl Reader for View<'_> {
 
     #[inline(always)]
     fn scan_back(&mut self, mut seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
-        let mut pairs = self.iterate();
+        let mut pairs = self.snapshot.raw_iterator();
         pairs.seek_to_last();
         let mut count = 0;
         while let Some((key, value)) = pairs.item() {
