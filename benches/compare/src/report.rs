@@ -144,7 +144,9 @@ impl Report {
         for (what, is) in &self.machine {
             println!("{what:<10} {is}");
         }
-        println!("\nlimits of the machine{:>25}{:>14}{:>14}", "median", "min", "max");
+        if !self.limits.is_empty() {
+            println!("\nlimits of the machine{:>25}{:>14}{:>14}", "median", "min", "max");
+        }
         for limit in &self.limits {
             let show = |v: f64| {
                 if limit.unit == "ns" { time(v) } else { format!("{v:.2} {}", limit.unit) }
