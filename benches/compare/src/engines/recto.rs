@@ -15,7 +15,8 @@ impl Engine for Recto {
     const ABILITIES: Abilities = Abilities {
         processes: true,
         deferred: Some("Durability::Deferred"),
-        append: Some("put (there is no bulk call)"),
+        append: Some("put"),
+        get_many: Some("get_many"),
         ..ABLE
     };
     const SETTINGS: Settings = Settings {
@@ -76,6 +77,11 @@ impl Reader for Table<'_> {
     }
 
     #[inline(always)]
+    fn get_many(&mut self, keys: &[&[u8]], found: impl FnMut(&[u8])) -> Outcome<()> {
+        Table::get_many(self, keys)?.into_iter().flatten().for_each(found);
+        Ok(())
+    }
+
     fn scan(
         &mut self,
         from: Option<&[u8]>,
