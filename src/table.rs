@@ -186,6 +186,43 @@ pub struct Range<'t> {
     inner: Inner<'t>,
 }
 
+impl<'t> Range<'t> {
+    /// The next pair; None at the end. As the iterator, but the key is lent until the next call and put together in one place, which makes
+    /// scans up to twice as fast. The value lives as long as the transaction in either case.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// # let mut table = txn.open_table("main")?;
+    /// # table.put(b"a", b"1")?;
+    /// # table.put(b"bc", b"2")?;
+    /// let mut bytes = 0;
+    /// let mut range = table.iter()?;
+    /// while let Some((key, value)) = range.next_ref()? {
+    ///     bytes += key.len() + value.len();
+    /// }
+    /// assert_eq!(bytes, 5);
+    /// # Ok(()) }
+    /// ```
+    #[inline]
+    pub fn next_ref(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        match &mut self.inner {
+            Inner::Snapshot(range) => range.advance_ref(true),
+            Inner::Writer(range) => range.advance_ref(true),
+        }
+    }
+
+    /// The same from the other end.
+    #[inline]
+    pub fn next_back_ref(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        match &mut self.inner {
+            Inner::Snapshot(range) => range.advance_ref(false),
+            Inner::Writer(range) => range.advance_ref(false),
+        }
+    }
+}
+
 impl<'t> Iterator for Range<'t> {
     type Item = Result<(Key<'t>, &'t [u8])>;
 

@@ -294,6 +294,11 @@ impl<'a> Node<'a> {
         Some(Cell { at, suffix_len, rest, tag, after })
     }
 
+    /// Where the cells stand, as the slots say.
+    pub fn cell_places(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().map(|slot| usize::from(u16::from_le(*slot)))
+    }
+
     /// The key of an entry, in its parts.
     #[inline]
     pub fn key(&self, index: usize) -> Result<KeyParts<'a>> {

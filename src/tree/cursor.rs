@@ -5,7 +5,7 @@
 //! last. It borrows the source, so nothing can change under it.
 
 use super::key::{Front, Key};
-use super::search::{Step, node_at, root_level, value_bytes};
+use super::search::{NODE_FRONT, Step, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::Node;
@@ -17,8 +17,6 @@ const AHEAD: usize = 16;
 /// A scan asks once in so many leaves whether they have to be: first after a few, then a page further ahead each time.
 const LOOK_AFTER: u32 = 8;
 const LOOK_EVERY: u32 = 32;
-/// Bytes of the next leaf that are brought into the processor's cache while the entries of this one are read.
-const NEXT_LEAF: usize = 4096;
 
 /// Where a cursor is that stands on no entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +49,8 @@ pub struct Cursor<'a, S> {
     look_in: u32,
     /// They had to be at the last look.
     fetching: bool,
+    /// The leaf whose front was asked for last.
+    prefetched: PageId,
     front: Front,
     /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
     key: Vec<u8>,
@@ -72,6 +72,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             leaves: 0,
             look_in: LOOK_AFTER,
             fetching: false,
+            prefetched: PageId::NONE,
             front: Front::default(),
             key: Vec::new(),
             kept: 0,
@@ -187,6 +188,19 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     pub fn short_entry(&self) -> Option<(Key<'a>, &'a [u8])> {
         let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
         Some((self.front.key(&entry)?, entry.value))
+    }
+
+    /// The same with the key in the cursor: its length, for [`Cursor::assembled`].
+    #[inline(always)]
+    pub fn assemble(&mut self) -> Option<(usize, &'a [u8])> {
+        let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
+        Some((self.front.assemble(&entry)?, entry.value))
+    }
+
+    /// The key that was put together last.
+    #[inline(always)]
+    pub fn assembled(&self, len: usize) -> &[u8] {
+        self.front.assembled(len)
     }
 
     /// Entries of the current leaf behind the current one, up to the one where `other` stands.
@@ -322,6 +336,19 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.descend(node.child(child)?, level - 1, side)
     }
 
+    /// Brings the start of every entry of the next leaf into the processor's cache, while those of this one are read. What stands at
+    /// its front is there since the leaf before.
+    fn prefetch_leaf(&self, id: PageId) -> Result<()> {
+        if id != self.prefetched {
+            self.src.prefetch(id, NODE_FRONT);
+            return Ok(());
+        }
+        for at in node_at(self.src, id, 0)?.cell_places() {
+            self.src.prefetch_at(id, at, 1);
+        }
+        Ok(())
+    }
+
     /// Tells the source which leaves come next.
     fn look_ahead(&mut self, node: &Node<'a>, child: usize, side: Side) -> Result<()> {
         let ahead = |n: usize| match side {
@@ -329,7 +356,11 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             Side::Last => child.checked_sub(n),
         };
         if let Some(next) = ahead(1) {
-            self.src.prefetch(node.child(next)?, NEXT_LEAF.min(self.src.page_size()));
+            self.prefetch_leaf(node.child(next)?)?;
+        }
+        if let Some(next) = ahead(2) {
+            self.prefetched = node.child(next)?;
+            self.src.prefetch(self.prefetched, NODE_FRONT);
         }
         self.look_in -= 1;
         if self.look_in == 0 {

@@ -81,6 +81,27 @@ impl Front {
         Front { len: prefix.len(), words }
     }
 
+    /// Puts a key of that leaf together in this place, without a copy of the prefix, and says how long it is; None if that takes the
+    /// general way.
+    #[inline(always)]
+    pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
+        let at = self.len;
+        let chunk = entry.body.first_chunk::<CHUNK>()?;
+        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
+            return None;
+        }
+        let bytes = self.words.as_flattened_mut();
+        bytes[at..at + HEAD].copy_from_slice(&entry.head);
+        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+        Some(at + entry.suffix_len)
+    }
+
+    /// The first bytes of what was put together last.
+    #[inline(always)]
+    pub fn assembled(&self, len: usize) -> &[u8] {
+        &self.words.as_flattened()[..len]
+    }
+
     /// A key of that leaf; None if it has to be put together in the general way.
     #[inline(always)]
     pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {

@@ -25,6 +25,8 @@ pub struct Range<'a, S> {
     desc: TableDescriptor,
     front: Option<End<'a, S>>,
     back: Option<End<'a, S>>,
+    /// The key that was lent last, if it did not come the short way.
+    lent: Option<Key<'a>>,
     done: bool,
 }
 
@@ -39,7 +41,8 @@ impl<'a, S: PageSource> Range<'a, S> {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> Result<Range<'a, S>> {
-        let mut range = Range { src, desc: *desc, front: None, back: None, done: false };
+        let mut range =
+            Range { src, desc: *desc, front: None, back: None, lent: None, done: false };
         if is_empty(from, to) || desc.root.is_none() {
             range.done = true;
             return Ok(range);
@@ -132,6 +135,34 @@ impl<'a, S: PageSource> Range<'a, S> {
             return self.odd_entry(forward);
         }
         self.advance_slowly(forward)
+    }
+
+    /// The same as a step of the iterator, with the key in the range: it is put together in one place, again and again.
+    #[inline(always)]
+    pub fn advance_ref(&mut self, forward: bool) -> Result<Option<(&[u8], &'a [u8])>> {
+        let (near, far) = if forward {
+            (&mut self.front, &mut self.back)
+        } else {
+            (&mut self.back, &mut self.front)
+        };
+        let entry = match near.as_mut().filter(|near| near.left > 0) {
+            Some(near) => {
+                near.left -= 1;
+                near.cursor.step(forward);
+                if let Some(far) = far {
+                    far.left = 0;
+                }
+                if let Some((len, value)) = near.cursor.assemble() {
+                    let near = if forward { &self.front } else { &self.back };
+                    let key = near.as_ref().map(|near| near.cursor.assembled(len));
+                    return Ok(Some((key.unwrap_or_default(), value)));
+                }
+                self.odd_entry(forward)
+            }
+            None => self.advance_slowly(forward),
+        };
+        let Some((key, value)) = entry.transpose()? else { return Ok(None) };
+        Ok(Some((self.lent.insert(key), value)))
     }
 
     /// The entry on which this end stands already, by the long way.

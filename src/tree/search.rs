@@ -8,7 +8,7 @@ use crate::types::PageId;
 
 /// Bytes at the front of a node that a search reads: header, prefix, heads and slots of an ordinary leaf. Asked for at
 /// once, they come side by side and not one after the other.
-const NODE_FRONT: usize = 256;
+pub(super) const NODE_FRONT: usize = 256;
 
 /// The level of the root; None for an empty tree.
 #[inline]

@@ -74,17 +74,17 @@ fn ranges_meet_in_the_middle() {
                 let mut middle = &expected[..];
                 let backwards = rng.u8(..5);
                 loop {
-                    let (got, want) = if rng.u8(..4) < backwards {
-                        let want = middle.split_last();
-                        middle = want.map_or(middle, |(_, left)| left);
-                        (range.next_back(), want.map(|(pair, _)| *pair))
+                    let forward = rng.u8(..4) >= backwards;
+                    let want = if forward { middle.split_first() } else { middle.split_last() };
+                    middle = want.map_or(middle, |(_, left)| left);
+                    let want = want.map(|(pair, _)| *pair);
+                    if rng.bool() {
+                        assert_eq!(range.advance_ref(forward).unwrap(), want);
                     } else {
-                        let want = middle.split_first();
-                        middle = want.map_or(middle, |(_, left)| left);
-                        (range.next(), want.map(|(pair, _)| *pair))
-                    };
-                    let got = got.map(|entry| entry.unwrap());
-                    assert_eq!(got.as_ref().map(|(k, v)| (&**k, *v)), want);
+                        let got = if forward { range.next() } else { range.next_back() };
+                        let got = got.map(|entry| entry.unwrap());
+                        assert_eq!(got.as_ref().map(|(k, v)| (&**k, *v)), want);
+                    }
                     if want.is_none() {
                         break;
                     }

@@ -92,10 +92,9 @@ impl Reader for Table<'_> {
         let mut count = 0;
         let mut pairs = self.range(start, Bound::Unbounded)?;
         while count < limit
-            && let Some(pair) = pairs.next()
+            && let Some((key, value)) = pairs.next_ref()?
         {
-            let (key, value) = pair?;
-            seen(&key, value);
+            seen(key, value);
             count += 1;
         }
         Ok(count)
@@ -104,9 +103,9 @@ impl Reader for Table<'_> {
     #[inline(always)]
     fn scan_back(&mut self, mut seen: impl FnMut(&[u8], &[u8])) -> Outcome<u64> {
         let mut count = 0;
-        for pair in self.iter()?.rev() {
-            let (key, value) = pair?;
-            seen(&key, value);
+        let mut pairs = self.iter()?;
+        while let Some((key, value)) = pairs.next_back_ref()? {
+            seen(key, value);
             count += 1;
         }
         Ok(count)
