@@ -1,6 +1,7 @@
 //! Numbers from the kernel: random bytes and the boot id.
 
 use std::io;
+use std::sync::OnceLock;
 
 /// Fills `out` from the kernel's generator.
 pub fn random_bytes(out: &mut [u8]) -> io::Result<()> {
@@ -23,10 +24,16 @@ pub fn random_bytes(out: &mut [u8]) -> io::Result<()> {
 
 /// Sixteen bytes that change with each boot of the machine. Containers see those of their host.
 pub fn boot_id() -> io::Result<[u8; 16]> {
+    /// No process outlives its boot.
+    static KNOWN: OnceLock<[u8; 16]> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    parse_uuid(&text).ok_or_else(|| {
+    let id = parse_uuid(&text).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "boot id of the kernel is not a uuid")
-    })
+    })?;
+    Ok(*KNOWN.get_or_init(|| id))
 }
 
 /// Thirty-two hexadecimal digits with dashes anywhere.

@@ -207,7 +207,9 @@ fn take_index(platform: &PlatformRef) -> Result<(u32, Held)> {
 
 /// Frees the slots of owners that are known to be dead.
 fn sweep(layout: &Layout, dead: impl Fn(u32) -> bool) {
-    for slot in &layout.slots {
+    // Behind the mark nobody has ever claimed one; a claim clears what damage may have left there.
+    let used = (layout.slots_used.0.load(Acquire) as usize).min(layout::SLOTS);
+    for slot in &layout.slots[..used] {
         let owner = slot.owner.load(Acquire);
         if dead(owner) && (owner != 0 || slot.txn.load(Relaxed) != 0) {
             slot.txn.store(0, Release);

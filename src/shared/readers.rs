@@ -125,6 +125,7 @@ impl Shared {
             // Before the claim: a scan that does not see the mark raised has a V that the reader will see.
             layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
             if slot.owner.compare_exchange(0, index + 1, AcqRel, Relaxed).is_ok() {
+                slot.txn.store(0, Release);
                 self.step("read: slot claimed");
                 return Some(i as u32);
             }
