@@ -9,20 +9,74 @@ use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
-use parking_lot::MutexGuard;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+
+/// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once: it may have carried them along.
+#[derive(Default)]
+pub(crate) struct Leadership {
+    leading: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Leadership {
+    /// Waits until nobody leads, then leads.
+    fn wait(&self) -> Leader<'_> {
+        let mut leading = self.leading.lock();
+        self.ended.wait_while(&mut leading, |leading| *leading);
+        *leading = true;
+        Leader(self)
+    }
+
+    /// Leads, or waits for the end of the flush that somebody else leads.
+    fn lead_or_wait(&self) -> Option<Leader<'_>> {
+        let mut leading = self.leading.lock();
+        if *leading {
+            self.ended.wait(&mut leading);
+            return None;
+        }
+        *leading = true;
+        Some(Leader(self))
+    }
+
+    /// Leads if nobody does.
+    fn try_lead(&self) -> Option<Leader<'_>> {
+        let mut leading = self.leading.lock();
+        // Made only if it is to be: it ends the leadership when it is dropped.
+        (!std::mem::replace(&mut *leading, true)).then(|| Leader(self))
+    }
+}
+
+/// The leadership. Ends on drop.
+struct Leader<'a>(&'a Leadership);
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        *self.0.leading.lock() = false;
+        self.0.ended.notify_all();
+    }
+}
 
 /// The leadership in this handle and the flush lock of all processes.
 pub(super) struct FlushLock<'a> {
     engine: &'a Engine,
-    _leader: MutexGuard<'a, ()>,
+    /// Dropped after the flush lock is given back.
+    _leader: Leader<'a>,
 }
 
 impl<'a> FlushLock<'a> {
     /// Waits for it.
     pub fn take(engine: &'a Engine) -> Result<FlushLock<'a>> {
-        let leader = engine.leader.lock();
+        FlushLock::of(engine, engine.leadership.wait())
+    }
+
+    /// The same, or None after another thread of this handle has led a flush.
+    fn take_or_wait(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
+        engine.leadership.lead_or_wait().map(|leader| FlushLock::of(engine, leader)).transpose()
+    }
+
+    fn of(engine: &'a Engine, leader: Leader<'a>) -> Result<FlushLock<'a>> {
         if !engine.shared.lock_flush(None)? && !planted(Bug::FlushLockNotTaken) {
             return Err(Error::Busy);
         }
@@ -31,7 +85,7 @@ impl<'a> FlushLock<'a> {
 
     /// Takes it if nobody leads a flush.
     pub fn try_take(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
-        let Some(leader) = engine.leader.try_lock() else { return Ok(None) };
+        let Some(leader) = engine.leadership.try_lead() else { return Ok(None) };
         let got = engine.shared.try_lock_flush()?;
         Ok(got.then_some(FlushLock { engine, _leader: leader }))
     }
@@ -52,8 +106,8 @@ impl Engine {
             if self.settled(txn)? {
                 return Ok(());
             }
-            let lock = FlushLock::take(self)?;
             // Whoever led while this thread waited may have carried its transaction along: group commit.
+            let Some(lock) = FlushLock::take_or_wait(self)? else { continue };
             if self.settled(txn)? {
                 return Ok(());
             }
@@ -258,5 +312,33 @@ impl super::write::Writer {
             Some(built) if built.flush => engine.make_durable(built.txn),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn one_leads_and_its_end_wakes_all() {
+        let leadership = Leadership::default();
+        let leader = leadership.wait();
+        assert!(leadership.try_lead().is_none() && leadership.try_lead().is_none());
+        let waiting = AtomicUsize::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    // Each leads once; whoever was woken by another's end asks again.
+                    while leadership.lead_or_wait().is_none() {}
+                });
+            }
+            while waiting.load(Ordering::SeqCst) < 4 {
+                std::thread::yield_now();
+            }
+            drop(leader);
+        });
+        assert!(leadership.try_lead().is_some(), "nobody leads in the end");
     }
 }

@@ -82,7 +82,7 @@ pub struct Engine {
     /// Token of the thread that writes, 0 none.
     writer_thread: AtomicU64,
     /// One leader at a time in this handle.
-    leader: Mutex<()>,
+    leadership: flush::Leadership,
     /// A commit of this handle is not known to be durable.
     unflushed: AtomicBool,
 }

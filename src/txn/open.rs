@@ -4,6 +4,7 @@
 //! large the file is. What an interrupted or unknown past requires to be rewritten (rule 26) is left to the first
 //! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
 
+use super::flush::Leadership;
 use super::repair::verifies;
 use super::state::{BuiltImage, Durable, Written, describe, live_records_of, load_image_of};
 use super::{Engine, EngineOptions};
@@ -15,7 +16,6 @@ use crate::shared::layout::byte;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::{PageId, TxnId};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -239,7 +239,7 @@ impl Engine {
             opened_at: TxnId::NONE,
             writer: Arc::default(),
             writer_thread: AtomicU64::new(0),
-            leader: Mutex::new(()),
+            leadership: Leadership::default(),
             unflushed: AtomicBool::new(false),
         };
         engine.opened_at = engine.built();

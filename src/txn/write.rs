@@ -25,6 +25,8 @@ pub struct Reuse {
 /// The writer lock: of this handle, then of all processes. Given back on drop, from any thread.
 pub(super) struct WriterLock {
     engine: Arc<Engine>,
+    /// Dropped last, and not handed over: whoever waits would have to be woken before the next transaction can begin. In the long
+    /// run the mutex is fair.
     local: Option<ArcMutexGuard<RawMutex, Reuse>>,
     shared: bool,
 }
@@ -39,9 +41,6 @@ impl Drop for WriterLock {
         self.engine.writer_thread.store(0, Ordering::Relaxed);
         if self.shared {
             self.engine.shared.unlock_writer();
-        }
-        if let Some(guard) = self.local.take() {
-            ArcMutexGuard::unlock_fair(guard);
         }
     }
 }
