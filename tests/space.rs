@@ -74,7 +74,11 @@ fn one_key_commits_leave_the_file_as_it_is() {
         let (start, syncs) = (file_bytes(&db), sync_count(&db));
         let mut rng = Rng::with_seed(1);
         let begin = std::time::Instant::now();
+        let mut settled = start;
         for round in 0..commits {
+            if round == commits / 10 {
+                settled = file_bytes(&db);
+            }
             overwrite(&db, &mut rng, n, 1, round + 1, Durability::Durable);
             assert_eq!(sync_count(&db) - syncs, round + 1, "one msync for a commit");
         }
@@ -84,7 +88,9 @@ fn one_key_commits_leave_the_file_as_it_is() {
             end as f64 / start as f64,
             begin.elapsed().as_micros() as f64 / commits as f64
         );
-        assert!(end * 10 <= start * 11, "from {start} to {end} bytes");
+        // A freshly loaded file may have to grow once, by the smallest step, for the pages that commits turn over.
+        assert!(settled <= start + start / 20 + (256 << 10), "from {start} to {settled} bytes");
+        assert!(end * 100 <= settled * 101, "then to {end} bytes");
         assert_clean(&db);
     }
 }

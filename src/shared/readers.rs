@@ -32,13 +32,17 @@ impl Shared {
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
         let Some(index) = self.index else { return self.begin_observed() };
-        let begin = |slot: u32| match self.begin_in(slot) {
+        let early = planted(Bug::RegisteredAfterReading).then(|| core::look(self.layout()));
+        let begin = |slot: u32| match self.begin_in(slot, early) {
             Begun::Taken => None,
             begun => Some((slot, begun)),
         };
         let (lease, (slot, begun)) = match self.leases.find(begin) {
             Some(found) => found,
-            None => self.leases.add(|| self.claim(index), |slot| (slot, self.begin_in(slot)))?,
+            None => {
+                let begin = |slot| (slot, self.begin_in(slot, early));
+                self.leases.add(|| self.claim(index), begin)?
+            }
         };
         match begun {
             Begun::At(descriptor) => Ok(reading(lease, descriptor)),
@@ -46,11 +50,11 @@ impl Shared {
         }
     }
 
+    /// Begins in a slot of this handle, if nobody else is there. `early` is a snapshot that was copied too soon.
     #[inline(always)]
-    fn begin_in(&self, slot: u32) -> Begun<DESCRIPTOR_WORDS> {
+    fn begin_in(&self, slot: u32, early: Option<Descriptor>) -> Begun<DESCRIPTOR_WORDS> {
         let word = &self.slot(slot).txn;
-        if planted(Bug::RegisteredAfterReading) && word.load(Relaxed) == 0 {
-            let descriptor = core::look(self.layout());
+        if let Some(descriptor) = early.filter(|_| word.load(Relaxed) == 0) {
             word.store(descriptor[0], SeqCst);
             return Begun::At(descriptor);
         }
