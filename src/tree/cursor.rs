@@ -17,6 +17,13 @@ const AHEAD: usize = 16;
 /// A scan asks once in so many leaves whether they have to be: first after a few, then a page further ahead each time.
 const LOOK_AFTER: u32 = 8;
 const LOOK_EVERY: u32 = 32;
+/// After so many looks that found pages missing the scan is a long one: what lies around each leaf is asked for with it, since the
+/// device gives neighbours cheaply and most of them will be wanted.
+const LONG_SCAN: u32 = 3;
+/// It ends when so many looks in a row have found what they looked for.
+const SETTLED: u32 = 16;
+/// Bytes that are asked for in a long scan, aligned to as many.
+const NEIGHBOURHOOD: usize = 128 << 10;
 
 /// Where a cursor is that stands on no entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +54,10 @@ pub struct Cursor<'a, S> {
     leaves: u64,
     /// Moves from leaf to leaf until the next look at whether pages have to be fetched.
     look_in: u32,
-    /// They had to be at the last look.
-    fetching: bool,
+    /// Looks that found that they had to be.
+    missing: u32,
+    /// Looks since then that found that they had not.
+    present: u32,
     /// The leaf whose front was asked for last.
     prefetched: PageId,
     front: Front,
@@ -71,7 +80,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             rim: Rim::Front,
             leaves: 0,
             look_in: LOOK_AFTER,
-            fetching: false,
+            missing: 0,
+            present: 0,
             prefetched: PageId::NONE,
             front: Front::default(),
             key: Vec::new(),
@@ -365,21 +375,32 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.look_in -= 1;
         if self.look_in == 0 {
             self.look_in = LOOK_EVERY;
-            let was = self.fetching;
-            let far = ahead(AHEAD).or(ahead(1));
-            self.fetching = match far {
-                Some(far) => !self.src.is_resident(node.child(far)?),
-                None => was,
-            };
-            if self.fetching && !was {
+            if let Some(far) = ahead(AHEAD).or(ahead(1)) {
+                if !self.src.is_resident(node.child(far)?) {
+                    self.missing = self.missing.saturating_add(1);
+                    self.present = 0;
+                } else {
+                    // In a long scan most pages are there because of their neighbours.
+                    self.present = self.present.saturating_add(1);
+                    if self.missing <= LONG_SCAN || self.present >= SETTLED {
+                        self.missing = 0;
+                    }
+                }
+            }
+            if self.missing == 1 {
                 for near in (1..AHEAD).map_while(ahead) {
-                    self.src.will_need(node.child(near)?);
+                    self.src.will_need(node.child(near)?, 1);
                 }
             }
         }
-        match ahead(AHEAD).filter(|_| self.fetching) {
-            Some(far) => Ok(self.src.will_need(node.child(far)?)),
-            None => Ok(()),
+        if let Some(far) = ahead(AHEAD).filter(|_| self.missing > 0) {
+            let far = node.child(far)?;
+            let around = (NEIGHBOURHOOD / self.src.page_size()) as u64;
+            match self.missing > LONG_SCAN {
+                true => self.src.will_need(PageId(far.0 / around * around), around),
+                false => self.src.will_need(far, 1),
+            }
         }
+        Ok(())
     }
 }

@@ -53,8 +53,8 @@ pub trait PageSource {
     /// Whole pages side by side, inside the file.
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
 
-    /// Hint: this page will be read soon. Costs a system call where there is a file.
-    fn will_need(&self, _id: PageId) {}
+    /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where there is a file.
+    fn will_need(&self, _first: PageId, _pages: u64) {}
 
     /// Whether the page can be read without waiting for a device, as far as can be told. Costs as much.
     fn is_resident(&self, _id: PageId) -> bool {

@@ -96,7 +96,7 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
             fetching &= level > 1;
             if fetching || (level == 1 && !src.is_resident(ids[ids.len() / 2])) {
                 fetching = true;
-                ids.iter().for_each(|id| src.will_need(*id));
+                ids.iter().for_each(|id| src.will_need(*id, 1));
             }
         }
         for (id, key) in ids.iter().zip(group) {

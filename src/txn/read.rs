@@ -134,9 +134,11 @@ impl PageSource for Snapshot {
         pages_of(&self.engine, self.view, self.page_count, first, pages)
     }
 
-    fn will_need(&self, id: PageId) {
+    fn will_need(&self, first: PageId, pages: u64) {
         let size = self.engine.page_size as u64;
-        self.engine.platform.storage().will_need(id.0.saturating_mul(size), size);
+        let end = first.0.saturating_add(pages).min(self.page_count);
+        let len = end.saturating_sub(first.0).saturating_mul(size);
+        self.engine.platform.storage().will_need(first.0.saturating_mul(size), len);
     }
 
     fn is_resident(&self, id: PageId) -> bool {

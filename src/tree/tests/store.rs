@@ -204,8 +204,8 @@ impl PageSource for Store {
         self.run_for(first, pages, self.txn, false)
     }
 
-    fn will_need(&self, id: PageId) {
-        self.hints.borrow_mut().insert(id);
+    fn will_need(&self, first: PageId, pages: u64) {
+        self.hints.borrow_mut().extend((first.0..first.0 + pages).map(PageId));
     }
 
     fn is_resident(&self, _id: PageId) -> bool {
