@@ -1,9 +1,10 @@
-//! Any list of operations, against a `BTreeMap` for each table; the full check comes last.
+//! Any list of operations, against a `BTreeMap` for each table; the full check comes last. When the memory is full the transaction is
+//! dropped and the list ends.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use recto::{Builder, Database, Durability, ReadTxn, WriteTxn};
+use recto::{Builder, Database, Durability, Error, ReadTxn, Result, WriteTxn};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -88,7 +89,7 @@ fuzz_target!(|input: Input| {
     let mut committed = Model::new();
     let mut readers: Vec<(ReadTxn, Model)> = Vec::new();
     let mut ops = input.ops.iter().take(MAX_OPS).peekable();
-    while ops.peek().is_some() {
+    'run: while ops.peek().is_some() {
         let mut model = committed.clone();
         let mut txn = db.write().expect("nobody else writes");
         let mut durability = None;
@@ -107,12 +108,18 @@ fuzz_target!(|input: Input| {
                     let (txn, model) = readers.remove(0);
                     same(&txn, &model);
                 }
-                op => apply(&mut txn, &mut model, op, db.max_key_len()),
+                op => {
+                    if apply(&mut txn, &mut model, op, db.max_key_len()).is_err() {
+                        break 'run;
+                    }
+                }
             }
         }
         if let Some(durability) = durability {
             txn.set_durability(durability);
-            txn.commit().expect("memory does not fail");
+            if or_full(txn.commit()).is_err() {
+                break 'run;
+            }
             committed = model;
         }
     }
@@ -123,28 +130,37 @@ fuzz_target!(|input: Input| {
     finish(&db, &committed);
 });
 
-fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) {
+/// No error but a full memory is to be expected.
+fn or_full<T>(result: Result<T>) -> Result<T> {
+    if let Err(e) = &result {
+        assert!(matches!(e, Error::DiskFull { .. }), "{e}");
+    }
+    result
+}
+
+/// An error: the memory is full.
+fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<()> {
     match op {
         Op::Put(table, key, len, fill) => {
-            put(txn, model, table_of(*table), key.bytes(max), len.bytes(*fill));
+            put(txn, model, table_of(*table), key.bytes(max), len.bytes(*fill))?;
         }
         Op::Fill(table, key, count, len) => {
             for i in 0..*count {
                 let mut key = key.bytes(max - 1);
                 key.push(i);
-                put(txn, model, table_of(*table), key, len.bytes(i));
+                put(txn, model, table_of(*table), key, len.bytes(i))?;
             }
         }
-        Op::Delete(table, key) => delete(txn, model, table_of(*table), &key.bytes(max)),
+        Op::Delete(table, key) => delete(txn, model, table_of(*table), &key.bytes(max))?,
         Op::DeleteFrom(table, key, count) => {
             let name = table_of(*table);
-            let Some(pairs) = model.get(name) else { return };
+            let Some(pairs) = model.get(name) else { return Ok(()) };
             let keys: Vec<_> = pairs
                 .range(key.bytes(max)..)
                 .take(usize::from(*count))
                 .map(|(key, _)| key.clone())
                 .collect();
-            keys.iter().for_each(|key| delete(txn, model, name, key));
+            keys.iter().try_for_each(|key| delete(txn, model, name, key))?;
         }
         Op::Get(table, key) => {
             let (name, key) = (table_of(*table), key.bytes(max));
@@ -169,22 +185,30 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) {
         }
         Op::Drop(table) => {
             let name = table_of(*table);
-            let dropped = txn.drop_table(name).expect("intact");
+            let dropped = or_full(txn.drop_table(name))?;
             assert_eq!(dropped, model.remove(name).is_some());
         }
         Op::Commit(_) | Op::Abort | Op::HoldReader | Op::EndReader => {}
     }
+    Ok(())
 }
 
-fn put(txn: &mut WriteTxn, model: &mut Model, name: &'static str, key: Vec<u8>, value: Vec<u8>) {
-    let replaced =
-        txn.open_table(name).expect("intact").put(&key, &value).expect("memory suffices");
+fn put(
+    txn: &mut WriteTxn,
+    model: &mut Model,
+    name: &'static str,
+    key: Vec<u8>,
+    value: Vec<u8>,
+) -> Result<()> {
+    let replaced = or_full(or_full(txn.open_table(name))?.put(&key, &value))?;
     assert_eq!(replaced, model.entry(name).or_default().insert(key, value).is_some());
+    Ok(())
 }
 
-fn delete(txn: &mut WriteTxn, model: &mut Model, name: &'static str, key: &[u8]) {
-    let deleted = txn.open_table(name).expect("intact").delete(key).expect("intact");
+fn delete(txn: &mut WriteTxn, model: &mut Model, name: &'static str, key: &[u8]) -> Result<()> {
+    let deleted = or_full(or_full(txn.open_table(name))?.delete(key))?;
     assert_eq!(deleted, model.entry(name).or_default().remove(key).is_some());
+    Ok(())
 }
 
 /// A snapshot shows what the model holds, from both ends.
@@ -202,6 +226,13 @@ fn same(txn: &ReadTxn, model: &Model) {
         assert!(all.next().is_none());
         let back = table.iter().expect("intact").rev().map(|pair| pair.expect("intact").0.to_vec());
         assert!(back.eq(pairs.keys().rev().cloned()));
+        let mut lent = table.iter().expect("intact");
+        for (key, value) in pairs {
+            assert_eq!(lent.next_ref().expect("intact"), Some((&key[..], &value[..])));
+        }
+        let keys: Vec<_> = pairs.keys().collect();
+        let values = table.get_many(&keys).expect("intact");
+        assert!(values.into_iter().eq(pairs.values().map(|value| Some(&value[..]))));
     }
 }
 

@@ -79,19 +79,27 @@ fn the_disk_is_full_at_every_size() {
     assert!(tally.found_full > 160, "{tally}");
 }
 
+/// Runs every saved script of a directory; the names of those that fail, and why.
+fn failing(dir: &str) -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+    let run = |path: &Path| {
+        let script = Script::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        try_script(&script).err().map(|what| format!("{}: {what}", path.display()))
+    };
+    let entries: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(!entries.is_empty(), "the scripts are not there");
+    entries.iter().filter_map(|path| run(path)).collect()
+}
+
 #[test]
 fn scripts_that_once_failed() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    let mut count = 0;
-    for entry in std::fs::read_dir(&dir).unwrap() {
-        let path = entry.unwrap().path();
-        let script = Script::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        if let Err(what) = try_script(&script) {
-            panic!("{}: {what}", path.display());
-        }
-        count += 1;
-    }
-    assert!(count > 3, "the scripts are not there");
+    assert_eq!(failing("regressions"), [""; 0]);
+}
+
+/// What is known and not mended yet (docs/design.md, Known gap). Whoever mends it moves the script to the regressions.
+#[test]
+fn the_known_gap_is_still_there() {
+    assert_eq!(failing("gaps").len(), 1);
 }
 
 #[test]
