@@ -53,7 +53,7 @@ impl<'t> Table<'t> {
     }
 
     /// The values of many keys, in the order of the keys. The descents go down the tree side by side, so that cache misses, and reads from
-    /// the device where pages are not in memory, overlap: several times as fast as `get` in a loop on a large table.
+    /// the device where pages are not in memory, overlap: several times as fast as `get` in a loop on a large table. An error of one lookup is the error of the call.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

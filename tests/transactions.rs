@@ -389,3 +389,41 @@ fn any_number_of_tables_is_listed() {
     assert!(listed.iter().all(|t| t.stats.entries == 1));
     assert_clean(&db);
 }
+
+#[test]
+fn many_keys_at_once_and_lent_keys_are_the_same_pairs() {
+    let dir = memory_dir();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let long = vec![b'k'; db.max_key_len()];
+    let mut all: Vec<(Vec<u8>, Vec<u8>)> = (0..3_000u32)
+        .map(|i| (i.to_be_bytes().to_vec(), vec![i as u8; i as usize % 300]))
+        .collect();
+    all.push((Vec::new(), b"the shortest key".to_vec()));
+    all.push((long, vec![7; 1 << 20]));
+    all.sort();
+    let same = |table: recto::Table<'_>, all: &[(Vec<u8>, Vec<u8>)]| {
+        let keys: Vec<&[u8]> = all.iter().rev().map(|(key, _)| &key[..]).collect();
+        let values = all.iter().rev().map(|(_, value)| Some(&value[..]));
+        assert!(table.get_many(&keys).unwrap().into_iter().eq(values));
+        assert_eq!(table.get_many(&[b"nobody"]).unwrap(), [None]);
+        assert!(table.get_many::<&[u8]>(&[]).unwrap().is_empty());
+        let (mut there, mut back) = (table.iter().unwrap(), table.iter().unwrap());
+        for (front, end) in all.iter().zip(all.iter().rev()) {
+            assert_eq!(there.next_ref().unwrap(), Some((&front.0[..], &front.1[..])));
+            assert_eq!(back.next_back_ref().unwrap(), Some((&end.0[..], &end.1[..])));
+        }
+        assert!(there.next_ref().unwrap().is_none() && back.next_back_ref().unwrap().is_none());
+    };
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    let absent = table.as_table().get_many(&[b"a", b"b"]).unwrap();
+    assert_eq!(absent, [None, None], "an empty table");
+    assert!(table.iter().unwrap().next_ref().unwrap().is_none());
+    for (key, value) in &all {
+        table.put(key, value).unwrap();
+    }
+    same(table.as_table(), &all);
+    txn.commit().unwrap();
+    same(db.read().unwrap().table("main").unwrap(), &all);
+    assert_clean(&db);
+}

@@ -430,21 +430,24 @@ impl<'a> Node<'a> {
             _ if key < self.prefix => return Ok((0, None)),
             _ => return Ok((self.count(), None)),
         };
-        let head = head_of(suffix);
-        let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
-        if first == self.heads.len() || self.head(first) != head {
-            return Ok((first, None));
+        match self.first_with(head_of(suffix)) {
+            (first, true) => self.find_tied(suffix, head_of(suffix), first),
+            (first, false) => Ok((first, None)),
         }
-        self.find_tied(suffix, head, first)
+    }
+
+    /// The first entry whose head is not below this one, and whether it is this one.
+    #[inline(always)]
+    fn first_with(&self, head: u32) -> (usize, bool) {
+        let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
+        (first, first < self.heads.len() && self.head(first) == head)
     }
 
     /// Where the cell stands that a leaf's search for the key looks at first; None if none can be the one.
     #[inline(always)]
     pub fn candidate(&self, key: &[u8]) -> Option<usize> {
-        let suffix = key.get(self.prefix.len()..)?;
-        let head = head_of(suffix);
-        let first = self.heads.partition_point(|&h| u32::from_le(h) < head);
-        let slot = self.slots.get(first).filter(|_| self.head(first) == head)?;
+        let (first, there) = self.first_with(head_of(key.get(self.prefix.len()..)?));
+        let slot = self.slots.get(first).filter(|_| there)?;
         Some(usize::from(u16::from_le(*slot)))
     }
 

@@ -174,7 +174,7 @@ fn write_piece(file: &File, mut at: u64, mut rest: &mut [IoSlice<'_>]) -> io::Re
 }
 
 /// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked for them gives the next change a
-/// new one, and the sync of every commit would have the inode to write.
+/// new one, and the sync of every commit would have the inode to write. Moves the file's position, which nothing here uses.
 pub fn file_len(mut file: &File) -> io::Result<u64> {
     file.seek(io::SeekFrom::End(0))
 }

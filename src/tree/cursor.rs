@@ -60,6 +60,7 @@ pub struct Cursor<'a, S> {
     present: u32,
     /// The leaf whose front was asked for last.
     prefetched: PageId,
+    /// What the keys of the current leaf begin with.
     front: Front,
     /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
     key: Vec<u8>,
@@ -341,66 +342,69 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             step.child = child;
         }
         if level == 1 {
-            self.look_ahead(node, child, side)?;
+            self.look_ahead(node, child, side);
         }
         self.descend(node.child(child)?, level - 1, side)
     }
 
     /// Brings the start of every entry of the next leaf into the processor's cache, while those of this one are read. What stands at
     /// its front is there since the leaf before.
-    fn prefetch_leaf(&self, id: PageId) -> Result<()> {
+    fn prefetch_leaf(&self, id: PageId) {
         if id != self.prefetched {
-            self.src.prefetch(id, NODE_FRONT);
-            return Ok(());
+            return self.src.prefetch(id, NODE_FRONT);
         }
-        for at in node_at(self.src, id, 0)?.cell_places() {
-            self.src.prefetch_at(id, at, 1);
+        // What is wrong with it is said when it is entered.
+        if let Ok(leaf) = node_at(self.src, id, 0) {
+            leaf.cell_places().for_each(|at| self.src.prefetch_at(id, at, 1));
         }
-        Ok(())
     }
 
-    /// Tells the source which leaves come next.
-    fn look_ahead(&mut self, node: &Node<'a>, child: usize, side: Side) -> Result<()> {
-        let ahead = |n: usize| match side {
-            Side::First => Some(child + n).filter(|&c| c <= node.count()),
-            Side::Last => child.checked_sub(n),
+    /// Tells the source which leaves come next. Never an error: this leaf is good whatever the next ones are.
+    fn look_ahead(&mut self, node: &Node<'a>, child: usize, side: Side) {
+        let ahead = |n: usize| {
+            let index = match side {
+                Side::First => Some(child + n).filter(|&c| c <= node.count()),
+                Side::Last => child.checked_sub(n),
+            };
+            node.child(index?).ok()
         };
         if let Some(next) = ahead(1) {
-            self.prefetch_leaf(node.child(next)?)?;
+            self.prefetch_leaf(next);
         }
         if let Some(next) = ahead(2) {
-            self.prefetched = node.child(next)?;
-            self.src.prefetch(self.prefetched, NODE_FRONT);
+            self.prefetched = next;
+            self.src.prefetch(next, NODE_FRONT);
         }
         self.look_in -= 1;
         if self.look_in == 0 {
             self.look_in = LOOK_EVERY;
             if let Some(far) = ahead(AHEAD).or(ahead(1)) {
-                if !self.src.is_resident(node.child(far)?) {
-                    self.missing = self.missing.saturating_add(1);
-                    self.present = 0;
-                } else {
-                    // In a long scan most pages are there because of their neighbours.
-                    self.present = self.present.saturating_add(1);
-                    if self.missing <= LONG_SCAN || self.present >= SETTLED {
-                        self.missing = 0;
-                    }
-                }
+                self.look_at(far);
             }
             if self.missing == 1 {
-                for near in (1..AHEAD).map_while(ahead) {
-                    self.src.will_need(node.child(near)?, 1);
-                }
+                (1..AHEAD).map_while(ahead).for_each(|near| self.src.will_need(near, 1));
             }
         }
         if let Some(far) = ahead(AHEAD).filter(|_| self.missing > 0) {
-            let far = node.child(far)?;
             let around = (NEIGHBOURHOOD / self.src.page_size()) as u64;
             match self.missing > LONG_SCAN {
                 true => self.src.will_need(PageId(far.0 / around * around), around),
                 false => self.src.will_need(far, 1),
             }
         }
-        Ok(())
+    }
+
+    /// Whether pages have to be fetched, by one that comes later.
+    fn look_at(&mut self, far: PageId) {
+        if !self.src.is_resident(far) {
+            self.missing = self.missing.saturating_add(1);
+            self.present = 0;
+            return;
+        }
+        // In a long scan most pages are there because of their neighbours.
+        self.present = self.present.saturating_add(1);
+        if self.missing <= LONG_SCAN || self.present >= SETTLED {
+            self.missing = 0;
+        }
     }
 }

@@ -104,18 +104,11 @@ impl Front {
 
     /// A key of that leaf; None if it has to be put together in the general way.
     #[inline(always)]
-    pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
-        let at = self.len;
-        let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
-            return None;
-        }
-        let mut bytes: [u8; SMALL] = [0; SMALL];
-        bytes.copy_from_slice(&self.words.as_flattened()[..SMALL]);
+    pub fn key<'a>(mut self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
+        let len = self.assemble(entry)?;
         // The bytes behind the key's end are anything; nobody sees them.
-        bytes[at..at + HEAD].copy_from_slice(&entry.head);
-        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-        Some(Key(Repr::Small { len: (at + entry.suffix_len) as u8, bytes }))
+        let bytes = *self.words.as_flattened().first_chunk()?;
+        Some(Key(Repr::Small { len: len as u8, bytes }))
     }
 }
 

@@ -115,50 +115,42 @@ impl<'a, S: PageSource> Range<'a, S> {
         near.cursor.entry()
     }
 
+    /// The way of almost all: moves this end to the next entry of the same leaf, if the other end has not reached that.
     #[inline(always)]
-    fn advance(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
+    fn step_inside(&mut self, forward: bool) -> Option<&mut End<'a, S>> {
         let (near, far) = if forward {
             (&mut self.front, &mut self.back)
         } else {
             (&mut self.back, &mut self.front)
         };
-        // The way of almost all: the next entry of the same leaf, which the other end has not reached.
-        if let Some(near) = near.as_mut().filter(|near| near.left > 0) {
-            near.left -= 1;
-            near.cursor.step(forward);
-            if let Some(far) = far {
-                far.left = 0;
-            }
-            if let Some(entry) = near.cursor.short_entry() {
-                return Some(Ok(entry));
-            }
-            return self.odd_entry(forward);
+        let near = near.as_mut().filter(|near| near.left > 0)?;
+        near.left -= 1;
+        near.cursor.step(forward);
+        if let Some(far) = far {
+            far.left = 0;
         }
-        self.advance_slowly(forward)
+        Some(near)
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
+        match self.step_inside(forward).map(|near| near.cursor.short_entry()) {
+            Some(Some(entry)) => Some(Ok(entry)),
+            Some(None) => self.odd_entry(forward),
+            None => self.advance_slowly(forward),
+        }
     }
 
     /// The same as a step of the iterator, with the key in the range: it is put together in one place, again and again.
     #[inline(always)]
     pub fn advance_ref(&mut self, forward: bool) -> Result<Option<(&[u8], &'a [u8])>> {
-        let (near, far) = if forward {
-            (&mut self.front, &mut self.back)
-        } else {
-            (&mut self.back, &mut self.front)
-        };
-        let entry = match near.as_mut().filter(|near| near.left > 0) {
-            Some(near) => {
-                near.left -= 1;
-                near.cursor.step(forward);
-                if let Some(far) = far {
-                    far.left = 0;
-                }
-                if let Some((len, value)) = near.cursor.assemble() {
-                    let near = if forward { &self.front } else { &self.back };
-                    let key = near.as_ref().map(|near| near.cursor.assembled(len));
-                    return Ok(Some((key.unwrap_or_default(), value)));
-                }
-                self.odd_entry(forward)
+        let entry = match self.step_inside(forward).map(|near| near.cursor.assemble()) {
+            Some(Some((len, value))) => {
+                let near = if forward { &self.front } else { &self.back };
+                let key = near.as_ref().map(|near| near.cursor.assembled(len));
+                return Ok(Some((key.unwrap_or_default(), value)));
             }
+            Some(None) => self.odd_entry(forward),
             None => self.advance_slowly(forward),
         };
         let Some((key, value)) = entry.transpose()? else { return Ok(None) };

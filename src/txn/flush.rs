@@ -87,7 +87,7 @@ impl<'a> FlushLock<'a> {
     pub fn try_take(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
         let Some(leader) = engine.leadership.try_lead() else { return Ok(None) };
         let got = engine.shared.try_lock_flush()?;
-        Ok(got.then_some(FlushLock { engine, _leader: leader }))
+        Ok(got.then(|| FlushLock { engine, _leader: leader }))
     }
 }
 

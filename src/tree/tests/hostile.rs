@@ -6,7 +6,9 @@ use super::store::Tree;
 use crate::error::Error;
 use crate::format::bytes::{put_u16, put_u64};
 use crate::format::node::LEFTMOST;
-use crate::tree::{Cursor, Range, drop_tree};
+use crate::format::page::at;
+use crate::tree::search::{Path, node_at};
+use crate::tree::{Cursor, Range, drop_tree, get_many};
 use crate::types::PageId;
 use fastrand::Rng;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -67,6 +69,12 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
     assert!(forwards.take(limit * 100).count() < limit * 100, "range without end");
     let backwards = Range::new(&tree.store, &tree.desc, Excluded(&keys[1]), Unbounded)?;
     assert!(backwards.rev().take(limit * 100).count() < limit * 100, "range without end");
+    let _ = get_many(&tree.store, &tree.desc, keys);
+    for forward in [true, false] {
+        let mut lent = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
+        let ended = (0..limit * 100).any(|_| !matches!(lent.advance_ref(forward), Ok(Some(_))));
+        assert!(ended, "range without end");
+    }
     for key in keys {
         match rng.u8(..3) {
             0 => drop(tree.insert(key, &vec![7; rng.usize(..200)])?),
@@ -75,6 +83,29 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
         }
     }
     drop_tree(&mut tree.store, &tree.desc)
+}
+
+#[test]
+fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
+    let (mut tree, model) = filled(4096, Shape::Ascending, 1500, &mut Rng::with_seed(32));
+    let middle = model.keys().nth(model.len() / 2).unwrap();
+    let leaf = Path::find(&tree.store, &tree.desc, middle).unwrap().unwrap().leaf;
+    let node = node_at(&tree.store, leaf, 0).unwrap();
+    let first = node.key(0).unwrap().to_vec();
+    let last = node.key(node.count() - 1).unwrap().to_vec();
+    tree.store.raw(leaf)[at::KIND] = 99;
+    let (before, behind) = (model.range(..first).count(), model.range(last..).count() - 1);
+    for lent in [false, true] {
+        for (forward, good) in [(true, before), (false, behind)] {
+            let mut range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+            let mut is_good = || match (lent, forward) {
+                (true, _) => range.advance_ref(forward).is_ok_and(|pair| pair.is_some()),
+                (_, true) => range.next().is_some_and(|pair| pair.is_ok()),
+                _ => range.next_back().is_some_and(|pair| pair.is_ok()),
+            };
+            assert_eq!((0..model.len()).take_while(|_| is_good()).count(), good);
+        }
+    }
 }
 
 #[test]
