@@ -45,6 +45,8 @@ bugs! {
     DurableMovedBeforeSync,
     /// 13: a commit is acknowledged when it is visible, durable or not.
     AcknowledgedWhenVisible,
+    /// 13: a leader says what the slot holds when it has shown it, not before.
+    SyncedNotSaid,
     /// 13: the mark F is taken down before D has moved.
     FlushMarkClearedEarly,
     /// 11: a commit too large for a manifest is flushed with one sync.

@@ -159,7 +159,13 @@ fn model(branch: bool, front: &[u8], ops: &[Op]) {
     same(page, level, &entries);
 }
 
-fn apply(page: &mut [u8], level: u8, entries: &mut Entries, op: &Op, key_of: &dyn Fn(&[u8]) -> Vec<u8>) {
+fn apply(
+    page: &mut [u8],
+    level: u8,
+    entries: &mut Entries,
+    op: &Op,
+    key_of: &dyn Fn(&[u8]) -> Vec<u8>,
+) {
     let mut node = NodeMut::open(ID, page, level).expect("a page in order");
     let count = node.node().expect("a page in order").count();
     let nth = |at: u16| entries.keys().nth(usize::from(at) % count).cloned().expect("as many keys");

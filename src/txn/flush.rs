@@ -218,7 +218,12 @@ impl Engine {
         }
         self.platform.step("flush: synced");
 
-        // Rule 13: V, then D with Y, then F. The order matters to rule 2.
+        // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in between finishes it by the first of
+        // these words; the order of the others matters to rule 2.
+        if !planted(Bug::SyncedNotSaid) {
+            self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+        }
+        self.platform.step("flush: said to be synced");
         if self.shared.visible() < target || planted(Bug::VisibleGoesBack) {
             self.shared.publish_flushed(&describe(&image.meta))?;
         }
@@ -226,7 +231,9 @@ impl Engine {
             self.words().flushing.0.store(0, Ordering::SeqCst);
         }
         self.platform.step("flush: visible");
-        self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+        if planted(Bug::SyncedNotSaid) {
+            self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+        }
         self.set_durable(Durable { txn: target, slot });
         self.platform.step("flush: durable moved");
         self.words().list_start.0.store(image.list_end, Ordering::SeqCst);

@@ -90,6 +90,7 @@ impl Engine {
         if self.shared.identity().opening.load(Ordering::SeqCst) != 0 {
             self.finish_opening()?;
         }
+        self.finish_flush()?;
         let image = self.load_image()?;
         let durable = self.durable().txn;
         if image.meta.txn == durable {
@@ -108,6 +109,28 @@ impl Engine {
         words.flushing.0.store(0, Ordering::SeqCst);
         words.suspect.0.store(0, Ordering::SeqCst);
         self.platform.step("repair: done");
+        Ok(())
+    }
+
+    /// Rule 13, for a leader that died after its sync: its transaction is durable, and may have been seen. Its meta is the only one that
+    /// says so, and the flush of a newer one would be written over it.
+    fn finish_flush(&self) -> Result<()> {
+        let durable = self.durable();
+        let slot = durable.slot ^ 1;
+        let synced = TxnId(self.words().slots.0[slot].load(Ordering::SeqCst));
+        if synced <= durable.txn {
+            return Ok(());
+        }
+        let synced = Durable { txn: synced, slot };
+        // If it cannot be read there is nothing to finish, and the list has what D lacks.
+        let Ok((meta, _)) = self.decode_slot(&self.slot_bytes(slot)?, synced) else {
+            return Ok(());
+        };
+        if self.shared.visible() < synced.txn {
+            self.shared.publish_flushed(&describe(&meta))?;
+        }
+        self.set_durable(synced);
+        self.platform.step("repair: flush of a dead leader finished");
         Ok(())
     }
 

@@ -31,17 +31,18 @@ pub enum Setting {
 }
 
 /// Points that stand close beside others, or that only readers pass: the simulation stops there, the campaign of processes does not.
-pub const UNNAMED: [&str; 6] = [
+pub const UNNAMED: [&str; 7] = [
     "begin: flush target seen",
     "flush: target chosen",
     "observe: snapshot copied",
     "read: slot claimed",
+    "repair: flush of a dead leader finished",
     "repair: page verified",
     "scan: slots seen",
 ];
 
 /// Every other point of the engine. A test compares this list with the source.
-pub const POINTS: [(&str, Setting); 31] = [
+pub const POINTS: [(&str, Setting); 32] = [
     ("attach: joined", Setting::Joining),
     ("attach: alone", Setting::First),
     ("attach: identity written", Setting::First),
@@ -63,6 +64,7 @@ pub const POINTS: [(&str, Setting); 31] = [
     ("flush: pages synced", Setting::Working),
     ("flush: meta stored", Setting::Working),
     ("flush: synced", Setting::Working),
+    ("flush: said to be synced", Setting::Working),
     ("flush: visible", Setting::Working),
     ("flush: durable moved", Setting::Working),
     ("flush: done", Setting::Working),

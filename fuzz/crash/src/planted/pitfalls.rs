@@ -36,7 +36,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 13] = [
+const PITFALLS: [Pitfall; 14] = [
     Pitfall {
         text: include_str!("scripts/small-again.txt"),
         accidents: &[],
@@ -112,6 +112,13 @@ const PITFALLS: [Pitfall; 13] = [
         accidents: &[What::Kill],
         pairs: &[],
         machines: 1,
+        probe: 1,
+    },
+    Pitfall {
+        text: include_str!("scripts/shown.txt"),
+        accidents: &[What::Kill],
+        pairs: &[],
+        machines: 4,
         probe: 1,
     },
     Pitfall {
