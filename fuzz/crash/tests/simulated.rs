@@ -6,6 +6,7 @@ use recto_crash::driver::{Limits, Outcome, cores, run};
 use recto_crash::sim::accidents::{KINDS, everywhere};
 use recto_crash::sim::coverage::Tally;
 use recto_crash::sim::generate::generate;
+use recto_crash::sim::op::What;
 use recto_crash::sim::script::Script;
 use recto_crash::sim::world::try_script;
 use recto_crash::sim::{exhaust, scenarios};
@@ -51,6 +52,17 @@ fn every_accident_at_every_event_of_the_short_scenario() {
         let tally = all(count, |n| scripts[n as usize].clone());
         assert!(tally.deaths > 300 && tally.failed_calls > 5_000 && tally.turns > 100, "{tally}");
     }
+}
+
+/// A failing call among so many that the free log is being spilled in some.
+#[test]
+fn calls_fail_while_the_free_log_spills() {
+    let scripts =
+        everywhere(&scenarios::free_log(Sink::Staged), &[What::Fail { errno: 5, times: 1 }]);
+    let some: Vec<Script> = scripts.into_iter().step_by(41).collect();
+    let tally = all(some.len() as u64, |n| some[n as usize].clone());
+    let empty = tally.empty_cells();
+    assert!(!empty.iter().any(|cell| cell == "free-log spill / failing call"), "{empty:?}");
 }
 
 #[test]

@@ -3,25 +3,26 @@
 //! At each event of the machine its hook looks whether the script has an accident there, takes a cut point where the setup asks for
 //! one, and has every outcome of it judged. When the power really fails, another machine boots and the script goes on there.
 
+mod ends;
+mod hook;
 mod leftovers;
 
-use super::content::{Content, Shown, print_of};
-use super::coverage::{Column, Row, Tally};
+use super::content::{Shown, print_of};
+use super::coverage::{Row, Tally};
 use super::edit::Edit;
-use super::judge::{Judge, assert_clean, enter, find};
-use super::op::{Accident, Deed, Op, What};
-use super::oracle::{Allowed, Built, Oracle, Pending, SharedOracle, build, commit, finish, flush};
+use super::judge::{Judge, assert_clean, enter};
+use super::op::{Accident, Deed, Op};
+use super::oracle::{Built, Oracle, Pending, SharedOracle, build, commit, finish, flush};
 use super::script::{PROCESSES, Script, Setup};
+use hook::Hook;
 use parking_lot::Mutex;
-use recto::harness::sim::{
-    Action, CutPoint, Ending, Event, EventKind, ProcessOptions, SimDisk, run,
-};
-use recto::harness::{is_log_page, machine, new_file, open};
+use recto::harness::sim::{Ending, EventKind, ProcessOptions, SimDisk, run};
+use recto::harness::{machine, new_file, open};
 use recto::{Database, Durability, Info, ReadTxn};
 use std::collections::VecDeque;
-use std::mem::{Discriminant, discriminant};
+use std::mem::Discriminant;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
 /// The process that has its turns inside events.
 const GUEST: u8 = PROCESSES - 1;
@@ -308,95 +309,6 @@ impl World {
         }
     }
 
-    fn power_lost(&mut self) {
-        let cut = self.disk.power_cut().unwrap_or_else(|| panic!("no cut was taken"));
-        let seed = self.now.lock().cut_seed;
-        self.reboot(&cut, seed, false);
-    }
-
-    fn died(&mut self, p: u8) {
-        self.processes[usize::from(p)] = None;
-        self.pending[usize::from(p)].clear();
-        self.readers.retain(|held| held.process != p);
-    }
-
-    fn everybody_is_dead(&mut self) {
-        let _ = self.disk.restart_os_alive(true);
-        self.readers.clear();
-        (0..PROCESSES).for_each(|p| self.died(p));
-        let (guest, visitors) = {
-            let mut now = self.now.lock();
-            now.failing = None;
-            (now.guest.take(), std::mem::take(&mut now.visitors))
-        };
-        drop((visitors, guest));
-    }
-
-    /// The power has failed, or the device was gone for a moment: another machine boots.
-    fn reboot(&mut self, cut: &CutPoint, seed: u64, remount: bool) {
-        let allowed = self.oracle.lock().after_power_loss();
-        self.count_machine();
-        self.everybody_is_dead();
-        self.disk.clear_hook();
-        let booted = if remount { cut.remount(seed) } else { cut.boot(seed) };
-        self.disk = booted.unwrap_or_else(|e| panic!("boot: {e}"));
-        self.recovering += 1;
-        {
-            let mut tally = self.tally.lock();
-            tally.cuts += 1;
-            tally.second_cuts += u64::from(self.recovering == 2);
-            tally.third_cuts += u64::from(self.recovering > 2);
-        }
-        let found = self.start_from_disk(&allowed);
-        match remount {
-            true => self.oracle.lock().survived_by(&found, true),
-            false => self.oracle.lock().restart_from(found),
-        }
-        self.switch_on();
-    }
-
-    /// What is on the disk decides, or in its page cache.
-    fn start_from_disk(&mut self, allowed: &Allowed) -> Arc<Content> {
-        let db =
-            enter(&self.disk, &self.setup, 0).unwrap_or_else(|e| panic!("open after a cut: {e}"));
-        let found = find(&db, allowed, &|| "after a cut".into());
-        assert_clean(&db, "after a cut");
-        // It goes, so that whoever comes next is the first again, with an opening that is not finished.
-        drop(db);
-        found
-    }
-
-    fn all_die(&mut self, keep_lock_file: bool) {
-        self.everybody_is_dead();
-        let _ = self.disk.restart_os_alive(keep_lock_file);
-        self.recovering += 1;
-        if !keep_lock_file {
-            if self.setup.evict > 0 {
-                // Pages that the device has refused can leave the cache at any time, also behind an opening that
-                // has seen them in it. That is beyond the fault budget: here they leave before.
-                self.disk.evict();
-            }
-            // Without the shared memory the disk decides, as its page cache shows it.
-            let allowed = self.oracle.lock().after_power_loss();
-            self.disk.clear_hook();
-            let found = self.start_from_disk(&allowed);
-            self.oracle.lock().survived_by(&found, false);
-            self.switch_on();
-        }
-    }
-
-    fn leave(&mut self, p: u8) {
-        self.readers.retain(|held| held.process != p);
-        self.pending[usize::from(p)].clear();
-        if self.processes[usize::from(p)].is_some() {
-            let db = self.processes[usize::from(p)].take();
-            match run(|| drop(db)) {
-                Ending::Done(()) | Ending::Killed(_) => {}
-                Ending::PowerLost => self.power_lost(),
-            }
-        }
-    }
-
     fn hold(&mut self, p: u8) {
         let oracle = self.oracle.clone();
         let held = self.in_process(p, |db| read(&oracle, p, db));
@@ -531,179 +443,4 @@ fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bo
         oracle.was_shown(p);
     }
     Some((txn, print, durable))
-}
-
-/// What is asked at each event.
-struct Hook {
-    setup: Setup,
-    oracle: SharedOracle,
-    tally: Arc<Mutex<Tally>>,
-    judge: Arc<Judge>,
-    now: Arc<Mutex<Now>>,
-}
-
-impl Hook {
-    fn at(&self, disk: &SimDisk, event: &Event) -> Action {
-        if event.depth > 0 {
-            return Action::Continue;
-        }
-        if TRACE.load(Relaxed) {
-            let now = self.now.lock();
-            let at = event.index.saturating_sub(now.start);
-            println!("{:<50} event {at:>3} process {} {:?}", now.line, event.process, event.kind);
-        }
-        let rows = self.rows(event);
-        let nothing_new = matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
-            || self.now.lock().number < self.setup.from
-            || self.now.lock().quiet;
-        let due = self.setup.probe != 0 && event.index.is_multiple_of(self.setup.probe);
-        if due && !nothing_new {
-            self.probe(disk, event, &rows);
-        }
-        let accidents: Vec<What> = {
-            let now = self.now.lock();
-            let at = event.index.saturating_sub(now.start);
-            now.accidents.iter().filter(|a| u64::from(a.at) == at).map(|a| a.what).collect()
-        };
-        for what in accidents {
-            if let Some(action) = self.accident(disk, event, &rows, what) {
-                return action;
-            }
-        }
-        self.failure(event, &rows)
-    }
-
-    /// What is going on: what the deed is, and what its events have shown so far.
-    fn rows(&self, event: &Event) -> Vec<Row> {
-        let mut now = self.now.lock();
-        let more = match event.kind {
-            EventKind::Grow { .. } => Some(Row::Growth),
-            EventKind::Truncate { .. } => Some(Row::Shrink),
-            EventKind::Step(step) if step.starts_with("shrink") => Some(Row::Shrink),
-            EventKind::Step(step) if step.starts_with("repair") => Some(Row::Repair),
-            EventKind::Step("flush: pages synced") => Some(Row::TwoPhase),
-            _ => None,
-        };
-        let more = more.filter(|row| !now.rows.contains(row));
-        now.rows.extend(more);
-        now.rows.clone()
-    }
-
-    fn befell(&self, column: Column, rows: &[Row], event: &Event, cut: &CutPoint) {
-        let mut rows = rows.to_vec();
-        if cut.unsynced().any(|(_, page)| is_log_page(page)) {
-            rows.push(Row::FreeLogSpill);
-        }
-        self.tally.lock().befell(column, &rows, &event.kind);
-    }
-
-    fn probe(&self, disk: &SimDisk, event: &Event, rows: &[Row]) {
-        let cut = disk.cut_point();
-        self.befell(Column::PowerCut, rows, event, &cut);
-        let allowed = self.oracle.lock().after_power_loss();
-        let what = format!("{}, event {} {:?}", self.now.lock().line, event.index, event.kind);
-        self.judge.all_outcomes(&cut, &allowed, &what);
-    }
-
-    fn accident(&self, disk: &SimDisk, event: &Event, rows: &[Row], what: What) -> Option<Action> {
-        let cut = disk.cut_point();
-        {
-            let mut now = self.now.lock();
-            now.troubles += 1;
-            self.tally.lock().double_faults += u64::from(now.troubles > 1);
-        }
-        match what {
-            What::Kill => {
-                self.befell(Column::Death, rows, event, &cut);
-                self.tally.lock().deaths += 1;
-                return Some(Action::Kill);
-            }
-            What::Cut(seed) => {
-                self.befell(Column::PowerCut, rows, event, &cut);
-                self.now.lock().cut_seed = seed;
-                return Some(Action::PowerCut);
-            }
-            What::Fail { errno, times } => self.now.lock().failing = Some((None, errno, times)),
-            What::Turn { deferred } => {
-                if self.turn(disk, deferred) {
-                    self.befell(Column::Turn, rows, event, &cut);
-                    self.tally.lock().turns += 1;
-                }
-            }
-            What::Visit => {
-                if self.visit(disk) {
-                    self.befell(Column::Turn, rows, event, &cut);
-                    self.tally.lock().turns += 1;
-                    // What the visitor saw or made durable is not lost by a cut right now.
-                    self.probe(disk, event, rows);
-                }
-            }
-            What::Evict if self.setup.write_back_fails > 0 => {}
-            What::Evict => disk.evict(),
-        }
-        None
-    }
-
-    /// Whether this call fails.
-    fn failure(&self, event: &Event, rows: &[Row]) -> Action {
-        let errno = {
-            let mut now = self.now.lock();
-            let Some((kind, errno, left)) = &mut now.failing else { return Action::Continue };
-            if matches!(event.kind, EventKind::Stored { .. } | EventKind::Step(_)) {
-                return Action::Continue;
-            }
-            if *kind.get_or_insert(discriminant(&event.kind)) != discriminant(&event.kind) {
-                return Action::Continue;
-            }
-            let errno = *errno;
-            *left -= 1;
-            if *left == 0 {
-                now.failing = None;
-            }
-            errno
-        };
-        let mut oracle = self.oracle.lock();
-        oracle.calls_may_fail = true;
-        oracle.syncs_may_fail |= matches!(
-            event.kind,
-            EventKind::Write { .. } | EventKind::SyncBegin { .. } | EventKind::SyncEnd { .. }
-        );
-        let mut tally = self.tally.lock();
-        tally.failed_calls += 1;
-        tally.befell(Column::FailingCall, rows, &event.kind);
-        Action::Fail(errno)
-    }
-
-    /// Another process makes three commits, so that what the first frees could be reused by the third.
-    fn turn(&self, disk: &SimDisk, deferred: bool) -> bool {
-        let Some(guest) = self.guest(disk) else { return false };
-        let durability = if deferred { Durability::Deferred } else { Durability::Durable };
-        let mut some = false;
-        for n in 0..3 {
-            let len = 40 + 30 * n;
-            let edits = [Edit::Put { table: 3, key: 7, len }, Edit::Put { table: 0, key: 3, len }];
-            some |= commit(&self.oracle, GUEST, &guest, durability, &edits);
-        }
-        some
-    }
-
-    /// Another process begins to read, and then leads a flush.
-    fn visit(&self, disk: &SimDisk) -> bool {
-        let Some(guest) = self.guest(disk) else { return false };
-        let seen = read(&self.oracle, GUEST, &guest);
-        let came = seen.is_some();
-        self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
-        flush(&self.oracle, &guest) || came
-    }
-
-    fn guest(&self, disk: &SimDisk) -> Option<Database> {
-        let guest = self.now.lock().guest.clone();
-        if guest.is_some() {
-            return guest;
-        }
-        let db = enter(disk, &self.setup, GUEST).ok()?;
-        self.oracle.lock().forget_process(GUEST);
-        self.now.lock().guest = Some(db.clone());
-        Some(db)
-    }
 }

@@ -1,0 +1,192 @@
+//! What is asked at each event of the machine: whether a cut point is due, and whether the script has an accident there.
+
+use super::{GUEST, Held, Now, TRACE, read};
+use crate::sim::coverage::{Column, Row, Tally};
+use crate::sim::edit::Edit;
+use crate::sim::judge::{Judge, enter};
+use crate::sim::op::What;
+use crate::sim::oracle::{SharedOracle, commit, flush};
+use crate::sim::script::Setup;
+use parking_lot::Mutex;
+use recto::harness::is_log_page;
+use recto::harness::sim::{Action, CutPoint, Event, EventKind, SimDisk};
+use recto::{Database, Durability};
+use std::mem::discriminant;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// See the head of the file.
+pub(super) struct Hook {
+    pub setup: Setup,
+    pub oracle: SharedOracle,
+    pub tally: Arc<Mutex<Tally>>,
+    pub judge: Arc<Judge>,
+    pub now: Arc<Mutex<Now>>,
+}
+
+impl Hook {
+    pub fn at(&self, disk: &SimDisk, event: &Event) -> Action {
+        if event.depth > 0 {
+            return Action::Continue;
+        }
+        if TRACE.load(Relaxed) {
+            let now = self.now.lock();
+            let at = event.index.saturating_sub(now.start);
+            println!("{:<50} event {at:>3} process {} {:?}", now.line, event.process, event.kind);
+        }
+        let rows = self.rows(event);
+        let nothing_new = matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
+            || self.now.lock().number < self.setup.from
+            || self.now.lock().quiet;
+        let due = self.setup.probe != 0 && event.index.is_multiple_of(self.setup.probe);
+        if due && !nothing_new {
+            self.probe(disk, event, &rows);
+        }
+        let accidents: Vec<What> = {
+            let now = self.now.lock();
+            let at = event.index.saturating_sub(now.start);
+            now.accidents.iter().filter(|a| u64::from(a.at) == at).map(|a| a.what).collect()
+        };
+        for what in accidents {
+            if let Some(action) = self.accident(disk, event, &rows, what) {
+                return action;
+            }
+        }
+        self.failure(disk, event, &rows)
+    }
+
+    /// What is going on: what the deed is, and what its events have shown so far.
+    fn rows(&self, event: &Event) -> Vec<Row> {
+        let mut now = self.now.lock();
+        let more = match event.kind {
+            EventKind::Grow { .. } => Some(Row::Growth),
+            EventKind::Truncate { .. } => Some(Row::Shrink),
+            EventKind::Step(step) if step.starts_with("shrink") => Some(Row::Shrink),
+            EventKind::Step(step) if step.starts_with("repair") => Some(Row::Repair),
+            EventKind::Step("flush: pages synced") => Some(Row::TwoPhase),
+            _ => None,
+        };
+        let more = more.filter(|row| !now.rows.contains(row));
+        now.rows.extend(more);
+        now.rows.clone()
+    }
+
+    fn befell(&self, column: Column, rows: &[Row], event: &Event, cut: &CutPoint) {
+        let mut rows = rows.to_vec();
+        if cut.unsynced().any(|(_, page)| is_log_page(page)) {
+            rows.push(Row::FreeLogSpill);
+        }
+        self.tally.lock().befell(column, &rows, &event.kind);
+    }
+
+    fn probe(&self, disk: &SimDisk, event: &Event, rows: &[Row]) {
+        let cut = disk.cut_point();
+        self.befell(Column::PowerCut, rows, event, &cut);
+        let allowed = self.oracle.lock().after_power_loss();
+        let what = format!("{}, event {} {:?}", self.now.lock().line, event.index, event.kind);
+        self.judge.all_outcomes(&cut, &allowed, &what);
+    }
+
+    fn accident(&self, disk: &SimDisk, event: &Event, rows: &[Row], what: What) -> Option<Action> {
+        let cut = disk.cut_point();
+        {
+            let mut now = self.now.lock();
+            now.troubles += 1;
+            self.tally.lock().double_faults += u64::from(now.troubles > 1);
+        }
+        match what {
+            What::Kill => {
+                self.befell(Column::Death, rows, event, &cut);
+                self.tally.lock().deaths += 1;
+                return Some(Action::Kill);
+            }
+            What::Cut(seed) => {
+                self.befell(Column::PowerCut, rows, event, &cut);
+                self.now.lock().cut_seed = seed;
+                return Some(Action::PowerCut);
+            }
+            What::Fail { errno, times } => self.now.lock().failing = Some((None, errno, times)),
+            What::Turn { deferred } => {
+                if self.turn(disk, deferred) {
+                    self.befell(Column::Turn, rows, event, &cut);
+                    self.tally.lock().turns += 1;
+                }
+            }
+            What::Visit => {
+                if self.visit(disk) {
+                    self.befell(Column::Turn, rows, event, &cut);
+                    self.tally.lock().turns += 1;
+                    // What the visitor saw or made durable is not lost by a cut right now.
+                    self.probe(disk, event, rows);
+                }
+            }
+            What::Evict if self.setup.write_back_fails > 0 => {}
+            What::Evict => disk.evict(),
+        }
+        None
+    }
+
+    /// Whether this call fails.
+    fn failure(&self, disk: &SimDisk, event: &Event, rows: &[Row]) -> Action {
+        let errno = {
+            let mut now = self.now.lock();
+            let Some((kind, errno, left)) = &mut now.failing else { return Action::Continue };
+            if matches!(event.kind, EventKind::Stored { .. } | EventKind::Step(_)) {
+                return Action::Continue;
+            }
+            if *kind.get_or_insert(discriminant(&event.kind)) != discriminant(&event.kind) {
+                return Action::Continue;
+            }
+            let errno = *errno;
+            *left -= 1;
+            if *left == 0 {
+                now.failing = None;
+            }
+            errno
+        };
+        {
+            let mut oracle = self.oracle.lock();
+            oracle.calls_may_fail = true;
+            oracle.syncs_may_fail |= matches!(
+                event.kind,
+                EventKind::Write { .. } | EventKind::SyncBegin { .. } | EventKind::SyncEnd { .. }
+            );
+        }
+        self.befell(Column::FailingCall, rows, event, &disk.cut_point());
+        self.tally.lock().failed_calls += 1;
+        Action::Fail(errno)
+    }
+
+    /// Another process makes three commits, so that what the first frees could be reused by the third.
+    fn turn(&self, disk: &SimDisk, deferred: bool) -> bool {
+        let Some(guest) = self.guest(disk) else { return false };
+        let durability = if deferred { Durability::Deferred } else { Durability::Durable };
+        let mut some = false;
+        for n in 0..3 {
+            let len = 40 + 30 * n;
+            let edits = [Edit::Put { table: 3, key: 7, len }, Edit::Put { table: 0, key: 3, len }];
+            some |= commit(&self.oracle, GUEST, &guest, durability, &edits);
+        }
+        some
+    }
+
+    /// Another process begins to read, and then leads a flush.
+    fn visit(&self, disk: &SimDisk) -> bool {
+        let Some(guest) = self.guest(disk) else { return false };
+        let seen = read(&self.oracle, GUEST, &guest);
+        let came = seen.is_some();
+        self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
+        flush(&self.oracle, &guest) || came
+    }
+
+    fn guest(&self, disk: &SimDisk) -> Option<Database> {
+        let guest = self.now.lock().guest.clone();
+        if guest.is_some() {
+            return guest;
+        }
+        let db = enter(disk, &self.setup, GUEST).ok()?;
+        self.oracle.lock().forget_process(GUEST);
+        self.now.lock().guest = Some(db.clone());
+        Some(db)
+    }
+}
