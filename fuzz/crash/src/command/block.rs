@@ -5,8 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use recto_crash::block::{self, Campaign, Count, FileSystem, Summary, Wrong};
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// States of each file system below a wrong protocol: plenty.
@@ -89,12 +88,6 @@ impl Block {
     }
 
     fn campaign(&self, wrong: Wrong) -> Result<Campaign, std::io::Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [libc::SIGINT, libc::SIGTERM] {
-            // The second one ends it at once; mounts, loop device and children go with the process.
-            signal_hook::flag::register_conditional_shutdown(signal, 2, Arc::clone(&stop))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
         Ok(Campaign {
             systems: self.systems.clone(),
             states: match self.seconds {
@@ -106,7 +99,8 @@ impl Block {
             until: self.seconds.map(|s| Instant::now() + Duration::from_secs(s)),
             wrong,
             keep: Some(self.keep.clone()),
-            stop,
+            // Mounts, loop device and children go with the process.
+            stop: super::stop_on_signals()?,
         })
     }
 

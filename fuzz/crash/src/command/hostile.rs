@@ -6,8 +6,7 @@ use recto_crash::hostile::campaign::{self, Finding, Plan, Tally};
 use recto_crash::hostile::{Case, origins};
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args, Debug)]
@@ -58,9 +57,7 @@ impl Hostile {
             }),
             program: std::env::current_exe()?,
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+        let stop = super::stop_on_signals()?;
         let bar = self.bar();
         let begun = Instant::now();
         let progress = |files| {

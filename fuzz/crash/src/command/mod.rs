@@ -11,6 +11,18 @@ pub mod sim;
 pub mod syscalls;
 
 use recto_crash::driver::Outcome;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A flag that SIGINT and SIGTERM raise, for a campaign to end in good order. The second one ends the process at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 2, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
 
 /// Prints what simulated runs have come to, and how to see each failure again.
 fn report(outcome: &Outcome, steps: bool, again: impl Fn(u64) -> String) {
