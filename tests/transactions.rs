@@ -427,3 +427,27 @@ fn many_keys_at_once_and_lent_keys_are_the_same_pairs() {
     same(db.read().unwrap().table("main").unwrap(), &all);
     assert_clean(&db);
 }
+
+#[test]
+fn a_check_beside_what_is_built_and_this_threads_own_write_transaction() {
+    let db = Database::in_memory().unwrap();
+    let put = |key: &[u8]| {
+        let mut txn = db.write().unwrap();
+        txn.open_table("t").unwrap().put(key, b"").unwrap();
+        txn
+    };
+    put(b"durable").commit().unwrap();
+    let mut txn = put(b"visible");
+    txn.set_durability(Durability::Deferred);
+    txn.commit().unwrap();
+    // Built, and as if its process had been stopped before the flush: what is visible is neither the newest nor the durable.
+    let built = recto::harness::build(put(b"built"), Durability::Durable).unwrap().unwrap();
+    assert!(built.1);
+    let writing = db.write().unwrap();
+    let report = db.check(None).unwrap();
+    assert_eq!(report.fault_count, 0, "{:?}", report.faults);
+    drop(writing);
+    assert_eq!(db.read().unwrap().table("t").unwrap().len(), 3);
+    assert_eq!(db.info().unwrap().durable, built.0);
+    assert_clean(&db);
+}

@@ -53,15 +53,17 @@ impl Engine {
     }
 
     /// Runs work at a moment at which the newest transaction is visible and durable, with the writer lock held.
+    /// The thread may hold the write transaction itself: then nothing is built meanwhile either.
     pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.with_writer_lock(|| {
+        let settled = || {
             let lock = FlushLock::take(self)?;
             if self.durable().txn < self.built() {
                 self.repair_or_lead(&lock)?;
             }
             drop(lock);
             work()
-        })
+        };
+        if self.writes_on_this_thread() { settled() } else { self.with_writer_lock(settled) }
     }
 
     /// The meta of a snapshot, if it is the newest built or the durable one.

@@ -46,11 +46,15 @@ impl Drop for WriterLock {
 }
 
 impl Engine {
+    /// Whether the calling thread has the write transaction, or the writer lock for something else.
+    pub(super) fn writes_on_this_thread(&self) -> bool {
+        self.writer_thread.load(Ordering::Relaxed) == Engine::thread_token()
+    }
+
     /// Takes the writer lock; without a timeout waits as long as it takes. `Busy` when the time is over.
     pub(super) fn lock_writer(self: &Arc<Engine>, timeout: Option<Duration>) -> Result<WriterLock> {
         self.shared.check_alive()?;
-        let token = Engine::thread_token();
-        if self.writer_thread.load(Ordering::Relaxed) == token {
+        if self.writes_on_this_thread() {
             return Err(Error::WriterOnThisThread);
         }
         let end = timeout.map(|t| Instant::now() + t);
@@ -58,7 +62,7 @@ impl Engine {
             None => self.writer.lock_arc(),
             Some(t) => self.writer.try_lock_arc_for(t).ok_or(Error::Busy)?,
         };
-        self.writer_thread.store(token, Ordering::Relaxed);
+        self.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
         let mut lock = WriterLock { engine: Arc::clone(self), local: Some(local), shared: false };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         lock.shared = self.shared.lock_writer(left)?;
@@ -90,12 +94,11 @@ impl Drop for WriterScope<'_> {
 impl Engine {
     /// Runs work that needs the writer lock but is no transaction.
     pub(super) fn with_writer_lock<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let token = Engine::thread_token();
-        if self.writer_thread.load(Ordering::Relaxed) == token {
+        if self.writes_on_this_thread() {
             return Err(Error::WriterOnThisThread);
         }
         let local = self.writer.lock();
-        self.writer_thread.store(token, Ordering::Relaxed);
+        self.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
         let mut scope = WriterScope { engine: self, _local: local, shared: false };
         scope.shared = self.shared.lock_writer(None)?;
         if scope.shared { work() } else { Err(Error::Busy) }
