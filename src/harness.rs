@@ -1,6 +1,7 @@
 //! What the crash tests and benches need beside the public API. Behind the feature `harness`; no promise
 //! of stability.
 
+pub use crate::format::checksum;
 pub use crate::format::node;
 pub use crate::format::page::PageHeader;
 pub use crate::inspect::harness::format_table;
@@ -19,6 +20,13 @@ use crate::txn::commit::Durability;
 use crate::txn::open::initial_file;
 use crate::types::TxnId;
 use std::sync::Arc;
+
+/// What the allocator of a transaction works with.
+pub mod space {
+    pub use crate::format::meta::Meta;
+    pub use crate::space::allocator::{Allocator, LogPages, Start};
+    pub use crate::space::pins::Pins;
+}
 
 /// Bytes of the shared memory.
 pub const SHARED_LEN: usize = layout::SIZE;

@@ -47,7 +47,7 @@ pub struct Planted {
     #[arg(long)]
     list: bool,
     /// Power cuts that each hunter may take to find a bug
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     cuts: u64,
     /// Seconds that may be taken to find a bug
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! `crash replay`: a seed or a saved script again.
 
 use crate::Outcome;
+use recto::harness::{Bug, plant};
 use recto_crash::sim::generate::generate;
 use recto_crash::sim::script::Script;
 use recto_crash::sim::shrink::shrink;
@@ -28,6 +29,9 @@ pub struct Replay {
     /// Scripts to try for that, at most
     #[arg(long, default_value_t = 20_000)]
     tries: u64,
+    /// Break the engine on purpose first: a name of `crash planted --list`
+    #[arg(long)]
+    bug: Option<String>,
     /// Where to put the script, smaller or not, so that it can be run again
     #[arg(long)]
     save: Option<PathBuf>,
@@ -40,6 +44,10 @@ impl Replay {
             (None, Some(seed)) => generate(seed),
             (None, None) => return Err("nothing to run again".into()),
         };
+        if let Some(name) = &self.bug {
+            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+            plant(Some(bug.ok_or("no such bug; `crash planted --list` has all")?));
+        }
         TRACE.store(self.trace && !self.shrink, Relaxed);
         let mut result = try_script(&script);
         if self.shrink && result.is_err() {

@@ -36,7 +36,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 14] = [
+const PITFALLS: [Pitfall; 16] = [
     Pitfall {
         text: include_str!("scripts/small-again.txt"),
         accidents: &[],
@@ -108,6 +108,20 @@ const PITFALLS: [Pitfall; 14] = [
         probe: 5,
     },
     Pitfall {
+        text: include_str!("scripts/rolled-back.txt"),
+        accidents: &[REFUSE],
+        pairs: &[],
+        machines: 20,
+        probe: 5,
+    },
+    Pitfall {
+        text: include_str!("scripts/proved-again.txt"),
+        accidents: &[What::Evict],
+        pairs: &[],
+        machines: 12,
+        probe: 3,
+    },
+    Pitfall {
         text: include_str!("scripts/lock-file.txt"),
         accidents: &[What::Kill],
         pairs: &[],
@@ -118,7 +132,7 @@ const PITFALLS: [Pitfall; 14] = [
         text: include_str!("scripts/shown.txt"),
         accidents: &[What::Kill],
         pairs: &[],
-        machines: 4,
+        machines: 1,
         probe: 1,
     },
     Pitfall {
@@ -192,9 +206,11 @@ pub fn two_accidents(all: &[Deeper], seed: u64) -> Option<Script> {
     let mut script = plain.clone();
     let line = rng.index(script.ops.len() - 1);
     let at = rng.below(events[line]) as u32;
-    let (then, later) = match rng.chance(1, 2) {
-        true => (line, at + 1 + rng.below(events[line] + 12 - u64::from(at)) as u32),
-        false => (line + 1, rng.below(events[line + 1]) as u32),
+    let (then, later) = match rng.below(4) {
+        // What stands close together is rarest by chance.
+        0 | 1 => (line, at + 1 + rng.below(12) as u32),
+        2 => (line, at + 1 + rng.below(events[line] + 12 - u64::from(at)) as u32),
+        _ => (line + 1, rng.below(events[line + 1]) as u32),
     };
     script.ops[line].accidents.push(Accident { at, what: first });
     script.ops[then].accidents.push(Accident { at: later, what: second });
