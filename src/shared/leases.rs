@@ -78,28 +78,17 @@ impl Leases {
         }
     }
 
-    /// A lease on whose slot `begin` succeeds, and what that gave.
+    /// The lease this thread had last, and its slot.
     #[inline(always)]
-    pub fn find<T>(&self, mut begin: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
-        let count = self.count.load(Ordering::Acquire);
+    pub fn last(&self) -> Option<(u32, u32)> {
         let last = hint::last();
-        if last < count
-            && let Some(slot) = self.slot(last)
-            && let Some(begun) = begin(slot)
-        {
-            return Some((last, begun));
-        }
-        self.search(last, count, begin)
+        let made = last < self.count.load(Ordering::Acquire);
+        if made { Some((last, self.slot(last)?)) } else { None }
     }
 
-    /// Looks through all of them, from the thread's last one on.
-    #[cold]
-    fn search<T>(
-        &self,
-        last: u32,
-        count: u32,
-        mut begin: impl FnMut(u32) -> Option<T>,
-    ) -> Option<(u32, T)> {
+    /// A lease on whose slot `begin` succeeds, from the thread's last one on, and what that gave.
+    pub fn search<T>(&self, mut begin: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
+        let (count, last) = (self.count.load(Ordering::Acquire), hint::last());
         let start = if last == u32::MAX { hint::spread() } else { last };
         let start = if count == 0 { 0 } else { start % count };
         let found = (start..count).chain(0..start).find_map(|i| Some((i, begin(self.slot(i)?)?)));
@@ -177,7 +166,7 @@ mod tests {
         }
 
         fn take(&self) -> Option<(u32, u32)> {
-            self.leases.find(|slot| self.begin(slot))
+            self.leases.search(|slot| self.begin(slot))
         }
 
         fn free(&self, lease: u32) {

@@ -31,13 +31,27 @@ impl Shared {
     #[inline]
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
-        let Some(index) = self.index else { return self.begin_observed() };
         let early = planted(Bug::RegisteredAfterReading).then(|| core::look(self.layout()));
+        // An observer has no leases.
+        if let Some((lease, slot)) = self.leases.last() {
+            match self.begin_in(slot, early) {
+                Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
+                Begun::Taken => {}
+                other => return self.begin_again(lease, slot, other),
+            }
+        }
+        self.begin_elsewhere(early)
+    }
+
+    /// The thread's last lease is taken, or it has none yet.
+    #[cold]
+    fn begin_elsewhere(&self, early: Option<Descriptor>) -> Result<Reading> {
+        let Some(index) = self.index else { return self.begin_observed() };
         let begin = |slot: u32| match self.begin_in(slot, early) {
             Begun::Taken => None,
             begun => Some((slot, begun)),
         };
-        let (lease, (slot, begun)) = match self.leases.find(begin) {
+        let (lease, (slot, begun)) = match self.leases.search(begin) {
             Some(found) => found,
             None => {
                 let begin = |slot| (slot, self.begin_in(slot, early));
