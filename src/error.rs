@@ -78,7 +78,8 @@ pub enum Error {
         /// What the system said, or what was found in its place.
         detail: String,
     },
-    /// An earlier operation of this write transaction failed half-way; it can only be dropped.
+    /// An earlier operation of this write transaction failed half-way, or what it is based on was rolled back after a failed write to
+    /// the device; it can only be dropped.
     TransactionBroken,
     /// The lock file cannot be used; says why and what to do.
     LockFile {
@@ -151,9 +152,9 @@ impl fmt::Display for Error {
             Error::OutcomeUnknown { detail } => {
                 write!(f, "commit outcome unknown, it may or may not be durable: {detail}")
             }
-            Error::TransactionBroken => {
-                f.write_str("an earlier operation of this transaction failed; drop it")
-            }
+            Error::TransactionBroken => f.write_str(
+                "an operation of this transaction, or the device below it, failed; drop it",
+            ),
             Error::LockFile { path, detail } => {
                 write!(f, "lock file {}: {detail}", path.display())
             }

@@ -451,3 +451,51 @@ fn a_check_beside_what_is_built_and_this_threads_own_write_transaction() {
     assert_eq!(db.info().unwrap().durable, built.0);
     assert_clean(&db);
 }
+
+/// Something deferred, and a commit whose flush the device refuses: its pages are not what was built. Whoever waits for it to be settled rolls
+/// it back, also a thread with a write transaction on top of it.
+#[test]
+fn a_transaction_whose_base_is_rolled_back_cannot_be_committed() {
+    use recto::harness::sim::{Action, EventKind, ProcessOptions};
+    let file = recto::harness::new_file(4096);
+    let disk = recto::harness::machine(&file, 4096, 5).unwrap();
+    let process = disk.process(ProcessOptions::default());
+    let db = recto::harness::open(process, &Database::builder()).unwrap();
+    let put = |key: &[u8]| {
+        let mut txn = db.write().unwrap();
+        txn.open_table("t").unwrap().put(key, b"").unwrap();
+        txn
+    };
+    put(b"durable").commit().unwrap();
+    let before = disk.bytes();
+    let mut txn = put(b"visible");
+    txn.set_durability(Durability::Deferred);
+    txn.commit().unwrap();
+    let built = recto::harness::build(put(b"built"), Durability::Durable).unwrap().unwrap();
+    let mut writing = put(b"on top");
+
+    disk.set_hook(|_, event| match event.kind {
+        EventKind::SyncBegin { .. } => Action::Fail(5),
+        _ => Action::Continue,
+    });
+    assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+    disk.clear_hook();
+    // What was never on the device leaves the cache.
+    let after = disk.bytes();
+    for (n, page) in after.chunks(4096).enumerate().skip(2) {
+        if before.get(n * 4096..(n + 1) * 4096) != Some(page) {
+            disk.damage(n as u64 * 4096 + 100, &[9; 64]).unwrap();
+        }
+    }
+
+    let report = db.check(None).unwrap();
+    assert_eq!(report.fault_count, 0, "{:?}", report.faults);
+    let more = writing.open_table("t").and_then(|mut table| table.put(b"more", b""));
+    assert!(matches!(more, Err(Error::TransactionBroken)), "{more:?}");
+    assert!(matches!(writing.commit(), Err(Error::TransactionBroken)));
+    assert!(recto::harness::make_durable(&db, built.0).is_err());
+    put(b"later").commit().unwrap();
+    let keys: Vec<_> = pairs(&db, "t").into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [&b"durable"[..], b"later"]);
+    assert_clean(&db);
+}

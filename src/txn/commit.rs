@@ -94,6 +94,7 @@ impl Writer {
             let flush = FlushLock::take(&engine)?;
             if engine.durable().txn < self.base.txn {
                 engine.repair_or_lead(&flush)?;
+                self.check_base()?;
             }
         }
         Ok(records <= RECORDS as u64)

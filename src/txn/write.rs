@@ -235,7 +235,16 @@ impl Writer {
         if self.broken && !planted(Bug::BrokenTransactionCommits) {
             Err(Error::TransactionBroken)
         } else {
+            self.check_base()
+        }
+    }
+
+    /// Nobody else moves W while this transaction holds the writer lock; but a repair that it leads itself may roll its base back.
+    pub(super) fn check_base(&self) -> Result<()> {
+        if self.store.engine.built() == self.base.txn || planted(Bug::WriterLockNotTaken) {
             Ok(())
+        } else {
+            Err(Error::TransactionBroken)
         }
     }
 
