@@ -48,7 +48,11 @@ fn main() -> Outcome<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    compare(args.first().map_or("", String::as_str), store)
+    let filter = args.first().map_or("", String::as_str);
+    if store && !filter.is_empty() {
+        return Err("all are stored, or none: --store takes no filter".into());
+    }
+    compare(filter, store)
 }
 
 /// Does one piece of work, for callgrind to watch.
@@ -99,8 +103,11 @@ fn stored(text: &str) -> (&str, BTreeMap<&str, f64>) {
 
 fn compare(filter: &str, store: bool) -> Outcome<ExitCode> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/counts.txt");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let (by, before) = stored(&text);
+    let text = match std::fs::read_to_string(&path) {
+        Err(_) if store => String::new(),
+        text => text?,
+    };
+    let (by, mut before) = stored(&text);
     let now = compiler()?;
     if by != now && !store {
         println!("stored with {by}, this is {now}: nothing fails");
@@ -111,16 +118,22 @@ fn compare(filter: &str, store: bool) -> Outcome<ExitCode> {
     for work in work::all().filter(|work| work.name.contains(filter)) {
         let count = count(work.name, work.times)?;
         writeln!(new, "{count:>10.1} {}", work.name)?;
-        let old = before.get(work.name);
+        let old = before.remove(work.name);
         let change = old.map(|old| (count / old - 1.0) * 100.0);
         let old = old.map_or("-".into(), |old| format!("{old:.1}"));
         let shown = change.map_or("new".into(), |change| format!("{change:+.1} %"));
         println!("{count:>12.1} {old:>12} {shown:>8}  {}", work.name);
         worse += u32::from(change.is_none_or(|change| change > TOLERANCE));
     }
+    if new.lines().count() == 1 {
+        return Err(format!("nothing is called {filter}").into());
+    }
     if store {
         std::fs::write(&path, new)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if filter.is_empty() && !before.is_empty() {
+        return Err(format!("stored, and not there any more: {:?}", before.keys()).into());
     }
     if worse > 0 && by == now {
         eprintln!(

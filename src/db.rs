@@ -325,7 +325,8 @@ impl Database {
 
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
     /// twice or by nobody. Reads the whole database while it is in use by others; `progress` is told the pages done and in all.
-    /// An error means that the check could not be done; faults are in the report.
+    /// An error means that the check could not be done; faults are in the report. [`Error::WriterOnThisThread`] if the thread has the write
+    /// transaction, and a flush has failed or its process has died meanwhile: end the transaction first.
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
         crate::checking::check_live(&self.engine, progress)
     }

@@ -315,5 +315,8 @@ fn survives(shared: &Shared, slots: &Slots) -> bool {
     let flushing = words.flushing.0.load(Ordering::SeqCst);
     let slot = slots.metas[(durable & 1) as usize].as_ref();
     let held = slot.is_some_and(|(m, _)| m.txn.0 == durable >> 1);
-    held && newest.is_some_and(|n| n == durable >> 1 || n == flushing)
+    // Nothing is flushed before it is built: a lock file that says so is damaged.
+    let built = words.built.0.load(Ordering::SeqCst) >> 1;
+    let in_order = built >= flushing.max(durable >> 1);
+    held && in_order && newest.is_some_and(|n| n == durable >> 1 || n == flushing)
 }

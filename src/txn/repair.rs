@@ -53,17 +53,26 @@ impl Engine {
     }
 
     /// Runs work at a moment at which the newest transaction is visible and durable, with the writer lock held.
-    /// The thread may hold the write transaction itself: then nothing is built meanwhile either.
+    /// In a thread that has the write transaction itself no repair is led, which could roll that transaction's base back: then
+    /// [`Error::WriterOnThisThread`]. (The transaction may have gone to another thread meanwhile: what is done here needs no writer lock.)
     pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let settled = || {
+        if self.writes_on_this_thread() {
+            let lock = FlushLock::take(self)?;
+            if self.is_marked() {
+                return Err(Error::WriterOnThisThread);
+            }
+            self.lead_flush()?;
+            drop(lock);
+            return work();
+        }
+        self.with_writer_lock(|| {
             let lock = FlushLock::take(self)?;
             if self.durable().txn < self.built() {
                 self.repair_or_lead(&lock)?;
             }
             drop(lock);
             work()
-        };
-        if self.writes_on_this_thread() { settled() } else { self.with_writer_lock(settled) }
+        })
     }
 
     /// The meta of a snapshot, if it is the newest built or the durable one.
@@ -120,12 +129,13 @@ impl Engine {
         let durable = self.durable();
         let slot = durable.slot ^ 1;
         let synced = TxnId(self.words().slots.0[slot].load(Ordering::SeqCst));
-        if synced <= durable.txn {
+        if synced <= durable.txn || synced > self.built() {
             return Ok(());
         }
         let synced = Durable { txn: synced, slot };
-        // If it cannot be read there is nothing to finish, and the list has what D lacks.
         let Ok((meta, _)) = self.decode_slot(&self.slot_bytes(slot)?, synced) else {
+            // Nothing to finish, and the list has what D lacks. What is flushed into the slot next is not taken for this.
+            self.words().slots.0[slot].store(durable.txn.0, Ordering::SeqCst);
             return Ok(());
         };
         if self.shared.visible() < synced.txn {

@@ -128,8 +128,8 @@ impl Agent<'_> {
             told(self.db.flush(), "flush")?;
             let writing = told(self.db.write(), "begin")?;
             let report = match self.db.check(None) {
-                // Somebody built in between, and has not flushed yet, or died before.
-                Err(Error::Busy) => continue,
+                // Somebody built in between, and has not flushed yet, or died before: the next writer repairs.
+                Err(Error::Busy | Error::WriterOnThisThread) => continue,
                 other => told(other, "check")?,
             };
             drop(writing);
