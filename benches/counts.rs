@@ -40,17 +40,22 @@ fn main() -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let store = args.iter().position(|arg| arg == "--store").map(|at| args.remove(at)).is_some();
-    let quick = std::env::args().all(|arg| arg != "--bench");
-    if quick || Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!(
-            "{}",
-            if quick { "not a bench run" } else { "valgrind is missing: nothing is counted" }
-        );
+    if std::env::args().all(|arg| arg != "--bench") {
+        println!("not a bench run");
         return Ok(ExitCode::SUCCESS);
     }
-    let filter = args.first().map_or("", String::as_str);
-    if store && !filter.is_empty() {
-        return Err("all are stored, or none: --store takes no filter".into());
+    let filter = match &args[..] {
+        [] => "",
+        [filter] if !store => filter,
+        _ => return Err("at most one filter, and none with --store: all are stored".into()),
+    };
+    match Command::new("valgrind").arg("--version").stdout(Stdio::null()).status() {
+        Err(e) if store => return Err(format!("valgrind: {e}").into()),
+        Err(_) => {
+            println!("valgrind is missing: nothing is counted");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(_) => {}
     }
     compare(filter, store)
 }

@@ -75,6 +75,7 @@ pub struct CommitWords {
     /// D and Y: newest durable transaction: id << 1 | slot that holds its meta (rule 13).
     pub durable: Line<AtomicU64>,
     /// Ids of the metas that the two slots on disk hold or may hold.
+    /// But for one that an opening has refused, an id above D was synced by a leader who has not said so yet (rule 13).
     pub slots: Line<[AtomicU64; 2]>,
     /// A sync failed, or a repair has not ended: the next writer repairs first (rules 15, 19).
     pub suspect: Line<AtomicU64>,

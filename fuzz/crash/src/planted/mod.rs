@@ -1,7 +1,7 @@
 //! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find some.
 //!
-//! A hunt runs the scripts of one hunter after the other until one fails, or until the budget is used up. It counts power cuts and not
-//! seconds, so that it comes to the same end on any machine.
+//! In a hunt the hunters take turns, each turn twice as long as the one before, until a script fails or the budget is used up. Turns
+//! are counted in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
 //!
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
 
@@ -47,34 +47,64 @@ pub struct Effort {
     pub cuts: u64,
 }
 
+/// Cuts that a hunter may have made by the end of the first round. Each round has twice those of the one before.
+const FIRST_ROUND: u64 = 20_000;
+
+/// Where a hunter has come to.
+struct Track<'a> {
+    hunter: &'a Hunter,
+    next: u64,
+    cuts: u64,
+    done: bool,
+}
+
 /// Plants the bug, if any, and looks for something wrong. The engine is as it should be again afterwards.
 pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Option<Catch>) {
     let end = budget.time.map(|time| Instant::now() + time);
     let mut effort = Effort::default();
-    let catch = hunters.iter().find_map(|hunter| {
-        let _ = hunter.script(0);
-        plant(bug);
-        let catch = chase(hunter, budget.cuts, end, &mut effort);
-        plant(None);
-        catch
-    });
-    (effort, catch)
+    let mut tracks: Vec<Track> =
+        hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0, done: false }).collect();
+    let mut until = FIRST_ROUND;
+    while tracks.iter().any(|track| !track.done) {
+        for track in tracks.iter_mut().filter(|track| !track.done) {
+            let _ = track.hunter.script(0);
+            plant(bug);
+            let catch = chase(track, until.min(budget.cuts), end, &mut effort);
+            plant(None);
+            if catch.is_some() {
+                return (effort, catch);
+            }
+            track.done |= until >= budget.cuts;
+        }
+        until = until.saturating_mul(2);
+    }
+    (effort, None)
 }
 
-/// One hunter's part of a hunt.
-fn chase(hunter: &Hunter, cuts: u64, end: Option<Instant>, effort: &mut Effort) -> Option<Catch> {
-    let until = effort.cuts.saturating_add(cuts);
-    for number in 0.. {
-        let over = effort.cuts >= until || end.is_some_and(|end| Instant::now() >= end);
-        let Some(script) = hunter.script(number).filter(|_| !over) else { break };
+/// One hunter's part of a round.
+fn chase(
+    track: &mut Track,
+    until: u64,
+    end: Option<Instant>,
+    effort: &mut Effort,
+) -> Option<Catch> {
+    while track.cuts < until && !track.done {
+        let late = end.is_some_and(|end| Instant::now() >= end);
+        let Some(script) = track.hunter.script(track.next).filter(|_| !late) else {
+            track.done = true;
+            break;
+        };
         match try_script(&script) {
             Ok(tally) => {
+                let cuts = tally.cuts.max(1);
+                track.next += 1;
+                track.cuts += cuts;
                 effort.scripts += 1;
-                effort.cuts += tally.cuts.max(1);
+                effort.cuts += cuts;
             }
             Err(what) => {
                 let Effort { scripts, cuts } = *effort;
-                let hunter = hunter.name;
+                let Track { hunter: Hunter { name: hunter, .. }, next: number, .. } = *track;
                 return Some(Catch { hunter, scripts, cuts, number, script, what });
             }
         }

@@ -20,6 +20,9 @@ struct Pitfall {
     probe: u64,
 }
 
+/// What is not said otherwise: no accident, every event a cut point.
+const PLAIN: Pitfall = Pitfall { text: "", accidents: &[], pairs: &[], machines: 1, probe: 1 };
+
 const REFUSE: What = What::Fail { errno: libc::EIO, times: 1 };
 /// Cuts with outcomes of their own.
 const CUTS: [What; 64] = {
@@ -37,142 +40,82 @@ const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
 const PITFALLS: [Pitfall; 16] = [
-    Pitfall {
-        text: include_str!("scripts/small-again.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 1,
-        probe: 3,
-    },
-    Pitfall {
-        text: include_str!("scripts/deep.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 1,
-        probe: 60,
-    },
-    Pitfall {
-        text: include_str!("scripts/gone-readers.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 1,
-        probe: 0,
-    },
-    Pitfall {
-        text: include_str!("scripts/lost-lock-file.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 1,
-        probe: 0,
-    },
+    Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
+    Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
+    Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/lost-lock-file.txt"), probe: 0, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/opening.txt"),
         accidents: &[What::Kill],
-        pairs: &[],
         machines: 4,
-        probe: 1,
+        ..PLAIN
     },
-    Pitfall {
-        text: include_str!("scripts/free-log.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 1,
-        probe: 60,
-    },
+    Pitfall { text: include_str!("scripts/free-log.txt"), probe: 60, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/overtaken.txt"),
         accidents: &[TURN_DEFERRED, TURN, What::Visit, What::Kill],
-        pairs: &[],
-        machines: 1,
         probe: 2,
+        ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/late-reader.txt"),
         accidents: &[TURN_DEFERRED, TURN, What::Visit],
-        pairs: &[],
-        machines: 1,
         probe: 0,
+        ..PLAIN
     },
-    Pitfall {
-        text: include_str!("scripts/foreign.txt"),
-        accidents: &[],
-        pairs: &[],
-        machines: 60,
-        probe: 3,
-    },
+    Pitfall { text: include_str!("scripts/foreign.txt"), machines: 60, probe: 3, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/refused.txt"),
         accidents: &[REFUSE],
-        pairs: &[],
         machines: 3,
         probe: 5,
+        ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/rolled-back.txt"),
         accidents: &[REFUSE],
-        pairs: &[],
         machines: 20,
         probe: 5,
+        ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/proved-again.txt"),
         accidents: &[What::Evict],
-        pairs: &[],
         machines: 12,
         probe: 3,
+        ..PLAIN
     },
-    Pitfall {
-        text: include_str!("scripts/lock-file.txt"),
-        accidents: &[What::Kill],
-        pairs: &[],
-        machines: 1,
-        probe: 1,
-    },
-    Pitfall {
-        text: include_str!("scripts/shown.txt"),
-        accidents: &[What::Kill],
-        pairs: &[],
-        machines: 1,
-        probe: 1,
-    },
+    Pitfall { text: include_str!("scripts/lock-file.txt"), accidents: &[What::Kill], ..PLAIN },
+    Pitfall { text: include_str!("scripts/shown.txt"), accidents: &[What::Kill], ..PLAIN },
     Pitfall {
         text: include_str!("scripts/refused-reader.txt"),
         accidents: &[REFUSE],
-        pairs: &[],
         machines: 4,
         probe: 7,
+        ..PLAIN
     },
-    Pitfall {
-        text: include_str!("scripts/again.txt"),
-        accidents: &CUTS,
-        pairs: &[],
-        machines: 1,
-        probe: 1,
-    },
+    Pitfall { text: include_str!("scripts/again.txt"), accidents: &CUTS, ..PLAIN },
 ];
 
 /// The ones that need two accidents.
 static DEEPER: [Pitfall; 3] = [
     Pitfall {
         text: include_str!("scripts/dead-leader.txt"),
-        accidents: &[],
         pairs: &[(What::Kill, TURN_DEFERRED)],
-        machines: 1,
         probe: 2,
+        ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/refused.txt"),
-        accidents: &[],
         pairs: &[(TURN_DEFERRED, REFUSE), (REFUSE, What::Kill)],
         machines: 3,
         probe: 5,
+        ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/again.txt"),
-        accidents: &[],
         pairs: &[(CUT, REFUSE), (CUT, What::Kill)],
-        machines: 1,
-        probe: 1,
+        ..PLAIN
     },
 ];
 
