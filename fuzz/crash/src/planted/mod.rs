@@ -1,7 +1,7 @@
 //! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find some.
 //!
-//! In a hunt the hunters take turns, each turn twice as long as the one before, until a script fails or the budget is used up. Turns
-//! are counted in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
+//! In a hunt each hunter has a short turn, in which most bugs are found, and then one to the end of its budget. Turns are counted
+//! in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
 //!
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
 
@@ -47,8 +47,8 @@ pub struct Effort {
     pub cuts: u64,
 }
 
-/// Cuts that a hunter may have made by the end of the first round. Each round has twice those of the one before.
-const FIRST_ROUND: u64 = 20_000;
+/// Cuts in a hunter's first turn.
+const FIRST_TURN: u64 = 20_000;
 
 /// Where a hunter has come to.
 struct Track<'a> {
@@ -64,24 +64,21 @@ pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Op
     let mut effort = Effort::default();
     let mut tracks: Vec<Track> =
         hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0, done: false }).collect();
-    let mut until = FIRST_ROUND;
-    while tracks.iter().any(|track| !track.done) {
+    for until in [FIRST_TURN.min(budget.cuts), budget.cuts] {
         for track in tracks.iter_mut().filter(|track| !track.done) {
             let _ = track.hunter.script(0);
             plant(bug);
-            let catch = chase(track, until.min(budget.cuts), end, &mut effort);
+            let catch = chase(track, until, end, &mut effort);
             plant(None);
             if catch.is_some() {
                 return (effort, catch);
             }
-            track.done |= until >= budget.cuts;
         }
-        until = until.saturating_mul(2);
     }
     (effort, None)
 }
 
-/// One hunter's part of a round.
+/// One hunter's turn, until it has made so many cuts in all.
 fn chase(
     track: &mut Track,
     until: u64,
