@@ -140,6 +140,8 @@ bugs! {
     DeadLeaderJudgedByVisible,
     /// 19: the mark goes down when a repair begins.
     RepairMarkClearedEarly,
+    /// 16: a repair leaves the meta of an unfinished flush in its slot when it begins another.
+    MetaNotPutBack,
     /// 19: a repair does not exclude writers.
     RepairWithoutWriterLock,
     /// 20: repair syncs again and rewrites nothing.

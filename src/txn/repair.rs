@@ -111,6 +111,7 @@ impl Engine {
             words.list_start.0.store(image.list_end, Ordering::SeqCst);
         } else if !self.is_dead(image.meta.txn) && self.rewrite_listed(&image)? {
             // Rule 21: forward.
+            self.put_back_meta(image.meta.txn)?;
             words.flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
             self.platform.step("repair: pages rewritten");
             self.flush_image(&image)?;
@@ -143,6 +144,22 @@ impl Engine {
         }
         self.set_durable(synced);
         self.platform.step("repair: flush of a dead leader finished");
+        Ok(())
+    }
+
+    /// Rule 16, before F becomes `target`: a leader that died or failed may have left the meta of another transaction in the slot that
+    /// does not hold D. Whoever opens the database alone believes the shared memory only if the newest meta is D or F, and visible
+    /// commits that are not durable yet stand nowhere else. No sync: what the device has of that meta is as good as the copy of D.
+    fn put_back_meta(&self, target: TxnId) -> Result<()> {
+        let durable = self.durable();
+        let other = Meta::decode(&self.slot_bytes(durable.slot ^ 1)?);
+        let newer = other.is_ok_and(|(meta, _)| meta.txn > durable.txn && meta.txn != target);
+        if newer && !planted(Bug::MetaNotPutBack) {
+            let bytes = self.slot_bytes(durable.slot)?;
+            self.decode_slot(&bytes, durable)?;
+            self.write_slot(durable.slot ^ 1, &bytes)?;
+            self.platform.step("repair: older meta put back");
+        }
         Ok(())
     }
 

@@ -161,12 +161,14 @@ impl Life<'_> {
         Ok(After::Everything)
     }
 
-    /// A writer with one lane that is to die at a point, some transactions away.
+    /// A writer with a lane or two that is to die at a point, some transactions away.
     fn start_alone(&mut self, point: &str, most: u32, bulky: bool) -> Done<Process> {
-        let lane = self.rng.u64(..self.common.lanes - 1);
+        let mut own: Vec<u64> = (0..self.common.lanes - 1).collect();
+        self.rng.shuffle(&mut own);
+        // One keeps the page cache quiet, two commit while the other's commit is being flushed.
+        own.truncate(self.rng.usize(1..=2));
         let order = Some(self.order(point, most, Fate::Killed));
         let growth = (64 << 10).max(2 * self.common.page_size as u64);
-        let own = vec![lane];
         let common = self.common.clone();
         self.start(&Child { role: Role::Writer, own, bulky, order, growth, ..common })
     }
