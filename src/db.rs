@@ -145,6 +145,13 @@ impl Builder {
 
     #[cfg(feature = "harness")]
     #[doc(hidden)]
+    pub fn free_limit(&mut self, entries: usize) -> &mut Self {
+        self.engine.free_limit = entries.max(2);
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
     pub fn growth_step(&mut self, bytes: u64) -> &mut Self {
         self.engine.growth_step = bytes;
         self

@@ -11,6 +11,7 @@ pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
 use crate::error::Result;
+use crate::format::freelog;
 use crate::format::page::KIND_FREE_LOG;
 use crate::inspect::Report;
 use crate::shared::layout;
@@ -75,6 +76,13 @@ pub fn sync_count(db: &Database) -> u64 {
 pub fn is_log_page(bytes: &[u8]) -> bool {
     PageHeader::read(bytes)
         .is_some_and(|h| h.kind == KIND_FREE_LOG && h.level == 0 && h.birth.0 < 1 << 32)
+}
+
+/// Whether they look like those of a free-log page of the pool.
+pub fn is_pool_page(bytes: &[u8]) -> bool {
+    let first =
+        bytes.get(freelog::ENTRIES..).and_then(|b| freelog::FreeEntry::decode(b, u64::MAX, true));
+    is_log_page(bytes) && first.is_some()
 }
 
 /// Parts of the lock file: name, offset and length in bytes. All but the identity may change while somebody has it open.

@@ -127,6 +127,10 @@ bugs! {
     LogEntriesTakenTwice,
     /// A1: the last entry of a page of the free log is lost.
     LogEntryLost,
+    /// A2: what is sorted into the pool is not judged.
+    SortedUnjudged,
+    /// A1: a map of the pool loses a page.
+    MapOnePageShort,
     /// A1: a run at the end of the file raises the page count by one page.
     CountRaisedByOne,
     /// A1: a page that was copied is not given back.

@@ -130,7 +130,15 @@ fn allocate(_: u64) -> Box<dyn FnMut()> {
         let last = base.txn;
         let txn = TxnId(last.0 + 1);
         let pins = Pins::new(last, &[last], &[], false);
-        let start = Start { base: &base, txn, pins, durable: last, page_high: 0, dead_from: txn };
+        let start = Start {
+            base: &base,
+            txn,
+            pins,
+            durable: last,
+            page_high: 0,
+            dead_from: txn,
+            limit: usize::MAX,
+        };
         let mut allocator = Allocator::new(start).expect("intact");
         for (page, birth) in live.drain(..) {
             allocator.free(page, 1, birth).expect("is not free");

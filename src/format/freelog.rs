@@ -10,16 +10,22 @@ use crate::types::{PageId, TxnId};
 /// Bytes of a free entry.
 pub const ENTRY_SIZE: usize = 24;
 /// First byte of the entries in a log page.
-const ENTRIES: usize = 32;
+pub const ENTRIES: usize = 32;
 /// Most pages one entry or ready extent can hold.
 pub const MAX_RUN: u64 = u16::MAX as u64;
+/// Pages that a map has a bit for.
+pub const GROUP: u64 = u64::BITS as u64;
 
-/// Pages side by side that no longer belong to the newest snapshot.
+/// Free pages that no ready extent holds: pages side by side that wait until nobody sees them, or a *map* of scattered ones that
+/// nobody sees any more.
+///
+/// A map has `death` 0. Its `birth` is a bit for each of the [`GROUP`] pages from `start`, a multiple of as many; `len` counts
+/// groups, and is 1 unless all of their pages are free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FreeEntry {
     /// First page.
     pub start: PageId,
-    /// Pages, 1 ..= [`MAX_RUN`].
+    /// Pages or groups, 1 ..= [`MAX_RUN`].
     pub len: u64,
     /// Oldest snapshot that may see them.
     pub birth: TxnId,
@@ -28,6 +34,53 @@ pub struct FreeEntry {
 }
 
 impl FreeEntry {
+    /// The map of `groups` groups from number `first`.
+    pub fn map(first: u64, groups: u64, bits: u64) -> FreeEntry {
+        let start = PageId(first * GROUP);
+        FreeEntry { start, len: groups, birth: TxnId(bits), death: TxnId::NONE }
+    }
+
+    /// Whether it is a map.
+    pub fn is_map(&self) -> bool {
+        self.death == TxnId::NONE
+    }
+
+    /// The bits of a map.
+    fn bits(&self) -> u64 {
+        self.birth.0
+    }
+
+    /// First group, groups and bits, of a map.
+    pub fn as_map(&self) -> Option<(u64, u64, u64)> {
+        self.is_map().then(|| (self.start.0 / GROUP, self.len, self.bits()))
+    }
+
+    /// Number of pages.
+    pub fn pages(&self) -> u64 {
+        match self.is_map() {
+            true => self.len * u64::from(self.bits().count_ones()),
+            false => self.len,
+        }
+    }
+
+    /// Its pages as extents: first page and length.
+    pub fn extents(&self) -> impl Iterator<Item = (PageId, u64)> + use<> {
+        let whole = !self.is_map() || self.bits() == u64::MAX;
+        let (start, pages) = (self.start, self.pages());
+        let scattered = runs(if whole { 0 } else { self.bits() });
+        let scattered =
+            scattered.map(move |(at, len)| (PageId(start.0 + u64::from(at)), len.into()));
+        whole.then_some((start, pages)).into_iter().chain(scattered)
+    }
+
+    /// How many extents it has.
+    pub fn extent_count(&self) -> usize {
+        if !self.is_map() {
+            return 1;
+        }
+        (self.bits() & !(self.bits() << 1)).count_ones() as usize
+    }
+
     /// Encodes into the first [`ENTRY_SIZE`] bytes of `out`.
     pub fn encode(&self, out: &mut [u8]) {
         debug_assert!(self.len >= 1 && self.len <= MAX_RUN);
@@ -37,24 +90,47 @@ impl FreeEntry {
         put_u64(out, 16, self.death.0);
     }
 
-    /// Decodes; None if it is not an entry of a file with `page_count` pages.
-    pub fn decode(b: &[u8], page_count: u64) -> Option<FreeEntry> {
+    /// Decodes; None if it is not an entry of a file with `page_count` pages, a map in the pool and none elsewhere.
+    pub fn decode(b: &[u8], page_count: u64, pool: bool) -> Option<FreeEntry> {
         let e = FreeEntry {
             start: PageId(get_u48(b, 0)?),
             len: u64::from(get_u16(b, 6)?),
             birth: TxnId(get_u64(b, 8)?),
             death: TxnId(get_u64(b, 16)?),
         };
-        let lives = e.birth < e.death || e.death.is_never();
-        (extent_fits(e.start, e.len, page_count) && lives).then_some(e)
+        let good = match e.is_map() {
+            is_map if is_map != pool => false,
+            true => e.map_fits(page_count),
+            false => extent_fits(e.start, e.len, page_count) && e.birth < e.death,
+        };
+        good.then_some(e)
+    }
+
+    fn map_fits(&self, page_count: u64) -> bool {
+        let bits = self.bits();
+        let groups = self.len == 1 || self.len > 1 && bits == u64::MAX;
+        if bits == 0 || !groups || !self.start.0.is_multiple_of(GROUP) {
+            return false;
+        }
+        let end = self.start.0 + self.len * GROUP - u64::from(bits.leading_zeros());
+        self.start.0 + u64::from(bits.trailing_zeros()) >= 2 && end <= page_count
     }
 }
 
-impl TxnId {
-    /// Marks an entry whose pages no snapshot sees at all.
-    fn is_never(self) -> bool {
-        self == TxnId::NONE
-    }
+/// The runs of ones in a word, the lowest first: place and length.
+pub fn runs(mut bits: u64) -> impl Iterator<Item = (u32, u32)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let gap = bits.trailing_zeros();
+        let len = (bits >> gap).trailing_ones();
+        let run = (at + gap, len);
+        at += gap + len;
+        bits = bits.checked_shr(gap + len).unwrap_or(0);
+        Some(run)
+    })
 }
 
 /// Whether `len` pages from `start` are pages of a file with `page_count` pages, metas excluded.
@@ -109,13 +185,20 @@ pub struct LogPage {
 }
 
 impl LogPage {
-    /// Reads page `id`, checksum included. The first `taken` entries are history: they may name pages that
+    /// Reads page `id` of a queue, which may be the pool, checksum included. The first `taken` entries are history: they may name pages that
     /// the file has lost since.
-    pub fn read(id: PageId, page: &[u8], page_count: u64, taken: usize) -> Result<LogPage> {
+    pub fn read(
+        id: PageId,
+        page: &[u8],
+        page_count: u64,
+        taken: usize,
+        pool: bool,
+    ) -> Result<LogPage> {
         let bad = |what: &str| Error::corrupt(id, format!("free-log page: {what}"));
         super::page::verify(id, page)?;
         let count = usize::from(get_u16(page, 6).unwrap_or(0));
-        if page[4] != KIND_FREE_LOG || count > capacity(page.len()) || taken > count {
+        let counts = 1..=capacity(page.len());
+        if page[4] != KIND_FREE_LOG || !counts.contains(&count) || taken > count {
             return Err(bad("wrong kind or number of entries"));
         }
         let next = PageId(get_u64(page, 24).unwrap_or(0));
@@ -123,7 +206,7 @@ impl LogPage {
             return Err(bad("successor outside the file"));
         }
         let entries = (taken..count)
-            .map(|i| FreeEntry::decode(&page[ENTRIES + i * ENTRY_SIZE..], page_count))
+            .map(|i| FreeEntry::decode(&page[ENTRIES + i * ENTRY_SIZE..], page_count, pool))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| bad("entry outside the file"))?;
         Ok(LogPage { birth: TxnId(get_u64(page, 8).unwrap_or(0)), next, entries })

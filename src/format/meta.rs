@@ -13,8 +13,14 @@ pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 pub const VERSION: u32 = 1;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
-/// Free-log queues: the main one and three for entries pinned by old readers.
-pub const QUEUES: usize = 4;
+/// Free-log queues: the main one, the sides, the pool.
+pub const QUEUES: usize = 5;
+/// The queue of what was freed, in the order of its death.
+pub const MAIN: usize = 0;
+/// Queues for entries pinned by old readers.
+pub const SIDES: [usize; 3] = [1, 2, 3];
+/// The queue of maps: pages that nobody sees, those first that should be used first.
+pub const POOL: usize = 4;
 /// Ready extents a built meta holds at most, so that a manifest finds room.
 pub const READY_MAX: usize = 64;
 /// Inline free entries a built meta holds at most, all queues together.
@@ -42,7 +48,7 @@ pub(crate) const MANIFEST_SIZE: usize = 12;
 pub struct SpaceState {
     /// Extents that are reusable now: first page and length.
     pub ready: Vec<(PageId, u64)>,
-    /// Entries that wait: the main queue, then side queues.
+    /// Everything else that is free.
     pub queues: [Queue; QUEUES],
     /// Pages in all of these, log entries included.
     pub free_pages: u64,
@@ -253,11 +259,15 @@ fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState>
             inline: Vec::new(),
         };
         let empty = q.head == q.tail;
-        if !inside(q.head.0) || !inside(q.tail.0) || empty != (q.pages == 0) {
+        if u64::from(q.pages) > page_count
+            || !inside(q.head.0)
+            || !inside(q.tail.0)
+            || empty != (q.pages == 0)
+        {
             return None;
         }
         for _ in 0..inline {
-            q.inline.push(FreeEntry::decode(b.get(*at..)?, page_count)?);
+            q.inline.push(FreeEntry::decode(b.get(*at..)?, page_count, i == POOL)?);
             *at += ENTRY_SIZE;
         }
     }

@@ -143,14 +143,14 @@ fields! {
     FREE_PAGES = "free_pages" 120 8;
     READY_COUNT = "ready_count" 128 4;
     ZERO_A = "zero" 132 4;
-    QUEUES = "queues" 136 128;
-    ZERO_B = "zero" 264 244;
+    QUEUES = "queues" 136 160;
+    ZERO_B = "zero" 296 212;
     CRC = "crc" 508 4;
     BODY = "body" 512 3584;
 }
 
 fields! {
-    /// One of the four free-log queues in the meta page.
+    /// One of the five free-log queues in the meta page.
     queue, "Free-log queue":
     PIN = "pin" 0 8;
     HEAD = "head" 8 8;
@@ -174,6 +174,15 @@ fields! {
     LENGTH = "len" 6 2;
     BIRTH = "birth" 8 8;
     DEATH = "death" 16 8;
+}
+
+fields! {
+    /// Entry of the pool, inline or in a log page. Read as a free entry.
+    map, "Map":
+    MAP_START = "start" 0 6;
+    GROUPS = "groups" 6 2;
+    BITS = "bits" 8 8;
+    ZERO = "zero" 16 8;
 }
 
 fields! {
@@ -208,6 +217,11 @@ pub const FREE_SIZE: usize = free::DEATH.end();
 pub const MANIFEST_SIZE: usize = manifest::PAGES.end();
 /// Free-log queues.
 pub const QUEUES: usize = meta::QUEUES.size / QUEUE_SIZE;
+
+/// The queue whose entries are maps.
+pub const POOL: usize = 4;
+/// Pages in a group: bits of a map.
+pub const GROUP: u64 = 64;
 
 /// First bytes of a meta page.
 pub const MAGIC: [u8; 8] = *b"recto\x0d\x0a\x1a";
@@ -260,6 +274,7 @@ pub mod table_of_fields {
             queue::ALL,
             ready::ALL,
             free::ALL,
+            map::ALL,
             manifest::ALL,
             log::ALL,
         ];

@@ -35,7 +35,7 @@ pub(super) struct Extent {
     pub len: u64,
 }
 
-/// An extent of free pages with the interval of snapshots that see it.
+/// An extent of free pages with the interval of snapshots that see it; in the pool a map of free pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FreeEntry {
     pub extent: Extent,
@@ -95,6 +95,22 @@ impl FreeEntry {
         use layout::free as f;
         let extent = Extent { start: f::START.get(b, at)?, len: f::LENGTH.get(b, at)? };
         Some(FreeEntry { extent, birth: f::BIRTH.get(b, at)?, death: f::DEATH.get(b, at)? })
+    }
+
+    /// The extents of an entry that is a map, in order.
+    pub fn map_extents(&self) -> Vec<Extent> {
+        let Extent { start, len: groups } = self.extent;
+        if self.birth == u64::MAX {
+            return vec![Extent { start, len: groups * layout::GROUP }];
+        }
+        let mut extents: Vec<Extent> = Vec::new();
+        for at in (0..layout::GROUP).filter(|at| self.birth >> at & 1 == 1) {
+            match extents.last_mut() {
+                Some(last) if last.start + last.len == start + at => last.len += 1,
+                _ => extents.push(Extent { start: start + at, len: 1 }),
+            }
+        }
+        extents
     }
 }
 

@@ -25,7 +25,12 @@ pub(super) fn free_space(scan: &mut Scan<'_>, meta: &Meta) {
             return;
         }
         scan.push(Step::Queue(i));
-        let mut walk = QueueWalk { scan, queue, main: i == 0, last_death: 0, total: 0 };
+        let role = match i {
+            0 => Role::Main,
+            layout::POOL => Role::Pool,
+            _ => Role::Side,
+        };
+        let mut walk = QueueWalk { scan, queue, role, last_death: 0, total: 0 };
         walk.all();
         total = total.saturating_add(walk.total);
         scan.pop();
@@ -54,10 +59,18 @@ fn claim_free(scan: &mut Scan<'_>, extent: Extent, kind: PageKind, birth: u64) {
     }
 }
 
+/// What a queue is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Main,
+    Side,
+    Pool,
+}
+
 struct QueueWalk<'s, 'a> {
     scan: &'s mut Scan<'a>,
     queue: &'s Queue,
-    main: bool,
+    role: Role,
     last_death: u64,
     /// Pages in entries that have not been taken.
     total: u64,
@@ -67,10 +80,11 @@ impl QueueWalk<'_, '_> {
     fn all(&mut self) {
         let Queue { pin, head, tail, head_used, pages, inline } = self.queue;
         let (pin, txn) = (*pin, self.scan.txn);
-        if self.main && pin != 0 {
-            self.scan.fault(None, || format!("the main queue is pinned by {pin}"));
+        if self.role != Role::Side && pin != 0 {
+            let name = if self.role == Role::Main { "main queue" } else { "pool" };
+            self.scan.fault(None, || format!("the {name} is pinned by {pin}"));
         }
-        if !self.main && pin == 0 && (*pages > 0 || !inline.is_empty()) {
+        if self.role == Role::Side && pin == 0 && (*pages > 0 || !inline.is_empty()) {
             self.scan.fault(None, || "entries in a queue that nothing pins".into());
         }
         if pin > txn {
@@ -129,7 +143,12 @@ impl QueueWalk<'_, '_> {
         let word = |f: layout::Field| f.get(&bytes, 0).unwrap_or(0);
         let (kind, level, count) = (word(header::KIND), word(header::LEVEL), word(header::COUNT));
         let need = log::ENTRIES.at as u64 + count * layout::FREE_SIZE as u64;
-        if kind != layout::KIND_LOG || level != 0 || need > bytes.len() as u64 || used > count {
+        if kind != layout::KIND_LOG
+            || level != 0
+            || count == 0
+            || need > bytes.len() as u64
+            || used > count
+        {
             self.scan.cut_off(Some(id), || {
                 format!("kind {kind}, level {level}, {count} entries, {used} of them taken")
             });
@@ -166,21 +185,36 @@ impl QueueWalk<'_, '_> {
     /// Proves one entry that stands in what transaction `written` wrote.
     fn entry(&mut self, page: Option<u64>, entry: &FreeEntry, written: u64) {
         let FreeEntry { extent, birth, death } = *entry;
+        if self.role == Role::Pool {
+            return self.map(page, entry);
+        }
         claim_free(self.scan, extent, PageKind::Queued, birth);
         self.total = self.total.saturating_add(extent.len);
-        // Zeros: nothing ever saw these pages.
-        if birth == 0 && death == 0 {
-            return;
-        }
         if birth >= death || death > written {
             self.scan.fault(page, || {
                 format!("born in {birth}, dead in {death}, noted in {written}: out of order")
             });
         }
-        if self.main && death < self.last_death {
+        if self.role == Role::Main && death < self.last_death {
             let last = self.last_death;
             self.scan.fault(page, || format!("dead in {death}, after an entry dead in {last}"));
         }
         self.last_death = self.last_death.max(death);
+    }
+
+    /// Proves a map of free pages.
+    fn map(&mut self, page: Option<u64>, entry: &FreeEntry) {
+        let FreeEntry { extent: Extent { start, len }, birth: bits, death } = *entry;
+        let groups = len == 1 || len > 1 && bits == u64::MAX;
+        if death != 0 || bits == 0 || !groups || start % layout::GROUP != 0 {
+            self.scan.cut_off(page, || {
+                format!("no map of free pages: {len} groups at page {start}, bits {bits:x}, dead in {death}")
+            });
+            return;
+        }
+        for extent in entry.map_extents() {
+            claim_free(self.scan, extent, PageKind::Queued, 0);
+            self.total = self.total.saturating_add(extent.len);
+        }
     }
 }

@@ -1,22 +1,25 @@
 //! The allocator of one write transaction.
 //!
-//! Free pages stand in three places: `ready` (reusable, proved so once and for ever), the main queue
-//! (in the order of their death) and three side queues for entries that an old reader pins: such an entry is moved to a side
-//! queue under *one* reader that pins it and looked at again when that reader is gone (B10), so that nothing rescans them.
-//! Queues are FIFO lists of log pages, each written once, with their youngest entries inline in the meta page.
+//! Free pages stand in four places: `ready` (reusable, proved so once and for ever), the pool (proved like them, and sorted: see
+//! [`super::pool`]), the main queue (in the order of their death) and three side queues for entries that an old reader pins: such an
+//! entry is moved to a side queue under *one* reader that pins it and looked at again when that reader is gone (B10), so that
+//! nothing rescans them.
+//! Queues, the pool too, are FIFO lists of log pages, each written once, with their youngest entries inline in the meta page.
 //! A small commit therefore writes no page for its free space, however much of it there is.
 //!
 //! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one of these places, or reserved as the
 //! tail of a queue, or it is a log page; (A2) nothing enters `ready` but by a `Reusable` verdict or because it was born in this very
-//! transaction; (A3) the number of extents and inline entries in a finished state has the bounds of the meta page.
+//! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a finished state has the bounds of the meta page.
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
+use super::pool;
 use crate::error::{Error, Result};
 use crate::format::freelog::{self, FreeEntry, LogPage, MAX_RUN, Queue};
-use crate::format::meta::{INLINE_MAX, Meta, QUEUES, READY_MAX, SpaceState};
+use crate::format::meta::{INLINE_MAX, MAIN, Meta, POOL, QUEUES, READY_MAX, SIDES, SpaceState};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
+use std::ops::Range;
 
 /// Reads pages of the base snapshot and takes the log pages of the new one.
 pub trait LogPages {
@@ -26,8 +29,15 @@ pub trait LogPages {
     fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]>;
 }
 
-/// Entries looked at when `ready` is empty or short.
+/// Extents looked for when `ready` is empty.
 const REFILL: usize = 64;
+/// A transaction that has taken so many times more pages looks for more at once.
+const REFILL_PART: u64 = 8;
+/// The pool is sorted anew when so many log pages of other queues can be joined with it, and at least as many as it has: what
+/// that writes stays in proportion to what was freed.
+const SORTED_FROM: u32 = 2;
+/// Log pages that a small commit may have to read and write for it. Of longer queues so much is sorted by itself.
+const SORTED_MOST: u32 = 1024;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
 const BACKLOG: u64 = 64;
 /// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would
@@ -39,12 +49,25 @@ const BACKLOG_FEW: u64 = 4;
 /// The allocator of one write transaction.
 pub struct Allocator {
     txn: TxnId,
-    page_size: usize,
     page_count: u64,
     pins: Pins,
+    /// Bounds of a finished state: ready extents, inline entries, entries in a log page.
+    ready_max: usize,
+    inline_max: usize,
+    log_max: usize,
     /// Entries that wait for a flush stand in the way of too many that do not.
     long_backlog: bool,
     ready: Extents,
+    /// Taken out of `ready` as a whole, to be used from its front: the pages of a commit lie side by side.
+    run: Range<u64>,
+    /// Pages taken.
+    taken: u64,
+    /// What `drain` has found to be reusable, on its way to `ready` or to the pool.
+    found: Vec<FreeEntry>,
+    /// Whether sorting the pool has been tried.
+    sorted: bool,
+    /// It moves nothing to a side queue where it would wait for too long: what is sorted later is not lost.
+    sorting: bool,
     queues: [Queue; QUEUES],
     /// Freed in this transaction, born before it.
     freed: Vec<FreeEntry>,
@@ -53,8 +76,6 @@ pub struct Allocator {
     freed_undurable: Vec<PageId>,
     /// Pages in free-log entries of the base that have not been taken.
     logged_pages: u64,
-    /// Continue here, so that the pages of a commit lie side by side.
-    cursor: PageId,
 }
 
 /// What an allocator starts from.
@@ -71,12 +92,14 @@ pub struct Start<'a> {
     pub page_high: u64,
     /// Lowest id that was rolled back; matters as `page_high` does.
     pub dead_from: TxnId,
+    /// Most ready extents and inline entries in the meta page, and entries in a log page, where these have room for more.
+    pub limit: usize,
 }
 
 impl Allocator {
     /// Starts from the state of the base snapshot.
     pub fn new(start: Start<'_>) -> Result<Allocator> {
-        let Start { base, txn, pins, durable, page_high, dead_from } = start;
+        let Start { base, txn, pins, durable, page_high, dead_from, limit } = start;
         let (base_pages, page_size, base) = (base.page_count, base.page_size, &base.space);
         let mut ready = Extents::default();
         for &(start, len) in &base.ready {
@@ -84,7 +107,7 @@ impl Allocator {
                 return Err(Error::corrupt(start, "free twice in the meta page"));
             }
         }
-        let inline: u64 = base.queues.iter().flat_map(|q| &q.inline).map(|e| e.len).sum();
+        let inline = inline_pages(&base.queues);
         if base.free_pages > base_pages {
             return Err(Error::corrupt(PageId::NONE, "more free pages than the file has"));
         }
@@ -96,17 +119,23 @@ impl Allocator {
         let much = logged_pages + inline > base_pages / BACKLOG_PART;
         let mut a = Allocator {
             txn,
-            page_size,
             page_count: base_pages,
+            ready_max: READY_MAX.min(limit),
+            inline_max: INLINE_MAX.min(limit),
+            log_max: freelog::capacity(page_size).min(limit),
             long_backlog: backlog > BACKLOG
                 || (backlog > BACKLOG_FEW && much && pins.readers() <= 1),
             ready,
+            run: 0..0,
+            taken: 0,
+            found: Vec::new(),
+            sorted: false,
+            sorting: false,
             queues: base.queues.clone(),
             freed: Vec::new(),
             durable,
             freed_undurable: Vec::new(),
             logged_pages,
-            cursor: PageId::NONE,
             pins,
         };
         let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
@@ -130,27 +159,39 @@ impl Allocator {
 
     /// One page.
     pub fn allocate(&mut self, log: &impl LogPages) -> Result<PageId> {
-        if !self.pins.no_reuse() && self.ready.count() == 0 {
-            self.refill(log, REFILL)?;
+        if self.run.is_empty() && self.ready.count() == 0 {
+            self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
         }
         self.allocate_from_ready()
     }
 
     fn allocate_from_ready(&mut self) -> Result<PageId> {
-        let id = if self.pins.no_reuse() {
-            None
-        } else {
-            // Side by side if possible, else where a small commit finds room, and towards the front, so that
-            // the end of the file empties.
-            let ready = &mut self.ready;
-            ready.take_start(self.cursor).or_else(|| ready.take_low(4))
-        };
-        let id = match id {
-            Some(id) => id,
-            None => self.extend(1)?,
-        };
-        self.cursor = PageId(id.0 + 1);
-        Ok(id)
+        self.taken += 1;
+        if let Some(id) = self.run.next() {
+            return Ok(PageId(id));
+        }
+        // Where a small commit finds room, and towards the front, so that the end of the file empties.
+        let found = if self.pins.no_reuse() { None } else { self.ready.take_low(pool::LONG) };
+        match found {
+            Some((start, len)) => {
+                self.run = start.0 + 1..start.0 + len;
+                Ok(start)
+            }
+            None => self.extend(1),
+        }
+    }
+
+    /// Puts back what is left of the run.
+    fn end_run(&mut self) -> Result<()> {
+        let run = std::mem::replace(&mut self.run, 0..0);
+        self.add_ready(PageId(run.start), run.end - run.start)
+    }
+
+    fn add_ready(&mut self, start: PageId, len: u64) -> Result<()> {
+        if len > 0 && !self.ready.add(start, len) {
+            return Err(Error::corrupt(start, "free twice"));
+        }
+        Ok(())
     }
 
     /// `len` pages side by side.
@@ -158,12 +199,14 @@ impl Allocator {
         if self.pins.no_reuse() {
             return self.extend(len);
         }
+        self.end_run()?;
+        self.taken += len;
         if let Some(id) = self.ready.take_best(len) {
             return Ok(id);
         }
         // Join what waits in the log before the file grows; in proportion to the run, so that the
         // work stays a small part of writing it.
-        self.refill(log, (len.min(1 << 16) as usize * 8).max(REFILL))?;
+        self.refill_for_run(log, (len.min(1 << 16) as usize * 8).max(REFILL))?;
         if let Some(id) = self.ready.take_best(len) {
             return Ok(id);
         }
@@ -192,9 +235,7 @@ impl Allocator {
             return Err(Error::corrupt(start, "freed page outside the file"));
         }
         if birth == self.txn || planted(Bug::OwnFreesReused) {
-            if !self.ready.add(start, len) {
-                return Err(Error::corrupt(start, "freed twice"));
-            }
+            self.add_ready(start, len)?;
         } else {
             if birth > self.durable {
                 self.freed_undurable.push(start);
@@ -214,23 +255,93 @@ impl Allocator {
         }
     }
 
-    /// Moves up to `want` entries from the queues to `ready`.
+    /// Moves about `want` extents to `ready`, from where the best are.
     fn refill(&mut self, log: &impl LogPages, want: usize) -> Result<()> {
         if self.pins.no_reuse() {
             return Ok(());
         }
+        self.sort_pool(log)?;
         let mut left = want;
-        for side in (1..QUEUES).chain([0]) {
-            let pin = self.queues[side].pin;
-            if side != 0 && (pin == TxnId::NONE || self.pins.holds(pin)) {
-                continue;
-            }
-            self.drain(side, log, &mut left)?;
-            if side != 0 && self.queues[side].pages == 0 && self.queues[side].inline.is_empty() {
-                self.close_side(side)?;
+        self.drain_released(log, &mut left)?;
+        self.drain(POOL, log, &mut left)?;
+        if self.is_empty(POOL) {
+            self.drain(MAIN, log, &mut left)?;
+        }
+        self.found_is_ready()
+    }
+
+    /// Moves about `want` extents from each queue to `ready`: a long run may wait in any of them.
+    fn refill_for_run(&mut self, log: &impl LogPages, want: usize) -> Result<()> {
+        if self.pins.no_reuse() {
+            return Ok(());
+        }
+        self.sort_pool(log)?;
+        self.drain_released(log, &mut { want })?;
+        for queue in [POOL, MAIN] {
+            self.drain(queue, log, &mut { want })?;
+        }
+        self.found_is_ready()
+    }
+
+    fn found_is_ready(&mut self) -> Result<()> {
+        for entry in std::mem::take(&mut self.found) {
+            for (start, len) in entry.extents() {
+                self.add_ready(start, len)?;
             }
         }
         Ok(())
+    }
+
+    /// Joins what the other queues can give with the pool, when it is worth the work.
+    fn sort_pool(&mut self, log: &impl LogPages) -> Result<()> {
+        let pooled = self.queues[POOL].pages;
+        let released = SIDES.into_iter().filter(|&side| self.is_released(side));
+        let pages: u32 = released.chain([MAIN]).map(|i| self.queues[i].pages).sum();
+        let most = SORTED_MOST.max(self.taken.try_into().unwrap_or(u32::MAX));
+        if self.sorted || pages < pooled.clamp(SORTED_FROM, most) {
+            return Ok(());
+        }
+        // What has to wait now will have to wait to the end of this transaction.
+        self.sorted = true;
+        self.sorting = true;
+        let mut left = most as usize * self.log_max;
+        self.drain_released(log, &mut left)?;
+        self.drain(MAIN, log, &mut left)?;
+        self.sorting = false;
+        if self.found.len() < pooled.min(most) as usize * self.log_max / 2 {
+            return self.found_is_ready();
+        }
+        if pages.saturating_add(pooled) <= most {
+            self.drain(POOL, log, &mut { usize::MAX })?;
+        }
+        // The end of the file is better given back than used.
+        let end =
+            self.ready.take_ending_at(self.page_count).map_or(self.page_count, |(at, _)| at.0);
+        let (entries, end) = pool::sorted(&std::mem::take(&mut self.found), end)?;
+        self.queues[POOL].inline.extend(entries);
+        self.add_ready(PageId(end), self.page_count - end)
+    }
+
+    /// Drains the side queues whose readers are gone.
+    fn drain_released(&mut self, log: &impl LogPages, left: &mut usize) -> Result<()> {
+        for side in SIDES {
+            if self.is_released(side) {
+                self.drain(side, log, left)?;
+                if self.is_empty(side) {
+                    self.close_side(side)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_released(&self, side: usize) -> bool {
+        let pin = self.queues[side].pin;
+        pin != TxnId::NONE && !self.pins.holds(pin)
+    }
+
+    fn is_empty(&self, queue: usize) -> bool {
+        self.queues[queue].pages == 0 && self.queues[queue].inline.is_empty()
     }
 
     /// An empty side queue gives its reserved page back and is free for another reader.
@@ -244,24 +355,18 @@ impl Allocator {
         self.free(q.tail, 1, TxnId(1))
     }
 
-    /// Takes entries from the front of queue `side` until `left` is used up, the queue is empty, or
-    /// the next entry has to wait.
+    /// Takes entries from the front of queue `side` until they have `left` extents, the queue is empty, or the next entry has to
+    /// wait.
     fn drain(&mut self, side: usize, log: &impl LogPages, left: &mut usize) -> Result<()> {
         while *left > 0 && self.queues[side].pages > 0 {
             let id = self.queues[side].head;
             let used = usize::from(self.queues[side].head_used);
-            let page = LogPage::read(id, log.log_page(id)?, self.page_count, used)?;
-            let mut taken = 0;
-            for e in page.entries.iter().take(*left) {
-                if !self.place(*e, side)? {
-                    break;
-                }
-                self.logged_pages = self.logged_pages.checked_sub(e.len).ok_or_else(|| {
-                    Error::corrupt(id, "holds more free pages than the meta page counts")
-                })?;
-                taken += 1;
-            }
-            *left -= taken;
+            let page = LogPage::read(id, log.log_page(id)?, self.page_count, used, side == POOL)?;
+            let taken = self.place_some(&page.entries, side, left);
+            let pages = page.entries[..taken].iter().map(FreeEntry::pages).sum();
+            self.logged_pages = self.logged_pages.checked_sub(pages).ok_or_else(|| {
+                Error::corrupt(id, "holds more free pages than the meta page counts")
+            })?;
             if taken < page.entries.len() {
                 if !planted(Bug::LogEntriesTakenTwice) {
                     self.queues[side].head_used = (used + taken) as u16;
@@ -279,62 +384,64 @@ impl Allocator {
             self.free(id, 1, if reusable { self.txn } else { page.birth })?;
         }
         if self.queues[side].pages == 0 {
-            let inline = std::mem::take(&mut self.queues[side].inline);
-            let mut taken = 0;
-            for e in inline.iter().take(*left) {
-                if !self.place(*e, side)? {
-                    break;
-                }
-                taken += 1;
-            }
-            *left -= taken;
+            let mut inline = std::mem::take(&mut self.queues[side].inline);
+            let taken = self.place_some(&inline, side, left);
+            inline.drain(..taken);
             // What `place` may have parked in this very queue comes after what was there.
-            let parked = std::mem::replace(&mut self.queues[side].inline, inline[taken..].to_vec());
-            self.queues[side].inline.extend(parked);
+            inline.append(&mut self.queues[side].inline);
+            self.queues[side].inline = inline;
         }
         Ok(())
     }
 
+    /// Finds places for entries at the front of queue `from`, about `left` extents; answers how many entries.
+    fn place_some(&mut self, entries: &[FreeEntry], from: usize, left: &mut usize) -> usize {
+        let mut taken = 0;
+        for e in entries {
+            let extents = e.extent_count();
+            let enough = *left == 0 || extents > *left && !self.found.is_empty();
+            if enough || !self.place(*e, from) {
+                break;
+            }
+            *left = left.saturating_sub(extents);
+            taken += 1;
+        }
+        taken
+    }
+
     /// Finds a place for an entry from queue `from`; false if it must stay where it is.
-    fn place(&mut self, e: FreeEntry, from: usize) -> Result<bool> {
+    fn place(&mut self, e: FreeEntry, from: usize) -> bool {
         let verdict = match e.death {
-            TxnId::NONE => Verdict::Reusable,
-            _ if from != 0 && planted(Bug::ParkedNotJudgedAgain) => Verdict::Reusable,
+            _ if e.is_map() => Verdict::Reusable,
+            _ if self.sorting && planted(Bug::SortedUnjudged) => Verdict::Reusable,
+            _ if from != MAIN && planted(Bug::ParkedNotJudgedAgain) => Verdict::Reusable,
             death => self.pins.judge(e.birth, death),
         };
         match verdict {
-            Verdict::Reusable => {
-                if !self.ready.add(e.start, e.len) {
-                    return Err(Error::corrupt(e.start, "free twice"));
-                }
-                Ok(true)
-            }
-            Verdict::PinnedByReader(reader) => {
-                self.park(e, reader, from);
-                Ok(true)
-            }
+            Verdict::Reusable => self.found.push(e),
+            Verdict::PinnedByReader(reader) => return self.park(e, reader, from),
             Verdict::NotYet if self.long_backlog => {
-                match self.pins.oldest_commit_in(e.birth, e.death) {
-                    Some(pin) => {
-                        self.park(e, pin, from);
-                        Ok(true)
-                    }
-                    None => Ok(false),
-                }
+                let pin = self.pins.oldest_commit_in(e.birth, e.death);
+                return pin.is_some_and(|pin| self.park(e, pin, from));
             }
-            Verdict::NotYet => Ok(false),
+            Verdict::NotYet => return false,
         }
+        true
     }
 
     /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts one; when all
     /// are taken, to the one that waits for the youngest: that only delays.
-    fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) {
+    fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) -> bool {
         let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
-        let side = (1..QUEUES)
+        let side = SIDES
+            .into_iter()
             .find(|&i| i != from && fits(&self.queues[i]))
-            .or_else(|| (1..QUEUES).find(|&i| self.queues[i].pin == TxnId::NONE));
+            .or_else(|| SIDES.into_iter().find(|&i| self.queues[i].pin == TxnId::NONE));
+        if side.is_none() && self.sorting {
+            return false;
+        }
         let side = side.unwrap_or_else(|| match from {
-            0 => (1..QUEUES).max_by_key(|&i| self.queues[i].pin).unwrap_or(1),
+            MAIN => SIDES.into_iter().max_by_key(|&i| self.queues[i].pin).unwrap_or(SIDES[0]),
             _ => from,
         });
         let q = &mut self.queues[side];
@@ -342,32 +449,54 @@ impl Allocator {
             q.pin = pin;
         }
         q.inline.push(e);
+        true
     }
 
     /// Ends the transaction: what was freed joins the main queue, free pages at the end of the file are given
     /// back, and everything that does not fit the meta page is written to log pages.
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
-        if self.ready.count() < READY_MAX / 2 {
-            self.refill(log, REFILL)?;
+        self.end_run()?;
+        if self.ready.count() < self.ready_max / 2 {
+            self.refill(log, self.ready_max - self.ready.count())?;
         }
+        self.find_log_pages(log)?;
         let freed = self.joined_freed()?;
-        self.queues[0].inline.extend(freed);
+        self.queues[MAIN].inline.extend(freed);
         if !self.pins.no_reuse() {
             while let Some((start, _)) = self.ready.take_ending_at(self.page_count) {
                 self.page_count = start.0;
             }
         }
-        self.spill_ready();
+        // First what takes many pages, while all that are ready are at hand; then what the meta page has no room for.
         self.spill_inline(log)?;
+        self.end_run()?;
+        self.spill_ready()?;
+        self.spill_inline(log)?;
+        self.end_run()?;
         let mut ready = Vec::new();
         for (start, len) in self.ready.iter() {
             for at in (0..len).step_by(MAX_RUN as usize) {
                 ready.push((PageId(start.0 + at), (len - at).min(MAX_RUN)));
             }
         }
-        let inline: u64 = self.queues.iter().flat_map(|q| &q.inline).map(|e| e.len).sum();
-        let free_pages = self.ready.pages() + inline + self.logged_pages;
+        let free_pages = self.ready.pages() + inline_pages(&self.queues) + self.logged_pages;
         Ok(SpaceState { ready, queues: self.queues.clone(), free_pages })
+    }
+
+    /// Makes enough pages ready for the log pages that this commit will write, so that the file does not grow for them.
+    fn find_log_pages(&mut self, log: &impl LogPages) -> Result<()> {
+        loop {
+            let inline: usize = self.queues.iter().map(|q| q.inline.len()).sum();
+            let written = (inline + self.freed.len()) / self.log_max;
+            let before = self.ready.pages();
+            if before > (written + QUEUES) as u64 || inline + self.freed.len() <= self.inline_max {
+                return Ok(());
+            }
+            self.refill(log, REFILL.max(written))?;
+            if self.ready.pages() == before {
+                return Ok(());
+            }
+        }
     }
 
     /// What this transaction freed, neighbours joined where the same snapshots see them.
@@ -397,54 +526,67 @@ impl Allocator {
         Ok(out)
     }
 
-    /// Ready extents that the meta page has no room for go back to the main queue as entries that
-    /// no snapshot sees; the shortest first, long runs stay at hand.
-    fn spill_ready(&mut self) {
+    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand.
+    fn spill_ready(&mut self) -> Result<()> {
         let chunks = |e: &Extents| -> usize {
             e.iter().map(|(_, len)| len.div_ceil(MAX_RUN) as usize).sum()
         };
-        let mut over = chunks(&self.ready).saturating_sub(READY_MAX);
+        let mut over = chunks(&self.ready).saturating_sub(self.ready_max);
+        let mut out = Vec::new();
         while over > 0 {
             let Some((start, len)) = self.ready.take_shortest() else { break };
-            let birth = TxnId::NONE;
-            let mut at = 0;
-            while at < len {
-                let n = (len - at).min(MAX_RUN);
-                let start = PageId(start.0 + at);
-                self.queues[0].inline.push(FreeEntry { start, len: n, birth, death: birth });
-                at += n;
-                over = over.saturating_sub(1);
-            }
+            let chunks = (0..len).step_by(MAX_RUN as usize);
+            out.extend(chunks.map(|at| FreeEntry {
+                start: PageId(start.0 + at),
+                len: (len - at).min(MAX_RUN),
+                birth: TxnId::NONE,
+                death: self.txn,
+            }));
+            over = over.saturating_sub(len.div_ceil(MAX_RUN) as usize);
         }
+        let (entries, _) = pool::sorted(&out, u64::MAX)?;
+        self.queues[POOL].inline.extend(entries);
+        Ok(())
     }
 
     /// Writes log pages until the inline entries fit.
     fn spill_inline(&mut self, log: &mut impl LogPages) -> Result<()> {
+        let mut written = [0; QUEUES];
         loop {
-            let total: usize = self.queues.iter().map(|q| q.inline.len()).sum();
-            if total <= INLINE_MAX {
-                return Ok(());
+            let left = |i: usize| self.queues[i].inline.len() - written[i];
+            if (0..QUEUES).map(left).sum::<usize>() <= self.inline_max {
+                break;
             }
-            let fullest = (0..QUEUES).max_by_key(|&i| self.queues[i].inline.len()).unwrap_or(0);
+            let fullest = (0..QUEUES).max_by_key(|&i| left(i)).unwrap_or(MAIN);
+            let n = left(fullest).min(self.log_max);
             let page = match self.queues[fullest].tail {
                 PageId::NONE => self.allocate_from_ready()?,
                 reserved => reserved,
             };
             let next = self.allocate_from_ready()?;
             let q = &mut self.queues[fullest];
-            let n = q.inline.len().min(freelog::capacity(self.page_size));
-            let mut entries: Vec<FreeEntry> = q.inline.drain(..n).collect();
+            let mut entries = &q.inline[written[fullest]..][..n];
+            written[fullest] += n;
             if planted(Bug::LogEntryLost) {
-                entries.pop();
+                entries = &entries[..n - 1];
             }
-            self.logged_pages += entries.iter().map(|e| e.len).sum::<u64>();
+            self.logged_pages += entries.iter().map(FreeEntry::pages).sum::<u64>();
             if q.pages == 0 {
                 q.head = page;
                 q.head_used = 0;
             }
             q.tail = next;
             q.pages += 1;
-            freelog::write_page(log.new_log_page(page)?, self.txn, next, &entries);
+            freelog::write_page(log.new_log_page(page)?, self.txn, next, entries);
         }
+        for (q, n) in self.queues.iter_mut().zip(written) {
+            q.inline.drain(..n);
+        }
+        Ok(())
     }
+}
+
+/// Pages in inline entries.
+fn inline_pages(queues: &[Queue; QUEUES]) -> u64 {
+    queues.iter().flat_map(|q| &q.inline).map(FreeEntry::pages).sum()
 }

@@ -43,16 +43,6 @@ impl Extents {
         true
     }
 
-    /// Takes the first page of the extent that starts at `at`, if one does.
-    pub fn take_start(&mut self, at: PageId) -> Option<PageId> {
-        let len = *self.by_start.get(&at.0)?;
-        self.remove(at.0, len);
-        if len > 1 {
-            self.insert(at.0 + 1, len - 1);
-        }
-        Some(at)
-    }
-
     /// Takes the first `len` pages of the smallest extent that has that many, the first such in the file.
     pub fn take_best(&mut self, len: u64) -> Option<PageId> {
         let &(l, s) = self.by_len.range((len, 0)..).next()?;
@@ -63,18 +53,16 @@ impl Extents {
         Some(PageId(s))
     }
 
-    /// Takes one page as near to the front of the file as it can be had from an extent of at least `of` pages, or from
-    /// the first extent if none of the first ones is so long.
-    pub fn take_low(&mut self, of: u64) -> Option<PageId> {
-        const LOOKED_AT: usize = 32;
-        let mut first = self.by_start.iter().take(LOOKED_AT);
-        let long = first.clone().find(|(_, l)| **l >= of);
-        let (&s, &l) = long.or_else(|| first.next())?;
+    /// Takes the first extent in the file that has at least `of` pages, if it is one of the first few; else the longest.
+    pub fn take_low(&mut self, of: u64) -> Option<(PageId, u64)> {
+        const LOOKED_AT: usize = 64;
+        let long = self.by_start.iter().take(LOOKED_AT).find(|(_, l)| **l >= of);
+        let (s, l) = match long {
+            Some((&s, &l)) => (s, l),
+            None => self.by_len.last().map(|&(l, s)| (s, l))?,
+        };
         self.remove(s, l);
-        if l > 1 {
-            self.insert(s + 1, l - 1);
-        }
-        Some(PageId(s))
+        Some((PageId(s), l))
     }
 
     /// The extent that ends where the file's pages end, taken.
@@ -134,16 +122,15 @@ mod tests {
                     if let Some(PageId(s)) = real.take_best(len) {
                         assert!((s..s + len).all(|p| model.remove(&p)));
                     }
-                    if let Some(PageId(s)) = real.take_low(len) {
-                        assert!(model.remove(&s) && !model.contains(&(s - 1)));
-                    }
                 }
                 4 => {
-                    let at = rng.u64(2..400);
-                    let starts = model.contains(&at) && !model.contains(&(at - 1));
-                    assert_eq!(real.take_start(PageId(at)).is_some(), starts);
-                    if starts {
-                        model.remove(&at);
+                    let of = rng.u64(1..9);
+                    let first = real.iter().take(64).find(|&(_, l)| l >= of);
+                    let longest = real.iter().map(|(_, l)| l).max();
+                    if let Some((PageId(s), l)) = real.take_low(of) {
+                        assert!((s..s + l).all(|p| model.remove(&p)));
+                        assert!(!model.contains(&(s - 1)) && !model.contains(&(s + l)));
+                        assert!(first.map_or(Some(l) == longest, |f| f == (PageId(s), l)));
                     }
                 }
                 _ => {

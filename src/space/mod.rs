@@ -11,3 +11,6 @@
 pub mod allocator;
 pub mod extents;
 pub mod pins;
+pub mod pool;
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,9 @@ pub struct EngineOptions {
     /// Entries that a manifest may have, where the meta page has room for more: the harness makes small
     /// commits two-phase with it.
     pub manifest_limit: usize,
+    /// Free extents and entries that the meta page or a log page may have, where there is room for more: so small databases
+    /// have long queues.
+    pub free_limit: usize,
     /// Smallest step in which the file grows, in bytes.
     pub growth_step: u64,
 }
@@ -60,6 +63,7 @@ impl Default for EngineOptions {
             read_only: false,
             open_timeout: Duration::from_secs(10),
             manifest_limit: usize::MAX,
+            free_limit: usize::MAX,
             growth_step: 256 << 10,
         }
     }

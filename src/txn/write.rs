@@ -155,6 +155,7 @@ impl Engine {
             durable: self.durable().txn,
             page_high: words.page_high.0.load(Ordering::SeqCst),
             dead_from: TxnId(words.dead.0[0].load(Ordering::SeqCst)),
+            limit: self.options.free_limit,
         })?;
         let mut store =
             PageStore::new(Arc::clone(self), txn, base.page_count, buffers.unwrap_or_default());

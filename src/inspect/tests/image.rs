@@ -66,7 +66,7 @@ pub struct Meta {
     pub phase: u64,
     pub free_pages: u64,
     pub ready: Vec<(u64, u64)>,
-    pub queues: [Queue; 4],
+    pub queues: [Queue; 5],
     /// Page, pages of the run or 0.
     pub manifest: Vec<(u64, u64)>,
     pub patches: Vec<Patch>,
@@ -312,6 +312,11 @@ impl Image {
         self.logs.get_mut(&id).unwrap()
     }
 
+    /// Changes the map in the sample's pool.
+    pub fn pool(&mut self, change: impl FnOnce(&mut Free)) {
+        change(&mut self.meta().queues[4].inline[0]);
+    }
+
     /// The descriptor of a table in the sample's catalog.
     pub fn table(&mut self, name: &str) -> &mut Vec<u8> {
         let keys = &mut self.node(2).keys;
@@ -390,7 +395,7 @@ pub fn sample(page_size: usize) -> Image {
         patches: vec![],
     };
     let mut logs = BTreeMap::new();
-    logs.insert(13, log(5, 14, &[(20, 2, 1, 3), (22, 1, 1, 4), (23, 1, 0, 0)]));
+    logs.insert(13, log(5, 14, &[(20, 2, 1, 3), (22, 1, 1, 4)]));
     logs.insert(14, log(6, 15, &[(24, 2, 2, 5)]));
     let value = (0..long).map(|i| (i % 251) as u8).collect();
     let queue = |pin, head, tail, head_used, pages, free| Queue {
@@ -416,6 +421,7 @@ pub fn sample(page_size: usize) -> Image {
             queue(4, 16, 16, 0, 0, (27, 1, 2, 6)),
             Queue::default(),
             Queue::default(),
+            Queue { inline: vec![(0, 1, 1 << 23, 0)], ..Queue::default() },
         ],
         manifest: vec![(2, 0), (3, 0), (4, 0), (6, 0), (10, 0), (11, 2)],
         patches: vec![],

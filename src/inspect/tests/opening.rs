@@ -93,7 +93,7 @@ fn hostile_manifests_are_refused_without_reading_them_all() {
     }
     // Beyond the page count: the builder cannot make it, a patch can.
     let mut i = sample(4096);
-    let at = 512 + 2 * 8 + 2 * 24;
+    let at = 512 + 2 * 8 + 3 * 24;
     i.meta().patches.push((at, vec![255; 6]));
     assert_eq!(slot(&i), Some(1));
 }
@@ -165,7 +165,7 @@ fn bytes_from_outside_are_followed() {
     assert_eq!(r.meta.slot, None);
     // An image without its manifest forgets no page.
     meta[112..116].fill(0);
-    meta[512 + 2 * 8 + 2 * 24..].fill(0);
+    meta[512 + 2 * 8 + 3 * 24..].fill(0);
     seal_meta(&mut meta[..]);
     let options = CheckOptions { meta: MetaChoice::At(meta), ..Default::default() };
     assert!(check(&wiped, options).unwrap().is_clean());

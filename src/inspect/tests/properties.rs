@@ -263,6 +263,20 @@ properties! {
     dead_after_its_log_page: 14, "out of order", |i| i.log(14).entries[0].3 = 7;
     main_queue_order: 0, "after an entry dead in 5", |i| i.meta().queues[0].inline[0] = (26, 1, 3, 4);
 
+    pinned_pool: 0, "the pool is pinned by 3", |i| i.meta().queues[4].pin = 3;
+    map_of_nothing: 0, "bits 0", |i| i.pool(|map| map.2 = 0);
+    map_of_pages_in_use: 9, "as leaf page and as free entry", |i| {
+        i.pool(|map| map.2 |= 1 << 9);
+        i.meta().free_pages += 1;
+    };
+    map_of_a_meta_page: 0, "free entry of 1 pages at page 1", |i| i.pool(|map| map.2 |= 2);
+    map_beyond_the_count: 0, "outside", |i| i.pool(|map| map.2 |= 1 << 28);
+    map_off_its_place: 0, "no map", |i| i.pool(|map| *map = (23, 1, 1, 0));
+    map_that_died: 0, "dead in 4", |i| i.pool(|map| map.3 = 4);
+    map_of_several_groups: 0, "3 groups", |i| i.pool(|map| map.1 = 3);
+    map_of_no_group: 0, "0 groups", |i| i.pool(|map| map.1 = 0);
+    map_outside_the_pool: 14, "out of order", |i| i.log(14).entries[0] = (0, 1, 3 << 24, 0);
+
     // The meta page.
     meta_zero_a: 0, "bytes 132..136", |i| i.meta().patches.push((132, vec![1]));
     body_tail: 0, "the body does not end", |i| i.meta().patches.push((4095, vec![1]));

@@ -52,11 +52,11 @@ struct Making {
 }
 
 impl Making {
-    fn new(page_size: usize, sink: Sink, manifest_limit: usize) -> Result<Making> {
+    fn new(page_size: usize, sink: Sink, set: impl FnOnce(&mut Builder)) -> Result<Making> {
         let mut file = new_file(page_size);
-        // Each its own uuid, so that metas of another file are of another database.
+        // Those of different page sizes have uuids of their own, so that metas of another file are of another database.
         for meta in [0, page_size] {
-            file[meta + 16] ^= (page_size >> 10) as u8 ^ manifest_limit as u8;
+            file[meta + 16] ^= (page_size >> 10) as u8;
             super::repair::meta(&mut file[meta..meta + super::bytes::META]);
         }
         let mut options = SimOptions::new(1, SHARED_LEN);
@@ -65,7 +65,8 @@ impl Making {
         let direct = sink == Sink::Direct;
         let process = disk.process(ProcessOptions { direct, ..ProcessOptions::default() });
         let mut builder = Builder::default();
-        builder.sink(sink).manifest_limit(manifest_limit).growth_step(16 << 10);
+        builder.sink(sink).growth_step(16 << 10);
+        set(&mut builder);
         let db = open(process, &builder)?;
         Ok(Making { disk, db, page_size, states: Vec::new(), held: Vec::new() })
     }
@@ -132,8 +133,9 @@ pub const SMALL: usize = 13;
 
 /// All of them.
 pub fn all() -> Result<Vec<Origin>> {
-    let staged = |page_size| Making::new(page_size, Sink::Staged, usize::MAX);
+    let staged = |page_size| Making::new(page_size, Sink::Staged, |_| ());
     let mut all = vec![
+        origin("small log", Making::new(4096, Sink::Staged, |b| _ = b.free_limit(2))?, small_log)?,
         origin("empty", staged(4096)?, |_| Ok(()))?,
         origin("leaf", staged(4096)?, |m| m.put("t", 0..9, 20))?,
         origin("branch", staged(4096)?, |m| {
@@ -157,21 +159,17 @@ pub fn all() -> Result<Vec<Origin>> {
             m.deferred("t", 10)
         })?,
         origin("pinned", staged(4096)?, pinned)?,
-        origin("two-phase", Making::new(4096, Sink::Staged, 0)?, |m| {
+        origin("two-phase", Making::new(4096, Sink::Staged, |b| _ = b.manifest_limit(0))?, |m| {
             m.put("t", 0..30, 120)?;
             m.keep()?;
             m.put("t", 5..9, 3000)
         })?,
-        origin("direct", Making::new(4096, Sink::Direct, usize::MAX)?, |m| {
+        origin("direct", Making::new(4096, Sink::Direct, |_| ())?, |m| {
             m.put("t", 0..25, 100)?;
             m.keep()?;
             m.put("u", 0..3, 5000)
         })?,
     ];
-    if let Some(pinned) = all.iter().find(|origin| origin.name == "pinned") {
-        let small_log = with_log_page(pinned)?;
-        all.insert(SMALL - 1, small_log);
-    }
     all.push(origin("free log", staged(4096)?, free_log)?);
     for (name, page_size) in
         [("8 KiB", 8192), ("16 KiB", 16_384), ("32 KiB", 32_768), ("64 KiB", 65_536)]
@@ -271,38 +269,22 @@ fn free_log(m: &mut Making) -> Result<()> {
     m.deferred("t", 6)
 }
 
-/// Moves the oldest free entry of the main queue out of the newest meta into a log page at the end. By hand, as a database that comes
-/// to that by itself is large.
-fn with_log_page(from: &Origin) -> Result<Origin> {
-    use super::bytes::{get, put};
-    let size = from.page_size;
-    let mut image = from.image.clone();
-    let meta = [0, size].into_iter().max_by_key(|at| get(&image, at + 32, 8)).unwrap_or(0);
-    let log = image.len() / size;
-    image.resize((log + 2) * size, 0);
-    let page = log * size;
-    let entry = meta + 512 + 8 * get(&image, meta + 128, 4) as usize;
-    put(&mut image, page + 4, 4, 3 | 1 << 16);
-    image.copy_within(meta + 32..meta + 40, page + 8);
-    put(&mut image, page + 24, 8, log as u64 + 1);
-    image.copy_within(entry..entry + 24, page + 32);
-    image.copy_within(entry + 24..meta + 4096, entry);
-    image[meta + 4096 - 24..meta + 4096].fill(0);
-    put(&mut image, meta + 40, 8, log as u64 + 2);
-    // The new page is of this transaction, so it stands in no manifest: the meta is one of two phases then.
-    put(&mut image, meta + 112, 4, 0);
-    put(&mut image, meta + 116, 4, 2);
-    let lists = get(&image, meta + 128, 4) * 8
-        + (0..4).map(|queue| get(&image, meta + 136 + 32 * queue + 26, 2) * 24).sum::<u64>();
-    image[meta + 512 + lists as usize - 24..meta + 4096].fill(0);
-    let queue = meta + 136;
-    for (at, len, value) in [(8, 8, log as u64), (16, 8, log as u64 + 1), (28, 4, 1)] {
-        put(&mut image, queue + at, len, value);
+/// The same in a small file, and a pool, by one who has few entries in each list.
+fn small_log(m: &mut Making) -> Result<()> {
+    m.put("t", 0..120, 900)?;
+    m.delete("t", (0..120).filter(|i| i % 12 < 8 && i % 24 != 1))?;
+    m.keep()?;
+    let reader = m.db.read()?;
+    for i in 0..9 {
+        m.put("t", 13 * i..13 * i + 1, 600)?;
     }
-    let inline = get(&image, queue + 26, 2) - 1;
-    put(&mut image, queue + 26, 2, inline);
-    super::repair::repair(&mut image, size);
-    Origin::new("small log", size, image, vec![from.image.clone()])
+    m.keep()?;
+    drop(reader);
+    for i in 0..7 {
+        m.put("t", 11 * i..11 * i + 1, 300)?;
+        m.keep()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -314,7 +296,7 @@ mod tests {
     #[test]
     fn origins_are_sound_and_hold_what_they_are_for() {
         let all = all().unwrap();
-        let (mut logs, mut sides, mut deep) = (0, false, false);
+        let (mut logs, mut sides, mut deep, mut pools) = (0, false, false, false);
         for (position, origin) in all.iter().enumerate() {
             for image in origin.earlier.iter().chain([&origin.image]) {
                 let report = check_image(image).unwrap();
@@ -323,11 +305,12 @@ mod tests {
                 deep |= report.tables.iter().any(|t| t.depth > 2);
                 for meta in [0, origin.page_size] {
                     sides |= (1..4).any(|queue| get(image, meta + 136 + 32 * queue + 26, 2) > 0);
+                    pools |= get(image, meta + 136 + 32 * 4 + 28, 4) > 0;
                 }
             }
             let pages = origin.image.len() / origin.page_size;
             assert!(position >= SMALL || pages * origin.page_size < 256 << 10, "{}", origin.name);
         }
-        assert!(logs >= 2 && sides && deep, "{logs} {sides} {deep}");
+        assert!(logs >= 2 && sides && deep && pools, "{logs} {sides} {deep} {pools}");
     }
 }

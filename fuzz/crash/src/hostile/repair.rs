@@ -57,7 +57,7 @@ fn pages_of(image: &[u8], page_size: usize, first: u64, pages: u64) -> Option<&[
 
 /// Puts the checksums that pages have now into the manifest, as far as it can be found.
 fn manifest(image: &mut [u8], page_size: usize, meta: usize) {
-    let inline: u64 = (0..4).map(|queue| get(image, meta + 136 + 32 * queue + 26, 2)).sum();
+    let inline: u64 = (0..5).map(|queue| get(image, meta + 136 + 32 * queue + 26, 2)).sum();
     let mut at = 512 + get(image, meta + 128, 4) as usize * 8 + inline as usize * 24;
     for _ in 0..get(image, meta + 112, 4) {
         if at + 12 > META {

@@ -141,6 +141,7 @@ impl<'a> Life<'a> {
         child.seed = rng.u64(..);
         child.direct = rng.bool();
         child.manifest = [usize::MAX, usize::MAX, 40, 3][rng.usize(..4)];
+        child.lists = [usize::MAX, 5][rng.usize(..2)];
         child.stage = [64 << 20, 64 << 10][rng.usize(..2)];
         child.reserve = [0, 1 << 20][rng.usize(..2)];
         self.counts.started += 1;

@@ -45,7 +45,9 @@ pub fn all(seed: u64) -> Vec<Hunter> {
         Hunter::of_list("accidents", accidents),
         Hunter::of("two accidents", pitfalls::deeper, deeper),
         Hunter::of("random", || (), move |(), n| Some(generate(seed.wrapping_add(n)))),
-        Hunter::of_list("long", || both("long").chain(both("free-log")).collect()),
+        Hunter::of_list("long", || {
+            ["long", "free-log", "pool"].into_iter().flat_map(both).collect()
+        }),
     ]
 }
 

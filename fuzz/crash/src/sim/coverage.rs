@@ -14,6 +14,7 @@ pub enum Row {
     Growth,
     Shrink,
     FreeLogSpill,
+    PoolSpill,
     Overflow,
     TableDrop,
     Recovery,
@@ -30,7 +31,7 @@ pub enum Column {
     Turn,
 }
 
-const ROWS: [(Row, &str); 12] = [
+const ROWS: [(Row, &str); 13] = [
     (Row::Commit, "commit"),
     (Row::TwoPhase, "two-phase commit"),
     (Row::GroupCommit, "group commit"),
@@ -38,6 +39,7 @@ const ROWS: [(Row, &str); 12] = [
     (Row::Growth, "growth"),
     (Row::Shrink, "shrink"),
     (Row::FreeLogSpill, "free-log spill"),
+    (Row::PoolSpill, "pool spill"),
     (Row::Overflow, "overflow value"),
     (Row::TableDrop, "table drop"),
     (Row::Recovery, "recovery"),

@@ -35,6 +35,7 @@ fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
     let (_, script) = &all[rng.index(all.len())];
     (setup.page_size, setup.growth, setup.disk, setup.manifest) =
         (4096, 2, 0, script.setup.manifest);
+    setup.lists = setup.lists.max(script.setup.lists);
     (setup.probe, setup.second) = ([20, 300][rng.index(2)], 100);
     let mut ops = script.ops.clone();
     for op in &mut ops {
@@ -67,6 +68,7 @@ fn setup(rng: &mut Rng) -> Setup {
         subsets: if rng.chance(1, 8) { 32 } else { 0 },
         outcomes: 1 + rng.below(4),
         second: [100, 400, 1_600][rng.index(3)],
+        lists: [0, 0, 4, 9][rng.index(4)],
     }
 }
 

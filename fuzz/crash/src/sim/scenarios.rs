@@ -6,6 +6,7 @@ use recto::Sink;
 const SHORT: &str = include_str!("../../scenarios/short.txt");
 const LONG: &str = include_str!("../../scenarios/long.txt");
 const FREE_LOG: &str = include_str!("../../scenarios/free-log.txt");
+const POOL: &str = include_str!("../../scenarios/pool.txt");
 
 fn parsed(name: &str, text: &str, sink: Sink) -> Script {
     let mut script = Script::parse(text).unwrap_or_else(|e| panic!("scenario {name}: {e}"));
@@ -28,8 +29,18 @@ pub fn free_log(sink: Sink) -> Script {
     parsed("free-log", FREE_LOG, sink)
 }
 
+/// Free pages that are sorted, more than once, by a writer that has few in its lists.
+pub fn pool(sink: Sink) -> Script {
+    parsed("pool", POOL, sink)
+}
+
 /// All of them, by name.
 pub fn all(direct: bool) -> Vec<(&'static str, Script)> {
     let sink = if direct { Sink::Direct } else { Sink::Staged };
-    vec![("short", short(sink)), ("long", long(sink)), ("free-log", free_log(sink))]
+    vec![
+        ("short", short(sink)),
+        ("long", long(sink)),
+        ("free-log", free_log(sink)),
+        ("pool", pool(sink)),
+    ]
 }

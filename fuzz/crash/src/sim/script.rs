@@ -36,6 +36,8 @@ pub struct Setup {
     pub stage: usize,
     /// Pages in the manifests that the processes 0, 1 and 2 write.
     pub manifest: [usize; 3],
+    /// Entries in the lists of free pages; 0: as many as there is room for.
+    pub lists: usize,
     /// Pages by which the file grows.
     pub growth: u64,
     /// Seed of what the machine decides by itself.
@@ -66,6 +68,7 @@ impl Default for Setup {
             sink: Sink::Staged,
             stage: 24,
             manifest: [40, 4, 1],
+            lists: 0,
             growth: 2,
             machine: 11,
             write_back: 0,
@@ -99,6 +102,7 @@ impl Setup {
         let mut builder = Builder::default();
         builder.sink(self.sink).stage_bytes(self.stage * self.page_size);
         builder.manifest_limit(self.manifest[usize::from(p) % 3]);
+        builder.free_limit(if self.lists == 0 { usize::MAX } else { self.lists });
         builder.growth_step(self.growth * self.page_size as u64);
         builder
     }
@@ -138,6 +142,7 @@ impl Script {
             ["stage", n] => s.stage = number(n)? as usize,
             ["growth", n] => s.growth = number(n)?,
             ["machine", n] => s.machine = number(n)?,
+            ["lists", n] => s.lists = number(n)? as usize,
             ["disk", n] => s.disk = number(n)?,
             ["manifest", a, b, c] => {
                 s.manifest = [number(a)? as usize, number(b)? as usize, number(c)? as usize];
@@ -168,7 +173,7 @@ impl fmt::Display for Script {
             "write-back {} fails {} folio {} evict {}",
             s.write_back, s.write_back_fails, s.folio, s.evict
         )?;
-        writeln!(f, "disk {}", s.disk)?;
+        writeln!(f, "disk {}\nlists {}", s.disk, s.lists)?;
         writeln!(f, "probe {} outcomes {} second {}", s.probe, s.outcomes, s.second)?;
         writeln!(f, "from {} subsets {}", s.from, s.subsets)?;
         self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))

@@ -103,6 +103,7 @@ fn simpler(setup: &Setup) -> Vec<Setup> {
         Setup { page_size: plain.page_size, ..setup.clone() },
         Setup { stage: plain.stage, ..setup.clone() },
         Setup { growth: plain.growth, ..setup.clone() },
+        Setup { lists: plain.lists, ..setup.clone() },
         Setup { manifest: plain.manifest, ..setup.clone() },
         Setup { outcomes: 1, ..setup.clone() },
     ]

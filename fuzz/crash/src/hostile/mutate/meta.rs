@@ -114,9 +114,9 @@ pub fn field(t: &mut Target<'_>) {
 }
 
 /// Where the lists of a meta's body begin and how long they are: ready, inline entries of each queue, manifest.
-pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 6] {
+pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 7] {
     let mut at = meta + 512;
-    let mut lists = [(0, 0); 6];
+    let mut lists = [(0, 0); 7];
     let queue = |i: usize| get(t.image, meta + 136 + 32 * i + 26, 2) as usize;
     let counts = [
         (8, get(t.image, meta + 128, 4) as usize),
@@ -124,6 +124,7 @@ pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 6] {
         (24, queue(1)),
         (24, queue(2)),
         (24, queue(3)),
+        (24, queue(4)),
         (12, get(t.image, meta + 112, 4) as usize),
     ];
     for (list, (size, count)) in lists.iter_mut().zip(counts) {
@@ -137,7 +138,7 @@ pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 6] {
 /// An entry of a manifest, or a manifest where there was none.
 pub fn manifest(t: &mut Target<'_>) {
     let meta = t.meta();
-    let (at, count) = lists(t, meta)[5];
+    let (at, count) = lists(t, meta)[6];
     if count == 0 || t.rng.u8(..8) == 0 {
         put(t.image, meta + 116, 4, 1);
         let count = t.rng.u64(..400);

@@ -19,7 +19,7 @@ pub fn ready(t: &mut Target<'_>) {
 pub fn entry(t: &mut Target<'_>) {
     let meta = t.meta();
     let lists = lists(t, meta);
-    let used: Vec<usize> = (1..5).filter(|&i| lists[i].1 > 0).collect();
+    let used: Vec<usize> = (1..6).filter(|&i| lists[i].1 > 0).collect();
     let Some(queue) = t.rng.choice(used) else {
         return insert(t, meta, lists[1].0, 24, |t| {
             let count = get(t.image, meta + 136 + 26, 2);
@@ -42,8 +42,18 @@ fn free_entry(t: &mut Target<'_>, at: usize, other: usize) {
             let death = t.odd();
             put(t.image, at + 16, 8, death);
         }
-        // Nobody ever saw it: it may be used at once.
-        2 => (8..24).step_by(8).for_each(|field| put(t.image, at + field, 8, 0)),
+        // A map: its pages may be used at once.
+        2 => {
+            let start = get(t.image, at, 6) & !63;
+            put(t.image, at, 6, start);
+            let (groups, bits) = match t.rng.u8(..3) {
+                0 => (t.odd_small(), u64::MAX),
+                _ => (1, t.rng.u64(..) & t.rng.u64(..)),
+            };
+            put(t.image, at + 6, 2, groups);
+            put(t.image, at + 8, 8, bits);
+            put(t.image, at + 16, 8, 0);
+        }
         _ => extent(t, at, other),
     }
 }
@@ -99,7 +109,7 @@ fn put_u32_add(t: &mut Target<'_>, at: usize) {
 /// The head of a queue: its pin, its log pages, its counts.
 pub fn queue(t: &mut Target<'_>) {
     let meta = t.meta();
-    let queue = meta + 136 + 32 * t.rng.usize(..4);
+    let queue = meta + 136 + 32 * t.rng.usize(..5);
     let (at, len) = [(0, 8), (8, 8), (16, 8), (24, 2), (26, 2), (28, 4)][t.rng.usize(..6)];
     let value = match at {
         8 | 16 if t.rng.bool() => t.page_of(&[LOG]).unwrap_or(2) as u64,

@@ -58,6 +58,9 @@ pub struct Child {
     /// Entries in a manifest.
     #[arg(long, default_value_t = usize::MAX)]
     pub manifest: usize,
+    /// Entries in the lists of free pages.
+    #[arg(long, default_value_t = usize::MAX)]
+    pub lists: usize,
     /// Step of growth in bytes.
     #[arg(long, default_value_t = 256 << 10)]
     pub growth: u64,
@@ -105,6 +108,7 @@ impl Child {
             direct: false,
             page_size: 4096,
             manifest: usize::MAX,
+            lists: usize::MAX,
             growth: 256 << 10,
             stage: 64 << 20,
             reserve: 0,
@@ -129,6 +133,7 @@ impl Child {
             ("seed", self.seed.to_string()),
             ("page-size", self.page_size.to_string()),
             ("manifest", self.manifest.to_string()),
+            ("lists", self.lists.to_string()),
             ("growth", self.growth.to_string()),
             ("stage", self.stage.to_string()),
             ("reserve", self.reserve.to_string()),
@@ -172,6 +177,7 @@ impl Child {
         let mut builder = Builder::default();
         builder.sink(if self.direct { Sink::Direct } else { Sink::Staged });
         builder.page_size(self.page_size).manifest_limit(self.manifest).growth_step(self.growth);
+        builder.free_limit(self.lists);
         builder.stage_bytes(self.stage).read_only(self.read_only);
         builder.open_timeout(Duration::from_millis(self.patience));
         if self.reserve != 0 {

@@ -8,8 +8,8 @@ use crate::sim::op::What;
 use crate::sim::oracle::{SharedOracle, commit, flush};
 use crate::sim::script::Setup;
 use parking_lot::Mutex;
-use recto::harness::is_log_page;
 use recto::harness::sim::{Action, CutPoint, Event, EventKind, SimDisk};
+use recto::harness::{is_log_page, is_pool_page};
 use recto::{Database, Durability};
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -75,6 +75,9 @@ impl Hook {
         let mut rows = rows.to_vec();
         if cut.unsynced().any(|(_, page)| is_log_page(page)) {
             rows.push(Row::FreeLogSpill);
+        }
+        if cut.unsynced().any(|(_, page)| is_pool_page(page)) {
+            rows.push(Row::PoolSpill);
         }
         self.tally.lock().befell(column, &rows, &event.kind);
     }
