@@ -294,9 +294,15 @@ impl<'a> Node<'a> {
         Some(Cell { at, suffix_len, rest, tag, after })
     }
 
-    /// Where the cells stand, as the slots say.
-    pub fn cell_places(&self) -> impl Iterator<Item = usize> {
-        self.slots.iter().map(|slot| usize::from(u16::from_le(*slot)))
+    /// Where the cells of some entries stand, as their slots say.
+    pub fn cell_places(&self, entries: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
+        let slots = self.slots.get(entries).unwrap_or_default();
+        slots.iter().map(|slot| usize::from(u16::from_le(*slot)))
+    }
+
+    /// All cells, from the newest on.
+    pub fn heap(&self) -> &'a [u8] {
+        &self.page[self.heap_at..]
     }
 
     /// The key of an entry, in its parts.

@@ -58,16 +58,29 @@ impl MapView {
     /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is read, no fault is taken.
     #[inline(always)]
     pub(crate) fn prefetch(&self, offset: u64, len: usize) {
-        #[cfg(target_arch = "x86_64")]
         for line in (0..len).step_by(64) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let at = self.base.wrapping_add(offset as usize).wrapping_add(line);
-            // SAFETY: a prefetch accesses no memory in the sense of the language, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+            prefetch_line(self.base.wrapping_add(offset as usize).wrapping_add(line));
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (offset, len);
     }
+}
+
+/// The same for two lines of a page.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8; 128]) {
+    prefetch_line(&bytes[0]);
+    prefetch_line(&bytes[64]);
+}
+
+#[inline(always)]
+fn prefetch_line(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses no memory in the sense of the language, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// The writable map of the direct sink.

@@ -9,6 +9,7 @@ use super::search::{NODE_FRONT, Step, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::Node;
+use crate::storage::prefetch;
 use crate::types::PageId;
 use std::ops::Bound;
 
@@ -24,6 +25,11 @@ const LONG_SCAN: u32 = 3;
 const SETTLED: u32 = 16;
 /// Bytes that are asked for in a long scan, aligned to as many.
 const NEIGHBOURHOOD: usize = 128 << 10;
+
+/// Bytes that a processor fetches at a time.
+const LINE: usize = 64;
+/// Lines that it can be asked for at once.
+const LINES: usize = 16;
 
 /// Where a cursor is that stands on no entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +66,9 @@ pub struct Cursor<'a, S> {
     present: u32,
     /// The leaf whose front was asked for last.
     prefetched: PageId,
+    /// The leaf whose cells are being asked for, two lines with each entry of this one, and those that are left.
+    coming: PageId,
+    cells: &'a [u8],
     /// What the keys of the current leaf begin with.
     front: Front,
     /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
@@ -84,6 +93,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             missing: 0,
             present: 0,
             prefetched: PageId::NONE,
+            coming: PageId::NONE,
+            cells: &[],
             front: Front::default(),
             key: Vec::new(),
             kept: 0,
@@ -239,6 +250,10 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     #[inline(always)]
     pub fn step(&mut self, forward: bool) {
         self.index = if forward { self.index + 1 } else { self.index.wrapping_sub(1) };
+        if let Some((rest, lines)) = self.cells.split_last_chunk() {
+            self.cells = rest;
+            prefetch(lines);
+        }
     }
 
     /// Whether both cursors stand on the same entry of the same tree.
@@ -341,21 +356,39 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         if let Some(step) = self.steps.last_mut() {
             step.child = child;
         }
+        self.descend(node.child(child)?, level - 1, side)?;
         if level == 1 {
             self.look_ahead(node, child, side);
         }
-        self.descend(node.child(child)?, level - 1, side)
+        Ok(true)
     }
 
-    /// Brings the start of every entry of the next leaf into the processor's cache, while those of this one are read. What stands at
-    /// its front is there since the leaf before.
-    fn prefetch_leaf(&self, id: PageId) {
+    /// Looks ahead from where a seek has led, once it has turned out to be the begin of a scan.
+    pub fn begin_scan(&mut self, forward: bool) -> Result<()> {
+        let Some(&step) = self.steps.last() else { return Ok(()) };
+        let node = node_at(self.src, step.page, self.level())?;
+        self.look_ahead(&node, step.child, if forward { Side::First } else { Side::Last });
+        Ok(())
+    }
+
+    /// Asks for the cells that come next in this leaf, if that has not been done from the one before.
+    fn prefetch_here(&self, side: Side) {
+        let Some(leaf) = self.leaf.filter(|leaf| leaf.id() != self.coming) else { return };
+        let entries = match side {
+            Side::First => self.index..(self.index + LINES).min(leaf.count()),
+            Side::Last => self.index.saturating_sub(LINES)..self.index,
+        };
+        leaf.cell_places(entries).for_each(|at| self.src.prefetch_at(leaf.id(), at, LINE));
+    }
+
+    /// Plans to bring the cells of the next leaf into the processor's cache while those of this one are read: all at once would be more than a core fetches at a time. What stands at its front is there since the leaf before.
+    fn prefetch_leaf(&mut self, id: PageId) {
         if id != self.prefetched {
             return self.src.prefetch(id, NODE_FRONT);
         }
         // What is wrong with it is said when it is entered.
         if let Ok(leaf) = node_at(self.src, id, 0) {
-            leaf.cell_places().for_each(|at| self.src.prefetch_at(id, at, 1));
+            (self.coming, self.cells) = (id, leaf.heap());
         }
     }
 
@@ -368,6 +401,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             };
             node.child(index?).ok()
         };
+        self.prefetch_here(side);
+        (self.coming, self.cells) = (PageId::NONE, &[]);
         if let Some(next) = ahead(1) {
             self.prefetch_leaf(next);
         }

@@ -15,8 +15,16 @@ struct End<'a, S> {
     cursor: Cursor<'a, S>,
     /// The entry the cursor stands on has been given out from this end.
     given: bool,
+    /// More than one entry has been asked for.
+    scanning: bool,
     /// Entries of the same leaf that come next and lie in front of where the other end stands.
     left: usize,
+}
+
+impl<'a, S> End<'a, S> {
+    fn new(cursor: Cursor<'a, S>) -> Self {
+        End { cursor, given: false, scanning: false, left: 0 }
+    }
 }
 
 /// A double-ended iterator over entries.
@@ -50,12 +58,12 @@ impl<'a, S: PageSource> Range<'a, S> {
         if from != Bound::Unbounded {
             let mut cursor = Cursor::new(src, desc)?;
             range.done |= !cursor.seek(from)?;
-            range.front = Some(End { cursor, given: false, left: 0 });
+            range.front = Some(End::new(cursor));
         }
         if to != Bound::Unbounded && !range.done {
             let mut cursor = Cursor::new(src, desc)?;
             range.done |= !cursor.seek_back(to)?;
-            range.back = Some(End { cursor, given: false, left: 0 });
+            range.back = Some(End::new(cursor));
         }
         if let (false, Some(front), Some(back)) = (range.done, &mut range.front, &mut range.back) {
             range.done = front.cursor.key()? > back.cursor.key()?;
@@ -77,7 +85,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             None => {
                 let mut cursor = Cursor::new(self.src, &self.desc)?;
                 let moved = if forward { cursor.first()? } else { cursor.last()? };
-                *near = Some(End { cursor, given: false, left: 0 });
+                *near = Some(End::new(cursor));
                 moved
             }
         };
@@ -85,7 +93,10 @@ impl<'a, S: PageSource> Range<'a, S> {
             self.done = true;
             return Ok(None);
         };
-        near.given = true;
+        let first = !std::mem::replace(&mut near.given, true);
+        if !first && !std::mem::replace(&mut near.scanning, true) {
+            near.cursor.begin_scan(forward)?;
+        }
         let mut leaves = near.cursor.leaves();
         if let Some(far) = far {
             // This end may have come nearer than the other one has counted.
@@ -105,7 +116,8 @@ impl<'a, S: PageSource> Range<'a, S> {
                 "root of a tree with more leaves than it counts",
             ));
         }
-        if !self.done {
+        // The second entry comes this way too: whoever asks for that one will ask for more.
+        if !self.done && !first {
             let far = far.as_ref().map(|far| &far.cursor);
             near.left = match forward {
                 true => near.cursor.entries_behind(far),
