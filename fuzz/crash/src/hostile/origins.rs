@@ -52,11 +52,11 @@ struct Making {
 }
 
 impl Making {
-    fn new(page_size: usize, sink: Sink, set: impl FnOnce(&mut Builder)) -> Result<Making> {
+    fn new(page_size: usize, sink: Sink, manifest: usize, lists: usize) -> Result<Making> {
         let mut file = new_file(page_size);
-        // Those of different page sizes have uuids of their own, so that metas of another file are of another database.
+        // Different ones have uuids of their own, so that metas of another file are of another database.
         for meta in [0, page_size] {
-            file[meta + 16] ^= (page_size >> 10) as u8;
+            file[meta + 16] ^= (page_size >> 10) as u8 ^ manifest as u8 ^ (lists as u8) << 1;
             super::repair::meta(&mut file[meta..meta + super::bytes::META]);
         }
         let mut options = SimOptions::new(1, SHARED_LEN);
@@ -65,8 +65,7 @@ impl Making {
         let direct = sink == Sink::Direct;
         let process = disk.process(ProcessOptions { direct, ..ProcessOptions::default() });
         let mut builder = Builder::default();
-        builder.sink(sink).growth_step(16 << 10);
-        set(&mut builder);
+        builder.sink(sink).growth_step(16 << 10).manifest_limit(manifest).free_limit(lists);
         let db = open(process, &builder)?;
         Ok(Making { disk, db, page_size, states: Vec::new(), held: Vec::new() })
     }
@@ -133,9 +132,9 @@ pub const SMALL: usize = 13;
 
 /// All of them.
 pub fn all() -> Result<Vec<Origin>> {
-    let staged = |page_size| Making::new(page_size, Sink::Staged, |_| ());
+    let staged = |page_size| Making::new(page_size, Sink::Staged, usize::MAX, usize::MAX);
     let mut all = vec![
-        origin("small log", Making::new(4096, Sink::Staged, |b| _ = b.free_limit(2))?, small_log)?,
+        origin("small log", Making::new(4096, Sink::Staged, usize::MAX, 2)?, small_log)?,
         origin("empty", staged(4096)?, |_| Ok(()))?,
         origin("leaf", staged(4096)?, |m| m.put("t", 0..9, 20))?,
         origin("branch", staged(4096)?, |m| {
@@ -159,12 +158,12 @@ pub fn all() -> Result<Vec<Origin>> {
             m.deferred("t", 10)
         })?,
         origin("pinned", staged(4096)?, pinned)?,
-        origin("two-phase", Making::new(4096, Sink::Staged, |b| _ = b.manifest_limit(0))?, |m| {
+        origin("two-phase", Making::new(4096, Sink::Staged, 0, usize::MAX)?, |m| {
             m.put("t", 0..30, 120)?;
             m.keep()?;
             m.put("t", 5..9, 3000)
         })?,
-        origin("direct", Making::new(4096, Sink::Direct, |_| ())?, |m| {
+        origin("direct", Making::new(4096, Sink::Direct, usize::MAX, usize::MAX)?, |m| {
             m.put("t", 0..25, 100)?;
             m.keep()?;
             m.put("u", 0..3, 5000)
