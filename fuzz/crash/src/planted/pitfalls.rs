@@ -74,7 +74,7 @@ const PITFALLS: [Pitfall; 17] = [
     Pitfall {
         text: include_str!("scripts/rolled-back.txt"),
         accidents: &[REFUSE],
-        machines: 20,
+        machines: 8,
         probe: 5,
         ..PLAIN
     },
