@@ -74,7 +74,9 @@ impl Making {
     fn keep(&mut self) -> Result<()> {
         self.db.flush()?;
         let mut bytes = self.disk.bytes();
-        bytes.truncate(self.db.info()?.page_count as usize * self.page_size);
+        // Whichever of the metas is taken.
+        let pages = [0, self.page_size].map(|meta| super::bytes::get(&bytes, meta + 40, 8));
+        bytes.truncate(pages[0].max(pages[1]) as usize * self.page_size);
         self.states.push(bytes);
         Ok(())
     }
