@@ -118,7 +118,7 @@ impl FreeEntry {
 }
 
 /// The runs of ones in a word, the lowest first: place and length.
-pub fn runs(mut bits: u64) -> impl Iterator<Item = (u32, u32)> {
+fn runs(mut bits: u64) -> impl Iterator<Item = (u32, u32)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if bits == 0 {
@@ -185,8 +185,8 @@ pub struct LogPage {
 }
 
 impl LogPage {
-    /// Reads page `id` of a queue, which may be the pool, checksum included. The first `taken` entries are history: they may name pages that
-    /// the file has lost since.
+    /// Reads page `id` of a queue, which may be the pool, checksum included. The first `taken` entries are history:
+    /// they may name pages that the file has lost since.
     pub fn read(
         id: PageId,
         page: &[u8],

@@ -179,7 +179,7 @@ fields! {
 fields! {
     /// Entry of the pool, inline or in a log page. Read as a free entry.
     map, "Map":
-    MAP_START = "start" 0 6;
+    START = "start" 0 6;
     GROUPS = "groups" 6 2;
     BITS = "bits" 8 8;
     ZERO = "zero" 16 8;

@@ -9,7 +9,8 @@
 //!
 //! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one of these places, or reserved as the
 //! tail of a queue, or it is a log page; (A2) nothing enters `ready` but by a `Reusable` verdict or because it was born in this very
-//! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a finished state has the bounds of the meta page.
+//! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
+//! finished state has the bounds of the meta page.
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
@@ -535,13 +536,7 @@ impl Allocator {
         let mut out = Vec::new();
         while over > 0 {
             let Some((start, len)) = self.ready.take_shortest() else { break };
-            let chunks = (0..len).step_by(MAX_RUN as usize);
-            out.extend(chunks.map(|at| FreeEntry {
-                start: PageId(start.0 + at),
-                len: (len - at).min(MAX_RUN),
-                birth: TxnId::NONE,
-                death: self.txn,
-            }));
+            out.push(FreeEntry { start, len, birth: TxnId::NONE, death: self.txn });
             over = over.saturating_sub(len.div_ceil(MAX_RUN) as usize);
         }
         let (entries, _) = pool::sorted(&out, u64::MAX)?;

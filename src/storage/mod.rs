@@ -58,17 +58,20 @@ impl MapView {
     /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is read, no fault is taken.
     #[inline(always)]
     pub(crate) fn prefetch(&self, offset: u64, len: usize) {
-        for line in (0..len).step_by(64) {
+        for line in (0..len).step_by(LINE) {
             prefetch_line(self.base.wrapping_add(offset as usize).wrapping_add(line));
         }
     }
 }
 
+/// Bytes that a processor fetches at a time.
+pub(crate) const LINE: usize = 64;
+
 /// The same for two lines of a page.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8; 128]) {
+pub(crate) fn prefetch(bytes: &[u8; 2 * LINE]) {
     prefetch_line(&bytes[0]);
-    prefetch_line(&bytes[64]);
+    prefetch_line(&bytes[LINE]);
 }
 
 #[inline(always)]

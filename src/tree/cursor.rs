@@ -9,7 +9,7 @@ use super::search::{NODE_FRONT, Step, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::Node;
-use crate::storage::prefetch;
+use crate::storage::{LINE, prefetch};
 use crate::types::PageId;
 use std::ops::Bound;
 
@@ -26,9 +26,7 @@ const SETTLED: u32 = 16;
 /// Bytes that are asked for in a long scan, aligned to as many.
 const NEIGHBOURHOOD: usize = 128 << 10;
 
-/// Bytes that a processor fetches at a time.
-const LINE: usize = 64;
-/// Lines that it can be asked for at once.
+/// Lines that a processor can be asked for at once.
 const LINES: usize = 16;
 
 /// Where a cursor is that stands on no entry.
@@ -381,7 +379,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         leaf.cell_places(entries).for_each(|at| self.src.prefetch_at(leaf.id(), at, LINE));
     }
 
-    /// Plans to bring the cells of the next leaf into the processor's cache while those of this one are read: all at once would be more than a core fetches at a time. What stands at its front is there since the leaf before.
+    /// Plans to bring the cells of the next leaf into the processor's cache while those of this one are read: all at once would be
+    /// more than a core fetches at a time. What stands at its front is there since the leaf before.
     fn prefetch_leaf(&mut self, id: PageId) {
         if id != self.prefetched {
             return self.src.prefetch(id, NODE_FRONT);

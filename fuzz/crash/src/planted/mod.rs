@@ -55,7 +55,6 @@ struct Track<'a> {
     hunter: &'a Hunter,
     next: u64,
     cuts: u64,
-    done: bool,
 }
 
 /// Plants the bug, if any, and looks for something wrong. The engine is as it should be again afterwards.
@@ -63,9 +62,9 @@ pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Op
     let end = budget.time.map(|time| Instant::now() + time);
     let mut effort = Effort::default();
     let mut tracks: Vec<Track> =
-        hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0, done: false }).collect();
+        hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0 }).collect();
     for until in [FIRST_TURN.min(budget.cuts), budget.cuts] {
-        for track in tracks.iter_mut().filter(|track| !track.done) {
+        for track in &mut tracks {
             let _ = track.hunter.script(0);
             plant(bug);
             let catch = chase(track, until, end, &mut effort);
@@ -85,10 +84,9 @@ fn chase(
     end: Option<Instant>,
     effort: &mut Effort,
 ) -> Option<Catch> {
-    while track.cuts < until && !track.done {
+    while track.cuts < until {
         let late = end.is_some_and(|end| Instant::now() >= end);
         let Some(script) = track.hunter.script(track.next).filter(|_| !late) else {
-            track.done = true;
             break;
         };
         match try_script(&script) {
