@@ -26,12 +26,14 @@ pub enum PageKind {
     Reserved,
     /// Free, in the ready list.
     Ready,
-    /// Free, in a queue.
+    /// Free, in a queue: a snapshot may still see it.
     Queued,
+    /// Free, in the pool: no snapshot sees it.
+    Pooled,
 }
 
 impl PageKind {
-    const ALL: [PageKind; 8] = [
+    const ALL: [PageKind; 9] = [
         PageKind::Meta,
         PageKind::Branch,
         PageKind::Leaf,
@@ -40,6 +42,7 @@ impl PageKind {
         PageKind::Reserved,
         PageKind::Ready,
         PageKind::Queued,
+        PageKind::Pooled,
     ];
 
     /// In words, for people.
@@ -53,6 +56,7 @@ impl PageKind {
             PageKind::Reserved => "reserved free-log page",
             PageKind::Ready => "ready extent",
             PageKind::Queued => "free entry",
+            PageKind::Pooled => "pooled extent",
         }
     }
 

@@ -129,8 +129,10 @@ pub struct PageCounts {
     pub reserved: u64,
     /// Pages that are free and wait in the ready list.
     pub ready: u64,
-    /// Pages that are free and stand in a queue.
+    /// Pages that are free and stand in a queue, where a snapshot may still see them.
     pub queued: u64,
+    /// Pages that are free and stand in the pool, where no snapshot sees them.
+    pub pooled: u64,
     /// Pages that belong to nothing.
     pub leaked: u64,
 }
@@ -179,9 +181,14 @@ impl Report {
         self.tables.iter().map(|t| t.value_bytes).sum()
     }
 
-    /// Free pages that were found: ready and queued.
+    /// Free pages that were found, those that a snapshot may still see included.
     pub fn free_pages(&self) -> u64 {
-        self.pages.ready + self.pages.queued
+        self.usable_pages() + self.pages.queued
+    }
+
+    /// Free pages that the next transaction may use: ready and pooled.
+    pub fn usable_pages(&self) -> u64 {
+        self.pages.ready + self.pages.pooled
     }
 
     /// Share of the bytes in branch and leaf pages that is in use, 0 to 1.

@@ -300,6 +300,7 @@ impl<'a> Scan<'a> {
             PageKind::Reserved => &mut c.reserved,
             PageKind::Ready => &mut c.ready,
             PageKind::Queued => &mut c.queued,
+            PageKind::Pooled => &mut c.pooled,
         }
     }
 

@@ -213,7 +213,7 @@ impl QueueWalk<'_, '_> {
             return;
         }
         for extent in entry.map_extents() {
-            claim_free(self.scan, extent, PageKind::Queued, 0);
+            claim_free(self.scan, extent, PageKind::Pooled, 0);
             self.total = self.total.saturating_add(extent.len);
         }
     }

@@ -22,7 +22,9 @@ fn right_images_are_clean_at_every_page_size() {
         assert!(r.is_clean(), "{page_size}:{}", faults(&r));
         let p = &r.pages;
         assert_eq!((p.meta, p.branch, p.leaf, p.overflow), (2, 3, 6, 2));
-        assert_eq!((p.free_log, p.reserved, p.ready, p.queued, p.leaked), (2, 2, 5, 6, 0));
+        assert_eq!((p.free_log, p.reserved, p.leaked), (2, 2, 0));
+        assert_eq!((p.ready, p.pooled, p.queued), (5, 1, 5));
+        assert_eq!((r.usable_pages(), r.free_pages()), (6, 11));
         assert_eq!(r.entries(), 20);
         assert_eq!(r.tables.len(), 3);
         assert_eq!(r.tables[1].value_bytes, 13 + 9 + 16 + page_size as u64 + 900);
@@ -265,11 +267,11 @@ properties! {
 
     pinned_pool: 0, "the pool is pinned by 3", |i| i.meta().queues[4].pin = 3;
     map_of_nothing: 0, "bits 0", |i| i.pool(|map| map.2 = 0);
-    map_of_pages_in_use: 9, "as leaf page and as free entry", |i| {
+    map_of_pages_in_use: 9, "as leaf page and as pooled extent", |i| {
         i.pool(|map| map.2 |= 1 << 9);
         i.meta().free_pages += 1;
     };
-    map_of_a_meta_page: 0, "free entry of 1 pages at page 1", |i| i.pool(|map| map.2 |= 2);
+    map_of_a_meta_page: 0, "pooled extent of 1 pages at page 1", |i| i.pool(|map| map.2 |= 2);
     map_beyond_the_count: 0, "outside", |i| i.pool(|map| map.2 |= 1 << 28);
     map_off_its_place: 0, "no map", |i| i.pool(|map| *map = (23, 1, 1, 0));
     map_that_died: 0, "dead in 4", |i| i.pool(|map| map.3 = 4);

@@ -153,6 +153,41 @@ fn check_of_a_sound_file() {
     assert!(text.lines().any(|l| l.starts_with("faults") && l.ends_with(" 0")), "{text}");
     let json = p.run("check", ["--json"]).ok();
     assert!(json.contains("\"fault_count\":0") && json.contains("\"opens\":true"), "{json}");
+    assert!(json.contains("\"meta_pages\":null"), "{json}");
+}
+
+#[test]
+fn check_says_what_free_pages_are_for() {
+    let p = Place::new();
+    let pairs = |value: &str| (0..2_000).map(|i| format!("{i:06}\t{value}\n")).collect::<String>();
+    p.load(&pairs("first"));
+    p.load(&pairs("second"));
+    let json = p.run("check", ["--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (free, usable) =
+        (json["free_pages"].as_u64().unwrap(), json["usable_pages"].as_u64().unwrap());
+    assert!(usable < free, "a recovery may need the pages of the first load: {json}");
+    let text = p.run("check", NO_ARGS).ok();
+    let line = text.lines().find(|l| l.starts_with("free pages")).unwrap();
+    assert!(line.ends_with("once no reader and no recovery needs them)"), "{text}");
+}
+
+#[test]
+fn check_says_what_the_meta_pages_are_where_the_file_does_not_open() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    p.load("b\t2\n");
+    let mut bytes = std::fs::read(p.db()).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(p.db(), &bytes).unwrap();
+    std::fs::remove_file(lock_of(&p.db())).unwrap();
+    std::fs::create_dir(lock_of(&p.db())).unwrap();
+    let run = p.run("check", NO_ARGS);
+    assert_eq!(run.code, Some(0), "one of the two may be damaged: {run:?}");
+    let text = String::from_utf8(run.stdout).unwrap();
+    let line = text.lines().find(|l| l.starts_with("meta pages")).unwrap();
+    assert!(line.contains("refused: its checksum does not match"), "{line}");
+    assert!(line.contains("transaction "), "{line}");
 }
 
 #[test]

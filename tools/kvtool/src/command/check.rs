@@ -7,6 +7,7 @@ use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
 use crate::say;
 use crate::text::{grouped, one_line};
+use recto::inspect::SlotState;
 use recto::{Fault, Report};
 use serde_json::json;
 
@@ -50,6 +51,7 @@ impl Check {
             return out.object(&json!({
                 "path": self.file.file.to_string_lossy(),
                 "opens": opens,
+                "meta_pages": meta_pages(report),
                 "transaction": report.meta.txn.0,
                 "tables": report.tables.len(),
                 "entries": report.entries(),
@@ -62,6 +64,7 @@ impl Check {
                 "overflow_pages": report.pages.overflow,
                 "log_pages": report.pages.free_log + report.pages.reserved,
                 "free_pages": report.free_pages(),
+                "usable_pages": report.usable_pages(),
                 "leaked_pages": report.pages.leaked,
                 "fault_count": report.fault_count,
                 "faults": faults,
@@ -74,16 +77,43 @@ impl Check {
         if more > 0 {
             out.line(&format!("... and {} more", grouped(more)))?;
         }
-        out.fields(&[
+        let mut fields = vec![
             ("path", self.file.file.display().to_string()),
             ("opens", if opens { "yes" } else { "no" }.into()),
+        ];
+        if let Some([a, b]) = meta_pages(report) {
+            fields.push(("meta pages", one_line(&format!("{a}; {b}"))));
+        }
+        fields.extend([
             ("transaction", report.meta.txn.to_string()),
             ("tables", grouped(report.tables.len() as u64)),
             ("pairs", grouped(report.entries())),
             ("bytes", grouped(report.key_bytes() + report.value_bytes())),
             ("pages", page_counts(report)),
+            ("free pages", free_pages(report)),
             ("faults", grouped(report.fault_count)),
-        ])
+        ]);
+        out.fields(&fields)
+    }
+}
+
+/// What the two meta pages are, where they were read: an open database tells by itself which transaction is visible.
+fn meta_pages(report: &Report) -> Option<[String; 2]> {
+    let words = |slot: &SlotState| match slot {
+        SlotState::Empty => Some("empty".into()),
+        SlotState::Valid(txn) => Some(format!("transaction {txn}")),
+        SlotState::Refused(why) => Some(format!("refused: {why}")),
+        SlotState::Unread => None,
+    };
+    Some([words(&report.slots[0])?, words(&report.slots[1])?])
+}
+
+/// The free pages, and since when they may be used.
+fn free_pages(report: &Report) -> String {
+    let (all, waiting) = (grouped(report.free_pages()), grouped(report.pages.queued));
+    match report.pages.queued {
+        0 => all,
+        _ => format!("{all} ({waiting} of them once no reader and no recovery needs them)"),
     }
 }
 
