@@ -67,8 +67,8 @@ impl Builder {
         self
     }
 
-    /// For a read-only database where nobody writes at all (a read-only file system): no lock file is used. If
-    /// somebody does write, reads may give wrong answers. Default: false.
+    /// For a read-only database where nobody writes at all (a read-only file system, an image of a container): no lock file is
+    /// used, and any file system will do. If somebody does write, reads may give wrong answers. Default: false.
     pub fn no_lock(&mut self, yes: bool) -> &mut Self {
         self.platform.no_lock = yes;
         self
@@ -174,7 +174,9 @@ impl Builder {
             self.create_file(path)?;
         }
         let platform = mmap::MmapPlatform::open(path, &self.platform)?;
-        let engine = Engine::open(Arc::new(platform), self.engine.clone())?;
+        let lock_file = platform.lock_path().map(PathBuf::from).unwrap_or_default();
+        let engine = Engine::open(Arc::new(platform), self.engine.clone())
+            .map_err(|e| e.about_lock_file(&lock_file))?;
         if engine.is_new() && !self.engine.read_only {
             mmap::sync_name(path)?;
         }

@@ -116,6 +116,16 @@ impl Error {
         }
     }
 
+    /// The same error with the lock file it concerns, where that was not known below.
+    pub(crate) fn about_lock_file(self, file: &std::path::Path) -> Error {
+        match self {
+            Error::LockFile { path, detail } if path.as_os_str().is_empty() => {
+                Error::LockFile { path: file.to_owned(), detail }
+            }
+            other => other,
+        }
+    }
+
     /// A page that does not hold what it must.
     pub(crate) fn corrupt(page: PageId, detail: impl Into<String>) -> Error {
         Error::Corrupt { page, detail: detail.into() }
@@ -155,6 +165,9 @@ impl fmt::Display for Error {
             Error::TransactionBroken => f.write_str(
                 "an operation of this transaction, or the device below it, failed; drop it",
             ),
+            Error::LockFile { path, detail } if path.as_os_str().is_empty() => {
+                write!(f, "lock file: {detail}")
+            }
             Error::LockFile { path, detail } => {
                 write!(f, "lock file {}: {detail}", path.display())
             }

@@ -7,6 +7,7 @@ use common::{
     Process, assert_clean, hear, memory_dir, open_at, pairs, put, role, say, spread, write,
 };
 use recto::{Builder, Database, Durability, Error};
+use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ fn child() {
             hear();
         }
         "observe" => observe(path),
+        "overlay_reader" => overlay_reader(path),
+        "overlay_stranger" => overlay_stranger(path),
         other => panic!("no role {other}"),
     }
 }
@@ -466,6 +469,101 @@ fn the_lock_file_has_the_mode_of_the_data() {
     assert_eq!(mode(&lock_of(&path)), 0o664);
 }
 
+// ---- File systems ----
+
+/// A copy of a database as the lower layer of an overlay, in a mount namespace of this process's own; where it is seen
+/// through the overlay. None where this user cannot mount.
+fn overlay(place: &Path) -> Option<PathBuf> {
+    let at = |name: &str| place.join(name);
+    let string = |text: &str| CString::new(text).unwrap();
+    for name in ["layers", "layers/lower", "layers/upper", "layers/work", "merged"] {
+        fs::create_dir(at(name)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let layer = |name: &str| format!("{}/layers/{name}", place.display());
+    let (lower, upper, work) = (layer("lower"), layer("upper"), layer("work"));
+    let options = string(&format!("lowerdir={lower},upperdir={upper},workdir={work}"));
+    let merged = string(at("merged").to_str().unwrap());
+    // SAFETY: strings that live through the calls; only this process sees the mounts.
+    let mounted = unsafe {
+        let none = std::ptr::null();
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                none,
+                libc::MS_REC | libc::MS_PRIVATE,
+                none.cast(),
+            ) == 0
+            && libc::mount(
+                c"overlay".as_ptr(),
+                merged.as_ptr(),
+                c"overlay".as_ptr(),
+                0,
+                options.as_ptr().cast(),
+            ) == 0
+    };
+    if !mounted {
+        say(&format!("skipped, cannot mount: {}", std::io::Error::last_os_error()));
+        return None;
+    }
+    let path = at("layers/lower/x.rdb");
+    sample(&path, 500);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::remove_file(lock_of(&path)).unwrap();
+    Some(at("merged/x.rdb"))
+}
+
+/// A reader that maps the file before the first writer opens it must see what that one writes.
+fn overlay_reader(place: &Path) {
+    let Some(path) = overlay(place) else { return };
+    let reader = open_at(&path, existing().read_only(true));
+    assert_sample(&reader, 500);
+    let writer = open_at(&path, &existing());
+    put(&writer, b"later", b"seen");
+    let txn = reader.read().unwrap();
+    assert_eq!(txn.table("main").unwrap().get(b"later").unwrap(), Some(&b"seen"[..]));
+    drop(txn);
+    assert_clean(&reader);
+    say("done");
+}
+
+/// Who may not write cannot make sure of that, and is refused, unless nobody writes at all.
+fn overlay_stranger(place: &Path) {
+    let Some(path) = overlay(place) else { return };
+    // SAFETY: plain calls; this process is given up afterwards.
+    unsafe { assert_eq!((libc::setgid(65534), libc::setuid(65534)), (0, 0)) };
+    let error = refused(&path, existing().read_only(true));
+    assert!(matches!(error, Error::FileSystem { .. }), "{error}");
+    assert!(error.to_string().contains("overlayfs"), "{error}");
+    let db = open_at(&path, existing().read_only(true).no_lock(true));
+    assert_sample(&db, 500);
+    assert_clean(&db);
+    drop(db);
+    assert!(!place.join("layers/upper/x.rdb").exists(), "copied for nothing");
+    say("done");
+}
+
+fn on_overlayfs(what: &str) {
+    let dir = memory_dir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let child = Process::start("child", &[what, dir.path().to_str().unwrap()]);
+    let said = child.line();
+    assert!(said == "done" || said.starts_with("skipped"), "{said}");
+    println!("{what}: {said}");
+    child.finish();
+}
+
+#[test]
+fn a_reader_on_overlayfs_sees_what_is_written() {
+    on_overlayfs("overlay_reader");
+}
+
+#[test]
+fn on_overlayfs_who_may_not_write_reads_only_what_nobody_writes() {
+    on_overlayfs("overlay_stranger");
+}
+
 // ---- A user who may only read ----
 
 const NOBODY: u32 = 65_534;
@@ -557,7 +655,7 @@ fn observe(path: &Path) {
     say("ended");
     hear();
     match refused(path, existing().read_only(true)) {
-        Error::LockFile { .. } => say("LockFile"),
+        Error::LockFile { path: named, .. } if named == lock_of(path) => say("LockFile"),
         e => say(&e.to_string()),
     }
 }

@@ -249,7 +249,7 @@ impl Engine {
 
 fn nobody_there() -> Error {
     Error::LockFile {
-        path: "-lock".into(),
+        path: Default::default(),
         detail: "cannot be written by this user, and nobody who can has the database open; if nobody will \
                  write meanwhile, open it without a lock file (no_lock)"
             .into(),

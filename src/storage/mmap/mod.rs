@@ -38,7 +38,7 @@ use std::time::Duration;
 pub struct MapOptions {
     /// Nothing is written to the data file.
     pub read_only: bool,
-    /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile.
+    /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile. Then any file system will do.
     pub no_lock: bool,
     /// Opens files on file systems that are refused otherwise.
     pub allow_network: bool,
@@ -131,7 +131,6 @@ impl MmapPlatform {
     }
 
     /// The lock file's path, if there is a lock file.
-    #[cfg(test)]
     pub fn lock_path(&self) -> Option<&Path> {
         self.lock_file.as_ref().map(|(_, path)| path.as_path())
     }

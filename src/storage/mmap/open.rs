@@ -37,16 +37,18 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
         })
     };
     let file = open(!options.read_only)?;
-    if options.read_only && kind(&file, path)? == FsKind::Overlay {
+    if options.read_only && !options.no_lock && kind(&file, path)? == FsKind::Overlay {
         // A file of a lower layer becomes another file at the first writer's open, and maps of the
-        // old one never see what is written. So be that opener, then open what came out of it.
+        // old one never see what is written. So be that opener, then open what came out of it. Where nobody
+        // writes there is no need for that, and it would copy the whole file.
         match open(true) {
             Ok(_) => return open(false),
             Err(_) if options.allow_network => {}
             Err(e) => {
                 let detail = format!(
                     "{}: lies on overlayfs and cannot be opened for writing ({e}): a reader of a \
-                     lower layer's file would never see what others write",
+                     lower layer's file would never see what others write; if nobody writes, open it \
+                     without a lock file (no_lock)",
                     path.display()
                 );
                 return Err(Error::FileSystem { detail });
@@ -72,7 +74,7 @@ fn kind(file: &File, path: &Path) -> Result<FsKind> {
 
 fn check_file_system(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
     let name = match kind(file, path)? {
-        _ if options.allow_network => return Ok(()),
+        _ if options.allow_network || options.no_lock => return Ok(()),
         FsKind::Network(name) => name,
         FsKind::Fuse => "FUSE",
         _ => return Ok(()),
@@ -179,7 +181,8 @@ fn unusable(path: &Path, e: io::Error) -> Error {
             "is not a regular file; move it away".into()
         }
         ErrorKind::NotFound => "does not exist and cannot be created here; let a process that may \
-             write open the database first, or open without lock file if nobody writes"
+             write open the database first, or, if nobody writes, open it \
+             without a lock file (no_lock)"
             .into(),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             format!("cannot be opened for writing: {e}")

@@ -42,23 +42,61 @@ impl WaitArg {
     }
 }
 
-/// Opens for reading. Never makes a file, and gives the engine's own error so that `check` can go on.
-pub fn try_open_to_read(file: &Path) -> Outcome<recto::Result<Database>> {
-    require(file)?;
-    Ok(open(file, recto::Database::builder().read_only(true)))
+/// A database to read.
+#[derive(clap::Args, Debug)]
+pub struct ReadArg {
+    #[command(flatten)]
+    place: WriteArg,
+    /// Nobody writes meanwhile (a copy, a read-only file system): use no lock file, on any file system
+    #[arg(long, display_order = 100)]
+    no_lock: bool,
 }
 
-/// Opens for reading. Never makes a file.
-pub fn open_to_read(file: &Path) -> Outcome<Database> {
-    try_open_to_read(file)?.map_err(|e| Failure::engine(file, e))
-}
-
-/// Opens for writing; makes the file if there is none and `create` says so.
-pub fn open_to_write(file: &Path, create: bool) -> Outcome<Database> {
-    if !create {
-        require(file)?;
+impl ReadArg {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.place.file
     }
-    open(file, recto::Database::builder().create(create)).map_err(|e| Failure::engine(file, e))
+
+    /// Opens it. Never makes a file, and gives the engine's own error so that `check` can go on.
+    pub fn try_open(&self) -> Outcome<recto::Result<Database>> {
+        require(self.path())?;
+        Ok(self.place.open_with(Database::builder().read_only(true).no_lock(self.no_lock)))
+    }
+
+    /// Opens it. Never makes a file.
+    pub fn open(&self) -> Outcome<Database> {
+        self.try_open()?.map_err(|e| Failure::engine(self.path(), e))
+    }
+}
+
+/// A database to write to.
+#[derive(clap::Args, Debug)]
+pub struct WriteArg {
+    /// The database
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The file lies on a network file system or on FUSE, and only this machine opens it
+    #[arg(long, display_order = 100)]
+    allow_network: bool,
+}
+
+impl WriteArg {
+    /// Opens it; makes the file if there is none and `create` says so.
+    pub fn open(&self, create: bool) -> Outcome<Database> {
+        if !create {
+            require(&self.file)?;
+        }
+        self.open_with(Database::builder().create(create))
+            .map_err(|e| Failure::engine(&self.file, e))
+    }
+
+    fn open_with(&self, options: &mut recto::Builder) -> recto::Result<Database> {
+        options.allow_network(self.allow_network);
+        // SAFETY: the user names a database as an argument of a tool for databases; that nothing but recto
+        // changes it meanwhile is said in the help text.
+        unsafe { options.open(&self.file) }
+    }
 }
 
 /// The lock file beside a database.
@@ -77,10 +115,4 @@ fn require(file: &Path) -> Outcome<()> {
         }
         Err(e) => Err(Failure::at(file, e)),
     }
-}
-
-fn open(file: &Path, options: &recto::Builder) -> recto::Result<Database> {
-    // SAFETY: the user names a database as an argument of a tool for databases; that nothing but recto
-    // changes it meanwhile is said in the help text.
-    unsafe { options.open(file) }
 }

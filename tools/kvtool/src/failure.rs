@@ -55,11 +55,16 @@ impl Failure {
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 "run it as a user who may"
             }
+            Error::FileSystem { .. } => {
+                "--allow-network opens it all the same, --no-lock where nobody writes meanwhile"
+            }
             _ => "",
         };
         // The engine names the file itself where a system call failed.
         let message = match &error {
-            Error::Io { path: Some(_), .. } | Error::LockFile { .. } => error.to_string(),
+            Error::Io { path: Some(_), .. } | Error::LockFile { .. } | Error::FileSystem { .. } => {
+                error.to_string()
+            }
             _ => format!("{}: {error}", file.display()),
         };
         let separator = if advice.is_empty() { "" } else { "; " };

@@ -191,6 +191,18 @@ fn check_says_what_the_meta_pages_are_where_the_file_does_not_open() {
 }
 
 #[test]
+fn without_a_lock_file_where_nobody_writes() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    std::fs::remove_file(lock_of(&p.db())).unwrap();
+    assert_eq!(p.run("get", ["a", "--no-lock"]).ok(), "1\n");
+    assert_eq!(p.run("scan", ["--no-lock", "--allow-network"]).ok(), "a\t1\nb\t2\n");
+    assert!(p.run("check", ["--no-lock"]).ok().contains("faults"));
+    assert!(!lock_of(&p.db()).exists(), "it was made all the same");
+    assert_eq!(p.run("put", ["--no-lock", "a", "b"]).code, Some(2), "a writer needs it");
+}
+
+#[test]
 fn a_missing_file_is_not_made_by_reading() {
     let p = Place::new();
     let input = p.file("in.tsv", "a\t1\n");

@@ -1,7 +1,7 @@
 //! `kvtool check`: proves that every page is what it should be.
 
-use super::{FileArg, Status};
-use crate::database::try_open_to_read;
+use super::Status;
+use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
@@ -14,17 +14,17 @@ use serde_json::json;
 #[derive(clap::Args, Debug)]
 pub struct Check {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     #[command(flatten)]
     json: JsonArg,
 }
 
 impl Check {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let mut bar = Progress::items("check", 0);
         let mut progress = |done, total| bar.set(done, total);
-        let (report, refusal) = match try_open_to_read(file)? {
+        let (report, refusal) = match self.file.try_open()? {
             Ok(db) => (db.check(Some(&mut progress)), None),
             Err(error) => (recto::check_file(file, Some(&mut progress)), Some(error)),
         };
@@ -49,7 +49,7 @@ impl Check {
         if out.is_json() {
             let faults: Vec<_> = report.faults.iter().map(fault_object).collect();
             return out.object(&json!({
-                "path": self.file.file.to_string_lossy(),
+                "path": self.file.path().to_string_lossy(),
                 "opens": opens,
                 "meta_pages": meta_pages(report),
                 "transaction": report.meta.txn.0,
@@ -78,7 +78,7 @@ impl Check {
             out.line(&format!("... and {} more", grouped(more)))?;
         }
         let mut fields = vec![
-            ("path", self.file.file.display().to_string()),
+            ("path", self.file.path().display().to_string()),
             ("opens", if opens { "yes" } else { "no" }.into()),
         ];
         if let Some([a, b]) = meta_pages(report) {

@@ -4,8 +4,8 @@
 //! the walk has passed and the input has not named yet are remembered, and struck off if the input names
 //! them later; what is left in the end is extra. Of pairs with the same key the last one counts, as in `load`.
 
-use super::{FileArg, Status};
-use crate::database::{TableArg, open_to_read};
+use super::Status;
+use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
@@ -22,7 +22,7 @@ use std::time::Instant;
 #[derive(clap::Args, Debug)]
 pub struct Compare {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -35,9 +35,9 @@ pub struct Compare {
 
 impl Compare {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let mut input = Input::open(&self.input, self.hex, &self.table)?;
-        let txn = open_to_read(file)?.read().map_err(|e| Failure::engine(file, e))?;
+        let txn = self.file.open()?.read().map_err(|e| Failure::engine(file, e))?;
         input.leave_out_database(file);
         let start = Instant::now();
         let mut totals = Totals::default();

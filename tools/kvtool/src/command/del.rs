@@ -1,8 +1,8 @@
 //! `kvtool del`: removes one key in one durable transaction.
 
 use super::get::absent;
-use super::{FileArg, Status, bytes_of};
-use crate::database::{TableArg, WaitArg, open_to_write};
+use super::{Status, bytes_of};
+use crate::database::{TableArg, WaitArg, WriteArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::say;
@@ -12,7 +12,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 pub struct Del {
     #[command(flatten)]
-    file: FileArg,
+    file: WriteArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
@@ -32,7 +32,7 @@ impl Del {
         let key = bytes_of("key", &self.key, notation)?;
         let file = &self.file.file;
         let fail = |e| Failure::engine(file, e);
-        let db = open_to_write(file, false)?;
+        let db = self.file.open(false)?;
         let mut txn = self.wait.begin(&db, file)?;
         // Looked for first: opening a table to change it would make it.
         txn.table(self.table.name()).map_err(fail)?;

@@ -1,7 +1,7 @@
 //! `kvtool dump`: a table, or all, in the text format of LMDB's mdb_dump.
 
-use super::{FileArg, Status};
-use crate::database::{TableArg, open_to_read};
+use super::Status;
+use crate::database::{ReadArg, TableArg};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[derive(clap::Args, Debug)]
 pub struct Dump {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     /// Printable bytes as they are, not all in hexadecimal
     #[arg(short, long)]
     print: bool,
@@ -30,9 +30,9 @@ pub struct Dump {
 
 impl Dump {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let db = open_to_read(file)?;
+        let db = self.file.open()?;
         let page_size = db.info().map_err(fail)?.page_size;
         let txn = db.read().map_err(fail)?;
         let mut tables = txn.tables().map_err(fail)?;
@@ -68,7 +68,7 @@ impl Dump {
         writer: &mut Writer<BufWriter<File>>,
         progress: &mut Option<Progress>,
     ) -> Outcome<()> {
-        let fail = |e| Failure::engine(&self.file.file, e);
+        let fail = |e| Failure::engine(self.file.path(), e);
         // Without a name it is the one that mdb_load and `kvtool load` take when none is given.
         let named = self.all || self.table.named.is_some();
         let name = named.then_some(&table.name[..]);

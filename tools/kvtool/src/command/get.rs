@@ -1,7 +1,7 @@
 //! `kvtool get`: the value of a key.
 
-use super::{FileArg, Status, bytes_of};
-use crate::database::{TableArg, open_to_read};
+use super::{Status, bytes_of};
+use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::say;
@@ -11,7 +11,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 pub struct Get {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
@@ -30,9 +30,9 @@ impl Get {
     pub fn run(self) -> Outcome<Status> {
         let notation = self.hex.notation();
         let key = bytes_of("key", &self.key, notation)?;
-        let file = &self.file.file;
+        let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let txn = open_to_read(file)?.read().map_err(fail)?;
+        let txn = self.file.open()?.read().map_err(fail)?;
         let value = txn.table(self.table.name()).and_then(|t| t.get(&key)).map_err(fail)?;
         let Some(value) = value else {
             say(&absent(&notation.shown(&key), self.table.name()));

@@ -1,7 +1,7 @@
 //! `kvtool info`: what the file is, how large, and who reads it.
 
-use super::{FileArg, Status};
-use crate::database::open_to_read;
+use super::Status;
+use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::text::{encode_hex, grouped};
@@ -10,15 +10,15 @@ use serde_json::json;
 #[derive(clap::Args, Debug)]
 pub struct Info {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     #[command(flatten)]
     json: JsonArg,
 }
 
 impl Info {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
-        let info = open_to_read(file)?.info().map_err(|e| Failure::engine(file, e))?;
+        let file = self.file.path();
+        let info = self.file.open()?.info().map_err(|e| Failure::engine(file, e))?;
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
             out.object(&self.object(&info))?;
@@ -44,7 +44,7 @@ impl Info {
             })
             .collect();
         json!({
-            "path": self.file.file.to_string_lossy(),
+            "path": self.file.path().to_string_lossy(),
             "uuid": uuid(&info.uuid),
             "page_size": info.page_size,
             "file_bytes": info.file_bytes,
@@ -63,7 +63,7 @@ impl Info {
     fn text(&self, info: &recto::Info, out: &mut Output) -> Outcome<()> {
         let repair = if info.repair_pending { "the next writer does it" } else { "not needed" };
         out.fields(&[
-            ("path", self.file.file.display().to_string()),
+            ("path", self.file.path().display().to_string()),
             ("uuid", uuid(&info.uuid)),
             ("page size", grouped(info.page_size.into())),
             ("file bytes", grouped(info.file_bytes)),

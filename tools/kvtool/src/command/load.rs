@@ -4,8 +4,8 @@
 //! has been read, so that slow input holds up no other writer between batches. Whatever ends the command, what
 //! was committed is there and nothing else.
 
-use super::{FileArg, Status};
-use crate::database::{TableArg, WaitArg, open_to_write};
+use super::Status;
+use crate::database::{TableArg, WaitArg, WriteArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args, Debug)]
 pub struct Load {
     #[command(flatten)]
-    file: FileArg,
+    file: WriteArg,
     #[command(flatten)]
     input: InputArgs,
     /// A durable commit every N pairs (default: one for all)
@@ -54,7 +54,7 @@ impl Load {
         // The first pair is read before a file is made: input that is wrong from the start leaves nothing behind.
         let mut event = work.next()?;
         event = work.take_table(event)?;
-        let db = open_to_write(file, true)?;
+        let db = self.file.open(true)?;
         work.input.leave_out_database(file);
         loop {
             let mut txn = self.wait.begin(&db, file).map_err(|e| work.with_committed(e))?;

@@ -16,7 +16,6 @@ use crate::failure::{Failure, Outcome};
 use crate::text::Notation;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// How a verb that did its work ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,14 +24,6 @@ pub enum Status {
     Fine,
     /// The answer is no: exit status 1.
     No,
-}
-
-/// The database.
-#[derive(clap::Args, Debug)]
-pub struct FileArg {
-    /// The database
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
 }
 
 /// The bytes that an argument stands for; `what` names it.

@@ -1,7 +1,7 @@
 //! `kvtool put`: one pair in one durable transaction.
 
-use super::{FileArg, Status, bytes_of};
-use crate::database::{TableArg, WaitArg, open_to_write};
+use super::{Status, bytes_of};
+use crate::database::{TableArg, WaitArg, WriteArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use serde_json::json;
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 pub struct Put {
     #[command(flatten)]
-    file: FileArg,
+    file: WriteArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
@@ -33,7 +33,7 @@ impl Put {
         let value = bytes_of("value", &self.value, self.hex.notation())?;
         let file = &self.file.file;
         let fail = |e| Failure::engine(file, e);
-        let db = open_to_write(file, true)?;
+        let db = self.file.open(true)?;
         let mut txn = self.wait.begin(&db, file)?;
         let replaced = txn
             .open_table(self.table.name())

@@ -2,7 +2,7 @@
 //!
 //! The damaged file is read and nothing else. The new one exists as a whole or, after an error or Ctrl-C, not at all.
 
-use super::{FileArg, Status};
+use super::Status;
 use crate::database::lock_file;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
@@ -27,8 +27,9 @@ const COMMIT_TABLES: usize = 256;
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
 pub struct Salvage {
-    #[command(flatten)]
-    file: FileArg,
+    /// The damaged file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
     /// The new database; must not exist
     #[arg(short, long, value_name = "NEW")]
     output: PathBuf,
@@ -47,7 +48,7 @@ not be done, and there is no new database.";
 
 impl Salvage {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = &self.file;
         if self.output.symlink_metadata().is_ok() {
             return Err(Failure::at(&self.output, "exists already; choose another name with -o"));
         }
@@ -107,7 +108,7 @@ impl Salvage {
         }
         let whole = report.tables.iter().filter(|table| table.is_whole()).count();
         out.fields(&[
-            ("path", self.file.file.display().to_string()),
+            ("path", self.file.display().to_string()),
             ("new", self.output.display().to_string()),
             ("followed", followed(report)),
             (
@@ -159,7 +160,7 @@ impl Salvage {
             })
             .collect();
         json!({
-            "path": self.file.file.to_string_lossy(),
+            "path": self.file.to_string_lossy(),
             "new": self.output.to_string_lossy(),
             "whole": report.is_whole(),
             "followed": followed(report),

@@ -1,7 +1,7 @@
 //! `kvtool scan`: pairs in the order of their keys.
 
-use super::{FileArg, Status, bytes_of};
-use crate::database::{TableArg, open_to_read};
+use super::{Status, bytes_of};
+use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::ops::Bound;
 #[derive(clap::Args, Debug)]
 pub struct Scan {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     /// Begin at this key
     #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
     from: Option<OsString>,
@@ -38,10 +38,10 @@ type OwnedBound = Bound<Vec<u8>>;
 
 impl Scan {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
         let (start, end) = self.bounds()?;
-        let txn = open_to_read(file)?.read().map_err(fail)?;
+        let txn = self.file.open()?.read().map_err(fail)?;
         let mut range = txn
             .table(self.table.name())
             .and_then(|t| t.range(start.as_ref().map(|k| &k[..]), end.as_ref().map(|k| &k[..])))

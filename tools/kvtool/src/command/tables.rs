@@ -1,7 +1,7 @@
 //! `kvtool tables`: the tables with their sizes.
 
-use super::{FileArg, Status};
-use crate::database::{TableArg, open_to_read};
+use super::Status;
+use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::text::{grouped, one_line};
@@ -10,7 +10,7 @@ use serde_json::json;
 #[derive(clap::Args, Debug)]
 pub struct Tables {
     #[command(flatten)]
-    file: FileArg,
+    file: ReadArg,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -19,9 +19,9 @@ pub struct Tables {
 
 impl Tables {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let txn = open_to_read(file)?.read().map_err(fail)?;
+        let txn = self.file.open()?.read().map_err(fail)?;
         let mut tables = txn.tables().map_err(fail)?;
         if let Some(name) = &self.table.named {
             tables.retain(|t| t.name == *name);
