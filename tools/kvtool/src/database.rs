@@ -82,12 +82,10 @@ pub struct WriteArg {
 }
 
 impl WriteArg {
-    /// Opens it; makes the file if there is none and `create` says so.
-    pub fn open(&self, create: bool) -> Outcome<Database> {
-        if !create {
-            require(&self.file)?;
-        }
-        self.open_with(Database::builder().create(create))
+    /// Opens it. Never makes a file.
+    pub fn open(&self) -> Outcome<Database> {
+        require(&self.file)?;
+        self.open_with(Database::builder().create(false))
             .map_err(|e| Failure::engine(&self.file, e))
     }
 
@@ -96,6 +94,41 @@ impl WriteArg {
         // SAFETY: the user names a database as an argument of a tool for databases; that nothing but recto
         // changes it meanwhile is said in the help text.
         unsafe { options.open(&self.file) }
+    }
+}
+
+/// A database to write to, which is made if there is none.
+#[derive(clap::Args, Debug)]
+pub struct NewArg {
+    #[command(flatten)]
+    place: WriteArg,
+    /// Bytes of a page, if the database is made: a power of two from 4096 to 65536 (default: 4096)
+    #[arg(long, value_name = "BYTES", display_order = 100)]
+    page_size: Option<usize>,
+}
+
+impl NewArg {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.place.file
+    }
+
+    /// Opens it, or makes it.
+    pub fn open(&self) -> Outcome<Database> {
+        let fail = |e| Failure::engine(self.path(), e);
+        let mut options = Database::builder();
+        if let Some(bytes) = self.page_size {
+            options.page_size(bytes);
+        }
+        let db = self.place.open_with(&mut options).map_err(fail)?;
+        let found = db.info().map_err(fail)?.page_size;
+        match self.page_size {
+            Some(bytes) if bytes != found as usize => {
+                let what = format!("there is one, with pages of {found} bytes, not {bytes}");
+                Err(Failure::at(self.path(), what))
+            }
+            _ => Ok(db),
+        }
     }
 }
 

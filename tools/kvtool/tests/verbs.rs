@@ -191,6 +191,20 @@ fn check_says_what_the_meta_pages_are_where_the_file_does_not_open() {
 }
 
 #[test]
+fn the_page_size_is_chosen_when_the_database_is_made() {
+    let p = Place::new();
+    assert_eq!(p.run("put", ["a", "1", "--page-size", "5000"]).code, Some(2));
+    assert!(!p.db().exists());
+    p.run("put", ["a", "1", "--page-size", "16384"]).ok();
+    let json = p.run("info", ["--json"]).ok();
+    assert!(json.contains("\"page_size\":16384"), "{json}");
+    p.run("put", ["a", "2", "--page-size", "16384"]).ok();
+    let said = p.run("put", ["a", "3", "--page-size", "4096"]).said(2);
+    assert!(said.contains("pages of 16384 bytes, not 4096"), "{said}");
+    assert_eq!(p.run("get", ["a"]).ok(), "2\n");
+}
+
+#[test]
 fn without_a_lock_file_where_nobody_writes() {
     let p = Place::new();
     p.load("a\t1\nb\t2\n");

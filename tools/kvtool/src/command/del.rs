@@ -32,7 +32,7 @@ impl Del {
         let key = bytes_of("key", &self.key, notation)?;
         let file = &self.file.file;
         let fail = |e| Failure::engine(file, e);
-        let db = self.file.open(false)?;
+        let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         // Looked for first: opening a table to change it would make it.
         txn.table(self.table.name()).map_err(fail)?;

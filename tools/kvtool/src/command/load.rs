@@ -5,7 +5,7 @@
 //! was committed is there and nothing else.
 
 use super::Status;
-use crate::database::{TableArg, WaitArg, WriteArg};
+use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args, Debug)]
 pub struct Load {
     #[command(flatten)]
-    file: WriteArg,
+    file: NewArg,
     #[command(flatten)]
     input: InputArgs,
     /// A durable commit every N pairs (default: one for all)
@@ -38,7 +38,7 @@ pub struct Load {
 
 impl Load {
     pub fn run(self) -> Outcome<Status> {
-        let file = &self.file.file;
+        let file = self.file.path();
         let start = Instant::now();
         let input = Input::open(&self.input, self.hex, &self.table)?;
         let mut work = Work {
@@ -54,7 +54,7 @@ impl Load {
         // The first pair is read before a file is made: input that is wrong from the start leaves nothing behind.
         let mut event = work.next()?;
         event = work.take_table(event)?;
-        let db = self.file.open(true)?;
+        let db = self.file.open()?;
         work.input.leave_out_database(file);
         loop {
             let mut txn = self.wait.begin(&db, file).map_err(|e| work.with_committed(e))?;

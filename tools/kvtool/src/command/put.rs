@@ -1,7 +1,7 @@
 //! `kvtool put`: one pair in one durable transaction.
 
 use super::{Status, bytes_of};
-use crate::database::{TableArg, WaitArg, WriteArg};
+use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use serde_json::json;
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 pub struct Put {
     #[command(flatten)]
-    file: WriteArg,
+    file: NewArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
@@ -31,9 +31,9 @@ impl Put {
     pub fn run(self) -> Outcome<Status> {
         let key = bytes_of("key", &self.key, self.hex.notation())?;
         let value = bytes_of("value", &self.value, self.hex.notation())?;
-        let file = &self.file.file;
+        let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let db = self.file.open(true)?;
+        let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         let replaced = txn
             .open_table(self.table.name())
