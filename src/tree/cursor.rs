@@ -5,6 +5,7 @@
 //! last. It borrows the source, so nothing can change under it.
 
 use super::key::{Front, Key};
+use super::read_ahead::ReadAhead;
 use super::search::{NODE_FRONT, Step, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
@@ -12,19 +13,6 @@ use crate::format::node::Node;
 use crate::storage::{LINE, prefetch};
 use crate::types::PageId;
 use std::ops::Bound;
-
-/// How many leaves ahead of a scan the source is told of, while they have to be fetched from a device.
-const AHEAD: usize = 16;
-/// A scan asks once in so many leaves whether they have to be: first after a few, then a page further ahead each time.
-const LOOK_AFTER: u32 = 8;
-const LOOK_EVERY: u32 = 32;
-/// After so many looks that found pages missing the scan is a long one: what lies around each leaf is asked for with it, since the
-/// device gives neighbours cheaply and most of them will be wanted.
-const LONG_SCAN: u32 = 3;
-/// It ends when so many looks in a row have found what they looked for.
-const SETTLED: u32 = 16;
-/// Bytes that are asked for in a long scan, aligned to as many.
-const NEIGHBOURHOOD: usize = 128 << 10;
 
 /// Lines that a processor can be asked for at once.
 const LINES: usize = 16;
@@ -56,12 +44,7 @@ pub struct Cursor<'a, S> {
     rim: Rim,
     /// Leaves entered so far.
     leaves: u64,
-    /// Moves from leaf to leaf until the next look at whether pages have to be fetched.
-    look_in: u32,
-    /// Looks that found that they had to be.
-    missing: u32,
-    /// Looks since then that found that they had not.
-    present: u32,
+    read_ahead: ReadAhead,
     /// The leaf whose front was asked for last.
     prefetched: PageId,
     /// The leaf whose cells are being asked for, two lines with each entry of this one, and those that are left.
@@ -87,9 +70,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             index: 0,
             rim: Rim::Front,
             leaves: 0,
-            look_in: LOOK_AFTER,
-            missing: 0,
-            present: 0,
+            read_ahead: ReadAhead::new(),
             prefetched: PageId::NONE,
             coming: PageId::NONE,
             cells: &[],
@@ -409,36 +390,6 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             self.prefetched = next;
             self.src.prefetch(next, NODE_FRONT);
         }
-        self.look_in -= 1;
-        if self.look_in == 0 {
-            self.look_in = LOOK_EVERY;
-            if let Some(far) = ahead(AHEAD).or(ahead(1)) {
-                self.look_at(far);
-            }
-            if self.missing == 1 {
-                (1..AHEAD).map_while(ahead).for_each(|near| self.src.will_need(near, 1));
-            }
-        }
-        if let Some(far) = ahead(AHEAD).filter(|_| self.missing > 0) {
-            let around = (NEIGHBOURHOOD / self.src.page_size()) as u64;
-            match self.missing > LONG_SCAN {
-                true => self.src.will_need(PageId(far.0 / around * around), around),
-                false => self.src.will_need(far, 1),
-            }
-        }
-    }
-
-    /// Whether pages have to be fetched, by one that comes later.
-    fn look_at(&mut self, far: PageId) {
-        if !self.src.is_resident(far) {
-            self.missing = self.missing.saturating_add(1);
-            self.present = 0;
-            return;
-        }
-        // In a long scan most pages are there because of their neighbours.
-        self.present = self.present.saturating_add(1);
-        if self.missing <= LONG_SCAN || self.present >= SETTLED {
-            self.missing = 0;
-        }
+        self.read_ahead.entered(self.src, ahead);
     }
 }

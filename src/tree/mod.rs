@@ -21,6 +21,7 @@ mod insert;
 mod key;
 mod pages;
 mod range;
+mod read_ahead;
 mod remove;
 mod search;
 mod split;

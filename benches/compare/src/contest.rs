@@ -151,7 +151,7 @@ impl<E: Engine> Contestant for Slot<E> {
             Kind::Seek100 => scan::seek(db, cx),
             Kind::Scan | Kind::ScanOrdered => scan::forward(db, cx),
             Kind::ScanBack => scan::back(db, cx),
-            Kind::ScanCold => scan::cold(db, cx),
+            Kind::ScanCold | Kind::ScanColdOrdered => scan::cold(db, cx),
             Kind::ReadThreads(threads) => parallel::read_threads(db, cx, threads),
             Kind::ReadProcesses(processes) => parallel::read_processes(db, cx, processes),
             Kind::ReadBesideWriter => parallel::beside_writer(db, cx),

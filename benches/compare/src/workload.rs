@@ -24,6 +24,7 @@ pub enum Kind {
     ScanBack,
     ScanOrdered,
     ScanCold,
+    ScanColdOrdered,
     ReadThreads(usize),
     ReadProcesses(usize),
     ReadBesideWriter,
@@ -121,6 +122,13 @@ pub fn all() -> Vec<Workload> {
     add("get-cold", GetCold, "get", "cold", "random keys, nothing in the page cache");
     add("get-many-cold", GetManyCold, "get", "cold", "the same, 1,000 keys a call");
     add("scan-cold", ScanCold, "pair", "cold", "all pairs, nothing in the page cache");
+    add(
+        "scan-cold-ordered",
+        ScanColdOrdered,
+        "pair",
+        "cold",
+        "the same of a table loaded in order",
+    );
     add("commit-1", Commit1, "commit", "commits", "one random key, durable");
     add(
         "commit-1-after-cat",
@@ -197,7 +205,7 @@ impl Kind {
     pub fn role(self) -> Option<Role> {
         match self {
             Kind::LoadSequential | Kind::Append | Kind::LoadRandom => None,
-            Kind::SizeOrdered | Kind::ScanOrdered => Some(Role::Ordered),
+            Kind::SizeOrdered | Kind::ScanOrdered | Kind::ScanColdOrdered => Some(Role::Ordered),
             Kind::Overwrite | Kind::Delete | Kind::LongReader => Some(Role::Churn),
             Kind::LargePut(role) | Kind::LargeGet(role) => Some(role),
             _ => Some(Role::Main),

@@ -2,7 +2,7 @@
 
 use super::check::Model;
 use super::model::{PAGE_SIZES, SHAPES, Shape, key, some_key, value};
-use super::store::Tree;
+use super::store::{Resident, Tree};
 use crate::tree::{Cursor, Key, Range, get_many};
 use fastrand::Rng;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
@@ -147,21 +147,39 @@ fn cursors_go_where_they_are_sent() {
 }
 
 #[test]
-fn scans_tell_what_they_will_need_where_it_has_to_be_fetched() {
-    let mut rng = Rng::with_seed(13);
-    let (tree, model) = filled(4096, Shape::Ascending, 3000, &mut rng);
-    let hints_of = |resident, backward: bool| {
-        tree.store.resident.set(resident);
-        tree.store.hints.borrow_mut().clear();
-        let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
-        let count = if backward { range.rev().count() } else { range.count() };
-        assert_eq!(count, model.len());
-        tree.store.hints.borrow().len() as u64
-    };
-    for backward in [false, true] {
-        assert_eq!(hints_of(true, backward), 0);
-        let hints = hints_of(false, backward);
-        assert!(hints > tree.desc.leaf_pages / 2, "{hints}");
+fn scans_ask_for_what_has_to_be_fetched_and_for_neighbours_within_bounds() {
+    const AROUND: u64 = 256; // of 4 KiB
+    for ordered in [true, false] {
+        let mut tree = Tree::new(4096);
+        let entries = 40_000u64;
+        for i in 0..entries {
+            let key = if ordered { i } else { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+            tree.insert(&key.to_be_bytes(), &[7; 100]).unwrap();
+        }
+        let leaves = tree.desc.leaf_pages;
+        assert!(leaves > 3 * AROUND);
+        let asked = |resident, backward: bool| {
+            let store = &tree.store;
+            store.resident.set(resident);
+            store.hints.borrow_mut().clear();
+            store.hinted.set(0);
+            let range = Range::new(store, &tree.desc, Unbounded, Unbounded).unwrap();
+            let count = if backward { range.rev().count() } else { range.count() };
+            assert_eq!(count as u64, entries);
+            (store.hints.borrow().len() as u64, store.hinted.get())
+        };
+        for backward in [false, true] {
+            let what = format!("ordered {ordered}, backward {backward}");
+            assert_eq!(asked(Resident::All, backward), (0, 0), "{what}");
+            // Where everything asked for stays: nearly all leaves, and hardly a page twice.
+            let (pages, in_all) = asked(Resident::Hinted, backward);
+            assert!(pages > leaves * 9 / 10, "{what}: {pages} of {leaves}");
+            assert!(in_all < pages + 2 * AROUND + leaves / 10, "{what}: {in_all} for {pages}");
+            // Where nothing stays: still bounded.
+            let (pages, in_all) = asked(Resident::None, backward);
+            assert!(pages > leaves / 2, "{what}: {pages} of {leaves}");
+            assert!(in_all < 34 * leaves + AROUND, "{what}: {in_all} for {leaves}");
+        }
     }
 }
 
@@ -174,15 +192,17 @@ fn many_keys_at_once_are_found_like_one_by_one() {
             let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
             keys.extend((0..100).map(|_| (0..rng.usize(..12)).map(|_| rng.u8(..)).collect()));
             rng.shuffle(&mut keys);
-            for resident in [true, false] {
+            for resident in [Resident::All, Resident::None] {
                 tree.store.resident.set(resident);
                 tree.store.hints.borrow_mut().clear();
                 let values = get_many(&tree.store, &tree.desc, &keys).unwrap();
                 let want: Vec<_> = keys.iter().map(|key| model.get(key).map(|v| &v[..])).collect();
                 assert_eq!(values, want);
                 let hints = tree.store.hints.borrow().len() as u64;
-                assert!(hints == 0 || !resident);
-                assert!(resident || hints + 1 >= tree.desc.leaf_pages);
+                match resident {
+                    Resident::All => assert_eq!(hints, 0),
+                    _ => assert!(hints + 1 >= tree.desc.leaf_pages),
+                }
             }
         }
     }

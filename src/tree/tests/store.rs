@@ -18,6 +18,15 @@ enum State {
     Dead { birth: u64, death: u64, run: bool },
 }
 
+/// Which pages a store says are in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resident {
+    All,
+    None,
+    /// Those that it was told will be needed.
+    Hinted,
+}
+
 #[derive(Clone)]
 pub struct Store {
     pub page_size: usize,
@@ -28,9 +37,10 @@ pub struct Store {
     strict: bool,
     /// Allocations that still succeed.
     pub budget: Option<u64>,
+    /// Pages that it was told will be needed, and how many that were in all.
     pub hints: RefCell<HashSet<PageId>>,
-    /// What it says of its pages.
-    pub resident: Cell<bool>,
+    pub hinted: Cell<u64>,
+    pub resident: Cell<Resident>,
 }
 
 impl Store {
@@ -44,7 +54,8 @@ impl Store {
             strict: true,
             budget: None,
             hints: RefCell::default(),
-            resident: Cell::new(true),
+            hinted: Cell::new(0),
+            resident: Cell::new(Resident::All),
         }
     }
 
@@ -205,11 +216,17 @@ impl PageSource for Store {
     }
 
     fn will_need(&self, first: PageId, pages: u64) {
-        self.hints.borrow_mut().extend((first.0..first.0 + pages).map(PageId));
+        let end = (first.0 + pages).min(self.page_count());
+        self.hints.borrow_mut().extend((first.0..end).map(PageId));
+        self.hinted.set(self.hinted.get() + pages);
     }
 
-    fn is_resident(&self, _id: PageId) -> bool {
-        self.resident.get()
+    fn is_resident(&self, id: PageId) -> bool {
+        match self.resident.get() {
+            Resident::All => true,
+            Resident::None => false,
+            Resident::Hinted => self.hints.borrow().contains(&id),
+        }
     }
 }
 
