@@ -53,7 +53,8 @@ pub(super) struct State {
 
 struct Process {
     alive: Arc<AtomicU64>,
-    direct: bool,
+    /// Has a writable view, so that what it stores has to be looked for.
+    stores: bool,
     /// Failed write-backs that this description has been told of.
     told: u64,
 }
@@ -75,12 +76,19 @@ impl State {
                 .is_some_and(|one| one.alive.load(Ordering::Acquire) == 1)
     }
 
-    pub(super) fn add_process(&mut self, direct: bool) -> (u32, Arc<AtomicU64>) {
+    pub(super) fn add_process(&mut self) -> (u32, Arc<AtomicU64>) {
         let alive = Arc::new(AtomicU64::new(u64::from(self.powered)));
         // An error that nobody was told of is told to the next who opens the file.
         let told = if self.errors.1 { self.errors.0 } else { self.errors.0.saturating_sub(1) };
-        self.processes.push(Process { alive: alive.clone(), direct, told });
+        self.processes.push(Process { alive: alive.clone(), stores: false, told });
         (self.processes.len() as u32 - 1, alive)
+    }
+
+    /// The process is given a writable view.
+    pub(super) fn will_store(&mut self, process: u32) {
+        if let Some(one) = self.processes.get_mut(process as usize) {
+            one.stores = one.alive.load(Ordering::Acquire) == 1;
+        }
     }
 
     pub(super) fn process_count(&self) -> u32 {
@@ -91,14 +99,14 @@ impl State {
     pub(super) fn bury(&mut self, process: u32) {
         if let Some(one) = self.processes.get_mut(process as usize) {
             one.alive.store(0, Ordering::Release);
-            one.direct = false;
+            one.stores = false;
         }
         self.locks.release(process);
     }
 
     /// Takes note of stores through writable views that nobody has told of yet.
     pub(super) fn observe(&mut self, cache: &Cache) {
-        if !self.processes.iter().any(|one| one.direct) {
+        if !self.processes.iter().any(|one| one.stores) {
             return;
         }
         for number in 0..self.shown.len() as u64 {

@@ -31,7 +31,7 @@ pub struct SimProcess {
 impl SimProcess {
     pub(super) fn new(machine: &Arc<Machine>, options: ProcessOptions) -> SimProcess {
         let mut state = machine.state.lock();
-        let (id, alive) = state.add_process(options.direct && !options.read_only);
+        let (id, alive) = state.add_process();
         let (lock_file, region) = state.lock_file.clone();
         let known = state.medium.len();
         drop(state);
@@ -195,7 +195,11 @@ impl Storage for SimProcess {
     }
 
     fn view_mut(&self) -> Option<*mut u8> {
-        (self.options.direct && !self.options.read_only).then(|| self.machine.cache.base())
+        if !self.options.direct || self.options.read_only {
+            return None;
+        }
+        self.machine.state.lock().will_store(self.id);
+        Some(self.machine.cache.base())
     }
 
     fn stored(&self, offset: u64, len: u64) {
