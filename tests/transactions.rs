@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_clean, memory_dir, open_at, pairs, write};
+use common::{assert_clean, disk_dir, memory_dir, open_at, pairs, spread, write};
 use recto::{Builder, Database, Durability, Error, ReadTxn, WriteTxn};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -425,6 +425,57 @@ fn many_keys_at_once_and_lent_keys_are_the_same_pairs() {
     same(table.as_table(), &all);
     txn.commit().unwrap();
     same(db.read().unwrap().table("main").unwrap(), &all);
+    assert_clean(&db);
+}
+
+/// The page cache forgets the file, so that everything has to be fetched.
+fn forget(path: &std::path::Path) {
+    use std::os::fd::AsRawFd;
+    let file = std::fs::File::open(path).unwrap();
+    file.sync_all().unwrap();
+    // SAFETY: advice about an open descriptor.
+    let failed = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    assert_eq!(failed, 0);
+}
+
+#[test]
+fn what_has_to_be_fetched_is_the_same() {
+    let dir = disk_dir();
+    let path = dir.path().join("cold.rdb");
+    let db = open_at(&path, &Builder::default());
+    let keys: Vec<[u8; 8]> = (0..20_000).map(spread).collect();
+    write(&db, Durability::Durable, |txn| {
+        let mut table = txn.open_table("main").unwrap();
+        for key in &keys {
+            table.put(key, &key.repeat(12)).unwrap();
+        }
+    });
+    drop(db);
+    let mut sorted = keys.clone();
+    sorted.sort();
+    for backward in [false, true] {
+        forget(&path);
+        let db = open_at(&path, Builder::default().read_only(true));
+        let txn = db.read().unwrap();
+        let range = txn.table("main").unwrap().iter().unwrap();
+        let mut found = 0;
+        let mut compare = |pair: recto::Result<(recto::Key<'_>, &[u8])>, want: &[u8; 8]| {
+            let (key, value) = pair.unwrap();
+            assert_eq!((&*key, value), (&want[..], &want.repeat(12)[..]));
+            found += 1;
+        };
+        match backward {
+            false => range.zip(&sorted).for_each(|(pair, want)| compare(pair, want)),
+            true => range.rev().zip(sorted.iter().rev()).for_each(|(p, want)| compare(p, want)),
+        }
+        assert_eq!(found, keys.len());
+    }
+    forget(&path);
+    let db = open_at(&path, &Builder::default());
+    let txn = db.read().unwrap();
+    let values = txn.table("main").unwrap().get_many(&keys).unwrap();
+    assert!(values.iter().zip(&keys).all(|(value, key)| *value == Some(&key.repeat(12)[..])));
+    drop(txn);
     assert_clean(&db);
 }
 
