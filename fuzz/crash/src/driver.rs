@@ -23,6 +23,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     pub elapsed: Duration,
     pub threads: usize,
+    /// Scripts that were not run, if there is an end to them.
+    pub left: u64,
 }
 
 /// When to stop.
@@ -36,11 +38,14 @@ pub struct Limits {
     pub threads: usize,
 }
 
-/// Runs script number 0, 1, 2 and so on.
-pub fn run(limits: Limits, script: impl Fn(u64) -> Option<Script> + Sync) -> Outcome {
+/// Runs script number 0, 1, 2 and so on, until `stop` is raised.
+pub fn run(
+    limits: Limits,
+    stop: &AtomicBool,
+    script: impl Fn(u64) -> Option<Script> + Sync,
+) -> Outcome {
     let begin = Instant::now();
     let next = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
     let tally = Mutex::new(Tally::default());
     let failures = Mutex::new(Vec::new());
     let bar = ProgressBar::new(limits.scripts);
@@ -82,7 +87,11 @@ pub fn run(limits: Limits, script: impl Fn(u64) -> Option<Script> + Sync) -> Out
     bar.finish_and_clear();
     let (tally, mut failures) = (tally.into_inner(), failures.into_inner());
     failures.sort_by_key(|f| f.number);
-    Outcome { tally, failures, elapsed: begin.elapsed(), threads: limits.threads }
+    let left = match limits.scripts {
+        u64::MAX => 0,
+        scripts => scripts.saturating_sub(tally.runs),
+    };
+    Outcome { tally, failures, elapsed: begin.elapsed(), threads: limits.threads, left }
 }
 
 fn style(bounded: bool) -> ProgressStyle {

@@ -11,15 +11,28 @@ use recto_crash::sim::script::Script;
 use recto_crash::sim::world::try_script;
 use recto_crash::sim::{exhaust, scenarios};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn all(scripts: u64, script: impl Fn(u64) -> Script + Sync) -> Tally {
     let limits = Limits { scripts, time: None, failures: 1, threads: cores() };
-    let Outcome { tally, failures, .. } = run(limits, |n| Some(script(n)));
+    let Outcome { tally, failures, .. } = run(limits, &AtomicBool::new(false), |n| Some(script(n)));
     if let Some(failure) = failures.first() {
         panic!("script {}: {}\n{}", failure.number, failure.what, failure.script);
     }
     assert_eq!(tally.runs, scripts);
     tally
+}
+
+#[test]
+fn a_stopped_run_says_what_is_left() {
+    let stop = AtomicBool::new(false);
+    let limits = Limits { scripts: 100, time: None, failures: 1, threads: 1 };
+    let outcome = run(limits, &stop, |n| {
+        stop.store(n == 2, Ordering::Relaxed);
+        Some(generate(n))
+    });
+    assert!(outcome.failures.is_empty());
+    assert_eq!((outcome.tally.runs, outcome.left), (3, 97));
 }
 
 #[test]

@@ -39,16 +39,13 @@ impl Exhaust {
             threads: self.threads.unwrap_or_else(cores),
         };
         let one = |n: u64| script(self.first + n, sink, self.subsets);
-        let outcome = driver::run(limits, |n| Some(one(n)));
+        let outcome = driver::run(limits, &*super::stop_on_signals()?, |n| Some(one(n)));
         super::report(&outcome, false, |n| {
             let direct = if self.direct { " --direct" } else { "" };
             format!("crash exhaust --first {} --subsets {}{direct}", self.first + n, self.subsets)
         });
         for failure in &outcome.failures {
             println!("{}", failure.script);
-        }
-        if outcome.tally.runs < scripts && outcome.failures.is_empty() {
-            println!("stopped after {} of {scripts} scripts", outcome.tally.runs);
         }
         Ok(outcome.failures.is_empty())
     }

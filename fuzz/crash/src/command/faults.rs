@@ -44,7 +44,8 @@ impl Faults {
             failures: 1,
             threads: self.threads.unwrap_or_else(cores),
         };
-        let outcome = driver::run(limits, |n| scripts.get(n as usize).cloned());
+        let outcome =
+            driver::run(limits, &*super::stop_on_signals()?, |n| scripts.get(n as usize).cloned());
         super::report(&outcome, false, |_| "crash replay FILE, with these lines in it:".into());
         for failure in &outcome.failures {
             println!("{}", failure.script);

@@ -39,6 +39,10 @@ fn report(outcome: &Outcome, steps: bool, again: impl Fn(u64) -> String) {
     if steps {
         println!("\n{}", outcome.tally.steps_table());
     }
+    if outcome.left > 0 && outcome.failures.is_empty() {
+        let all = outcome.tally.runs + outcome.left;
+        println!("stopped after {} of {all} scripts", outcome.tally.runs);
+    }
     for failure in &outcome.failures {
         println!("\nFAILED: {}\nagain:  {}", failure.what, again(failure.number));
     }

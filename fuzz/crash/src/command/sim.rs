@@ -40,7 +40,9 @@ impl Sim {
             failures: self.failures,
             threads: self.threads.unwrap_or_else(cores),
         };
-        let outcome = driver::run(limits, |n| Some(generate(self.seed.wrapping_add(n))));
+        let outcome = driver::run(limits, &*super::stop_on_signals()?, |n| {
+            Some(generate(self.seed.wrapping_add(n)))
+        });
         super::report(&outcome, self.steps, |number| {
             format!("crash replay --seed {}", self.seed.wrapping_add(number))
         });
