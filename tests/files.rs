@@ -4,10 +4,10 @@
 mod common;
 
 use common::{
-    Process, assert_clean, hear, memory_dir, open_at, pairs, put, role, say, spread, write,
+    Process, assert_clean, hear, memory_dir, mount_privately, open_at, pairs, put, role, say,
+    spread, write,
 };
 use recto::{Builder, Database, Durability, Error};
-use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -475,42 +475,21 @@ fn the_lock_file_has_the_mode_of_the_data() {
 /// through the overlay. None where this user cannot mount.
 fn overlay(place: &Path) -> Option<PathBuf> {
     let at = |name: &str| place.join(name);
-    let string = |text: &str| CString::new(text).unwrap();
     for name in ["layers", "layers/lower", "layers/upper", "layers/work", "merged"] {
         fs::create_dir(at(name)).unwrap();
         fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let layer = |name: &str| format!("{}/layers/{name}", place.display());
-    let (lower, upper, work) = (layer("lower"), layer("upper"), layer("work"));
-    let options = string(&format!("lowerdir={lower},upperdir={upper},workdir={work}"));
-    let merged = string(at("merged").to_str().unwrap());
-    // SAFETY: strings that live through the calls; only this process sees the mounts.
-    let mounted = unsafe {
-        let none = std::ptr::null();
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(
-                c"none".as_ptr(),
-                c"/".as_ptr(),
-                none,
-                libc::MS_REC | libc::MS_PRIVATE,
-                none.cast(),
-            ) == 0
-            && libc::mount(
-                c"overlay".as_ptr(),
-                merged.as_ptr(),
-                c"overlay".as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            ) == 0
-    };
-    if !mounted {
-        say(&format!("skipped, cannot mount: {}", std::io::Error::last_os_error()));
-        return None;
     }
     let path = at("layers/lower/x.rdb");
     sample(&path, 500);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::remove_file(lock_of(&path)).unwrap();
+    let layer = |name: &str| format!("{}/layers/{name}", place.display());
+    let (lower, upper, work) = (layer("lower"), layer("upper"), layer("work"));
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    if let Err(e) = mount_privately("overlay", &at("merged"), &options) {
+        say(&format!("skipped, cannot mount: {e}"));
+        return None;
+    }
     Some(at("merged/x.rdb"))
 }
 

@@ -5,7 +5,8 @@
 mod common;
 
 use common::{
-    Process, assert_clean, disk_dir, full, memory_dir, open_at, put, role, say, spread, write,
+    Process, assert_clean, disk_dir, full, memory_dir, mount_privately, open_at, put, role, say,
+    spread, write,
 };
 use fastrand::Rng;
 use recto::harness::sync_count;
@@ -379,27 +380,8 @@ fn a_file_size_limit_is_an_error_and_nothing_else() {
 
 /// A file system of 12 MiB in a mount namespace of this process's own.
 fn small_disk(place: &Path, sink: Sink) {
-    let target = std::ffi::CString::new(place.to_str().unwrap()).unwrap();
-    // SAFETY: strings that live through the calls; only this process sees the mounts.
-    let mounted = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(
-                c"none".as_ptr(),
-                c"/".as_ptr(),
-                std::ptr::null(),
-                libc::MS_REC | libc::MS_PRIVATE,
-                std::ptr::null(),
-            ) == 0
-            && libc::mount(
-                c"tmpfs".as_ptr(),
-                target.as_ptr(),
-                c"tmpfs".as_ptr(),
-                0,
-                c"size=12m".as_ptr().cast(),
-            ) == 0
-    };
-    if !mounted {
-        return say(&format!("skipped, cannot mount: {}", std::io::Error::last_os_error()));
+    if let Err(e) = mount_privately("tmpfs", place, "size=12m") {
+        return say(&format!("skipped, cannot mount: {e}"));
     }
     let ballast = place.join("ballast");
     std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();

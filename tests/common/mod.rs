@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test uses some of it
 
 use recto::{Builder, Database, Durability, WriteTxn};
+use std::ffi::CString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -51,6 +52,38 @@ pub fn disk_dir() -> TempDir {
 /// A directory of the test's own in memory, where a sync costs nothing; on disk where there is none.
 pub fn memory_dir() -> TempDir {
     TempDir::new_in("/dev/shm").unwrap_or_else(|_| disk_dir())
+}
+
+/// Moves this process into a mount namespace of its own and mounts there. An error where this user or this kernel cannot.
+pub fn mount_privately(kind: &str, target: &Path, options: &str) -> std::io::Result<()> {
+    let string = |text: &str| CString::new(text).unwrap();
+    let (kind, options) = (string(kind), string(options));
+    let target = string(target.to_str().unwrap());
+    // SAFETY: strings that live through the calls; only this process sees the mounts.
+    let mounted = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+            && libc::mount(
+                kind.as_ptr(),
+                target.as_ptr(),
+                kind.as_ptr(),
+                0,
+                options.as_ptr().cast(),
+            ) == 0
+    };
+    if mounted {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    let cannot = [libc::EPERM, libc::EACCES, libc::ENODEV, libc::ENOSYS, libc::EINVAL];
+    assert!(error.raw_os_error().is_some_and(|number| cannot.contains(&number)), "{error}");
+    Err(error)
 }
 
 /// The numbers from 0 to 2^64 as keys that are spread over the whole tree.
