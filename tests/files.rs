@@ -55,6 +55,7 @@ fn child() {
             hear();
         }
         "observe" => observe(path),
+        "nameless" => nameless(path),
         "overlay_reader" => overlay_reader(path),
         "overlay_stranger" => overlay_stranger(path),
         other => panic!("no role {other}"),
@@ -469,6 +470,47 @@ fn the_lock_file_has_the_mode_of_the_data() {
     assert_eq!(mode(&lock_of(&path)), 0o664);
 }
 
+// ---- The name of a new file ----
+
+/// Whoever opens a database that holds nothing yet makes its name durable first: its maker may have died before that. Where
+/// the directory cannot be synced it is refused; once something is in it, that has been done.
+fn nameless(path: &Path) {
+    // Root may read every directory, so be somebody else.
+    let owner = path.parent().unwrap();
+    // SAFETY: plain calls; this process stays what it is then.
+    unsafe {
+        if libc::geteuid() == 0 {
+            std::os::unix::fs::chown(owner, Some(NOBODY), Some(NOBODY)).unwrap();
+            assert_eq!((libc::setgid(NOBODY), libc::setuid(NOBODY)), (0, 0));
+        }
+    }
+    let look = |mode| fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(mode));
+    drop(open_at(path, &Builder::default()));
+    look(0o333).unwrap();
+    let error = refused(path, &existing());
+    assert!(error.to_string().contains("sync the directory"), "{error}");
+    look(0o777).unwrap();
+    put(&open_at(path, &existing()), b"first", b"durable");
+    look(0o333).unwrap();
+    let db = open_at(path, &existing());
+    assert_eq!(pairs(&db, "main").len(), 1);
+    assert_clean(&db);
+    look(0o777).unwrap();
+    say("done");
+}
+
+#[test]
+fn the_name_of_an_empty_database_is_made_durable_by_whoever_opens_it() {
+    let dir = memory_dir();
+    let inside = dir.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = inside.join("x.rdb");
+    let child = Process::start("child", &["nameless", path.to_str().unwrap()]);
+    child.expect("done");
+    child.finish();
+}
+
 // ---- File systems ----
 
 /// A copy of a database as the lower layer of an overlay, in a mount namespace of this process's own; where it is seen
@@ -511,7 +553,7 @@ fn overlay_reader(place: &Path) {
 fn overlay_stranger(place: &Path) {
     let Some(path) = overlay(place) else { return };
     // SAFETY: plain calls; this process is given up afterwards.
-    unsafe { assert_eq!((libc::setgid(65534), libc::setuid(65534)), (0, 0)) };
+    unsafe { assert_eq!((libc::setgid(NOBODY), libc::setuid(NOBODY)), (0, 0)) };
     let error = refused(&path, existing().read_only(true));
     assert!(matches!(error, Error::FileSystem { .. }), "{error}");
     assert!(error.to_string().contains("overlayfs"), "{error}");
