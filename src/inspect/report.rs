@@ -186,7 +186,7 @@ impl Report {
         self.usable_pages() + self.pages.queued
     }
 
-    /// Free pages that the next transaction may use: ready and pooled.
+    /// Free pages that no snapshot sees: ready and pooled.
     pub fn usable_pages(&self) -> u64 {
         self.pages.ready + self.pages.pooled
     }

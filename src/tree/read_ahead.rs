@@ -15,9 +15,9 @@ const LOOK_AFTER: u32 = 8;
 const LOOK_EVERY: u32 = 32;
 /// Bytes that are asked for at once where neighbours are, aligned to as many.
 const NEIGHBOURHOOD: usize = 1 << 20;
-/// Pages of neighbourhoods that may be asked for with each leaf, if they are saved up: together they take about as long to come as
-/// seven single ones do.
-const NEIGHBOURS: u64 = 32;
+/// Bytes of neighbourhoods that may be asked for with each leaf; they are saved up. As much takes about as long to come as seven
+/// single pages of 4 KiB do.
+const NEIGHBOURS: usize = 128 << 10;
 /// Fetching ends when so many leaves in a row were there without.
 const SETTLED: u32 = 512;
 /// A neighbourhood that there is not, nor one beside it.
@@ -30,8 +30,8 @@ pub(super) struct ReadAhead {
     fetching: bool,
     /// Leaves in a row, while fetching, that were there.
     present: u32,
-    /// Pages of neighbourhoods that may be asked for.
-    allowed: u64,
+    /// Bytes of neighbourhoods that may be asked for.
+    allowed: usize,
     /// The neighbourhood that the scan was found in last.
     here: u64,
     /// The one that was asked for last.
@@ -73,7 +73,7 @@ impl ReadAhead {
             (self.fetching, self.present) = (true, 0);
             (1..AHEAD).map_while(&ahead).for_each(|near| src.will_need(near, 1));
         }
-        self.allowed += NEIGHBOURS;
+        self.allowed = self.allowed.saturating_add(NEIGHBOURS);
         if let Some(far) = ahead(AHEAD) {
             self.fetch(src, far);
         }
@@ -103,10 +103,10 @@ impl ReadAhead {
         }
         self.present = 0;
         for page in wanted.into_iter().flatten() {
-            if self.allowed < around {
+            if self.allowed < NEIGHBOURHOOD {
                 return src.will_need(far, 1);
             }
-            self.allowed -= around;
+            self.allowed -= NEIGHBOURHOOD;
             self.asked = page.0 / around;
             src.will_need(first_of(self.asked), around);
         }

@@ -46,7 +46,7 @@ impl WaitArg {
 #[derive(clap::Args, Debug)]
 pub struct ReadArg {
     #[command(flatten)]
-    place: WriteArg,
+    place: FileArg,
     /// Nobody writes meanwhile (a copy, a read-only file system): use no lock file, on any file system
     #[arg(long, display_order = 100)]
     no_lock: bool,
@@ -70,9 +70,9 @@ impl ReadArg {
     }
 }
 
-/// A database to write to.
+/// A database, to be changed as it stands.
 #[derive(clap::Args, Debug)]
-pub struct WriteArg {
+pub struct FileArg {
     /// The database
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -81,7 +81,7 @@ pub struct WriteArg {
     allow_network: bool,
 }
 
-impl WriteArg {
+impl FileArg {
     /// Opens it. Never makes a file.
     pub fn open(&self) -> Outcome<Database> {
         require(&self.file)?;
@@ -97,11 +97,11 @@ impl WriteArg {
     }
 }
 
-/// A database to write to, which is made if there is none.
+/// A database to be changed, which is made if there is none.
 #[derive(clap::Args, Debug)]
 pub struct NewArg {
     #[command(flatten)]
-    place: WriteArg,
+    place: FileArg,
     /// Bytes of a page, if the database is made: a power of two from 4096 to 65536 (default: 4096)
     #[arg(long, value_name = "BYTES", display_order = 100)]
     page_size: Option<usize>,

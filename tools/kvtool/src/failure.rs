@@ -62,9 +62,8 @@ impl Failure {
         };
         // The engine names the file itself where a system call failed.
         let message = match &error {
-            Error::Io { path: Some(_), .. } | Error::LockFile { .. } | Error::FileSystem { .. } => {
-                error.to_string()
-            }
+            Error::Io { path: Some(_), .. } | Error::FileSystem { .. } => error.to_string(),
+            Error::LockFile { path, .. } if !path.as_os_str().is_empty() => error.to_string(),
             _ => format!("{}: {error}", file.display()),
         };
         let separator = if advice.is_empty() { "" } else { "; " };

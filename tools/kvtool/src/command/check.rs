@@ -113,6 +113,9 @@ fn free_pages(report: &Report) -> String {
     let (all, waiting) = (grouped(report.free_pages()), grouped(report.pages.queued));
     match report.pages.queued {
         0 => all,
+        n if n == report.free_pages() => {
+            format!("{all} (once no reader and no recovery needs them)")
+        }
         _ => format!("{all} ({waiting} of them once no reader and no recovery needs them)"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::get::absent;
 use super::{Status, bytes_of};
-use crate::database::{TableArg, WaitArg, WriteArg};
+use crate::database::{FileArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::say;
@@ -12,7 +12,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 pub struct Del {
     #[command(flatten)]
-    file: WriteArg,
+    file: FileArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
