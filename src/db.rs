@@ -274,7 +274,7 @@ impl Database {
     }
 
     fn begin_write(&self, timeout: Option<Duration>) -> Result<WriteTxn> {
-        Ok(WriteTxn::new(self.engine.begin_write(timeout)?, self.durability))
+        Ok(WriteTxn::new(self.engine.begin_write(timeout, self.durability)?))
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id

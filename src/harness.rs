@@ -53,8 +53,9 @@ pub fn open(process: Arc<sim::SimProcess>, builder: &Builder) -> Result<Database
 
 /// The first half of a commit: the transaction is built and the writer lock given back. Returns its id if
 /// it still has to be made durable before the commit may return, and the id of any built transaction.
-pub fn build(txn: WriteTxn, durability: Durability) -> Result<Option<(u64, bool)>> {
-    Ok(txn.into_writer().build(durability)?.map(|b| (b.txn.0, b.flush)))
+pub fn build(mut txn: WriteTxn, durability: Durability) -> Result<Option<(u64, bool)>> {
+    txn.set_durability(durability);
+    Ok(txn.into_writer().build()?.map(|b| (b.txn.0, b.flush)))
 }
 
 /// The second half of a commit.

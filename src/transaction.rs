@@ -122,12 +122,11 @@ fn list_tables(
 /// ```
 pub struct WriteTxn {
     writer: Writer,
-    durability: Durability,
 }
 
 impl WriteTxn {
-    pub(crate) fn new(writer: Writer, durability: Durability) -> WriteTxn {
-        WriteTxn { writer, durability }
+    pub(crate) fn new(writer: Writer) -> WriteTxn {
+        WriteTxn { writer }
     }
 
     /// Id that the transaction will have.
@@ -182,7 +181,7 @@ impl WriteTxn {
 
     /// When [`WriteTxn::commit`] returns; overrides the default of the handle.
     pub fn set_durability(&mut self, durability: Durability) {
-        self.durability = durability;
+        self.writer.set_durability(durability);
     }
 
     /// Makes the changes visible, and durable as set. Costs one device flush when durable (two for a
@@ -192,7 +191,7 @@ impl WriteTxn {
     /// device failed while it was made durable: it may be there after all. A transaction that changed
     /// nothing costs nothing.
     pub fn commit(self) -> Result<()> {
-        self.writer.commit(self.durability)
+        self.writer.commit()
     }
 
     /// Undoes everything; the same as dropping the transaction.

@@ -170,6 +170,36 @@ fn concurrent_durable_commits_share_flushes() {
 }
 
 #[test]
+fn only_a_large_commit_that_waits_asks_the_device_to_begin() {
+    let disk = recto::harness::machine(&recto::harness::new_file(4096), 4096, 1).unwrap();
+    let db = recto::harness::open(disk.process(Default::default()), &Builder::default()).unwrap();
+    let asked = |keys: std::ops::Range<u64>, len: usize, durability: Durability| {
+        let before = disk.counters().asked_write_backs;
+        let mut txn = db.write().unwrap();
+        txn.set_durability(durability);
+        let mut table = txn.open_table("main").unwrap();
+        for key in keys {
+            table.put(&spread(key), &vec![key as u8; len]).unwrap();
+        }
+        txn.commit().unwrap();
+        disk.counters().asked_write_backs - before
+    };
+    assert_eq!(asked(0..20_000, 100, Durability::Deferred), 0, "nobody waits");
+    db.flush().unwrap();
+    assert_eq!(asked(0..1, 100, Durability::Durable), 0, "a tree path");
+    let asked_for = asked(20_000..40_000, 100, Durability::Durable);
+    assert!(asked_for >= 10, "more than 5 MB, at least every 256 KiB or 16 pieces: {asked_for}");
+    // A value in pieces.
+    assert_eq!(asked(7..8, 1_000_001, Durability::Durable), 3);
+    assert_eq!(asked(8..9, 1_000_001, Durability::Deferred), 0);
+    assert_eq!(
+        db.read().unwrap().table("main").unwrap().get(&spread(7)).unwrap(),
+        Some(&[7; 1_000_001][..])
+    );
+    assert_clean(&db);
+}
+
+#[test]
 fn deferred_commits_are_visible_and_flushed_on_demand() {
     let dir = tempfile::tempdir().unwrap();
     let db = open_at(&dir.path().join("x.rdb"), &Builder::default());

@@ -123,15 +123,25 @@ pub fn pwrite_all(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
 /// makes it, and ext4 looks at every block of a folio at each later write into it: after pieces of 1 MiB a page costs ten
 /// times as much as after pieces of 16 KiB (docs/performance.md).
 const PIECE: usize = 16 << 10;
-/// Bytes of one part that are written in one call.
+/// Bytes of one part that are written in one call, at a multiple of as many.
 const LARGEST: usize = 64 << 10;
 /// Parts the kernel takes in one call.
 const BATCH: usize = 1024;
 
 /// Writes all parts one after another from `offset` on, in pieces of moderate size.
 pub fn pwritev_all(file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice> =
-        parts.iter().flat_map(|part| part.chunks(LARGEST)).map(IoSlice::new).collect();
+    let mut slices = Vec::with_capacity(parts.len());
+    let mut to = offset;
+    for mut part in parts.iter().copied() {
+        while !part.is_empty() {
+            // Up to where a folio of that size ends: the next piece can have one of its own.
+            let room = LARGEST - (to % LARGEST as u64) as usize;
+            let (piece, rest) = part.split_at(part.len().min(room));
+            slices.push(IoSlice::new(piece));
+            to = to.saturating_add(piece.len() as u64);
+            part = rest;
+        }
+    }
     let mut at = offset;
     let mut rest = &mut slices[..];
     while let Some(first) = rest.first() {
@@ -171,6 +181,19 @@ fn write_piece(file: &File, mut at: u64, mut rest: &mut [IoSlice<'_>]) -> io::Re
         }
     }
     Ok(at)
+}
+
+/// Asks the kernel to begin writing dirty pages of a range to the device. Does not wait for them, makes nothing durable, and takes no
+/// notice of errors of the device away from the next sync.
+pub fn write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let offset: libc::off64_t = offset.try_into().map_err(too_large)?;
+    let len: libc::off64_t = len.try_into().map_err(too_large)?;
+    // SAFETY: an open descriptor and two integers.
+    check_repeat(|| unsafe {
+        libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE)
+    })
+    .map(drop)
 }
 
 /// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked for them gives the next change a
@@ -493,11 +516,14 @@ mod tests {
     #[test]
     fn many_parts_are_written_in_order() {
         let file = tempfile::tempfile().unwrap();
-        let bytes: Vec<u8> = (0..5000u32).flat_map(|i| i.to_le_bytes()).collect();
-        let mut parts: Vec<&[u8]> = bytes.chunks(7).collect();
+        let bytes: Vec<u8> = (0..100_000u32).flat_map(|i| i.to_le_bytes()).collect();
+        // Small ones, and one that takes several pieces.
+        let (small, large) = bytes.split_at(20_000);
+        let mut parts: Vec<&[u8]> = small.chunks(7).collect();
         parts.insert(0, &[]);
         parts.insert(1500, &[]);
         parts.push(&[]);
+        parts.push(large);
         pwritev_all(&file, 3, &parts).unwrap();
         let mut back = vec![0; bytes.len()];
         file.read_exact_at(&mut back, 3).unwrap();
@@ -505,6 +531,18 @@ mod tests {
         assert_eq!(file.metadata().unwrap().len(), 3 + bytes.len() as u64);
         pwritev_all(&file, 0, &[]).unwrap();
         assert!(pwritev_all(&file, u64::MAX, &[b"x"]).is_err());
+    }
+
+    #[test]
+    fn asking_for_a_write_back_changes_nothing() {
+        let file = tempfile::tempfile().unwrap();
+        pwrite_all(&file, 0, &[7; 100_000]).unwrap();
+        write_back(&file, 4096, 8192).unwrap();
+        write_back(&file, 1 << 40, 1).unwrap();
+        assert!(write_back(&file, u64::MAX, 1).is_err());
+        let mut back = vec![0; 100_000];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert_eq!(back, [7; 100_000]);
     }
 
     #[test]

@@ -169,6 +169,9 @@ pub trait Storage: Send + Sync {
     /// (`msync(MS_SYNC)`), the file's length included.
     fn sync(&self, offset: u64, len: u64) -> Result<()>;
 
+    /// Hint: this range is going to be synced, the device may begin. Makes nothing durable.
+    fn write_back(&self, _offset: u64, _len: u64) {}
+
     /// Hint: this range will be read soon.
     fn will_need(&self, _offset: u64, _len: u64) {}
 

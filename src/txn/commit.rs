@@ -33,7 +33,7 @@ pub struct Built {
 
 impl Writer {
     /// Builds the transaction and gives the writer lock back. None if it changed nothing.
-    pub fn build(mut self, durability: Durability) -> Result<Option<Built>> {
+    pub fn build(mut self) -> Result<Option<Built>> {
         self.check_usable()?;
         if !self.store_tables()? {
             self.release();
@@ -68,7 +68,7 @@ impl Writer {
         engine.unflushed.store(true, Ordering::Relaxed);
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable.
-        let deferred = durability == Durability::Deferred && listed;
+        let deferred = self.durability == Durability::Deferred && listed;
         if deferred {
             engine.shared.publish_built(&snapshot)?;
             engine.platform.step("build: visible");

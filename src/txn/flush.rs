@@ -313,9 +313,9 @@ fn manifest(room: usize, mut live: PageMap<Written>) -> Option<Vec<ManifestEntry
 /// One commit from begin to acknowledgement.
 impl super::write::Writer {
     /// Builds, and waits for durability where that is asked for.
-    pub fn commit(self, durability: super::commit::Durability) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(&self.store.engine);
-        match self.build(durability)? {
+        match self.build()? {
             Some(built) if built.flush => engine.make_durable(built.txn),
             _ => Ok(()),
         }

@@ -38,6 +38,11 @@ impl Hasher for PageHasher {
 /// A map from page numbers.
 pub type PageMap<V> = HashMap<PageId, V, BuildHasherDefault<PageHasher>>;
 
+/// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be flushed. Each asking costs a system
+/// call, and what is written before it could be joined with nothing behind it.
+const BEGIN_BYTES: usize = 256 << 10;
+const BEGIN_RUNS: usize = 16;
+
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
@@ -53,6 +58,19 @@ pub struct PageStore {
     pool: Vec<Box<[u8]>>,
     /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
     written: PageMap<Written>,
+    /// Whether the commit waits for the device, which then may as well begin before the last page is in the page cache.
+    pub(super) hurry: bool,
+    /// What is in the page cache since the device was asked to begin.
+    ahead: Ahead,
+}
+
+/// Bytes of the file that lie in this range, and in how many pieces.
+#[derive(Default)]
+struct Ahead {
+    from: u64,
+    to: u64,
+    bytes: usize,
+    runs: usize,
 }
 
 impl PageStore {
@@ -70,6 +88,8 @@ impl PageStore {
             stage: PageMap::default(),
             pool,
             written: PageMap::default(),
+            hurry: false,
+            ahead: Ahead::default(),
         }
     }
 
@@ -138,7 +158,8 @@ impl PageStore {
     fn buffer(&mut self) -> Result<Box<[u8]>> {
         let size = self.page_size();
         if self.stage.len() * size >= self.engine.options.stage_bytes {
-            self.write_stage()?;
+            // Not in a hurry: what was spilled may be changed again.
+            self.write_stage(false)?;
         }
         Ok(self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice()))
     }
@@ -176,16 +197,24 @@ impl PageStore {
         let pages = (value.len() as u64).div_ceil(size as u64);
         let padding = vec![0; (pages * size as u64 - value.len() as u64) as usize];
         let crc = run_crc(first, [value, &padding]);
-        let at = self.offset(first);
+        let (at, len) = (self.offset(first), pages * size as u64);
+        let end = at + len;
         match self.direct {
             Some(map) => {
-                let len = pages * size as u64;
                 let place = map.slice_mut(self, at, len).ok_or_else(|| outside(first))?;
                 place[..value.len()].copy_from_slice(value);
                 place[value.len()..].fill(0);
                 self.engine.platform.storage().stored(at, len);
             }
-            None => self.engine.platform.storage().write_all_of(at, &[value, &padding])?,
+            None => {
+                let mut at = at;
+                for part in value.chunks(BEGIN_BYTES) {
+                    let last = at + (part.len() + padding.len()) as u64 == end;
+                    let padding = if last { &padding[..] } else { &[] };
+                    self.put(at, &[part, padding], self.hurry)?;
+                    at += part.len() as u64;
+                }
+            }
         }
         self.written.insert(first, Written { crc, pages: pages as u32 });
         Ok(crc)
@@ -197,7 +226,7 @@ impl PageStore {
         if self.direct.is_some() {
             self.seal_direct()?;
         } else {
-            self.write_stage()?;
+            self.write_stage(self.hurry)?;
         }
         let mut all: Vec<_> = self.written.drain().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -219,8 +248,30 @@ impl PageStore {
         Ok(())
     }
 
+    /// Brings parts that stand one behind the other into the page cache. In a hurry the device is asked to begin with them now and
+    /// then: it works while this thread goes on, and the flush finds less to do. Nothing depends on it, since what is in the page
+    /// cache may come to the device at any time anyway.
+    fn put(&mut self, at: u64, parts: &[&[u8]], hurry: bool) -> Result<()> {
+        let storage = self.engine.platform.storage();
+        storage.write_all_of(at, parts)?;
+        if !hurry {
+            return Ok(());
+        }
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let a = &mut self.ahead;
+        a.from = if a.bytes == 0 { at } else { a.from.min(at) };
+        a.to = a.to.max(at + bytes as u64);
+        a.bytes += bytes;
+        a.runs += 1;
+        if a.bytes >= BEGIN_BYTES || a.runs >= BEGIN_RUNS {
+            storage.write_back(a.from, a.to - a.from);
+            *a = Ahead::default();
+        }
+        Ok(())
+    }
+
     /// Writes the staged pages, neighbours in one call.
-    fn write_stage(&mut self) -> Result<()> {
+    fn write_stage(&mut self, hurry: bool) -> Result<()> {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Box<[u8]>)> = self.stage.drain().collect();
         pages.sort_unstable_by_key(|(id, _)| *id);
@@ -230,9 +281,10 @@ impl PageStore {
         }
         let mut rest = &pages[..];
         while let Some((first, _)) = rest.first() {
-            let n = rest.iter().zip(first.0..).take_while(|((id, _), at)| id.0 == *at).count();
+            let most = rest.iter().take(BEGIN_BYTES / size as usize);
+            let n = most.zip(first.0..).take_while(|((id, _), at)| id.0 == *at).count();
             let parts: Vec<&[u8]> = rest[..n].iter().map(|(_, b)| &b[..]).collect();
-            self.engine.platform.storage().write_all_of(first.0 * size, &parts)?;
+            self.put(first.0 * size, &parts, hurry)?;
             rest = &rest[n..];
         }
         for (_, buffer) in pages {

@@ -1,6 +1,7 @@
 //! The write transaction: one at a time over all processes.
 
 use super::Engine;
+use super::commit::Durability;
 use super::read::check_birth;
 use super::store::PageStore;
 use crate::error::{Error, Result};
@@ -122,6 +123,7 @@ pub struct Writer {
     pub(super) list_end: u64,
     pub(super) unlisted: TxnId,
     pub(super) catalog: TableDescriptor,
+    pub(super) durability: Durability,
     tables: Vec<OpenTable>,
     /// An operation failed half-way.
     broken: bool,
@@ -131,7 +133,11 @@ pub struct Writer {
 
 impl Engine {
     /// Rules 1 to 3. Repairs first if a sync failed or a process died in the middle.
-    pub fn begin_write(self: &Arc<Engine>, timeout: Option<Duration>) -> Result<Writer> {
+    pub fn begin_write(
+        self: &Arc<Engine>,
+        timeout: Option<Duration>,
+        durability: Durability,
+    ) -> Result<Writer> {
         if self.options.read_only {
             return Err(Error::ReadOnly);
         }
@@ -160,17 +166,20 @@ impl Engine {
         let mut store =
             PageStore::new(Arc::clone(self), txn, base.page_count, buffers.unwrap_or_default());
         store.make_room(alloc.page_count())?;
-        Ok(Writer {
+        let mut writer = Writer {
             store,
             alloc,
             catalog: base.catalog,
+            durability,
             base,
             list_end: image.list_end,
             unlisted: image.unlisted,
             tables: Vec::new(),
             broken: false,
             lock,
-        })
+        };
+        writer.set_durability(durability);
+        Ok(writer)
     }
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot.
@@ -228,6 +237,12 @@ impl Writer {
     /// Id of this transaction.
     pub fn txn(&self) -> TxnId {
         self.store.txn
+    }
+
+    /// When [`Writer::commit`] is to return.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+        self.store.hurry = durability == Durability::Durable;
     }
 
     /// Everything below can only go on while no operation has failed half-way.

@@ -281,6 +281,11 @@ impl Storage for MmapStorage {
             .map_err(|e| Error::io("syncing the database file", e))
     }
 
+    fn write_back(&self, offset: u64, len: u64) {
+        // A hint: the sync that follows writes what is left, and is told of every error.
+        let _ = os::write_back(&self.file, offset, len);
+    }
+
     fn will_need(&self, offset: u64, len: u64) {
         let view = self.view();
         let end = offset.saturating_add(len).min(view.len as u64);

@@ -140,6 +140,8 @@ pub struct Counters {
     pub truncates: u64,
     /// Write-backs out of the blue.
     pub write_backs: u64,
+    /// Times a process asked for one: it changes nothing, since any may come at any time.
+    pub asked_write_backs: u64,
     /// Pages that left the cache.
     pub evictions: u64,
     /// Pages whose stores were seen at an event before anybody told of them.

@@ -177,6 +177,10 @@ impl Storage for SimProcess {
         self.write_all_of(offset, &[bytes])
     }
 
+    fn write_back(&self, _offset: u64, _len: u64) {
+        self.machine.state.lock().counters.asked_write_backs += 1;
+    }
+
     fn write_all_of(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
         self.writable()?;
         let len = parts.iter().map(|part| part.len() as u64).sum();
