@@ -10,6 +10,9 @@ use crate::types::PageId;
 /// once, they come side by side and not one after the other.
 pub(super) const NODE_FRONT: usize = 256;
 
+/// Bytes at the front of a leaf that a writer reads, since it copies the leaf; of larger pages the processor sees itself what comes next.
+const LEAF_COPY: usize = 4096;
+
 /// The level of the root; None for an empty tree.
 #[inline]
 pub(super) fn root_level(desc: &TableDescriptor) -> Result<Option<u8>> {
@@ -153,6 +156,7 @@ impl Path {
             rightmost &= child == node.count();
             steps.push(Step { page: id, child });
             id = node.child(child)?;
+            src.prefetch(id, if level == 1 { LEAF_COPY.min(src.page_size()) } else { NODE_FRONT });
             level -= 1;
         }
         let place = node_at(src, id, 0)?.search(key)?;

@@ -114,6 +114,14 @@ impl PageStore {
         super::read::pages_of(&self.engine, self.view, self.page_count, first, pages)
     }
 
+    /// Hint: these bytes of the page will be read at once. For pages of the file only: what is staged was touched lately.
+    pub fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
+        if self.stage.contains_key(&id) {
+            return;
+        }
+        self.view.prefetch(self.offset(id).wrapping_add(from as u64), bytes);
+    }
+
     /// Grows the file so that `page_count` pages fit: before any of them is touched, so that a
     /// full disk is an error here and nothing later.
     pub fn make_room(&mut self, page_count: u64) -> Result<()> {

@@ -467,6 +467,10 @@ impl PageSource for Writer {
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         self.store.in_file(first, pages)
     }
+
+    fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
+        self.store.prefetch_at(id, from, bytes);
+    }
 }
 
 impl PageSink for Writer {

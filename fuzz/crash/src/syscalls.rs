@@ -10,13 +10,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Calls that recto makes on its files.
-pub const CALLS: [&str; 16] = [
+pub const CALLS: [&str; 17] = [
     "openat",
     "fallocate",
     "ftruncate",
     "pwrite64",
     "pwritev",
     "pread64",
+    "sync_file_range",
     "msync",
     "fsync",
     "mmap",
