@@ -1,5 +1,7 @@
-//! SVG bar charts: each engine's rate as a multiple of LMDB's, one file for each group of workloads.
+//! SVG charts: each engine's rate as a multiple of LMDB's in bars, one file for each group of workloads; and how costs grow with the
+//! database.
 
+use crate::growth::{self, COSTS, Point};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{BASE, Report, WorkloadResult};
 use plotters::prelude::*;
@@ -90,5 +92,83 @@ fn draw(path: &Path, title: &str, workloads: &[&WorkloadResult]) -> Drawn {
         }
         y += GAP;
     }
+    Ok(area.present()?)
+}
+
+const PANEL: i32 = 300;
+const PANEL_HEIGHT: i32 = 320;
+/// Highest growth that is drawn.
+const MOST: f64 = 16.0;
+
+/// Draws how costs grow, a panel for each, both axes logarithmic; thin lines say how the depth of the tree does.
+pub fn growth(points: &[Point], path: &Path) -> Outcome<()> {
+    draw_growth(points, path).map_err(|e| Failure::Error(e.to_string()))
+}
+
+fn draw_growth(points: &[Point], path: &Path) -> Drawn {
+    let width = PANEL * COSTS.len() as i32;
+    let area = SVGBackend::new(path, (width as u32, PANEL_HEIGHT as u32)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let (low, high) = (
+        points.iter().map(|p| p.keys).min().unwrap_or(1) as f64,
+        points.iter().map(|p| p.keys).max().unwrap_or(1) as f64,
+    );
+    let mut engines: Vec<&str> = points.iter().map(|p| p.engine.as_str()).collect();
+    engines.dedup();
+    let style =
+        |size: i32, h| (FONT, size).into_font().color(&BLACK).pos(Pos::new(h, VPos::Center));
+    for ((name, cost), left) in COSTS.iter().zip((0..).step_by(PANEL as usize)) {
+        let x = |keys: f64| {
+            let part = (keys / low).ln() / (high / low).ln().max(1e-9);
+            left + 40 + (part * f64::from(PANEL - 70)) as i32
+        };
+        let y = |factor: f64| {
+            let part = factor.clamp(0.5, MOST).log2() / MOST.log2();
+            PANEL_HEIGHT - 60 - (part * f64::from(PANEL_HEIGHT - 120)) as i32
+        };
+        area.draw(&Text::new(name.to_string(), (left + 40, 16), style(14, HPos::Left)))?;
+        for factor in [1.0, 2.0, 4.0, 8.0, 16.0] {
+            let line = [(x(low), y(factor)), (x(high), y(factor))];
+            area.draw(&PathElement::new(line, BLACK.mix(0.15)))?;
+            area.draw(&Text::new(
+                format!("{factor}"),
+                (left + 32, y(factor)),
+                style(11, HPos::Right),
+            ))?;
+        }
+        let mut sizes: Vec<u64> = points.iter().map(|p| p.keys).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        for size in sizes {
+            let label = format!("{} M", size / 1_000_000);
+            let at = (x(size as f64), PANEL_HEIGHT - 44);
+            area.draw(&Text::new(label, at, style(11, HPos::Center)))?;
+        }
+        for (engine, at) in engines.iter().zip((0..).step_by(90)) {
+            let of: Vec<&Point> = points.iter().filter(|p| p.engine == *engine).collect();
+            let line: Vec<_> = of
+                .iter()
+                .map(|p| (x(p.keys as f64), y(growth::growth(points, p, *cost))))
+                .collect();
+            area.draw(&PathElement::new(line.clone(), color(engine).stroke_width(2)))?;
+            for dot in line {
+                area.draw(&Circle::new(dot, 3, color(engine).filled()))?;
+            }
+            let depth = |p: &Point| p.depth.map_or(1.0, f64::from);
+            let first = of.first().map_or(1.0, |p| depth(p));
+            if of.iter().all(|p| p.depth.is_some()) {
+                let line: Vec<_> =
+                    of.iter().map(|p| (x(p.keys as f64), y(depth(p) / first))).collect();
+                area.draw(&PathElement::new(line, color(engine).mix(0.5)))?;
+            }
+            if left == 0 {
+                let place = (left + 40 + at, PANEL_HEIGHT - 18);
+                let label = (FONT, 13).into_font().color(&color(engine));
+                area.draw(&Text::new(engine.to_string(), place, label))?;
+            }
+        }
+    }
+    let note = "cost as a multiple of that at the smallest size; thin: depth of the tree";
+    area.draw(&Text::new(note, (width - 10, PANEL_HEIGHT - 12), style(12, HPos::Right)))?;
     Ok(area.present()?)
 }

@@ -89,6 +89,11 @@ pub trait Engine: Sized + Send + Sync + 'static {
         self.put_all(pairs)
     }
 
+    /// Levels of the tree, where it is one and the engine tells.
+    fn depth(&self) -> Outcome<Option<u32>> {
+        Ok(None)
+    }
+
     /// Removes all keys in one transaction.
     fn delete_all<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Outcome<()>;
 }

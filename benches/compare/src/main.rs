@@ -11,6 +11,7 @@ mod database;
 mod device;
 mod engine;
 mod engines;
+mod growth;
 mod keys;
 mod limits;
 mod outcome;
@@ -45,9 +46,11 @@ enum Verb {
     Settings,
     /// List the workloads and engines.
     List,
+    /// Load more and more keys in order into one engine after the other, and time reads, commits and openings on the way.
+    Growth(GrowthArgs),
     /// Draw the charts of a run that wrote JSON.
     Plot {
-        /// What `run --json` has written.
+        /// What `run --json` or `growth --json` has written.
         file: PathBuf,
         /// Directory for the charts.
         #[arg(long, value_name = "DIR")]
@@ -93,6 +96,28 @@ struct RunArgs {
     no_limits: bool,
 }
 
+#[derive(Args)]
+struct GrowthArgs {
+    /// Number of keys in the end; each takes about 120 bytes in a B+tree.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..1_000_000_000))]
+    keys: u64,
+    /// Only these engines.
+    #[arg(long, value_delimiter = ',')]
+    engines: Option<Vec<String>>,
+    /// Where the databases are made: on the disk to be measured. A directory of the run's own is made in it.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Also write the results here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also draw them into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Most that a database may take on the disk.
+    #[arg(long, default_value = "40GiB", value_parser = bytes)]
+    max_disk: u64,
+}
+
 /// A number of bytes, with or without a unit.
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -135,9 +160,7 @@ fn run_verb(args: &RunArgs) -> Outcome<ExitCode> {
         limits: !args.no_limits,
         max_disk: args.max_disk,
     };
-    std::fs::create_dir_all(&args.dir)?;
-    let dir = tempfile::Builder::new().prefix("compare-").tempdir_in(&args.dir)?;
-    delete_when_interrupted(dir.path())?;
+    let dir = own_dir(&args.dir)?;
     let report = run::run(&options, dir.path())?;
     dir.close()?;
     report.print();
@@ -148,6 +171,29 @@ fn run_verb(args: &RunArgs) -> Outcome<ExitCode> {
         chart::write(&report, svg)?;
     }
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn growth_verb(args: &GrowthArgs) -> Outcome<ExitCode> {
+    check_names("engine", args.engines.as_deref(), &run::engine_names())?;
+    let dir = own_dir(&args.dir)?;
+    let points = growth::run(dir.path(), args.engines.as_deref(), args.keys, args.max_disk)?;
+    dir.close()?;
+    growth::print(&points);
+    if let Some(file) = &args.json {
+        std::fs::write(file, serde_json::to_string_pretty(&points)?)?;
+    }
+    if let Some(file) = &args.svg {
+        chart::growth(&points, file)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A directory of the run's own.
+fn own_dir(parent: &Path) -> Outcome<tempfile::TempDir> {
+    std::fs::create_dir_all(parent)?;
+    let dir = tempfile::Builder::new().prefix("compare-").tempdir_in(parent)?;
+    delete_when_interrupted(dir.path())?;
+    Ok(dir)
 }
 
 /// On Ctrl-C the loops end and the files go with the directory. Where a call takes too long they are deleted under
@@ -185,6 +231,7 @@ fn main() -> ExitCode {
             list();
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Growth(args) => growth_verb(args),
         Verb::Plot { file, svg } => plot(file, svg),
         Verb::Child { spec } => child::main(spec).map(|()| ExitCode::SUCCESS),
     };
@@ -199,7 +246,15 @@ fn main() -> ExitCode {
 }
 
 fn plot(file: &Path, svg: &Path) -> Outcome<ExitCode> {
-    let report: Report = serde_json::from_slice(&std::fs::read(file)?)?;
+    let text = std::fs::read(file)?;
+    if let Ok(points) = serde_json::from_slice::<Vec<growth::Point>>(&text) {
+        std::fs::create_dir_all(svg)?;
+        let file = svg.join("growth.svg");
+        chart::growth(&points, &file)?;
+        println!("{}", file.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report: Report = serde_json::from_slice(&text)?;
     for name in chart::write(&report, svg)? {
         println!("{}", svg.join(name).display());
     }

@@ -79,6 +79,11 @@ impl<const WRITEMAP: bool> Engine for Lmdb<WRITEMAP> {
         Ok(txn.commit()?)
     }
 
+    fn depth(&self) -> Outcome<Option<u32>> {
+        let txn = self.env.read_txn()?;
+        Ok(Some(self.pairs.stat(&txn)?.depth))
+    }
+
     fn delete_all<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Outcome<()> {
         let mut txn = self.env.write_txn()?;
         for key in keys {

@@ -60,6 +60,10 @@ impl Engine for Recto {
         Ok(txn.commit()?)
     }
 
+    fn depth(&self) -> Outcome<Option<u32>> {
+        Ok(Some(self.0.read()?.table(TABLE)?.stats().depth.into()))
+    }
+
     fn delete_all<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Outcome<()> {
         let mut txn = self.0.write()?;
         let mut table = txn.open_table(TABLE)?;
