@@ -9,7 +9,7 @@ use common::{
 };
 use recto::{Builder, Database, Durability, Error};
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -159,6 +159,24 @@ fn assert_sample(db: &Database, keys: u64) {
     assert_eq!(table.len(), keys);
     for i in 0..keys {
         assert_eq!(table.get(&spread(i)).unwrap().unwrap(), i.to_le_bytes().repeat(20));
+    }
+}
+
+/// A store into a hole of the lock file meets a full disk as a signal.
+#[test]
+fn a_lock_file_with_holes_is_filled() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    sample(&path, 100);
+    let lock = fs::OpenOptions::new().write(true).open(lock_of(&path)).unwrap();
+    let len = lock.metadata().unwrap().len();
+    for keep in [0, len / 2] {
+        lock.set_len(keep).unwrap();
+        lock.set_len(len).unwrap();
+        assert!(lock.metadata().unwrap().blocks() * 512 < len);
+        let db = open_at(&path, &existing());
+        assert!(lock.metadata().unwrap().blocks() * 512 >= len, "with {keep} bytes");
+        assert_clean(&db);
     }
 }
 

@@ -17,8 +17,9 @@ use crate::os::{self, Advice, Fallocate};
 use crate::storage::{MapView, Storage};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -98,9 +99,8 @@ impl MmapStorage {
     /// signal. Writers fill them before they start. Where only `write` is used, which gives an error
     /// instead, a disk that has no room for it is no reason to refuse the file.
     fn fill_holes(&self, len: u64) -> Result<()> {
-        use std::os::unix::fs::MetadataExt;
         let metadata = self.file.metadata().map_err(|e| Error::io("asking about the file", e))?;
-        if self.read_only || metadata.blocks() * 512 >= len {
+        if self.read_only || has_blocks(&metadata, len) {
             return Ok(());
         }
         // Where it is not supported, nothing can be promised; the data is not worse for it.
@@ -191,6 +191,11 @@ impl MmapStorage {
 
 fn no_room(source: io::Error) -> Error {
     Error::io("mapping the database file", source)
+}
+
+/// Whether a file has as many blocks as so many bytes need: then it has no holes there.
+pub(super) fn has_blocks(metadata: &Metadata, len: u64) -> bool {
+    metadata.blocks() * 512 >= len
 }
 
 /// Fills a range with zeros, whatever its blocks are.

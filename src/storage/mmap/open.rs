@@ -2,6 +2,7 @@
 //!
 //! Thread rules: nothing is kept here.
 
+use super::file::has_blocks;
 use super::{FreeLocks, HandleLocks, MapOptions};
 use crate::error::{Error, Result};
 use crate::os::{self, Fallocate, FsKind};
@@ -195,14 +196,15 @@ fn unusable(path: &Path, e: io::Error) -> Error {
 /// Maps the lock file, as long as it has to be.
 fn map_lock_file(file: &File, path: &Path, observer: bool, len: usize) -> Result<MmapRaw> {
     let failed = |what| move |e| Error::io(what, e).at(path);
-    let found = file.metadata().map_err(failed("asking about the lock file"))?.len();
+    let metadata = file.metadata().map_err(failed("asking about the lock file"))?;
+    let found = metadata.len();
     if observer {
         if found < len as u64 {
             let detail = format!("has {found} bytes instead of {len}: no writer has set it up yet");
             return Err(Error::LockFile { path: path.to_owned(), detail });
         }
-    } else {
-        // Over all of it, also where it is long enough: it may have holes.
+    } else if found < len as u64 || !has_blocks(&metadata, len as u64) {
+        // Over all of it, also where it is long enough: it has holes.
         match os::fallocate(file, 0, len as u64).map_err(failed("allocating the lock file"))? {
             Fallocate::Done => {}
             Fallocate::Unsupported if found >= len as u64 => {}
