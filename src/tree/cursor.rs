@@ -74,7 +74,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             prefetched: PageId::NONE,
             coming: PageId::NONE,
             cells: &[],
-            front: Front::default(),
+            front: Front::new(),
             key: Vec::new(),
             kept: 0,
         })
@@ -265,7 +265,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     }
 
     fn stand(&mut self, leaf: Node<'a>, index: usize) {
-        self.front = Front::of(leaf.prefix());
+        self.front.set(leaf.prefix());
         self.leaf = Some(leaf);
         self.index = index;
         self.kept = 0;
@@ -280,6 +280,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             let child = node.child_index(key)?;
             self.steps.push(Step { page: id, child });
             id = node.child(child)?;
+            self.src.prefetch(id, NODE_FRONT);
             level -= 1;
         }
         node_at(self.src, id, 0)

@@ -57,59 +57,97 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Bytes that short copies of a fixed length take.
+/// Bytes that copies of a fixed length take.
 const CHUNK: usize = 16;
+const LONG_CHUNK: usize = 32;
 
-/// What all keys of a leaf begin with, laid out as a small key has it, so that each of them takes one copy and two stores.
-#[derive(Clone, Copy, Default)]
+/// What all keys of a leaf begin with, where the rest of each is put behind it: no key needs the prefix copied again, and most take
+/// few stores of fixed lengths.
 pub(super) struct Front {
-    /// Bytes of the prefix; more than [`Front::MOST`] if the keys have to be put together in the general way.
+    /// Bytes of the prefix; [`Front::ROOM`] if there is no room for keys behind it.
     len: usize,
-    words: [[u8; 16]; 4],
+    bytes: [u8; Front::ROOM],
 }
 
 impl Front {
-    /// Longest prefix behind which a head and a chunk still fit.
-    const MOST: usize = SMALL - HEAD - CHUNK;
+    /// Longer keys are put together in the general way.
+    const ROOM: usize = 512;
+    /// Longest prefix behind which a head and a chunk always fit.
+    const MOST: usize = Front::ROOM - HEAD - CHUNK;
+    /// The same in a small key.
+    const MOST_SMALL: usize = SMALL - HEAD - CHUNK;
 
-    /// Of the leaf whose keys begin with these bytes.
-    pub fn of(prefix: &[u8]) -> Front {
-        let mut words = [[0; 16]; 4];
-        if prefix.len() <= Front::MOST {
-            words.as_flattened_mut()[..prefix.len()].copy_from_slice(prefix);
-        }
-        Front { len: prefix.len(), words }
+    /// Of no leaf yet.
+    pub fn new() -> Front {
+        Front { len: 0, bytes: [0; Front::ROOM] }
     }
 
-    /// Puts a key of that leaf together in this place, without a copy of the prefix, and says how long it is; None if that takes the
-    /// general way.
+    /// Now of the leaf whose keys begin with these bytes.
+    pub fn set(&mut self, prefix: &[u8]) {
+        self.len = prefix.len().min(Front::ROOM);
+        if prefix.len() <= Front::ROOM {
+            self.bytes[..prefix.len()].copy_from_slice(prefix);
+        }
+    }
+
+    /// Puts a key of that leaf together in this place, and says how long it is; None if that takes the general way.
     #[inline(always)]
     pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
-        let at = self.len;
-        let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
-            return None;
+        match (entry.body.first_chunk::<CHUNK>(), self.len) {
+            (Some(chunk), at @ ..=Front::MOST) if entry.suffix_len <= HEAD + CHUNK => {
+                // The bytes behind the key's end are anything; nobody sees them.
+                self.bytes[at..at + HEAD].copy_from_slice(&entry.head);
+                self.bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+                Some(at + entry.suffix_len)
+            }
+            _ => put_behind(self.len, &mut self.bytes, entry.head, entry.suffix_len, entry.body),
         }
-        let bytes = self.words.as_flattened_mut();
-        bytes[at..at + HEAD].copy_from_slice(&entry.head);
-        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-        Some(at + entry.suffix_len)
     }
 
     /// The first bytes of what was put together last.
     #[inline(always)]
     pub fn assembled(&self, len: usize) -> &[u8] {
-        &self.words.as_flattened()[..len]
+        &self.bytes[..len]
     }
 
     /// A key of that leaf; None if it has to be put together in the general way.
     #[inline(always)]
-    pub fn key<'a>(mut self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
-        let len = self.assemble(entry)?;
-        // The bytes behind the key's end are anything; nobody sees them.
-        let bytes = *self.words.as_flattened().first_chunk()?;
+    pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
+        let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
+        let len = match (entry.body.first_chunk::<CHUNK>(), self.len) {
+            (Some(chunk), at @ ..=Front::MOST_SMALL) if entry.suffix_len <= HEAD + CHUNK => {
+                bytes[at..at + HEAD].copy_from_slice(&entry.head);
+                bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+                at + entry.suffix_len
+            }
+            _ => put_behind(self.len, &mut bytes, entry.head, entry.suffix_len, entry.body)?,
+        };
         Some(Key(Repr::Small { len: len as u8, bytes }))
     }
+}
+
+/// Puts what a key of some length has behind its prefix of `len` bytes into its place; answers the key's length, None if it does not fit.
+///
+/// Out of line and with the parts of the entry by themselves, so that the short way keeps them in registers.
+#[inline(never)]
+fn put_behind(
+    len: usize,
+    bytes: &mut [u8],
+    head_bytes: [u8; HEAD],
+    suffix_len: usize,
+    body: &[u8],
+) -> Option<usize> {
+    let suffix = bytes.get_mut(len..)?;
+    let (head, rest) = suffix.split_first_chunk_mut::<HEAD>()?;
+    *head = head_bytes;
+    match (rest.first_chunk_mut::<LONG_CHUNK>(), body.first_chunk::<LONG_CHUNK>()) {
+        (Some(to), Some(from)) if suffix_len <= HEAD + LONG_CHUNK => *to = *from,
+        _ => {
+            let n = suffix_len.saturating_sub(HEAD);
+            rest.get_mut(..n)?.copy_from_slice(body.get(..n)?);
+        }
+    }
+    Some(len + suffix_len)
 }
 
 impl Deref for Key<'_> {

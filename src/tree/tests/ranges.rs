@@ -219,6 +219,49 @@ fn an_empty_tree_has_no_entries() {
     assert!(range.next().is_none() && range.next_back().is_none());
 }
 
+/// Short keys take copies of fixed lengths, behind the prefix of their leaf: at the ends of these lengths nothing may be lost.
+#[test]
+fn keys_of_all_lengths_are_put_together() {
+    let tails = [2, 3, 4, 5, 19, 20, 21, 22, 35, 36, 37, 38, 39, 60, 100, 300];
+    for front in [
+        0, 1, 20, 41, 42, 43, 57, 58, 60, 62, 63, 475, 476, 491, 492, 493, 507, 508, 509, 511, 512,
+        513, 600,
+    ] {
+        for tail in tails {
+            let (mut tree, mut model) = (Tree::new(4096), Model::new());
+            for i in 0..80u8 {
+                let mut key = vec![b'p'; front];
+                key.push(i);
+                key.extend((1..tail).map(|at| i ^ at as u8));
+                tree.insert(&key, &[i; 50]).unwrap();
+                model.insert(key, vec![i; 50]);
+            }
+            let new = || Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+            let got: Vec<_> = new().map(|entry| entry.unwrap()).collect();
+            assert!(
+                got.iter()
+                    .map(|(k, v)| (&k[..], *v))
+                    .eq(model.iter().map(|(k, v)| (&k[..], &v[..])))
+            );
+            for forward in [true, false] {
+                let mut range = new();
+                let mut left: Vec<_> = model.iter().collect();
+                if forward {
+                    left.reverse();
+                }
+                while let Some((key, value)) = range.advance_ref(forward).unwrap() {
+                    assert_eq!(
+                        left.pop(),
+                        Some((&key.to_vec(), &value.to_vec())),
+                        "{front} {tail}"
+                    );
+                }
+                assert!(left.is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn keys_behave_like_their_bytes() {
     let mut tree = Tree::new(4096);
