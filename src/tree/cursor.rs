@@ -198,6 +198,18 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         Some((self.front.assemble(&entry)?, entry.value))
     }
 
+    /// The same as [`Cursor::short_entry`] for longer keys.
+    pub fn long_entry(&self) -> Option<(Key<'a>, &'a [u8])> {
+        let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
+        Some((self.front.long_key(&entry)?, entry.value))
+    }
+
+    /// The same as [`Cursor::assemble`] for longer keys.
+    pub fn assemble_long(&mut self) -> Option<(usize, &'a [u8])> {
+        let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
+        Some((self.front.assemble_long(&entry)?, entry.value))
+    }
+
     /// The key that was put together last.
     #[inline(always)]
     pub fn assembled(&self, len: usize) -> &[u8] {

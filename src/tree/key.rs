@@ -90,18 +90,23 @@ impl Front {
         }
     }
 
-    /// Puts a key of that leaf together in this place, and says how long it is; None if that takes the general way.
+    /// Puts a key of that leaf together in this place, and says how long it is; None if it is not one of the short ones.
     #[inline(always)]
     pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
-        match (entry.body.first_chunk::<CHUNK>(), self.len) {
-            (Some(chunk), at @ ..=Front::MOST) if entry.suffix_len <= HEAD + CHUNK => {
-                // The bytes behind the key's end are anything; nobody sees them.
-                self.bytes[at..at + HEAD].copy_from_slice(&entry.head);
-                self.bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-                Some(at + entry.suffix_len)
-            }
-            _ => put_behind(self.len, &mut self.bytes, entry.head, entry.suffix_len, entry.body),
+        let at = self.len;
+        let chunk = entry.body.first_chunk::<CHUNK>()?;
+        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
+            return None;
         }
+        // The bytes behind the key's end are anything; nobody sees them.
+        self.bytes[at..at + HEAD].copy_from_slice(&entry.head);
+        self.bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+        Some(at + entry.suffix_len)
+    }
+
+    /// The same for longer ones; None if that takes the general way.
+    pub fn assemble_long(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
+        put_behind(self.len, &mut self.bytes, entry)
     }
 
     /// The first bytes of what was put together last.
@@ -110,44 +115,41 @@ impl Front {
         &self.bytes[..len]
     }
 
-    /// A key of that leaf; None if it has to be put together in the general way.
+    /// A key of that leaf; None if it is not one of the short ones.
     #[inline(always)]
     pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
+        let at = self.len;
+        let chunk = entry.body.first_chunk::<CHUNK>()?;
+        if at > Front::MOST_SMALL || entry.suffix_len > HEAD + CHUNK {
+            return None;
+        }
         let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
-        let len = match (entry.body.first_chunk::<CHUNK>(), self.len) {
-            (Some(chunk), at @ ..=Front::MOST_SMALL) if entry.suffix_len <= HEAD + CHUNK => {
-                bytes[at..at + HEAD].copy_from_slice(&entry.head);
-                bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-                at + entry.suffix_len
-            }
-            _ => put_behind(self.len, &mut bytes, entry.head, entry.suffix_len, entry.body)?,
-        };
+        bytes[at..at + HEAD].copy_from_slice(&entry.head);
+        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+        Some(Key(Repr::Small { len: (at + entry.suffix_len) as u8, bytes }))
+    }
+
+    /// The same for longer ones; None if that takes the general way.
+    pub fn long_key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
+        let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
+        let len = put_behind(self.len, &mut bytes, entry)?;
         Some(Key(Repr::Small { len: len as u8, bytes }))
     }
 }
 
 /// Puts what a key of some length has behind its prefix of `len` bytes into its place; answers the key's length, None if it does not fit.
-///
-/// Out of line and with the parts of the entry by themselves, so that the short way keeps them in registers.
-#[inline(never)]
-fn put_behind(
-    len: usize,
-    bytes: &mut [u8],
-    head_bytes: [u8; HEAD],
-    suffix_len: usize,
-    body: &[u8],
-) -> Option<usize> {
+fn put_behind(len: usize, bytes: &mut [u8], entry: &InlineEntry<'_>) -> Option<usize> {
     let suffix = bytes.get_mut(len..)?;
     let (head, rest) = suffix.split_first_chunk_mut::<HEAD>()?;
-    *head = head_bytes;
-    match (rest.first_chunk_mut::<LONG_CHUNK>(), body.first_chunk::<LONG_CHUNK>()) {
-        (Some(to), Some(from)) if suffix_len <= HEAD + LONG_CHUNK => *to = *from,
+    *head = entry.head;
+    match (rest.first_chunk_mut::<LONG_CHUNK>(), entry.body.first_chunk::<LONG_CHUNK>()) {
+        (Some(to), Some(from)) if entry.suffix_len <= HEAD + LONG_CHUNK => *to = *from,
         _ => {
-            let n = suffix_len.saturating_sub(HEAD);
-            rest.get_mut(..n)?.copy_from_slice(body.get(..n)?);
+            let n = entry.suffix_len.saturating_sub(HEAD);
+            rest.get_mut(..n)?.copy_from_slice(entry.body.get(..n)?);
         }
     }
-    Some(len + suffix_len)
+    Some(len + entry.suffix_len)
 }
 
 impl Deref for Key<'_> {

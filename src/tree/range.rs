@@ -157,23 +157,40 @@ impl<'a, S: PageSource> Range<'a, S> {
     #[inline(always)]
     pub fn advance_ref(&mut self, forward: bool) -> Result<Option<(&[u8], &'a [u8])>> {
         let entry = match self.step_inside(forward).map(|near| near.cursor.assemble()) {
-            Some(Some((len, value))) => {
-                let near = if forward { &self.front } else { &self.back };
-                let key = near.as_ref().map(|near| near.cursor.assembled(len));
-                return Ok(Some((key.unwrap_or_default(), value)));
-            }
-            Some(None) => self.odd_entry(forward),
+            Some(Some((len, value))) => return Ok(Some((self.assembled(forward, len), value))),
+            Some(None) => match self.assemble_long(forward) {
+                Some((len, value)) => return Ok(Some((self.assembled(forward, len), value))),
+                None => self.odd_entry(forward),
+            },
             None => self.advance_slowly(forward),
         };
         let Some((key, value)) = entry.transpose()? else { return Ok(None) };
         Ok(Some((self.lent.insert(key), value)))
     }
 
+    /// The key that this end has put together last.
+    #[inline(always)]
+    fn assembled(&self, forward: bool, len: usize) -> &[u8] {
+        let near = if forward { &self.front } else { &self.back };
+        near.as_ref().map(|near| near.cursor.assembled(len)).unwrap_or_default()
+    }
+
+    /// The entry on which this end stands already, with a key that is not one of the short ones.
+    #[inline(never)]
+    fn assemble_long(&mut self, forward: bool) -> Option<(usize, &'a [u8])> {
+        let near = if forward { &mut self.front } else { &mut self.back };
+        near.as_mut()?.cursor.assemble_long()
+    }
+
     /// The entry on which this end stands already, by the long way.
     #[cold]
     fn odd_entry(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
         let near = if forward { &self.front } else { &self.back };
-        let entry = near.as_ref().map_or(Ok(None), |near| near.cursor.entry());
+        let Some(near) = near else { return None };
+        if let Some(entry) = near.cursor.long_entry() {
+            return Some(Ok(entry));
+        }
+        let entry = near.cursor.entry();
         self.settle(entry)
     }
 
