@@ -6,7 +6,7 @@
 
 use super::key::{Front, Key};
 use super::read_ahead::ReadAhead;
-use super::search::{NODE_FRONT, Step, node_at, root_level, value_bytes};
+use super::search::{NODE_FRONT, Step, front_of, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::Node;
@@ -292,8 +292,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             let child = node.child_index(key)?;
             self.steps.push(Step { page: id, child });
             id = node.child(child)?;
-            self.src.prefetch(id, NODE_FRONT);
             level -= 1;
+            self.src.prefetch(id, front_of(level));
         }
         node_at(self.src, id, 0)
     }

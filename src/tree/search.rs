@@ -10,6 +10,15 @@ use crate::types::PageId;
 /// once, they come side by side and not one after the other.
 pub(super) const NODE_FRONT: usize = 256;
 
+/// The same of a branch of short keys, which has more of them. Asked for at once, since a search waits for one after the other.
+const BRANCH_FRONT: usize = 1280;
+
+/// What a descent asks for of a page of this level.
+#[inline(always)]
+pub(super) fn front_of(level: u8) -> usize {
+    if level > 0 { BRANCH_FRONT } else { NODE_FRONT }
+}
+
 /// Bytes at the front of a leaf that a writer reads, since it copies the leaf; of larger pages the processor sees itself what comes next.
 const LEAF_COPY: usize = 4096;
 
@@ -58,8 +67,8 @@ pub fn get<'a, S: PageSource>(
     while level > 0 {
         let node = node_at(src, id, level)?;
         id = node.child(node.child_index(key)?)?;
-        src.prefetch(id, NODE_FRONT);
         level -= 1;
+        src.prefetch(id, front_of(level));
     }
     let leaf = node_at(src, id, 0)?;
     match leaf.find(key)? {
@@ -156,8 +165,8 @@ impl Path {
             rightmost &= child == node.count();
             steps.push(Step { page: id, child });
             id = node.child(child)?;
-            src.prefetch(id, if level == 1 { LEAF_COPY.min(src.page_size()) } else { NODE_FRONT });
             level -= 1;
+            src.prefetch(id, if level > 0 { BRANCH_FRONT } else { LEAF_COPY.min(src.page_size()) });
         }
         let place = node_at(src, id, 0)?.search(key)?;
         Ok(Some(Path { steps, leaf: id, place, leftmost, rightmost }))
