@@ -98,7 +98,7 @@ fn draw(path: &Path, title: &str, workloads: &[&WorkloadResult]) -> Drawn {
 const PANEL: i32 = 300;
 const PANEL_HEIGHT: i32 = 320;
 /// Highest growth that is drawn.
-const MOST: f64 = 16.0;
+const MOST: f64 = 8.0;
 
 /// Draws how costs grow, a panel for each, both axes logarithmic; thin lines say how the depth of the tree does.
 pub fn growth(points: &[Point], path: &Path) -> Outcome<()> {
@@ -127,7 +127,7 @@ fn draw_growth(points: &[Point], path: &Path) -> Drawn {
             PANEL_HEIGHT - 60 - (part * f64::from(PANEL_HEIGHT - 120)) as i32
         };
         area.draw(&Text::new(name.to_string(), (left + 40, 16), style(14, HPos::Left)))?;
-        for factor in [1.0, 2.0, 4.0, 8.0, 16.0] {
+        for factor in [1.0, 2.0, 4.0, 8.0] {
             let line = [(x(low), y(factor)), (x(high), y(factor))];
             area.draw(&PathElement::new(line, BLACK.mix(0.15)))?;
             area.draw(&Text::new(
