@@ -140,7 +140,10 @@ fn draw_growth(points: &[Point], path: &Path) -> Drawn {
         sizes.sort_unstable();
         sizes.dedup();
         for size in sizes {
-            let label = format!("{} M", size / 1_000_000);
+            let label = match size % 1_000_000 {
+                0 => format!("{} M", size / 1_000_000),
+                _ => size.to_string(),
+            };
             let at = (x(size as f64), PANEL_HEIGHT - 44);
             area.draw(&Text::new(label, at, style(11, HPos::Center)))?;
         }

@@ -4,7 +4,7 @@
 use crate::engine::{Engine, Mode, Reader};
 use crate::for_each_engine;
 use crate::keys::{Keys, Shape, Values, head, spread};
-use crate::outcome::{Guard, Outcome, disk_used, expect_eq};
+use crate::outcome::{Failure, Guard, Outcome, disk_used, expect_eq};
 use crate::report::median;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -51,10 +51,16 @@ fn sizes(most: u64) -> Vec<u64> {
     steps.take_while(|size| *size < most).chain([most]).collect()
 }
 
-/// Measures these engines (all without a list) in `dir`.
-pub fn run(dir: &Path, wanted: Option<&[String]>, most: u64, max_disk: u64) -> Outcome<Vec<Point>> {
+/// Measures these engines (all without a list) in `dir`. A wrong answer ends everything, an error of an engine only its part; what
+/// these were comes with the points.
+pub fn run(
+    dir: &Path,
+    wanted: Option<&[String]>,
+    most: u64,
+    max_disk: u64,
+) -> Outcome<(Vec<Point>, Vec<String>)> {
     let mut guard = Guard::new(dir, max_disk);
-    let mut points = vec![];
+    let (mut points, mut failures) = (vec![], vec![]);
     macro_rules! add {
         ($engine:ty) => {
             if wanted.is_none_or(|names| names.iter().any(|n| n == <$engine>::NAME)) {
@@ -62,12 +68,17 @@ pub fn run(dir: &Path, wanted: Option<&[String]>, most: u64, max_disk: u64) -> O
                 std::fs::create_dir_all(&dir)?;
                 let outcome = of::<$engine>(&dir, most, &mut guard, &mut points);
                 std::fs::remove_dir_all(&dir)?;
-                outcome?;
+                match outcome {
+                    Err(failure @ (Failure::Disk(_) | Failure::Error(_))) => {
+                        failures.push(format!("{}: {failure}", <$engine>::NAME));
+                    }
+                    other => other?,
+                }
             }
         };
     }
     for_each_engine!(add);
-    Ok(points)
+    Ok((points, failures))
 }
 
 /// A database of keys 0, 2, 4, ... as big-endian numbers, and which values they must have.
@@ -93,6 +104,7 @@ fn of<E: Engine>(dir: &Path, most: u64, guard: &mut Guard, points: &mut Vec<Poin
     for size in sizes(most) {
         eprintln!("{}: {size} keys", E::NAME);
         grown.load(size, guard)?;
+        guard.check_now()?;
         let get_ns = grown.gets(guard)?;
         let commit_ns = grown.commits(guard)?;
         let open_ns;
@@ -104,8 +116,9 @@ fn of<E: Engine>(dir: &Path, most: u64, guard: &mut Guard, points: &mut Vec<Poin
     grown.engine.close()
 }
 
-fn key(index: u64) -> [u8; 8] {
-    (2 * index).to_be_bytes()
+/// The keys with these indexes.
+fn keys(indexes: impl Iterator<Item = u64>) -> Keys {
+    Keys::of(Shape::Sequential, indexes.map(|i| 2 * i))
 }
 
 impl<E: Engine> Grown<'_, E> {
@@ -118,9 +131,8 @@ impl<E: Engine> Grown<'_, E> {
         while self.keys < size {
             guard.check()?;
             let end = size.min(self.keys + BATCH);
-            let keys = Keys::of(Shape::Sequential, (self.keys..end).map(|i| 2 * i));
-            let indexes = self.keys..end;
-            let pairs = keys.iter().zip(indexes).map(|(key, i)| (key, self.value(i)));
+            let keys = keys(self.keys..end);
+            let pairs = keys.iter().zip(self.keys..end).map(|(key, i)| (key, self.value(i)));
             self.engine.append_all(pairs)?;
             self.keys = end;
         }
@@ -135,7 +147,7 @@ impl<E: Engine> Grown<'_, E> {
         for round in 0..ROUNDS {
             guard.check()?;
             let picks: Vec<u64> = (0..GETS).map(|i| spread(round << 32 ^ i) % self.keys).collect();
-            let keys = Keys::of(Shape::Sequential, picks.iter().map(|i| 2 * i));
+            let keys = keys(picks.iter().copied());
             let want = picks.iter().fold(0u64, |sum, i| sum.wrapping_add(head(self.value(*i))));
             let start = Instant::now();
             let got = self.engine.read(|reader| {
@@ -159,14 +171,15 @@ impl<E: Engine> Grown<'_, E> {
             guard.check()?;
             let index = self.rng.u64(..self.keys);
             *self.replaced.entry(index).or_default() += 1;
-            let (key, value) = (key(index), self.value(index));
+            let (key, value) = (keys([index].into_iter()), self.value(index));
             let start = Instant::now();
-            self.engine.put_all([(&key[..], value)].into_iter())?;
+            self.engine.put_all(key.iter().map(|key| (key, value)))?;
             times.push(start.elapsed().as_nanos() as f64);
         }
         for index in self.replaced.keys() {
             let want = self.value(*index);
-            let same = self.engine.read(|reader| reader.get(&key(*index), |got| got == want))?;
+            let key = keys([*index].into_iter());
+            let same = self.engine.read(|reader| reader.get(key.get(0), |got| got == want))?;
             expect_eq("value of a key that was replaced", same, Some(true))?;
         }
         Ok(median(&times).unwrap_or(0.0))
@@ -179,9 +192,10 @@ impl<E: Engine> Grown<'_, E> {
             guard.check()?;
             self.engine.close()?;
             let index = self.rng.u64(..self.keys);
+            let key = keys([index].into_iter());
             let start = Instant::now();
             let engine = E::open(self.dir, Mode::Durable)?;
-            let first = engine.read(|reader| reader.get(&key(index), head))?;
+            let first = engine.read(|reader| reader.get(key.get(0), head))?;
             times.push(start.elapsed().as_nanos() as f64);
             self.engine = engine;
             expect_eq("value after opening", first, Some(head(self.value(index))))?;
@@ -232,7 +246,8 @@ mod tests {
     #[test]
     fn every_engine_grows() {
         let dir = tempfile::tempdir().expect("a directory");
-        let points = run(dir.path(), None, 3_000, u64::MAX).expect("right answers");
+        let (points, failures) = run(dir.path(), None, 3_000, u64::MAX).expect("right answers");
+        assert!(failures.is_empty(), "{failures:?}");
         assert_eq!(points.len(), crate::run::engine_names().len());
         for p in &points {
             assert!(p.get_ns > 0.0 && p.commit_ns > 0.0 && p.open_ns > 0.0, "{p:?}");
@@ -241,5 +256,13 @@ mod tests {
         let told: Vec<_> = points.iter().filter(|p| p.depth.is_some()).collect();
         assert!(told.iter().all(|p| p.depth == Some(2)), "{told:?}");
         assert!(told.iter().any(|p| p.engine == "recto"));
+    }
+
+    #[test]
+    fn an_engine_that_takes_too_much_room_leaves_it_to_the_next() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (points, failures) = run(dir.path(), None, 3_000, 1).expect("no wrong answer");
+        assert!(points.is_empty());
+        assert_eq!(failures.len(), crate::run::engine_names().len(), "{failures:?}");
     }
 }

@@ -176,7 +176,8 @@ fn run_verb(args: &RunArgs) -> Outcome<ExitCode> {
 fn growth_verb(args: &GrowthArgs) -> Outcome<ExitCode> {
     check_names("engine", args.engines.as_deref(), &run::engine_names())?;
     let dir = own_dir(&args.dir)?;
-    let points = growth::run(dir.path(), args.engines.as_deref(), args.keys, args.max_disk)?;
+    let (points, failures) =
+        growth::run(dir.path(), args.engines.as_deref(), args.keys, args.max_disk)?;
     dir.close()?;
     growth::print(&points);
     if let Some(file) = &args.json {
@@ -185,7 +186,10 @@ fn growth_verb(args: &GrowthArgs) -> Outcome<ExitCode> {
     if let Some(file) = &args.svg {
         chart::growth(&points, file)?;
     }
-    Ok(ExitCode::SUCCESS)
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A directory of the run's own.
