@@ -68,7 +68,7 @@ impl Writer {
         engine.unflushed.store(true, Ordering::Relaxed);
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable.
-        let deferred = self.durability == Durability::Deferred && listed;
+        let deferred = self.store.durability == Durability::Deferred && listed;
         if deferred {
             engine.shared.publish_built(&snapshot)?;
             engine.platform.step("build: visible");

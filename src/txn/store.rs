@@ -1,10 +1,11 @@
 //! The pages of one write transaction: where dirty ones live until they are in the page cache.
 //!
 //! Staged: in private buffers; when these outgrow their bound, and at the end, they are sealed and written in
-//! runs as long as possible. Direct: in the writable map from the start. Either way every dirty page is in the page cache,
+//! runs. Direct: in the writable map from the start. Either way every dirty page is in the page cache,
 //! complete and sealed, before the transaction counts as built (rule 8), and in none of its bytes does a page change
 //! that a snapshot sees.
 
+use super::commit::Durability;
 use super::state::Written;
 use super::{Engine, Sink};
 use crate::error::{Error, Result};
@@ -58,8 +59,8 @@ pub struct PageStore {
     pool: Vec<Box<[u8]>>,
     /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
     written: PageMap<Written>,
-    /// Whether the commit waits for the device, which then may as well begin before the last page is in the page cache.
-    pub(super) hurry: bool,
+    /// If the commit waits for the device, that may as well begin before the last page is in the page cache.
+    pub(super) durability: Durability,
     /// What is in the page cache since the device was asked to begin.
     ahead: Ahead,
 }
@@ -74,7 +75,13 @@ struct Ahead {
 }
 
 impl PageStore {
-    pub fn new(engine: Arc<Engine>, txn: TxnId, page_count: u64, pool: Vec<Box<[u8]>>) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        txn: TxnId,
+        page_count: u64,
+        durability: Durability,
+        pool: Vec<Box<[u8]>>,
+    ) -> Self {
         let view = engine.platform.storage().view();
         PageStore {
             direct: match engine.options.sink {
@@ -88,7 +95,7 @@ impl PageStore {
             stage: PageMap::default(),
             pool,
             written: PageMap::default(),
-            hurry: false,
+            durability,
             ahead: Ahead::default(),
         }
     }
@@ -206,7 +213,6 @@ impl PageStore {
         let padding = vec![0; (pages * size as u64 - value.len() as u64) as usize];
         let crc = run_crc(first, [value, &padding]);
         let (at, len) = (self.offset(first), pages * size as u64);
-        let end = at + len;
         match self.direct {
             Some(map) => {
                 let place = map.slice_mut(self, at, len).ok_or_else(|| outside(first))?;
@@ -216,10 +222,10 @@ impl PageStore {
             }
             None => {
                 let mut at = at;
-                for part in value.chunks(BEGIN_BYTES) {
-                    let last = at + (part.len() + padding.len()) as u64 == end;
-                    let padding = if last { &padding[..] } else { &[] };
-                    self.put(at, &[part, padding], self.hurry)?;
+                let mut parts = value.chunks(BEGIN_BYTES).peekable();
+                while let Some(part) = parts.next() {
+                    let behind = if parts.peek().is_none() { &padding[..] } else { &[] };
+                    self.put(at, &[part, behind], self.in_hurry())?;
                     at += part.len() as u64;
                 }
             }
@@ -234,7 +240,7 @@ impl PageStore {
         if self.direct.is_some() {
             self.seal_direct()?;
         } else {
-            self.write_stage(self.hurry)?;
+            self.write_stage(self.in_hurry())?;
         }
         let mut all: Vec<_> = self.written.drain().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -254,6 +260,10 @@ impl PageStore {
             self.written.insert(id, Written { crc, pages: 0 });
         }
         Ok(())
+    }
+
+    fn in_hurry(&self) -> bool {
+        self.durability == Durability::Durable
     }
 
     /// Brings parts that stand one behind the other into the page cache. In a hurry the device is asked to begin with them now and
@@ -278,7 +288,7 @@ impl PageStore {
         Ok(())
     }
 
-    /// Writes the staged pages, neighbours in one call.
+    /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them.
     fn write_stage(&mut self, hurry: bool) -> Result<()> {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Box<[u8]>)> = self.stage.drain().collect();

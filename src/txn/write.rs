@@ -123,7 +123,6 @@ pub struct Writer {
     pub(super) list_end: u64,
     pub(super) unlisted: TxnId,
     pub(super) catalog: TableDescriptor,
-    pub(super) durability: Durability,
     tables: Vec<OpenTable>,
     /// An operation failed half-way.
     broken: bool,
@@ -163,23 +162,25 @@ impl Engine {
             dead_from: TxnId(words.dead.0[0].load(Ordering::SeqCst)),
             limit: self.options.free_limit,
         })?;
-        let mut store =
-            PageStore::new(Arc::clone(self), txn, base.page_count, buffers.unwrap_or_default());
+        let mut store = PageStore::new(
+            Arc::clone(self),
+            txn,
+            base.page_count,
+            durability,
+            buffers.unwrap_or_default(),
+        );
         store.make_room(alloc.page_count())?;
-        let mut writer = Writer {
+        Ok(Writer {
             store,
             alloc,
             catalog: base.catalog,
-            durability,
             base,
             list_end: image.list_end,
             unlisted: image.unlisted,
             tables: Vec::new(),
             broken: false,
             lock,
-        };
-        writer.set_durability(durability);
-        Ok(writer)
+        })
     }
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot.
@@ -241,8 +242,7 @@ impl Writer {
 
     /// When [`Writer::commit`] is to return.
     pub fn set_durability(&mut self, durability: Durability) {
-        self.durability = durability;
-        self.store.hurry = durability == Durability::Durable;
+        self.store.durability = durability;
     }
 
     /// Everything below can only go on while no operation has failed half-way.
