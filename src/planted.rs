@@ -183,6 +183,8 @@ bugs! {
 
     /// B1: the gate on the data file is not asked.
     DataGateIgnored,
+    /// B1: the lock file belongs to whoever comes first.
+    LockFileOfWhoComes,
     /// B1: an opener does not sweep what its predecessor left.
     SlotsNotSwept,
     /// B3: a reader copies the snapshot, registers, and does not look again.

@@ -55,6 +55,7 @@ fn child() {
             hear();
         }
         "observe" => observe(path),
+        "open_as" => open_as(path, role[2].parse().unwrap(), &role[3]),
         "nameless" => nameless(path),
         "overlay_reader" => overlay_reader(path),
         "overlay_stranger" => overlay_stranger(path),
@@ -658,13 +659,18 @@ fn a_user_who_may_only_read_pins_snapshots() {
     child.finish();
 }
 
-fn observe(path: &Path) {
-    // SAFETY: numbers only; the process stays what it is then.
+/// This process is somebody else from now on.
+fn become_user(user: u32) {
+    // SAFETY: numbers only.
     unsafe {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
-        assert_eq!(libc::setgid(NOBODY), 0);
-        assert_eq!(libc::setuid(NOBODY), 0);
+        assert_eq!(libc::setgid(user), 0);
+        assert_eq!(libc::setuid(user), 0);
     }
+}
+
+fn observe(path: &Path) {
+    become_user(NOBODY);
     assert!(matches!(refused(path, &existing()), Error::Io { .. } | Error::LockFile { .. }));
     say("refused to write");
     let db = open_at(path, existing().read_only(true));
@@ -697,4 +703,89 @@ fn observe(path: &Path) {
         Error::LockFile { path: named, .. } if named == lock_of(path) => say("LockFile"),
         e => say(&e.to_string()),
     }
+}
+
+// ---- Whose the lock file is ----
+
+/// Neither root nor the one who may only read.
+const OWNER: u32 = 65_533;
+
+/// Opens as this user, to read ("r") or to write ("w"), and says what came of it.
+fn open_as(path: &Path, user: u32, how: &str) {
+    become_user(user);
+    // SAFETY: the directory belongs to the test.
+    match unsafe { existing().read_only(how == "r").open(path) } {
+        Err(e) => say(&format!("refused: {e}")),
+        Ok(db) => {
+            if how == "w" {
+                put(&db, b"key", b"value");
+            }
+            assert_clean(&db);
+            say("opened");
+        }
+    }
+}
+
+fn opened_as(path: &Path, user: u32, how: &str) -> String {
+    let words = ["open_as", path.to_str().unwrap(), &user.to_string(), how];
+    let child = Process::start("child", &words);
+    let said = child.line();
+    child.finish();
+    said
+}
+
+/// A reader without permission to write, and root, come before the owner, in a directory where everybody may make files.
+#[test]
+fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can become somebody else");
+        return;
+    }
+    let dir = memory_dir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path().join("x.rdb");
+    drop(open_at(&path, &Builder::default()));
+    std::os::unix::fs::chown(&path, Some(OWNER), Some(OWNER)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let lock = lock_of(&path);
+    let owned = || {
+        let found = fs::metadata(&lock).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (OWNER, OWNER, 0o644));
+    };
+
+    fs::remove_file(&lock).unwrap();
+    let said = opened_as(&path, NOBODY, "r");
+    assert!(said.contains("x.rdb-lock") && said.contains("write"), "{said}");
+    assert!(!lock.exists(), "made by somebody who may only read");
+    assert_eq!(opened_as(&path, OWNER, "w"), "opened");
+    owned();
+    for how in ["r", "w"] {
+        fs::remove_file(&lock).unwrap();
+        let mut builder = existing();
+        assert_clean(&open_at(&path, builder.read_only(how == "r")));
+        owned();
+        assert_eq!(opened_as(&path, OWNER, "w"), "opened");
+        // The owner reads first.
+        fs::remove_file(&lock).unwrap();
+        assert_eq!(opened_as(&path, OWNER, "r"), "opened");
+        owned();
+    }
+
+    // One that does not belong to it: whose it is, and what to do.
+    std::os::unix::fs::chown(&lock, Some(NOBODY), Some(NOBODY)).unwrap();
+    let said = opened_as(&path, OWNER, "w");
+    let told = ["x.rdb-lock", "65534", "65533", "644", "owner"];
+    assert!(told.iter().all(|word| said.contains(word)), "{said}");
+    assert_eq!(opened_as(&path, 0, "w"), "opened");
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(opened_as(&path, OWNER, "w"), "opened");
+
+    // Nobody has it open, and this user may write the lock file but not the data.
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
+    let said = opened_as(&path, NOBODY, "r");
+    assert!(said.contains("x.rdb-lock") && said.contains("open it first"), "{said}");
+    let held = open_at(&path, &existing());
+    assert_eq!(opened_as(&path, NOBODY, "r"), "opened");
+    assert_clean(&held);
 }

@@ -6,11 +6,11 @@
 
 use super::{check, check_repeat};
 use std::ffi::{CString, OsStr};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Permissions of files that nobody else is to see.
@@ -23,30 +23,15 @@ pub fn open_data(path: &Path, write: bool) -> io::Result<File> {
     regular(OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?)
 }
 
-/// Opens a lock file. With `create`, which needs `write`, it is made with the permission bits given there
-/// ([`PRIVATE`], or those of the data file where others share it) if it does not exist. The umask takes
-/// nothing off them: who may write the data must be able to write the lock file.
-pub fn open_lock(path: &Path, write: bool, create: Option<u32>) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).write(write).custom_flags(flags);
-    let Some(mode) = create else { return regular(options.open(path)?) };
-    match options.clone().create_new(true).mode(mode & 0o777).open(path) {
-        Ok(new) => {
-            new.set_permissions(Permissions::from_mode(mode & 0o777))?;
-            Ok(new)
-        }
-        // Whatever is there, also a dangling link, is opened as it is, or refused.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => regular(options.open(path)?),
-        // No permission to make one; there may be one to open.
-        Err(e) => options
-            .open(path)
-            .map_err(|second| match second.kind() {
-                io::ErrorKind::NotFound => e,
-                _ => second,
-            })
-            .and_then(regular),
-    }
+/// Opens a lock file that exists.
+pub fn open_lock(path: &Path, write: bool) -> io::Result<File> {
+    open_data(path, write)
+}
+
+/// Gives a file to this user and group, as far as the caller may.
+pub fn give_to(file: &File, user: u32, group: u32) {
+    let give = |user, group| std::os::unix::fs::fchown(file, user, group).is_ok();
+    let _ = give(Some(user), Some(group)) || give(None, Some(group)) || give(Some(user), None);
 }
 
 /// Opens the file again, with an open file description of its own: for locks, which must not share one
@@ -280,6 +265,18 @@ impl NewFile {
     /// Gives the file its name and syncs the directory. A file that stands there already is left as it is, and the
     /// error is of kind `AlreadyExists`.
     pub fn link(mut self) -> io::Result<File> {
+        self.give_name()?;
+        sync_open_dir(&self.directory)?;
+        Ok(self.file.take().expect("present until link"))
+    }
+
+    /// The same for a file whose name need not survive a crash.
+    pub fn link_unsynced(mut self) -> io::Result<File> {
+        self.give_name()?;
+        Ok(self.file.take().expect("present until link"))
+    }
+
+    fn give_name(&mut self) -> io::Result<()> {
         match self.temporary.take() {
             None => {
                 let through = format!("/proc/self/fd/{}", self.file().as_raw_fd());
@@ -293,12 +290,11 @@ impl NewFile {
                         self.name.as_ptr(),
                         libc::AT_SYMLINK_FOLLOW,
                     )
-                })?;
+                })
+                .map(drop)
             }
-            Some(temporary) => self.link_named(temporary)?,
+            Some(temporary) => self.link_named(temporary),
         }
-        sync_open_dir(&self.directory)?;
-        Ok(self.file.take().expect("present until link"))
     }
 
     fn link_named(&mut self, temporary: CString) -> io::Result<()> {
@@ -421,19 +417,20 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    fn new_lock(path: &Path) -> File {
+        create_unlinked(path, PRIVATE).unwrap().link_unsynced().unwrap()
+    }
+
     #[test]
     fn links_and_other_things_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        open_lock(&at("real"), true, Some(PRIVATE)).unwrap();
+        new_lock(&at("real"));
         symlink(at("real"), at("link")).unwrap();
         assert_eq!(open_data(&at("link"), false).unwrap_err().raw_os_error(), Some(libc::ELOOP));
-        assert_eq!(
-            open_lock(&at("link"), true, Some(PRIVATE)).unwrap_err().raw_os_error(),
-            Some(libc::ELOOP)
-        );
+        assert_eq!(open_lock(&at("link"), true).unwrap_err().raw_os_error(), Some(libc::ELOOP));
         symlink(at("nowhere"), at("dangling")).unwrap();
-        assert!(open_lock(&at("dangling"), true, Some(PRIVATE)).is_err());
+        assert!(open_lock(&at("dangling"), true).is_err());
         assert!(!at("nowhere").exists());
         assert!(open_data(dir.path(), false).is_err());
         let pipe = CString::new(at("pipe").as_os_str().as_bytes()).unwrap();
@@ -441,14 +438,14 @@ mod tests {
         assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
         assert!(open_data(&at("pipe"), false).is_err());
         assert!(open_data(&at("missing"), true).is_err());
-        assert!(open_lock(&at("missing"), true, None).is_err());
+        assert!(open_lock(&at("missing"), true).is_err());
     }
 
     #[test]
     fn created_for_the_owner_alone_and_closed_on_exec() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let file = open_lock(&path, true, Some(PRIVATE)).unwrap();
+        let file = new_lock(&path);
         assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
         // SAFETY: asks about a descriptor.
         let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) };
@@ -460,7 +457,7 @@ mod tests {
         assert!(is_same_file(&again, &path).unwrap());
         std::fs::rename(&path, dir.path().join("other")).unwrap();
         assert!(!is_same_file(&again, &path).unwrap());
-        open_lock(&path, true, Some(PRIVATE)).unwrap();
+        new_lock(&path);
         assert!(!is_same_file(&again, &path).unwrap());
     }
 
@@ -468,7 +465,7 @@ mod tests {
     fn a_reopened_file_has_a_description_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let file = open_lock(&path, true, Some(PRIVATE)).unwrap();
+        let file = new_lock(&path);
         let a = super::super::OfdLocks::new(reopen(&file, &path, true).unwrap()).unwrap();
         let b = super::super::OfdLocks::new(reopen(&file, &path, true).unwrap()).unwrap();
         assert!(a.try_lock(1, true).unwrap());

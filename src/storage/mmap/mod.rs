@@ -10,12 +10,13 @@
 //!
 //! Thread rules: any thread.
 //!
-//! `file` holds the data file, `open` what is refused and how the lock file is found.
+//! `file` holds the data file, `open` what is refused, `lock_file` how the lock file is found and made.
 
 mod create;
 mod file;
 #[cfg(feature = "harness")]
 pub mod hook;
+mod lock_file;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -193,6 +194,12 @@ enum HandleLocks {
 }
 
 fn failed(source: std::io::Error) -> Error {
+    // An exclusive lock through a description that was opened for reading: the gate of the data file, which whoever comes first takes.
+    if source.raw_os_error() == Some(libc::EBADF) {
+        let detail = "nobody has the database open, and this user may only read it; let a process that may \
+             write open it first, or, if nobody writes, open it without a lock file (no_lock)";
+        return Error::LockFile { path: PathBuf::new(), detail: detail.into() };
+    }
     Error::io("locking", source)
 }
 

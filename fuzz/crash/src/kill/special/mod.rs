@@ -22,7 +22,7 @@ enum Needs {
 }
 
 /// Name, what it needs, and how it is played.
-const CASES: [(&str, Needs, Case); 13] = [
+const CASES: [(&str, Needs, Case); 14] = [
     ("reader stopped", Needs::Nothing, stopped::reader_goes_on),
     ("reader killed while stopped", Needs::Nothing, stopped::reader_is_killed),
     ("file cut beside a reader", Needs::Nothing, stopped::file_is_cut),
@@ -36,6 +36,7 @@ const CASES: [(&str, Needs, Case); 13] = [
     ("pid namespaces", Needs::Namespaces, processes::namespaces),
     ("user who may only read", Needs::Users, users::may_only_read),
     ("user without permission", Needs::Users, users::may_do_nothing),
+    ("others come before the owner", Needs::Users, users::others_come_first),
 ];
 
 /// All cases, `times` each.

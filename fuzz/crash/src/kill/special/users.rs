@@ -8,6 +8,9 @@ use crate::kill::process::{Done, Process, Trouble};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+/// Neither root nor the one who may not write.
+const OWNER: u32 = NOBODY - 1;
+
 /// Reads without being able to write anything; pins what it reads, and is missed when it dies.
 pub fn may_only_read(life: &mut Life<'_>) -> Done<()> {
     let mut owner = life.start_agent(true)?;
@@ -72,6 +75,27 @@ pub fn may_do_nothing(life: &mut Life<'_>) -> Done<()> {
     }
     owner.expect("check", "ok")?;
     owner.finish()?;
+    check_closed(&life.path())
+}
+
+/// Others come before the owner of the database, in a directory where everybody may make files, and do not lock it out.
+pub fn others_come_first(life: &mut Life<'_>) -> Done<()> {
+    life.start_agent(true)?.finish()?;
+    fs::set_permissions(life.dir(), Permissions::from_mode(0o777))?;
+    fs::set_permissions(life.path(), Permissions::from_mode(0o644))?;
+    std::os::unix::fs::chown(life.path(), Some(OWNER), Some(OWNER))?;
+    for (first, read_only) in [(Some(NOBODY), true), (None, true), (None, false)] {
+        fs::remove_file(life.lock_path())?;
+        let comes = Child { user: first, read_only, ..life.common.clone() };
+        match first {
+            Some(_) => drop(start_as(life, &comes, "refused")?.ends()?),
+            None => start_as(life, &comes, "open")?.finish()?,
+        }
+        let owner = Child { user: Some(OWNER), ..life.common.clone() };
+        let mut owner = start_as(life, &owner, "open")?;
+        owner.expect("try", "free")?;
+        owner.finish()?;
+    }
     check_closed(&life.path())
 }
 

@@ -1,0 +1,181 @@
+//! The lock file: found, made, and mapped.
+//!
+//! Invariants
+//! - A lock file has its owner, its mode and its blocks before it has its name (B1): whoever may write the data can write it, and no
+//!   store through a map of it meets a full disk.
+//! - Who only reads makes none that would belong to somebody else than the data: its owner would be locked out.
+//!
+//! Thread rules: nothing is kept here.
+
+use super::MapOptions;
+use super::file::{has_blocks, write_zeros};
+use super::open::{check_file_system, kind};
+use crate::error::{Error, Result};
+use crate::os::{self, Fallocate, FsKind};
+use crate::planted::{Bug, planted};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Path of the lock file of the data file at `path`.
+pub(super) fn path_of(path: &Path, options: &MapOptions) -> PathBuf {
+    match &options.lock_file {
+        Some(path) => path.clone(),
+        None => {
+            let mut name = path.as_os_str().to_owned();
+            name.push("-lock");
+            name.into()
+        }
+    }
+}
+
+/// The lock file, and whether it can only be read.
+pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {
+    let data =
+        data.metadata().map_err(|e| Error::io("asking about the database file", e).at(path))?;
+    let mut created = false;
+    loop {
+        match os::open_lock(path, true) {
+            Ok(file) => return Ok((file, false)),
+            Err(e) if e.kind() == ErrorKind::NotFound && !created => {
+                if let Some(file) = create(&data, path, options)? {
+                    return Ok((file, false));
+                }
+                // Somebody else was faster: it is there now.
+                created = true;
+            }
+            Err(e) if options.read_only && is_refused(&e) => {
+                let file = os::open_lock(path, false).map_err(|e| unusable(path, &data, e))?;
+                if kind(&file, path)? == FsKind::Overlay && !options.allow_network {
+                    let detail = format!(
+                        "{}: lies on overlayfs and cannot be opened for writing: what others write \
+                         there may never be seen",
+                        path.display()
+                    );
+                    return Err(Error::FileSystem { detail });
+                }
+                return Ok((file, true));
+            }
+            Err(e) => return Err(unusable(path, &data, e)),
+        }
+    }
+}
+
+fn is_refused(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Makes the lock file. None if there is one by now.
+fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<File>> {
+    let failed = |what| move |e| Error::io(what, e).at(path);
+    let new = match os::create_unlinked(path, os::PRIVATE) {
+        Err(e) if is_refused(&e) => return Err(missing(path)),
+        other => other.map_err(failed("creating the lock file"))?,
+    };
+    // Who may write the data must be able to write the lock file, and its owner above all, also when root comes first.
+    if !planted(Bug::LockFileOfWhoComes) {
+        os::give_to(new.file(), data.uid(), data.gid());
+        let made = new.file().metadata().map_err(failed("asking about the lock file"))?;
+        if options.read_only && made.uid() != data.uid() {
+            return Err(missing(path));
+        }
+        let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
+        if made.gid() != data.gid() {
+            // Another group: for everybody else it is everybody else.
+            mode = mode & !0o070 | (mode & 0o007) << 3;
+        }
+        // The umask takes nothing off.
+        new.file()
+            .set_permissions(Permissions::from_mode(mode))
+            .map_err(failed("setting the mode of the lock file"))?;
+    }
+    allocate(new.file(), path, options.shared_len as u64)?;
+    match new.link_unsynced() {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(failed("creating the lock file")(e)),
+    }
+}
+
+fn missing(path: &Path) -> Error {
+    let detail = "does not exist and cannot be created here by this user; let a process that may write \
+         open the database first, or, if nobody writes, open it without a lock file (no_lock)";
+    Error::LockFile { path: path.to_owned(), detail: detail.into() }
+}
+
+/// Why a lock file cannot be opened, and what to do.
+fn unusable(path: &Path, data: &Metadata, e: io::Error) -> Error {
+    let detail = match e.kind() {
+        _ if e.raw_os_error() == Some(libc::ELOOP) => {
+            "is a symbolic link, which is refused; remove the link".into()
+        }
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
+            "is not a regular file; move it away".into()
+        }
+        ErrorKind::NotFound => return missing(path),
+        ErrorKind::PermissionDenied => denied(path, data, &e),
+        ErrorKind::ReadOnlyFilesystem => format!("cannot be opened for writing: {e}"),
+        _ => return Error::io("opening the lock file", e).at(path),
+    };
+    Error::LockFile { path: path.to_owned(), detail }
+}
+
+/// Whose the file is decides who can do something about it.
+fn denied(path: &Path, data: &Metadata, e: &io::Error) -> String {
+    let Ok(lock) = std::fs::symlink_metadata(path) else {
+        return format!("cannot be opened: {e}");
+    };
+    let of = |m: &Metadata| format!("user {} (mode {:o})", m.uid(), m.permissions().mode() & 0o777);
+    format!(
+        "cannot be opened for writing: {e}; it belongs to {}, the database to {}; give it the owner and the \
+         mode of the database file, or remove it while nobody has the database open",
+        of(&lock),
+        of(data)
+    )
+}
+
+/// Makes the lock file as long as it has to be, with all its blocks.
+fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
+    let failed = |e| Error::io("allocating the lock file", e).at(path);
+    let metadata = file.metadata().map_err(failed)?;
+    let found = metadata.len();
+    if found >= len && has_blocks(&metadata, len) {
+        return Ok(());
+    }
+    // Over all of it, also where it is long enough: it has holes.
+    match os::fallocate(file, 0, len).map_err(failed)? {
+        Fallocate::Done => Ok(()),
+        Fallocate::Unsupported if found >= len => Ok(()),
+        Fallocate::Unsupported => write_zeros(file, found, len).map_err(failed),
+    }
+}
+
+/// Maps the lock file, as long as it has to be.
+pub(super) fn map(
+    file: &File,
+    path: &Path,
+    observer: bool,
+    options: &MapOptions,
+) -> Result<MmapRaw> {
+    check_file_system(file, path, options)?;
+    let failed = |what| move |e| Error::io(what, e).at(path);
+    let len = options.shared_len;
+    if observer {
+        let found = file.metadata().map_err(failed("asking about the lock file"))?.len();
+        if found < len as u64 {
+            let detail = format!("has {found} bytes instead of {len}: no writer has set it up yet");
+            return Err(Error::LockFile { path: path.to_owned(), detail });
+        }
+    } else {
+        allocate(file, path, len as u64)?;
+    }
+    let mut map = MmapOptions::new();
+    map.len(len);
+    let map = if observer { map.map_raw_read_only(file) } else { map.map_raw(file) };
+    let map = map.map_err(failed("mapping the lock file"))?;
+    // A hint: small folios, so that a store into one makes one page dirty.
+    let _ = os::advise(map.as_ptr(), map.len(), os::Advice::Random);
+    Ok(map)
+}
