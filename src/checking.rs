@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
+use crate::inspect::salvage::{Part, SalvageOptions, SalvageReport, Take, salvage_snapshot};
 use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report};
 use crate::storage::MapView;
 use crate::txn::Engine;
@@ -49,6 +50,20 @@ pub(crate) fn check_live(
         &pages,
         CheckOptions { meta: MetaChoice::At(meta), progress, ..CheckOptions::default() },
     );
+    drop(snapshot);
+    report
+}
+
+/// Gives a part of the newest visible snapshot, page by page as each has been proved.
+pub(crate) fn salvage_live(
+    engine: &Arc<Engine>,
+    part: Part<'_>,
+    options: SalvageOptions<'_>,
+    take: Take<'_>,
+) -> Result<SalvageReport> {
+    let (snapshot, meta) = snapshot_and_meta(engine)?;
+    let pages = Live { engine, view: engine.platform.storage().refresh()? };
+    let report = salvage_snapshot(&pages, &meta.encode(&Phase::TwoPhase), part, options, take);
     drop(snapshot);
     report
 }

@@ -340,6 +340,37 @@ impl Database {
         crate::checking::check_live(&self.engine, progress)
     }
 
+    /// Hands every pair of a part of the newest visible snapshot to `take`, tables and keys in their order, each after its page, and the pages
+    /// of its value, have been proved by their checksums; a page that does not verify costs what is below it and nothing else, and stands
+    /// in the report. For backups: a scan does not look at checksums, and ends at the first damage that it notices. One pass over the pages of the part; values are copied if they lie
+    /// on pages of their own. Others go on reading and writing meanwhile.
+    ///
+    /// Errors: [`Error::NoSuchTable`] if the table of `part` is not there, those of `take`, and those of [`Database::check`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::inspect::salvage::{Part, SalvageOptions};
+    /// let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("fruit")?.put(b"apple", b"red")?;
+    /// txn.commit()?;
+    /// let part = Part { table: Some("fruit"), ..Part::default() };
+    /// let report = db.salvage(part, SalvageOptions::default(), &mut |pair| {
+    ///     println!("{} = {}", pair.key.escape_ascii(), pair.value.escape_ascii());
+    ///     Ok(())
+    /// })?;
+    /// assert!(report.is_whole());
+    /// # Ok(()) }
+    /// ```
+    pub fn salvage(
+        &self,
+        part: inspect::salvage::Part<'_>,
+        options: inspect::salvage::SalvageOptions<'_>,
+        take: inspect::salvage::Take<'_>,
+    ) -> Result<inspect::salvage::SalvageReport> {
+        crate::checking::salvage_live(&self.engine, part, options, take)
+    }
+
     #[cfg(any(test, feature = "harness"))]
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine

@@ -42,11 +42,12 @@ pub use report::{Aside, Loss, MAX_LOSSES, SalvageReport, SalvagedTable, Source};
 
 use super::pages::Pages;
 use super::scan::Scan;
-use super::{space, tree};
+use super::{layout, space, tree};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use start::Start;
 use std::collections::BTreeSet;
+use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::AtomicBool;
 use walk::{Into, Subtree};
 
@@ -57,6 +58,50 @@ pub struct SalvageOptions<'a> {
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
     /// Set to true by somebody else: the salvage ends soon, with what it has.
     pub cancelled: Option<&'a AtomicBool>,
+}
+
+/// What of the newest snapshot [`Database::salvage`](crate::Database::salvage) gives: everything, where nothing is said.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// Only this table.
+    pub table: Option<&'a str>,
+    /// Only keys from here on.
+    pub start: Bound<&'a [u8]>,
+    /// Only keys up to here.
+    pub end: Bound<&'a [u8]>,
+    /// Each table from its last key to its first.
+    pub reverse: bool,
+}
+
+impl Default for Part<'_> {
+    fn default() -> Self {
+        Part { table: None, start: Bound::Unbounded, end: Bound::Unbounded, reverse: false }
+    }
+}
+
+impl Part<'_> {
+    /// Whether it has a key.
+    fn has(&self, key: &[u8]) -> bool {
+        (self.start, self.end).contains(key)
+    }
+
+    /// Whether it may have one that is not below `from` and below `to`.
+    fn meets(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> bool {
+        let begins = match self.start {
+            Bound::Included(start) | Bound::Excluded(start) => to.is_none_or(|to| start < to),
+            Bound::Unbounded => true,
+        };
+        let ends = match self.end {
+            Bound::Included(end) => from.is_none_or(|from| from <= end),
+            Bound::Excluded(end) => from.is_none_or(|from| from < end),
+            Bound::Unbounded => true,
+        };
+        begins && ends
+    }
+
+    fn has_bounds(&self) -> bool {
+        (self.start, self.end) != (Bound::Unbounded, Bound::Unbounded)
+    }
 }
 
 /// A pair that came out.
@@ -86,8 +131,39 @@ pub fn salvage(
     take: Take<'_>,
 ) -> Result<SalvageReport> {
     let start = start::find(pages, options.cancelled)?;
+    let page_count = pages.len() / start.meta.page_size as u64;
+    run(pages, &start, page_count, Part::default(), options, take)
+}
+
+/// The same for a part of the snapshot that this meta page describes, and nothing is looked for that the snapshot does not lead to. `NoSuchTable` if
+/// it has not got the table asked for, and nothing is lost that might have led to it.
+pub(crate) fn salvage_snapshot(
+    pages: &dyn Pages,
+    meta: &[u8; layout::META_SIZE],
+    part: Part<'_>,
+    options: SalvageOptions<'_>,
+    take: Take<'_>,
+) -> Result<SalvageReport> {
+    let start = start::at(pages, meta)?;
+    let report = run(pages, &start, start.meta.page_count, part, options, take)?;
+    match part.table {
+        Some(name) if report.tables.is_empty() && report.loss_count == 0 && !report.cancelled => {
+            Err(Error::NoSuchTable(name.into()))
+        }
+        _ => Ok(report),
+    }
+}
+
+fn run(
+    pages: &dyn Pages,
+    start: &Start,
+    page_count: u64,
+    part: Part<'_>,
+    options: SalvageOptions<'_>,
+    take: Take<'_>,
+) -> Result<SalvageReport> {
     let mut scan = Scan::new(pages, &start.meta, true);
-    scan.page_count = pages.len() / start.meta.page_size as u64;
+    scan.page_count = page_count;
     scan.forget_owners();
     scan.progress = options.progress.map(|p| p as &mut dyn FnMut(u64, u64));
     scan.cancelled = options.cancelled;
@@ -110,12 +186,13 @@ pub fn salvage(
         },
         reread: scan.page_count.saturating_mul(3),
         scan,
+        part,
         take,
         failed: None,
         names: BTreeSet::new(),
         holes: Vec::new(),
     };
-    salvager.all(&start);
+    salvager.all(start);
     salvager.scan.tell_end();
     match salvager.failed {
         Some(error) => Err(error),
@@ -138,6 +215,7 @@ struct Hole {
 
 struct Salvager<'a> {
     scan: Scan<'a>,
+    part: Part<'a>,
     take: Take<'a>,
     /// What `take` said when it had enough.
     failed: Option<Error>,
@@ -152,7 +230,10 @@ struct Salvager<'a> {
 impl Salvager<'_> {
     fn all(&mut self, start: &Start) {
         self.scan.claim(0, 2.min(self.scan.page_count), super::PageKind::Meta);
-        let listed = self.catalog(start);
+        let mut listed = self.catalog(start);
+        if let Some(name) = self.part.table {
+            listed.retain(|table| table.name == name);
+        }
         for table in listed {
             if self.scan.stopped {
                 return;
@@ -167,7 +248,8 @@ impl Salvager<'_> {
             self.lose_unknown(None, start.meta.txn, why);
         }
         let newer = start.newer_may_lie_about();
-        if self.scan.stopped || self.holes.is_empty() && !newer {
+        if start.source == Source::Snapshot || self.scan.stopped || self.holes.is_empty() && !newer
+        {
             return;
         }
         orphans::place(self, start, newer);
@@ -192,7 +274,7 @@ impl Salvager<'_> {
         let index = self.report.tables.len();
         let name = self.name_for(listed.name);
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
-        let had = descriptor.as_ref().ok().map(|d| d.counts[0]);
+        let had = descriptor.as_ref().ok().map(|d| d.counts[0]).filter(|_| !self.part.has_bounds());
         self.report.tables.push(SalvagedTable { name, had, ..Default::default() });
         match descriptor {
             Ok(d) if d.root != 0 => {
@@ -206,7 +288,7 @@ impl Salvager<'_> {
 
     /// A name that a table can have, and that no other one has.
     fn name_for(&mut self, wanted: String) -> String {
-        let max = super::layout::max_key(self.scan.page_size);
+        let max = layout::max_key(self.scan.page_size);
         let mut name = match wanted.len() {
             1.. if wanted.len() <= max => wanted,
             _ => format!("lost+found/table-{}", self.report.tables.len()),

@@ -9,6 +9,8 @@ pub const MAX_LOSSES: usize = 1_000;
 /// Where the newest tree was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// The newest visible snapshot of an open database.
+    Snapshot,
     /// In this meta slot, which an opener would take too.
     Meta(u8),
     /// In this meta slot, which an opener refuses: its manifest does not match, or the file is too short for it.
@@ -111,7 +113,7 @@ pub struct SalvageReport {
 impl SalvageReport {
     /// Whether nothing is missing.
     pub fn is_whole(&self) -> bool {
-        matches!(self.source, Source::Meta(_))
+        matches!(self.source, Source::Meta(_) | Source::Snapshot)
             && !self.cancelled
             && self.loss_count == 0
             && self.aside_count == 0

@@ -30,7 +30,7 @@ pub struct Start {
 impl Start {
     /// Whether pages may lie about that a newer transaction than this one has written.
     pub fn newer_may_lie_about(&self) -> bool {
-        !matches!(self.source, Source::Meta(_))
+        !matches!(self.source, Source::Meta(_) | Source::Snapshot)
             || self.slots.iter().any(|slot| matches!(slot, SlotState::Refused(_)))
     }
 }
@@ -66,6 +66,16 @@ pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> 
         bytes: Box::new([0; layout::META_SIZE]),
     };
     Ok(Start { source, meta, catalog, slots })
+}
+
+/// The snapshot of an open database that this meta page describes.
+pub fn at(pages: &dyn Pages, meta: &[u8; layout::META_SIZE]) -> Result<Start> {
+    let meta = Meta::decode(meta, None, pages.len()).map_err(|_| {
+        Error::corrupt(PageId::NONE, "the meta page of the snapshot cannot be read")
+    })?;
+    let catalog = m::CATALOG.slice(&meta.bytes[..], 0).unwrap_or_default().to_vec();
+    let slots = [SlotState::Unread, SlotState::Unread];
+    Ok(Start { source: Source::Snapshot, meta, catalog, slots })
 }
 
 /// A descriptor that says where a tree is and nothing else.

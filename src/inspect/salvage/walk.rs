@@ -1,6 +1,6 @@
 //! A tree from its root down: every page is proved before anything of it comes out, and one that is not becomes a hole.
 
-use super::{Hole, Recovered, Salvager};
+use super::{Hole, Part, Recovered, Salvager};
 use crate::format::checksum::page_crc;
 use crate::inspect::PageKind;
 use crate::inspect::layout::{self, header};
@@ -99,7 +99,12 @@ fn fits(node: &Node<'_>, cells: &[Cell<'_>], place: Subtree<'_>) -> Result<(), S
     Ok(())
 }
 
-impl Salvager<'_> {
+/// Indexes below `count`, from either end.
+fn in_order(count: usize, reverse: bool) -> impl Iterator<Item = usize> {
+    (0..count).map(move |i| if reverse { count - 1 - i } else { i })
+}
+
+impl<'a> Salvager<'a> {
     /// Gets everything out of a subtree that can be proved, and notes what cannot.
     pub(super) fn walk(&mut self, into: &mut Into<'_>, place: Subtree<'_>) {
         if !self.scan.look() {
@@ -134,18 +139,25 @@ impl Salvager<'_> {
         place: Subtree<'_>,
     ) {
         let below = Subtree { level: place.level - 1, ceiling: node.birth, ..place };
-        let mut from: Option<Vec<u8>> = None;
-        let children =
-            std::iter::once(node.leftmost()).chain(cells.iter().map(|cell| match cell.body {
-                Body::Child(child) => child,
-                _ => 0,
-            }));
-        for (i, id) in children.enumerate() {
-            let to = cells.get(i).map(|cell| cell.key(node));
-            let (low, high) = (from.as_deref().or(place.from), to.as_deref().or(place.to));
-            self.walk(into, Subtree { id, from: low, to: high, ..below });
-            from = to;
+        let keys: Vec<Vec<u8>> = cells.iter().map(|cell| cell.key(node)).collect();
+        let child = |i: usize| match i.checked_sub(1).map(|i| &cells[i].body) {
+            None => node.leftmost(),
+            Some(Body::Child(child)) => *child,
+            Some(_) => 0,
+        };
+        let part = self.part_of(into);
+        for i in in_order(cells.len() + 1, part.reverse) {
+            let from = i.checked_sub(1).map(|i| &keys[i][..]).or(place.from);
+            let to = keys.get(i).map(|key| &key[..]).or(place.to);
+            if part.meets(from, to) {
+                self.walk(into, Subtree { id: child(i), from, to, ..below });
+            }
         }
+    }
+
+    /// What is asked for of what is walked: all of the catalog.
+    fn part_of(&self, into: &Into<'_>) -> Part<'a> {
+        if let Into::Catalog(_) = into { Part::default() } else { self.part }
     }
 
     /// Takes note of a page that is lost, and of what may have been below it.
@@ -167,11 +179,15 @@ impl Salvager<'_> {
     }
 
     fn entries(&mut self, into: &mut Into<'_>, node: &Node<'_>, cells: &[Cell<'_>], leaf: u64) {
-        for cell in cells {
+        let part = self.part_of(into);
+        for cell in in_order(cells.len(), part.reverse).map(|i| &cells[i]) {
             if !self.scan.look() {
                 return;
             }
             let key = cell.key(node);
+            if !part.has(&key) {
+                continue;
+            }
             match self.value(into, node, cell) {
                 Ok(value) => self.give(into, node.birth, key, &value),
                 Err((page, why)) => match into {
