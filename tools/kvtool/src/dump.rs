@@ -26,6 +26,9 @@ pub enum Format {
     Print,
 }
 
+/// What every dump begins with.
+pub const FIRST_LINE: &[u8] = b"VERSION=3\n";
+
 /// Writes databases in dump format.
 pub struct Writer<W> {
     out: W,

@@ -44,6 +44,9 @@ impl Failure {
             Error::NotADatabase { .. } => {
                 "give the path of a database, or `kvtool check` says what is left of this one"
             }
+            Error::Corrupt { page, .. } if page.0 < 2 => {
+                "`kvtool salvage FILE -o NEW` gets out what can be proved without it"
+            }
             Error::Corrupt { .. } => {
                 "`kvtool check` lists everything that is wrong, `kvtool salvage` gets the rest out"
             }
@@ -55,6 +58,10 @@ impl Failure {
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 "run it as a user who may"
             }
+            Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                "the directory must be there; make it first"
+            }
+            Error::TableExists(_) => "choose another name, or `kvtool drop` it first",
             Error::FileSystem { .. } => {
                 "--allow-network opens it all the same, --no-lock where nobody writes meanwhile"
             }

@@ -23,7 +23,7 @@ pub struct InputArgs {
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
-    /// What INPUT is (default: dir for a directory, else tsv)
+    /// What INPUT is (default: dir for a directory, dump where it begins with VERSION=3, else tsv)
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
 
@@ -93,7 +93,7 @@ enum Source {
 }
 
 impl Input {
-    /// Opens what the user named. Reads nothing yet.
+    /// Opens what the user named, and looks at its first bytes where it has to tell what it is.
     pub fn open(args: &InputArgs, hex: HexArg, table: &TableArg) -> Outcome<Input> {
         let stdin = args.input.as_os_str() == "-";
         let meta = match stdin {
@@ -101,7 +101,16 @@ impl Input {
             false => Some(std::fs::metadata(&args.input).map_err(|e| cannot_read(&args.input, e))?),
         };
         let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
-        let format = args.format.unwrap_or(if is_dir { Format::Dir } else { Format::Tsv });
+        let mut bytes = None;
+        let format = match args.format {
+            Some(format) => format,
+            None if is_dir => Format::Dir,
+            None => {
+                let input = bytes.insert(open_bytes(&args.input, stdin)?);
+                let start = input.fill_buf().map_err(|e| cannot_read(&args.input, e))?;
+                if start.starts_with(dump::FIRST_LINE) { Format::Dump } else { Format::Tsv }
+            }
+        };
         if is_dir != (format == Format::Dir) {
             let what = if is_dir { "a directory" } else { "no directory" };
             return Err(Failure::at(&args.input, format!("{what}; change --format or INPUT")));
@@ -112,13 +121,14 @@ impl Input {
         if format != Format::Tsv && args.no_escapes {
             return Err(Failure::said("--no-escapes is for --format tsv only; leave it out"));
         }
+        let mut bytes = || bytes.take().map_or_else(|| open_bytes(&args.input, stdin), Ok);
         let source = match format {
             Format::Tsv => {
                 let notation = if args.no_escapes { Notation::Plain } else { hex.notation() };
-                Source::Tsv(Tsv::new(open_bytes(&args.input, stdin)?, notation))
+                Source::Tsv(Tsv::new(bytes()?, notation))
             }
             Format::Dir => Source::Dir(Dir::new(&args.input, args.skip.clone())),
-            Format::Dump => Source::Dump(dump::Reader::new(open_bytes(&args.input, stdin)?)),
+            Format::Dump => Source::Dump(dump::Reader::new(bytes()?)),
         };
         let name = match stdin {
             true => "standard input".into(),

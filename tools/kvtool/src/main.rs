@@ -13,13 +13,15 @@ mod failure;
 mod input;
 mod output;
 mod progress;
+mod range;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use command::Status;
 use failure::Outcome;
 use kvtool::{dump, text};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Inspect, load, dump and check recto databases.
 #[derive(Parser, Debug)]
@@ -32,7 +34,8 @@ struct Cli {
 const NOTES: &str = "\
 Keys and values are text: printable ASCII as it is, a backslash as \\\\, any byte as
 \\xNN. With --hex they are hexadecimal digits. With --json each line printed is one
-JSON value; keys and values are strings when they are UTF-8, else {\"hex\":\"...\"}.
+JSON value; keys and values are strings when they are UTF-8, else {\"hex\":\"...\"}; what
+goes to standard error is {\"error\":\"...\"} or {\"note\":\"...\"}.
 
 Works beside processes that use the database. Nothing but recto may change the
 file meanwhile.
@@ -46,14 +49,28 @@ enum Verb {
     Info(command::info::Info),
     /// List the tables
     Tables(command::tables::Tables),
+    /// Say how full the pages of each table are, and how large its keys and values
+    Stat(command::stat::Stat),
+    /// Count pairs
+    Count(command::count::Count),
     /// Print the value of a key
     Get(command::get::Get),
-    /// Put a pair; makes the file and the table if there is none
-    Put(command::put::Put),
-    /// Delete a key
-    Del(command::del::Del),
     /// Print pairs in the order of their keys: key, tab, value
     Scan(command::scan::Scan),
+    /// Print a line for each commit, of any process
+    Watch(command::watch::Watch),
+    /// Put a pair; makes the file and the table if there is none
+    Put(command::put::Put),
+    /// Delete a key, or a range of keys
+    Del(command::del::Del),
+    /// Make a database, or a table in it
+    Create(command::create::Create),
+    /// Give a table another name
+    Rename(command::rename::Rename),
+    /// Delete all pairs of a table
+    Clear(command::drop::Clear),
+    /// Delete a table with all its pairs
+    Drop(command::drop::Drop),
     /// Put everything that INPUT holds; makes the file and the tables if there are none
     Load(command::load::Load),
     /// Read INPUT again and compare every pair with the database
@@ -64,6 +81,8 @@ enum Verb {
     Check(command::check::Check),
     /// Get out of a damaged file what can be proved, into a new one
     Salvage(command::salvage::Salvage),
+    /// Print completions for a shell, or write manual pages
+    Completions(command::completions::Completions),
 }
 
 impl Verb {
@@ -71,34 +90,57 @@ impl Verb {
         match self {
             Verb::Info(command) => command.run(),
             Verb::Tables(command) => command.run(),
+            Verb::Stat(command) => command.run(),
+            Verb::Count(command) => command.run(),
             Verb::Get(command) => command.run(),
+            Verb::Scan(command) => command.run(),
+            Verb::Watch(command) => command.run(),
             Verb::Put(command) => command.run(),
             Verb::Del(command) => command.run(),
-            Verb::Scan(command) => command.run(),
+            Verb::Create(command) => command.run(),
+            Verb::Rename(command) => command.run(),
+            Verb::Clear(command) => command.run(),
+            Verb::Drop(command) => command.run(),
             Verb::Load(command) => command.run(),
             Verb::Compare(command) => command.run(),
             Verb::Dump(command) => command.run(),
             Verb::Check(command) => command.run(),
             Verb::Salvage(command) => command.run(),
+            Verb::Completions(command) => command.run(),
         }
     }
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb.run() {
+    let matches = Cli::command().get_matches();
+    // Whatever the verb: its errors take the form that was asked for.
+    let json = matches.subcommand().and_then(|(_, verb)| verb.try_get_one("json").ok().flatten());
+    JSON.store(json.copied().unwrap_or(false), Ordering::Relaxed);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    match cli.verb.run() {
         Ok(Status::Fine) => ExitCode::SUCCESS,
         Ok(Status::No) => ExitCode::from(1),
         Err(failure) => match failure.message() {
             None => ExitCode::SUCCESS,
             Some(message) => {
-                say(&message);
+                tell("error", &message);
                 ExitCode::from(2)
             }
         },
     }
 }
 
+/// Whether messages are JSON too.
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// A line on standard error; if even that is closed, nobody wants to know.
 pub(crate) fn say(message: &str) {
-    let _ = writeln!(std::io::stderr(), "kvtool: {message}");
+    tell("note", message);
+}
+
+fn tell(kind: &str, message: &str) {
+    let _ = match JSON.load(Ordering::Relaxed) {
+        true => writeln!(std::io::stderr(), "{}", serde_json::json!({ kind: message })),
+        false => writeln!(std::io::stderr(), "kvtool: {message}"),
+    };
 }

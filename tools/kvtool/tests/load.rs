@@ -79,10 +79,14 @@ fn batches_commit_as_they_go() {
     let q = Place::new();
     let said = q.feed("load", &["-", "--batch", "10"], format!("{lines}bad\n").as_bytes()).said(2);
     assert!(
-        said.contains("line 26") && said.contains("the first 20 pairs of this input"),
+        said.contains("line 26") && said.contains("20 pairs in 2 commits of this input loaded"),
         "{said}"
     );
     assert_eq!(q.scan().lines().count(), 20);
+    assert!(said.contains("--skip-pairs 20 goes on from there"), "{said}");
+    let out = q.feed("load", &["-", "--skip-pairs", "20", "--json"], lines.as_bytes()).ok();
+    assert!(out.contains("\"pairs\":5") && out.contains("\"replaced\":0"), "{out}");
+    assert_eq!(q.scan(), p.scan());
     p.assert_clean();
     q.assert_clean();
 }
@@ -183,9 +187,18 @@ fn compare_says_which_keys() {
     let p = Place::new();
     p.load("a\t1\nb\t2\nc\t3\nd\t4\n");
     let same = p.feed("compare", &["-"], b"a\t1\nb\t2\nc\t3\nd\t4\n").ok();
-    assert!(same.contains("pairs    4\n") && same.contains("MB/s "), "{same}");
+    assert!(same.contains("pairs     4\n") && same.contains("MB/s "), "{same}");
     // The order of the input does not matter, and of a key given twice the last counts.
-    p.feed("compare", &["-"], b"d\t4\na\told\nc\t3\na\t1\nb\t2\n").ok();
+    let same = p.feed("compare", &["-"], b"d\t4\na\told\nc\t3\na\t1\nb\t2\n").ok();
+    assert!(
+        same.contains("repeated  1 (of pairs with the same key the last one counts)"),
+        "{same}"
+    );
+    let same = p.feed("compare", &["-"], b"a\t1\na\t1\nb\t2\nb\t2\nb\t2\nc\t3\nd\t4\n").ok();
+    assert!(same.contains("repeated  3 "), "{same}");
+    let ran = p.feed("compare", &["-", "--json"], b"a\t1\nx\t0\nx\t0\nb\t2\nc\t3\nd\t4\n");
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert!(out.contains("\"missing\":1") && out.contains("\"repeated\":1"), "{out}");
     p.feed("compare", &["-"], b"b\t2\nc\t3\nd\t4\na\t1\n").ok();
     let ran = p.feed("compare", &["-"], b"c\tother\na\t1\nbb\tx\n");
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -206,4 +219,75 @@ fn compare_says_which_keys() {
     assert_eq!(ran.code, Some(1), "the last of two counts: {ran:?}");
     let ran = p.feed("compare", &["-", "-t", "none"], b"a\t1\n");
     assert_eq!((ran.code, &ran.stdout[..20]), (Some(1), &b"missing  none  a\npai"[..]));
+}
+
+#[test]
+fn compare_prints_so_many_differences_and_counts_all() {
+    let p = Place::new();
+    let lines: String = (0..100).map(|i| format!("k{i:02}\t{i}\n")).collect();
+    p.load(&lines);
+    let ran = p.feed("compare", &["-"], b"");
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(out.lines().filter(|l| l.starts_with("extra    main  k")).count(), 20, "{out}");
+    assert!(out.contains("\n... and 80 more; --limit shows them\n"), "{out}");
+    assert!(out.contains("extra     100\n"), "{out}");
+    let ran = p.feed("compare", &["-", "--limit", "1000"], b"");
+    assert!(!String::from_utf8(ran.stdout).unwrap().contains("more"));
+    let ran = p.feed("compare", &["-", "--quiet"], b"");
+    assert_eq!((ran.code, ran.stdout.len(), ran.stderr.len()), (Some(1), 0, 0));
+    let ran = p.feed("compare", &["-", "--quiet"], lines.as_bytes());
+    assert_eq!((ran.code, ran.stdout.len()), (Some(0), 0));
+}
+
+#[test]
+fn a_dump_is_known_by_its_first_line() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    let dump = p.run("dump", NO_ARGS).ok();
+    let q = Place::new();
+    let file = q.file("pk.dump", &dump);
+    q.run("load", [text(&file)]).ok();
+    assert_eq!(q.scan(), p.scan());
+    q.feed("compare", &["-"], dump.as_bytes()).ok();
+    // Said otherwise it is lines like any other.
+    q.run("load", [text(&file), "--format", "tsv"]).said(2);
+    q.assert_clean();
+}
+
+#[test]
+fn an_interrupted_load_says_how_to_go_on() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::Stdio;
+    let p = Place::new();
+    let mut command = p.command("load", ["-", "--batch", "10"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for i in 0..25 {
+        writeln!(stdin, "k{i:02}\t{i}").unwrap();
+    }
+    stdin.flush().unwrap();
+    // It is at work when its second commit is there; then it waits for more lines.
+    let two_commits = || p.db().exists() && p.run("count", NO_ARGS).stdout.starts_with(b"20\n");
+    while !two_commits() {
+        assert_eq!(child.try_wait().unwrap(), None);
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // It waits for a line, and ends with the next one.
+    while child.try_wait().unwrap().is_none() {
+        if stdin.write_all(b"l\t0\n").and_then(|()| stdin.flush()).is_err() {
+            break;
+        }
+    }
+    drop(stdin);
+    assert_eq!(wait(&mut child, &command), Some(2));
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let count: u64 = p.run("count", NO_ARGS).ok().trim().parse().unwrap();
+    assert!(said.starts_with("kvtool: interrupted ("), "{said}");
+    // The lines behind the first have one key: so many pairs were loaded, or more.
+    assert!(count >= 20 && said.contains("of this input loaded; --skip-pairs "), "{said}");
+    p.assert_clean();
 }

@@ -11,7 +11,7 @@ fn put_get_del() {
     assert_eq!(p.run("get", ["apple", "--raw"]).ok(), "red");
     assert_eq!(p.run("put", ["apple", "green", "--json"]).ok(), "{\"replaced\":true}\n");
     assert_eq!(p.run("get", ["apple", "--json"]).ok(), "{\"key\":\"apple\",\"value\":\"green\"}\n");
-    assert_eq!(p.run("del", ["apple", "--json"]).ok(), "{\"deleted\":true}\n");
+    assert_eq!(p.run("del", ["apple", "--json"]).ok(), "{\"deleted\":true,\"pairs\":1}\n");
     assert!(p.run("get", ["apple"]).said(1).contains("no key apple in table main"));
     assert!(p.run("del", ["apple"]).said(1).contains("no key apple in table main"));
     p.assert_clean();

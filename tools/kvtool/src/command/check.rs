@@ -12,6 +12,7 @@ use recto::{Fault, Report};
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool check fruit.recto && echo sound")]
 pub struct Check {
     #[command(flatten)]
     file: ReadArg,

@@ -20,11 +20,18 @@ use std::path::Path;
 use std::time::Instant;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool compare files.recto ~/files --format dir")]
 pub struct Compare {
     #[command(flatten)]
     file: ReadArg,
     #[command(flatten)]
     input: InputArgs,
+    /// Print at most so many differences
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    limit: u64,
+    /// Print nothing: the exit status says whether they are the same
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -48,14 +55,22 @@ impl Compare {
         }
         let mut out = Output::new(self.hex.notation(), self.json.json)?;
         for (name, side) in &tables {
-            for (key, what) in &side.problems {
-                print_problem(&mut out, what.name(), name, key)?;
-                totals.count(*what);
+            totals.repeated += side.repeated;
+            let problems = side.problems.iter().map(|(key, what)| (key, *what));
+            for (key, what) in problems.chain(side.unnamed.iter().map(|key| (key, Problem::Extra)))
+            {
+                totals.count(what);
+                if totals.problems() <= self.limit && !self.quiet {
+                    print_problem(&mut out, what.name(), name, key)?;
+                }
             }
-            for key in &side.unnamed {
-                print_problem(&mut out, Problem::Extra.name(), name, key)?;
-                totals.count(Problem::Extra);
-            }
+        }
+        if self.quiet {
+            return Ok(if totals.same() { Status::Fine } else { Status::No });
+        }
+        let more = totals.problems().saturating_sub(self.limit);
+        if more > 0 && !out.is_json() {
+            out.line(&format!("... and {} more; --limit shows them", grouped(more)))?;
         }
         totals.print(&mut out)?;
         out.finish()?;
@@ -128,6 +143,8 @@ struct Side<'t> {
     /// Passed keys that the input has not named.
     unnamed: BTreeSet<Vec<u8>>,
     problems: BTreeMap<Vec<u8>, Problem>,
+    /// Pairs whose key the input had named before.
+    repeated: u64,
 }
 
 impl<'t> Side<'t> {
@@ -139,7 +156,8 @@ impl<'t> Side<'t> {
         };
         let mut walk = table.map(|t| t.iter()).transpose()?;
         let ahead = walk.as_mut().and_then(Iterator::next).transpose()?;
-        Ok(Side { table, walk, ahead, unnamed: BTreeSet::new(), problems: BTreeMap::new() })
+        let (unnamed, problems) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Side { table, walk, ahead, unnamed, problems, repeated: 0 })
     }
 
     fn advance(&mut self) -> recto::Result<()> {
@@ -156,7 +174,8 @@ impl<'t> Side<'t> {
         };
         match problem {
             Some(problem) => {
-                self.problems.insert(key.to_vec(), problem);
+                let before = self.problems.insert(key.to_vec(), problem);
+                self.repeated += u64::from(before == Some(Problem::Missing));
             }
             None if self.problems.is_empty() => {}
             None => {
@@ -182,13 +201,11 @@ impl<'t> Side<'t> {
                 Ordering::Less => break,
             }
         }
-        if !self.unnamed.is_empty() {
-            self.unnamed.remove(key);
-        }
-        match &self.table {
-            Some(table) => table.get(key),
-            None => Ok(None),
-        }
+        let first = self.unnamed.remove(key);
+        let stored = self.table.map(|table| table.get(key)).transpose()?.flatten();
+        // The walk has passed it, so the input has named it before unless it was still open.
+        self.repeated += u64::from(stored.is_some() && !first);
+        Ok(stored)
     }
 
     /// The input is over: what the walk has not reached is not in it.
@@ -217,6 +234,7 @@ struct Totals {
     differs: u64,
     missing: u64,
     extra: u64,
+    repeated: u64,
     seconds: f64,
 }
 
@@ -229,8 +247,12 @@ impl Totals {
         }
     }
 
+    fn problems(&self) -> u64 {
+        self.differs + self.missing + self.extra
+    }
+
     fn same(&self) -> bool {
-        self.differs + self.missing + self.extra == 0
+        self.problems() == 0
     }
 
     fn print(&self, out: &mut Output) -> Outcome<()> {
@@ -242,16 +264,22 @@ impl Totals {
                 "differs": self.differs,
                 "missing": self.missing,
                 "extra": self.extra,
+                "repeated": self.repeated,
                 "seconds": self.seconds,
                 "mb_per_second": rate,
             }));
         }
+        let repeated = match self.repeated {
+            0 => "0".into(),
+            n => format!("{} (of pairs with the same key the last one counts)", grouped(n)),
+        };
         out.fields(&[
             ("pairs", grouped(self.pairs)),
             ("bytes", grouped(self.bytes)),
             ("differ", grouped(self.differs)),
             ("missing", grouped(self.missing)),
             ("extra", grouped(self.extra)),
+            ("repeated", repeated),
             ("seconds", format!("{:.3}", self.seconds)),
             ("MB/s", format!("{rate:.1}")),
         ])

@@ -1,21 +1,36 @@
-//! `kvtool del`: removes one key in one durable transaction.
+//! `kvtool del`: removes one key, or all between two, in one durable transaction.
 
 use super::get::absent;
 use super::{Status, bytes_of};
 use crate::database::{FileArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::range::RangeArgs;
 use crate::say;
+use crate::text::grouped;
+use recto::TableMut;
 use serde_json::json;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+
+/// Keys of a range that are collected before they are deleted.
+const AT_ONCE: usize = 4_096;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kvtool del fruit.recto apple
+  kvtool del fruit.recto --prefix log/2024
+  kvtool del fruit.recto --from a --to b -t other
+
+Exit status 1: there was nothing to delete.")]
 pub struct Del {
     #[command(flatten)]
     file: FileArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
-    key: OsString,
+    key: Option<OsString>,
+    #[command(flatten)]
+    range: RangeArgs,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -28,8 +43,63 @@ pub struct Del {
 
 impl Del {
     pub fn run(self) -> Outcome<Status> {
+        let deleted = match (&self.key, self.range.is_given()) {
+            (Some(key), false) => self.key(key)?,
+            (None, true) => self.keys()?,
+            _ => {
+                let what = "give one KEY, or a range by --prefix, --from and --to";
+                return Err(Failure::said(format!("{what}; `kvtool clear` empties a table")));
+            }
+        };
+        let mut out = Output::plain(self.json)?;
+        if out.is_json() {
+            out.object(&json!({ "deleted": deleted > 0, "pairs": deleted }))?;
+        } else if self.key.is_none() {
+            out.fields(&[("deleted", grouped(deleted))])?;
+        }
+        out.finish()?;
+        Ok(if deleted > 0 { Status::Fine } else { Status::No })
+    }
+
+    /// Removes one key; how many that were.
+    fn key(&self, key: &OsStr) -> Outcome<u64> {
         let notation = self.hex.notation();
-        let key = bytes_of("key", &self.key, notation)?;
+        let key = bytes_of("key", key, notation)?;
+        let deleted = self.transaction(|table| Ok(table.delete(&key)?.into()))?;
+        if deleted == 0 {
+            say(&absent(&notation.shown(&key), self.table.name()));
+        }
+        Ok(deleted)
+    }
+
+    /// Removes a range of keys; how many that were.
+    fn keys(&self) -> Outcome<u64> {
+        let keys = self.range.keys(self.hex.notation())?;
+        let (start, end) = keys.bounds();
+        self.transaction(|table| {
+            let mut deleted = 0;
+            loop {
+                // What has been collected is gone when it is looked at again, so each time it begins with the first that is left.
+                let some: Vec<_> = table.range(start, end)?.take(AT_ONCE).collect();
+                if some.is_empty() {
+                    return Ok(deleted);
+                }
+                let some: Vec<Vec<u8>> = some
+                    .into_iter()
+                    .map(|pair| Ok(pair?.0.to_vec()))
+                    .collect::<recto::Result<_>>()?;
+                for key in &some {
+                    deleted += u64::from(table.delete(key)?);
+                }
+            }
+        })
+    }
+
+    /// Runs a change of the table, and commits it unless nothing was deleted.
+    fn transaction(
+        &self,
+        change: impl FnOnce(&mut TableMut<'_>) -> recto::Result<u64>,
+    ) -> Outcome<u64> {
         let file = &self.file.file;
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
@@ -38,19 +108,12 @@ impl Del {
         txn.table(self.table.name()).map_err(fail)?;
         let deleted = txn
             .open_table(self.table.name())
-            .and_then(|mut table| table.delete(&key))
+            .and_then(|mut table| change(&mut table))
             .map_err(fail)?;
-        if deleted {
-            txn.commit().map_err(fail)?;
-        } else {
-            txn.abort();
-            say(&absent(&notation.shown(&key), self.table.name()));
+        match deleted {
+            0 => txn.abort(),
+            _ => txn.commit().map_err(fail)?,
         }
-        let mut out = Output::plain(self.json)?;
-        if out.is_json() {
-            out.object(&json!({ "deleted": deleted }))?;
-        }
-        out.finish()?;
-        Ok(if deleted { Status::Fine } else { Status::No })
+        Ok(deleted)
     }
 }

@@ -1,17 +1,24 @@
 //! `kvtool dump`: a table, or all, in the text format of LMDB's mdb_dump.
 
 use super::Status;
+use super::verify::{self, VerifyArg};
 use crate::database::{ReadArg, TableArg};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
-use recto::{ReadTxn, TableInfo};
+use recto::inspect::salvage::Part;
+use recto::{Database, Error, ReadTxn, TableInfo};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  kvtool dump fruit.recto -o fruit.dump\n  kvtool dump fruit.recto --all | mdb_load fruit.mdb"
+)]
 pub struct Dump {
     #[command(flatten)]
     file: ReadArg,
@@ -25,6 +32,8 @@ pub struct Dump {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    verify: VerifyArg,
+    #[command(flatten)]
     table: TableArg,
 }
 
@@ -35,52 +44,66 @@ impl Dump {
         let db = self.file.open()?;
         let page_size = db.info().map_err(fail)?.page_size;
         let txn = db.read().map_err(fail)?;
-        let mut tables = txn.tables().map_err(fail)?;
-        if !self.all {
-            tables.retain(|t| t.name == self.table.name());
-            if tables.is_empty() {
-                return Err(fail(recto::Error::NoSuchTable(self.table.name().into())));
-            }
-        }
-        if let Some(t) = tables.iter().find(|t| t.name.contains('\n')) {
-            let what = "has a line break in its name, which a dump cannot carry; rename it";
-            return Err(Failure::at(file, format!("table {:?} {what}", t.name)));
-        }
+        // For sizes only, where they can be had: a damaged list of tables is the reader's to tell.
+        let sizes = match txn.tables() {
+            Err(Error::Corrupt { .. }) if !self.verify.no_verify => Vec::new(),
+            other => other.map_err(fail)?,
+        };
+        let tables: Vec<TableInfo> =
+            sizes.into_iter().filter(|t| self.all || t.name == self.table.name()).collect();
         let format = if self.print { Format::Print } else { Format::ByteValue };
-        let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, self.open()?), format);
         // A bar would end up among the lines.
         let shown = self.output.is_some() || !io::stdout().is_terminal();
         let pairs = tables.iter().map(|t| t.stats.entries).sum();
-        let mut progress = shown.then(|| Progress::items("dump", pairs));
-        for table in &tables {
-            self.table(&txn, table, map_size(&tables, page_size), &mut writer, &mut progress)?;
+        let mut sink = Sink {
+            dump: &self,
+            writer: None,
+            format,
+            map_size: map_size(&tables, page_size),
+            progress: shown.then(|| Progress::items("dump", pairs)),
+            begun: BTreeSet::new(),
+            last: None,
+        };
+        let status = match self.verify.no_verify {
+            true => self.plain(&txn, &tables, &mut sink)?,
+            false => {
+                drop(txn);
+                self.verified(&db, &mut sink)?
+            }
+        };
+        sink.finish()?;
+        Ok(status)
+    }
+
+    /// Pairs as a program reads them: without a look at checksums.
+    fn plain(&self, txn: &ReadTxn, tables: &[TableInfo], sink: &mut Sink<'_>) -> Outcome<Status> {
+        let fail = |e| Failure::engine(self.file.path(), e);
+        if tables.is_empty() && !self.all {
+            return Err(fail(Error::NoSuchTable(self.table.name().into())));
         }
-        let mut out = writer.into_inner();
-        out.flush().map_err(|e| self.cannot_write(e))?;
+        for table in tables {
+            sink.table(&table.name)?;
+            for pair in txn.table(&table.name).and_then(|t| t.iter()).map_err(fail)? {
+                let (key, value) = pair.map_err(fail)?;
+                sink.pair(&key, value)?;
+            }
+        }
         Ok(Status::Fine)
     }
 
-    fn table(
-        &self,
-        txn: &ReadTxn,
-        table: &TableInfo,
-        map_size: u64,
-        writer: &mut Writer<BufWriter<File>>,
-        progress: &mut Option<Progress>,
-    ) -> Outcome<()> {
-        let fail = |e| Failure::engine(self.file.path(), e);
-        // Without a name it is the one that mdb_load and `kvtool load` take when none is given.
-        let named = self.all || self.table.named.is_some();
-        let name = named.then_some(&table.name[..]);
-        writer.begin(name, map_size).map_err(|e| self.cannot_write(e))?;
-        for pair in txn.table(&table.name).and_then(|t| t.iter()).map_err(fail)? {
-            let (key, value) = pair.map_err(fail)?;
-            writer.pair(&key, value).map_err(|e| self.cannot_write(e))?;
-            if let Some(progress) = progress {
-                progress.add(1);
-            }
+    fn verified(&self, db: &Database, sink: &mut Sink<'_>) -> Outcome<Status> {
+        let table = (!self.all).then(|| self.table.name());
+        let part = Part { table, ..Part::default() };
+        let go_on = AtomicBool::new(false);
+        let report = verify::read(db, self.file.path(), part, &go_on, &mut |pair| {
+            sink.table(pair.table)?;
+            sink.pair(pair.key, pair.value)
+        })?;
+        // Those without pairs are tables too.
+        for table in &report.tables {
+            sink.table(&table.name)?;
         }
-        writer.end().map_err(|e| self.cannot_write(e))
+        Ok(verify::tell(&report))
     }
 
     fn open(&self) -> Outcome<File> {
@@ -97,6 +120,76 @@ impl Dump {
             Some(path) => Failure::at(path, format!("{error}; choose another place with -o")),
             None => Failure::output(error),
         }
+    }
+}
+
+/// Where the lines go.
+struct Sink<'a> {
+    dump: &'a Dump,
+    /// Made with the first line: what fails before leaves the output alone.
+    writer: Option<Writer<BufWriter<File>>>,
+    format: Format,
+    map_size: u64,
+    progress: Option<Progress>,
+    /// Tables that have been begun; the last of them is still open.
+    begun: BTreeSet<String>,
+    last: Option<String>,
+}
+
+impl Sink<'_> {
+    fn writer(&mut self) -> Outcome<&mut Writer<BufWriter<File>>> {
+        if self.writer.is_none() {
+            let out = BufWriter::with_capacity(1 << 16, self.dump.open()?);
+            self.writer = Some(Writer::new(out, self.format));
+        }
+        self.writer.as_mut().ok_or(Failure::ClosedPipe)
+    }
+
+    /// What follows belongs to this table. Pairs of one table come in one piece.
+    fn table(&mut self, name: &str) -> Outcome<()> {
+        if self.last.as_deref() == Some(name) || self.begun.contains(name) {
+            return Ok(());
+        }
+        let dump = self.dump;
+        if name.contains('\n') {
+            let what = "has a line break in its name, which a dump cannot carry; rename it";
+            return Err(Failure::at(dump.file.path(), format!("table {name:?} {what}")));
+        }
+        self.end()?;
+        self.begun.insert(name.to_owned());
+        self.last = Some(name.to_owned());
+        // Without a name it is the one that mdb_load and `kvtool load` take when none is given.
+        let named = dump.all || dump.table.named.is_some();
+        let map_size = self.map_size;
+        let begun = self.writer()?.begin(named.then_some(name), map_size);
+        begun.map_err(|e| dump.cannot_write(e))
+    }
+
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Outcome<()> {
+        let dump = self.dump;
+        self.writer()?.pair(key, value).map_err(|e| dump.cannot_write(e))?;
+        if let Some(progress) = &mut self.progress {
+            progress.add(1);
+        }
+        Ok(())
+    }
+
+    /// Ends the table that is open.
+    fn end(&mut self) -> Outcome<()> {
+        let dump = self.dump;
+        match self.last.take() {
+            Some(_) => self.writer()?.end().map_err(|e| dump.cannot_write(e)),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Outcome<()> {
+        self.end()?;
+        let dump = self.dump;
+        // A database without tables gives an empty dump.
+        self.writer()?;
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        writer.into_inner().flush().map_err(|e| dump.cannot_write(e))
     }
 }
 

@@ -9,6 +9,9 @@ use crate::text::one_line;
 use std::ffi::OsString;
 
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  kvtool get fruit.recto apple\n  kvtool get fruit.recto photo -t pictures --raw > apple.jpg"
+)]
 pub struct Get {
     #[command(flatten)]
     file: ReadArg,

@@ -8,6 +8,7 @@ use crate::text::{encode_hex, grouped};
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool info fruit.recto")]
 pub struct Info {
     #[command(flatten)]
     file: ReadArg,

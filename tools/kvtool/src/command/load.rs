@@ -4,7 +4,7 @@
 //! has been read, so that slow input holds up no other writer between batches. Whatever ends the command, what
 //! was committed is there and nothing else.
 
-use super::Status;
+use super::{Interrupt, Status};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
@@ -18,6 +18,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kvtool load files.recto ~/files --batch 1000
+  sort lines.tsv | kvtool load lines.recto -
+  mdb_dump other.mdb | kvtool load copy.recto -
+
+Ctrl-C ends it after the pair at hand, a second one at once: what was committed stays, and a
+message says how to go on. Sorted input is loaded fastest.")]
 pub struct Load {
     #[command(flatten)]
     file: NewArg,
@@ -26,6 +34,9 @@ pub struct Load {
     /// A durable commit every N pairs (default: one for all)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
+    /// Leave out the first N pairs of INPUT: goes on where an interrupted load ended
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    skip_pairs: u64,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -49,11 +60,13 @@ impl Load {
             table: String::new(),
             batch: self.batch.unwrap_or(u64::MAX),
             done: Done::default(),
+            interrupt: Interrupt::listen()?,
         };
         work.input.leave_out_database(file);
         // The first pair is read before a file is made: input that is wrong from the start leaves nothing behind.
         let mut event = work.next()?;
         event = work.take_table(event)?;
+        event = work.skip(event, self.skip_pairs)?;
         let db = self.file.open()?;
         work.input.leave_out_database(file);
         loop {
@@ -116,6 +129,8 @@ struct Done {
     replaced: u64,
     bytes: u64,
     commits: u64,
+    /// Pairs of the input that were left out at its start, as asked for.
+    left_out: u64,
     /// Pairs in transactions that are committed.
     committed: u64,
 }
@@ -129,6 +144,7 @@ struct Work<'a> {
     batch: u64,
     done: Done,
     progress: Progress,
+    interrupt: Interrupt,
 }
 
 impl Work<'_> {
@@ -165,6 +181,16 @@ impl Work<'_> {
         }
     }
 
+    /// Leaves out the first `count` pairs, whatever their tables; answers what comes behind them.
+    fn skip(&mut self, mut event: Next, count: u64) -> Outcome<Next> {
+        while self.done.left_out < count && !matches!(event, Next::End) {
+            self.done.left_out += u64::from(matches!(event, Next::Pair));
+            event = self.next()?;
+            event = self.take_table(event)?;
+        }
+        Ok(event)
+    }
+
     fn put(&mut self, table: &mut TableMut<'_>) -> Outcome<()> {
         let replaced = table.put(&self.pair.key, &self.pair.value).map_err(|e| {
             match Failure::engine(self.file, e) {
@@ -179,6 +205,9 @@ impl Work<'_> {
     }
 
     fn next(&mut self) -> Outcome<Next> {
+        if self.interrupt.is_set() {
+            return Err(self.with_committed(Failure::said("interrupted")));
+        }
         let before = self.input.bytes_read();
         let event = self.input.next(&mut self.pair).map_err(|e| self.with_committed(e))?;
         self.progress.add(self.input.bytes_read() - before);
@@ -189,11 +218,19 @@ impl Work<'_> {
     fn with_committed(&self, failure: Failure) -> Failure {
         match failure {
             Failure::Said(message) if !message.contains(LOADED) => {
-                let loaded = match self.done.committed {
+                let (pairs, commits) = (self.done.committed, self.done.commits);
+                let loaded = match pairs {
                     0 => "nothing".to_string(),
-                    pairs => format!("the first {} pairs", grouped(pairs)),
+                    _ => format!("{} pairs in {} commits", grouped(pairs), grouped(commits)),
                 };
-                Failure::Said(format!("{message} ({loaded} {LOADED})"))
+                let on = self.done.left_out + pairs;
+                let on = if on > 0 {
+                    format!("; --skip-pairs {on} goes on from there")
+                } else {
+                    String::new()
+                };
+                let loaded = format!("{loaded} {LOADED}{on}");
+                Failure::Said(format!("{message} ({loaded})"))
             }
             other => other,
         }

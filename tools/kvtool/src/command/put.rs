@@ -6,8 +6,15 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use serde_json::json;
 use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kvtool put fruit.recto apple red
+  kvtool put fruit.recto photo --from apple.jpg -t pictures
+  gzip -c notes | kvtool put fruit.recto notes --from -")]
 pub struct Put {
     #[command(flatten)]
     file: NewArg,
@@ -15,8 +22,15 @@ pub struct Put {
     #[arg(allow_negative_numbers = true)]
     key: OsString,
     /// The value
-    #[arg(allow_negative_numbers = true)]
-    value: OsString,
+    #[arg(
+        allow_negative_numbers = true,
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
+    value: Option<OsString>,
+    /// The value is what this file holds, byte for byte; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -30,7 +44,7 @@ pub struct Put {
 impl Put {
     pub fn run(self) -> Outcome<Status> {
         let key = bytes_of("key", &self.key, self.hex.notation())?;
-        let value = bytes_of("value", &self.value, self.hex.notation())?;
+        let value = self.value()?;
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
@@ -46,5 +60,20 @@ impl Put {
         }
         out.finish()?;
         Ok(Status::Fine)
+    }
+
+    /// From the argument, a file or standard input.
+    fn value(&self) -> Outcome<Vec<u8>> {
+        let Some(from) = &self.from else {
+            let value = self.value.clone().unwrap_or_default();
+            return bytes_of("value", &value, self.hex.notation());
+        };
+        let mut value = Vec::new();
+        let read = match from.as_os_str() == "-" {
+            true => io::stdin().read_to_end(&mut value).map(|_| value),
+            false => std::fs::read(from),
+        };
+        let advice = "--from takes a file, or - for standard input";
+        read.map_err(|e| Failure::at(from, format!("{e}; {advice}")))
     }
 }

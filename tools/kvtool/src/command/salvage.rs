@@ -2,7 +2,7 @@
 //!
 //! The damaged file is read and nothing else. The new one exists as a whole or, after an error or Ctrl-C, not at all.
 
-use super::Status;
+use super::{Interrupt, Status};
 use crate::database::lock_file;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
@@ -15,8 +15,6 @@ use recto::{Database, Durability, Error};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of pairs that are put into a table in one go.
 const BATCH: usize = 1 << 20;
@@ -41,7 +39,11 @@ const NOTES: &str = "\
 FILE is only read; nobody should write to it meanwhile. Every pair comes out whose page
 still verifies, also without meta pages, catalog or branches. What cannot be proved to
 belong to a table, or to be its newest state, is put aside in tables of its own, named
-lost+found/LEVEL-PAGE after the page it hangs on.
+lost+found/LEVEL-PAGE after the page it hangs on. `kvtool rename` gives such a table the
+name it had; where that is taken, `kvtool dump` and `kvtool load -t` put the two together.
+
+Example:
+  kvtool salvage damaged.recto -o saved.recto
 
 Exit status: 0 nothing is missing; 1 something is, and standard output says what; 2 could
 not be done, and there is no new database.";
@@ -53,14 +55,12 @@ impl Salvage {
             return Err(Failure::at(&self.output, "exists already; choose another name with -o"));
         }
         let pages = FilePages::open(file).map_err(|e| Failure::engine(file, e))?;
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&cancelled);
-        ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
-            .map_err(|e| Failure::said(format!("cannot wait for Ctrl-C: {e}")))?;
+        let interrupt = Interrupt::listen()?;
         let mut bar = Progress::items("salvage", 0);
         let mut new = NewDatabase::at(&self.output);
         let mut progress = |done, total| bar.set(done, total);
-        let options = SalvageOptions { progress: Some(&mut progress), cancelled: Some(&cancelled) };
+        let options =
+            SalvageOptions { progress: Some(&mut progress), cancelled: Some(interrupt.flag()) };
         let report = salvage(&pages, options, &mut |pair| new.take(pair));
         drop(bar);
         let report = match report {
@@ -83,28 +83,6 @@ impl Salvage {
         if out.is_json() {
             let object = self.object(report, out);
             return out.object(&object);
-        }
-        for loss in &report.losses {
-            out.line(&loss_line(loss))?;
-        }
-        more(out, report.loss_count, report.losses.len())?;
-        for aside in &report.aside {
-            let perhaps = match &aside.perhaps[..] {
-                [] => String::new(),
-                tables => format!(", perhaps of {tables:?}"),
-            };
-            let pairs = grouped(aside.pairs);
-            let born = aside.birth;
-            out.line(&one_line(&format!(
-                "{}: {pairs} pairs, written in {born}{perhaps}",
-                aside.name
-            )))?;
-        }
-        more(out, report.aside_count, report.aside.len())?;
-        for table in report.tables.iter().filter(|table| !table.is_whole()) {
-            let had = table.had.map_or("an unknown number".into(), grouped);
-            let line = format!("table {:?}: {} of {had} pairs", table.name, grouped(table.pairs));
-            out.line(&one_line(&line))?;
         }
         let whole = report.tables.iter().filter(|table| table.is_whole()).count();
         out.fields(&[
@@ -130,7 +108,30 @@ impl Salvage {
             ),
             ("found again", format!("{} pages", grouped(report.found_again))),
             ("losses", grouped(report.loss_count)),
-        ])
+        ])?;
+        for loss in &report.losses {
+            out.line(&loss_line(loss))?;
+        }
+        more(out, report.loss_count, report.losses.len())?;
+        for aside in &report.aside {
+            let perhaps = match &aside.perhaps[..] {
+                [] => String::new(),
+                tables => format!(", perhaps of {tables:?}"),
+            };
+            let pairs = grouped(aside.pairs);
+            let born = aside.birth;
+            out.line(&one_line(&format!(
+                "{}: {pairs} pairs, written in {born}{perhaps}",
+                aside.name
+            )))?;
+        }
+        more(out, report.aside_count, report.aside.len())?;
+        for table in report.tables.iter().filter(|table| !table.is_whole()) {
+            let had = table.had.map_or("an unknown number".into(), grouped);
+            let line = format!("table {:?}: {} of {had} pairs", table.name, grouped(table.pairs));
+            out.line(&one_line(&line))?;
+        }
+        Ok(())
     }
 
     fn object(&self, report: &SalvageReport, out: &Output) -> Value {
@@ -201,11 +202,13 @@ fn followed(report: &SalvageReport) -> String {
         Source::Catalog(page) => {
             format!("transaction {txn}, by its catalog in page {page}: no meta page is left")
         }
+        Source::Snapshot => format!("transaction {txn}"),
         Source::Nothing => "nothing: no meta page and no catalog is left".into(),
     }
 }
 
-fn loss_line(loss: &Loss) -> String {
+/// A loss on one line: table, page, keys, and why.
+pub fn loss_line(loss: &Loss) -> String {
     let notation = Notation::Escaped;
     let table =
         if loss.table.is_empty() { String::new() } else { format!("table {:?}: ", loss.table) };

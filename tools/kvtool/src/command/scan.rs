@@ -1,31 +1,31 @@
 //! `kvtool scan`: pairs in the order of their keys.
 
-use super::{Status, bytes_of};
+use super::Status;
+use super::verify::{self, VerifyArg};
 use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
-use std::ffi::OsString;
-use std::ops::Bound;
+use crate::range::{KeyRange, RangeArgs};
+use recto::inspect::salvage::Part;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  kvtool scan fruit.recto --prefix ap --limit 10\n  kvtool scan fruit.recto --from b --reverse --json"
+)]
 pub struct Scan {
     #[command(flatten)]
     file: ReadArg,
-    /// Begin at this key
-    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
-    from: Option<OsString>,
-    /// End before this key
-    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
-    to: Option<OsString>,
-    /// Only keys that begin with this
-    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
-    prefix: Option<OsString>,
+    #[command(flatten)]
+    range: RangeArgs,
     /// From the last key to the first
     #[arg(long)]
     reverse: bool,
     /// At most so many pairs
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
+    #[command(flatten)]
+    verify: VerifyArg,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -34,19 +34,25 @@ pub struct Scan {
     json: JsonArg,
 }
 
-type OwnedBound = Bound<Vec<u8>>;
-
 impl Scan {
     pub fn run(self) -> Outcome<Status> {
-        let file = self.file.path();
-        let fail = |e| Failure::engine(file, e);
-        let (start, end) = self.bounds()?;
-        let txn = self.file.open()?.read().map_err(fail)?;
-        let mut range = txn
-            .table(self.table.name())
-            .and_then(|t| t.range(start.as_ref().map(|k| &k[..]), end.as_ref().map(|k| &k[..])))
-            .map_err(fail)?;
+        let keys = self.range.keys(self.hex.notation())?;
         let mut out = Output::new(self.hex.notation(), self.json.json)?;
+        let status = match self.verify.no_verify {
+            true => self.plain(&keys, &mut out)?,
+            false => self.verified(&keys, &mut out)?,
+        };
+        out.finish()?;
+        Ok(status)
+    }
+
+    /// Pairs as a program reads them: without a look at checksums.
+    fn plain(&self, keys: &KeyRange, out: &mut Output) -> Outcome<Status> {
+        let fail = |e| Failure::engine(self.file.path(), e);
+        let txn = self.file.open()?.read().map_err(fail)?;
+        let (start, end) = keys.bounds();
+        let mut range =
+            txn.table(self.table.name()).and_then(|t| t.range(start, end)).map_err(fail)?;
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
             let pair = if self.reverse { range.next_back() } else { range.next() };
@@ -55,32 +61,19 @@ impl Scan {
             out.pair(&key, value)?;
             left -= 1;
         }
-        out.finish()?;
         Ok(Status::Fine)
     }
 
-    /// What `--from`, `--to` and `--prefix` leave together.
-    fn bounds(&self) -> Outcome<(OwnedBound, OwnedBound)> {
-        let key = |name: &str, argument: &Option<OsString>| {
-            argument.as_deref().map(|a| bytes_of(name, a, self.hex.notation())).transpose()
-        };
-        let (from, to) = (key("--from", &self.from)?, key("--to", &self.to)?);
-        let prefix = key("--prefix", &self.prefix)?;
-        let past = prefix.as_deref().and_then(past_prefix);
-        let to = match (to, past) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        // None is below every key.
-        let start = from.max(prefix).map_or(Bound::Unbounded, Bound::Included);
-        Ok((start, to.map_or(Bound::Unbounded, Bound::Excluded)))
+    fn verified(&self, keys: &KeyRange, out: &mut Output) -> Outcome<Status> {
+        let (start, end) = keys.bounds();
+        let part = Part { table: Some(self.table.name()), start, end, reverse: self.reverse };
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        let enough = AtomicBool::new(left == 0);
+        verify::read(&self.file.open()?, self.file.path(), part, &enough, &mut |pair| {
+            left -= 1;
+            enough.store(left == 0, Ordering::Relaxed);
+            out.pair(pair.key, pair.value)
+        })
+        .map(|report| verify::tell(&report))
     }
-}
-
-/// The first key after all those that begin with `prefix`; none if nothing comes after them.
-fn past_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let kept = prefix.iter().rposition(|&b| b < 0xff)? + 1;
-    let mut key = prefix[..kept].to_vec();
-    key[kept - 1] += 1;
-    Some(key)
 }

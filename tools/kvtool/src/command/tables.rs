@@ -1,18 +1,20 @@
 //! `kvtool tables`: the tables with their sizes.
 
 use super::Status;
-use crate::database::{ReadArg, TableArg};
+use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::text::{grouped, one_line};
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool tables fruit.recto")]
 pub struct Tables {
     #[command(flatten)]
     file: ReadArg,
-    #[command(flatten)]
-    table: TableArg,
+    /// Only this table (default: all)
+    #[arg(short = 't', long = "table", value_name = "TABLE")]
+    named: Option<String>,
     #[command(flatten)]
     json: JsonArg,
 }
@@ -23,7 +25,7 @@ impl Tables {
         let fail = |e| Failure::engine(file, e);
         let txn = self.file.open()?.read().map_err(fail)?;
         let mut tables = txn.tables().map_err(fail)?;
-        if let Some(name) = &self.table.named {
+        if let Some(name) = &self.named {
             tables.retain(|t| t.name == *name);
             if tables.is_empty() {
                 return Err(fail(recto::Error::NoSuchTable(name.clone())));

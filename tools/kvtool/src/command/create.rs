@@ -1,0 +1,48 @@
+//! `kvtool create`: makes a database, and a table in it if one is named.
+
+use super::Status;
+use crate::database::{NewArg, TableArg, WaitArg};
+use crate::failure::{Failure, Outcome};
+use crate::output::{JsonArg, Output};
+use serde_json::json;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kvtool create fruit.recto
+  kvtool create fruit.recto -t apples --page-size 16384
+
+A file or table that is there already is an error, and stays as it is.")]
+pub struct Create {
+    #[command(flatten)]
+    file: NewArg,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    json: JsonArg,
+    #[command(flatten)]
+    wait: WaitArg,
+}
+
+impl Create {
+    pub fn run(self) -> Outcome<Status> {
+        let file = self.file.path();
+        let exists = file.symlink_metadata().is_ok();
+        if exists && self.table.named.is_none() {
+            return Err(Failure::at(file, "exists already; -t makes a table in it"));
+        }
+        let db = self.file.open()?;
+        if let Some(name) = &self.table.named {
+            let fail = |e| Failure::engine(file, e);
+            let mut txn = self.wait.begin(&db, file)?;
+            txn.create_table(name).map_err(fail)?;
+            txn.commit().map_err(fail)?;
+        }
+        let mut out = Output::plain(self.json)?;
+        if out.is_json() {
+            out.object(&json!({ "created_file": !exists, "created_table": self.table.named }))?;
+        }
+        out.finish()?;
+        Ok(Status::Fine)
+    }
+}

@@ -1,0 +1,71 @@
+//! `kvtool drop` and `kvtool clear`: a table with all it holds, or all it holds, in one durable transaction.
+
+use super::Status;
+use crate::database::{FileArg, WaitArg};
+use crate::failure::{Failure, Outcome};
+use crate::output::{JsonArg, Output};
+use recto::Error;
+use serde_json::json;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool drop fruit.recto apples")]
+pub struct Drop {
+    #[command(flatten)]
+    table: Whole,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  kvtool clear fruit.recto apples")]
+pub struct Clear {
+    #[command(flatten)]
+    table: Whole,
+}
+
+/// A table to be emptied.
+#[derive(clap::Args, Debug)]
+struct Whole {
+    #[command(flatten)]
+    file: FileArg,
+    /// The table
+    #[arg(value_name = "TABLE")]
+    name: String,
+    #[command(flatten)]
+    json: JsonArg,
+    #[command(flatten)]
+    wait: WaitArg,
+}
+
+impl Drop {
+    pub fn run(self) -> Outcome<Status> {
+        self.table.run(false)
+    }
+}
+
+impl Clear {
+    pub fn run(self) -> Outcome<Status> {
+        self.table.run(true)
+    }
+}
+
+impl Whole {
+    fn run(self, keep: bool) -> Outcome<Status> {
+        let file = &self.file.file;
+        let fail = |e| Failure::engine(file, e);
+        let db = self.file.open()?;
+        let mut txn = self.wait.begin(&db, file)?;
+        let pairs = txn.table(&self.name).map_err(fail)?.len();
+        if !txn.drop_table(&self.name).map_err(fail)? {
+            return Err(fail(Error::NoSuchTable(self.name.clone())));
+        }
+        if keep {
+            txn.create_table(&self.name).map_err(fail)?;
+        }
+        txn.commit().map_err(fail)?;
+        let mut out = Output::plain(self.json)?;
+        if out.is_json() {
+            out.object(&json!({ "table": self.name, "pairs": pairs }))?;
+        }
+        out.finish()?;
+        Ok(Status::Fine)
+    }
+}

@@ -1,0 +1,66 @@
+//! Which keys: `--from`, `--to` and `--prefix`, for every verb that works on a part of a table.
+
+use crate::command::bytes_of;
+use crate::failure::Outcome;
+use crate::text::Notation;
+use std::ffi::OsString;
+use std::ops::Bound;
+
+/// A range of keys; all keys where nothing is given.
+#[derive(clap::Args, Debug)]
+pub struct RangeArgs {
+    /// Begin at this key
+    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
+    from: Option<OsString>,
+    /// End before this key
+    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
+    to: Option<OsString>,
+    /// Only keys that begin with this
+    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
+    prefix: Option<OsString>,
+}
+
+/// Two bounds of keys.
+pub struct KeyRange {
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+}
+
+impl KeyRange {
+    /// The bounds as the engine takes them.
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (self.start.as_ref().map(|k| &k[..]), self.end.as_ref().map(|k| &k[..]))
+    }
+}
+
+impl RangeArgs {
+    /// Whether any of the three is given.
+    pub fn is_given(&self) -> bool {
+        self.from.is_some() || self.to.is_some() || self.prefix.is_some()
+    }
+
+    /// What the three leave together.
+    pub fn keys(&self, notation: Notation) -> Outcome<KeyRange> {
+        let key = |name: &str, argument: &Option<OsString>| {
+            argument.as_deref().map(|a| bytes_of(name, a, notation)).transpose()
+        };
+        let (from, to) = (key("--from", &self.from)?, key("--to", &self.to)?);
+        let prefix = key("--prefix", &self.prefix)?;
+        let past = prefix.as_deref().and_then(past_prefix);
+        let to = match (to, past) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        // None is below every key.
+        let start = from.max(prefix).map_or(Bound::Unbounded, Bound::Included);
+        Ok(KeyRange { start, end: to.map_or(Bound::Unbounded, Bound::Excluded) })
+    }
+}
+
+/// The first key after all those that begin with `prefix`; none if nothing comes after them.
+fn past_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|&b| b < 0xff)? + 1;
+    let mut key = prefix[..kept].to_vec();
+    key[kept - 1] += 1;
+    Some(key)
+}

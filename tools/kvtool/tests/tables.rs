@@ -1,0 +1,207 @@
+//! The verbs for tables and ranges: create, rename, clear, drop, count, del, stat, watch; and what all verbs have in common.
+
+mod common;
+use common::*;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+fn keys(p: &Place) -> String {
+    p.scan().lines().map(|l| l.split('\t').next().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn create_makes_what_is_not_there() {
+    let p = Place::new();
+    p.run("create", ["--page-size", "8192"]).ok();
+    assert!(p.run("info", NO_ARGS).ok().contains("page size            8,192"));
+    assert_eq!(p.run("tables", NO_ARGS).ok().lines().count(), 1, "only the heads");
+    assert!(p.run("create", NO_ARGS).said(2).contains("exists already; -t"));
+    assert_eq!(
+        p.run("create", ["-t", "a", "--json"]).ok(),
+        "{\"created_file\":false,\"created_table\":\"a\"}\n"
+    );
+    assert!(p.run("create", ["-t", "a"]).said(2).contains("exists already"));
+    let mut command = kvtool();
+    command.arg("create").arg(p.path("no/such/x.recto"));
+    let said = finish(command, b"").said(2);
+    assert!(said.contains("no/such") && said.contains("the directory must be there"), "{said}");
+    p.assert_clean();
+}
+
+#[test]
+fn rename_clear_and_drop() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    p.run("rename", ["main", "fruit"]).ok();
+    assert_eq!(p.run("count", ["-t", "fruit"]).ok(), "2\n");
+    assert!(p.run("rename", ["main", "x"]).said(2).contains("no table \"main\""));
+    p.load("c\t3\n");
+    assert!(p.run("rename", ["main", "fruit"]).said(2).contains("exists already"));
+    assert_eq!(p.run("clear", ["fruit", "--json"]).ok(), "{\"pairs\":2,\"table\":\"fruit\"}\n");
+    assert_eq!(p.run("count", ["-t", "fruit"]).ok(), "0\n");
+    p.run("drop", ["fruit"]).ok();
+    for verb in ["drop", "clear"] {
+        assert!(p.run(verb, ["fruit"]).said(2).contains("no table \"fruit\""), "{verb}");
+    }
+    assert_eq!(p.run("count", NO_ARGS).ok(), "1\n");
+    p.assert_clean();
+}
+
+#[test]
+fn count_and_delete_ranges() {
+    let p = Place::new();
+    let lines: String = (0..10_000).map(|i| format!("k{i:04}\t{i}\n")).collect();
+    p.load(&format!("a\t1\n{lines}z\t2\n"));
+    assert_eq!(p.run("count", NO_ARGS).ok(), "10002\n");
+    assert_eq!(p.run("count", ["--prefix", "k1"]).ok(), "1000\n");
+    assert_eq!(p.run("count", ["--from", "k9990", "--json"]).ok(), "{\"count\":11}\n");
+    assert_eq!(p.run("del", ["--prefix", "k1"]).ok(), "deleted  1,000\n");
+    assert_eq!(p.run("count", ["--prefix", "k"]).ok(), "9000\n");
+    assert_eq!(
+        p.run("del", ["--from", "k0", "--to", "l", "--json"]).ok(),
+        "{\"deleted\":true,\"pairs\":9000}\n"
+    );
+    assert_eq!(keys(&p), "a z");
+    let ran = p.run("del", ["--prefix", "k"]);
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(1), &b"deleted  0\n"[..]));
+    assert!(p.run("del", NO_ARGS).said(2).contains("give one KEY"));
+    assert!(p.run("del", ["a", "--prefix", "a"]).said(2).contains("give one KEY"));
+    assert_eq!(keys(&p), "a z");
+    p.assert_clean();
+}
+
+#[test]
+fn values_come_from_files_and_standard_input() {
+    let p = Place::new();
+    let value: Vec<u8> = (0..200_000u32).map(|i| (i * 7 + i / 256) as u8).collect();
+    let file = p.file("value", &value);
+    p.run("put", ["large", "--from", file.to_str().unwrap()]).ok();
+    assert_eq!(p.run("get", ["large", "--raw"]).stdout, value);
+    assert_eq!(p.feed("put", &["piped", "--from", "-"], &value[..70_000]).ok(), "");
+    assert_eq!(p.run("get", ["piped", "--raw"]).stdout, &value[..70_000]);
+    p.run("put", ["dash", "-"]).ok();
+    assert_eq!(p.run("get", ["dash"]).ok(), "-\n");
+    let said = p.run("put", ["k", "--from", "/no/such"]).said(2);
+    assert!(said.contains("/no/such") && said.contains("--from takes"), "{said}");
+    for wrong in [&["k"][..], &["k", "v", "--from", "x"]] {
+        assert_eq!(p.run("put", wrong).code, Some(2));
+    }
+    p.assert_clean();
+}
+
+#[test]
+fn stat_draws_how_full_pages_are() {
+    let p = Place::new();
+    let lines: String = (0..5_000).map(|i| format!("k{i:05}\tvalue {i}\n")).collect();
+    p.load(&lines);
+    p.run("put", ["one", "1", "-t", "small"]).ok();
+    let text = p.run("stat", NO_ARGS).ok();
+    let fill = text.lines().find(|l| l.starts_with("  leaf fill")).unwrap();
+    assert!(fill.contains("####") && fill.ends_with(" %"), "{text}");
+    assert!(text.contains("\nmain\n") && text.contains("\nsmall\n"), "{text}");
+    assert!(text.contains("30,000 bytes, 6.0 each"), "{text}");
+    let json = p.run("stat", ["-t", "main", "--json"]).ok();
+    let value: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&value["pairs"], &value["key_bytes"]), (&5_000.into(), &30_000.into()));
+    let fill = value["leaf_fill"].as_f64().unwrap();
+    assert!((0.5..=1.0).contains(&fill), "{fill}");
+    assert!(p.run("stat", ["-t", "none"]).said(2).contains("no table"));
+}
+
+#[test]
+fn watch_prints_a_line_for_each_commit() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let mut command = p.command("watch", ["--count", "2", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Whatever it has missed before it began to watch: it sees the commits that come then, one by one.
+    let mut told = Vec::new();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Some(Ok(line)) = lines.next() {
+                sender.send(line).unwrap();
+            }
+        });
+        let mut i = 0;
+        while child.try_wait().unwrap().is_none() {
+            p.run("put", [format!("key{i}"), "v".into()]).ok();
+            i += 1;
+        }
+        told.extend(receiver);
+    });
+    assert_eq!(told.len(), 2, "{told:?}");
+    let txn = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["tables"][0]["name"], "main", "{line}");
+        assert!(value["tables"][0]["pairs"].as_u64() > value["tables"][0]["before"].as_u64());
+        value["transaction"].as_u64().unwrap()
+    };
+    assert!(txn(&told[0]) < txn(&told[1]), "{told:?}");
+    let mut command = p.command("watch", ["--count", "1"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    while child.try_wait().unwrap().is_none() {
+        p.run("put", ["more", "v", "-t", "other"]).ok();
+    }
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(" UTC  transaction ") && line.contains("other: 1 pairs"), "{line}");
+    p.assert_clean();
+}
+
+#[test]
+fn errors_are_json_where_that_was_asked_for() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let runs = [
+        (p.run("get", ["b", "--json"]), 1, "note"),
+        (p.run("get", ["b", "-t", "none", "--json"]), 2, "error"),
+        (p.run("rename", ["x", "y", "--json"]), 2, "error"),
+        (p.run("put", ["--hex", "zz", "00", "--json"]), 2, "error"),
+        (p.feed("load", &["-", "--json"], b"no tab\n"), 2, "error"),
+    ];
+    for (ran, code, kind) in runs {
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let value: Value =
+            serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+        assert!(value[kind].is_string(), "{ran:?}");
+    }
+    // A key of this name is no option.
+    let ran = p.run("get", ["--", "--json"]);
+    assert!(ran.said(1).contains("no key --json"));
+}
+
+#[test]
+fn every_verb_has_an_example_and_shells_their_completions() {
+    let help = |args: &[&str]| {
+        let mut command = kvtool();
+        command.args(args);
+        finish(command, b"").ok()
+    };
+    let all = help(&["help"]);
+    let verbs: Vec<&str> = all
+        .lines()
+        .skip_while(|l| *l != "Commands:")
+        .skip(1)
+        .take_while(|l| l.starts_with("  "))
+        .filter_map(|l| l.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert!(verbs.len() >= 19, "{verbs:?}");
+    for verb in &verbs {
+        let text = help(&[verb, "--help"]);
+        assert!(text.contains("Example") && text.contains(&format!("kvtool {verb} ")), "{text}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let text = help(&["completions", shell]);
+        assert!(verbs.iter().all(|verb| text.contains(verb)), "{shell}");
+    }
+    let p = Place::new();
+    help(&["completions", "--man", p.path("man").to_str().unwrap()]);
+    for verb in &verbs {
+        let page = std::fs::read_to_string(p.path(&format!("man/kvtool-{verb}.1"))).unwrap();
+        assert!(page.contains(".TH"), "{page}");
+    }
+}
