@@ -152,6 +152,13 @@ impl Builder {
 
     #[cfg(feature = "harness")]
     #[doc(hidden)]
+    pub fn list_limit(&mut self, records: usize) -> &mut Self {
+        self.engine.list_limit = records.clamp(1, layout::RECORDS);
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
     pub fn growth_step(&mut self, bytes: u64) -> &mut Self {
         self.engine.growth_step = bytes;
         self

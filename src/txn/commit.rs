@@ -6,7 +6,6 @@ use super::write::Writer;
 use crate::error::Result;
 use crate::format::meta::{Meta, Phase};
 use crate::planted::{Bug, planted};
-use crate::shared::layout::RECORDS;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,7 +76,7 @@ impl Writer {
             }
         }
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
-        let crowded = list_end - start.min(list_end) > RECORDS as u64 * 3 / 4;
+        let crowded = list_end - start.min(list_end) > engine.options.list_limit as u64 * 3 / 4;
         self.release();
         Ok(Some(Built { txn, flush: !deferred || crowded }))
     }
@@ -86,7 +85,8 @@ impl Writer {
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
         let engine = Arc::clone(&self.store.engine);
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
-        if self.list_end - start.min(self.list_end) + records <= RECORDS as u64 {
+        let limit = engine.options.list_limit as u64;
+        if self.list_end - start.min(self.list_end) + records <= limit {
             return Ok(true);
         }
         if engine.durable().txn < self.base.txn {
@@ -97,6 +97,6 @@ impl Writer {
                 self.check_base()?;
             }
         }
-        Ok(records <= RECORDS as u64)
+        Ok(records <= limit)
     }
 }

@@ -17,6 +17,7 @@ pub mod write;
 
 use crate::error::{Error, Result};
 use crate::shared::Shared;
+use crate::shared::layout::RECORDS;
 use crate::storage::PlatformRef;
 use crate::types::TxnId;
 use parking_lot::Mutex;
@@ -51,6 +52,8 @@ pub struct EngineOptions {
     /// Free extents and entries that the meta page or a log page may have, where there is room for more: so small databases
     /// have long queues.
     pub free_limit: usize,
+    /// Records that the list of pages may have, where there is room for more: so small transactions overflow it.
+    pub list_limit: usize,
     /// Smallest step in which the file grows, in bytes.
     pub growth_step: u64,
 }
@@ -64,6 +67,7 @@ impl Default for EngineOptions {
             open_timeout: Duration::from_secs(10),
             manifest_limit: usize::MAX,
             free_limit: usize::MAX,
+            list_limit: RECORDS,
             growth_step: 256 << 10,
         }
     }

@@ -232,6 +232,27 @@ impl Region {
         self.words().iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
     }
 
+    /// Number of its pages.
+    pub(super) fn pages(&self) -> usize {
+        self.map().len() / PAGE
+    }
+
+    /// Whether page `number` holds other bytes than `known`, or if there is none, anything but zeros.
+    pub(super) fn differs(&self, number: usize, known: Option<&Block>) -> bool {
+        const NOTHING: Block = Block([0; PAGE]);
+        let known = known.unwrap_or(&NOTHING).0.chunks_exact(8);
+        let words = &self.words()[number * (PAGE / 8)..][..PAGE / 8];
+        words.iter().zip(known).any(|(word, old)| word.load(Ordering::Relaxed).to_ne_bytes() != old)
+    }
+
+    /// A copy of page `number`.
+    pub(super) fn copy_page(&self, number: usize, into: &mut [u8; PAGE]) {
+        let words = &self.words()[number * (PAGE / 8)..][..PAGE / 8];
+        for (word, place) in words.iter().zip(into.chunks_exact_mut(8)) {
+            place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+    }
+
     /// Makes a word anything.
     pub(super) fn spoil(&self, index: usize, value: u64) {
         self.words()[index].store(value, Ordering::SeqCst);

@@ -6,6 +6,7 @@
 //!
 //! Thread rules: plain data.
 
+use super::history::LockFile;
 use super::medium::{Medium, PAGE, Page, SECTOR, mix, pages_in, zero_page};
 use super::rng::Rng;
 use super::{SimDisk, SimOptions};
@@ -80,7 +81,7 @@ pub struct CutPoint {
     pub(super) medium: Medium,
     pub(super) options: SimOptions,
     /// Content of the lock file, where it was asked for.
-    pub(super) lock_file: Option<Arc<Vec<u8>>>,
+    pub(super) lock_file: Option<Arc<LockFile>>,
     /// Number of events before this moment.
     pub event: u64,
 }
@@ -103,16 +104,17 @@ impl CutPoint {
         let mut options = self.options.clone();
         options.boot += 1;
         options.seed = rng.next_u64();
-        let lock_file = self.lock_file.as_ref().and_then(|old| left_lock_file(old, &mut rng));
+        let lock_file = self.lock_file.as_ref().and_then(|old| old.after_cut(&mut rng));
         SimDisk::from_pages(pages, len, options, lock_file)
     }
 
     /// The same boot of the machine, whose device has gone away and come back: the file is as after a cut,
-    /// the lock file as it was, if this point has it.
+    /// the lock file as it was, if this point has it, or as write-back has left it
+    /// ([`SimDisk::remember_lock_file`]).
     pub fn remount(&self, seed: u64) -> Result<SimDisk> {
         let (pages, len) = self.pages(seed);
         let options = SimOptions { seed, ..self.options.clone() };
-        let lock_file = self.lock_file.as_ref().map(|old| old.to_vec());
+        let lock_file = self.lock_file.as_ref().map(|old| old.after_remount(&mut Rng::new(seed)));
         SimDisk::from_pages(pages, len, options, lock_file)
     }
 
@@ -282,21 +284,4 @@ fn head_and_tail(head: &Page, tail: &Page, at: usize) -> Page {
     let mut page = tail.clone();
     Arc::make_mut(&mut page).0[..at].copy_from_slice(&head.0[..at]);
     page
-}
-
-/// What a cut leaves of a lock file, which nobody ever syncs: nothing, all of it, or some sectors.
-fn left_lock_file(old: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
-    match rng.below(3) {
-        0 => None,
-        1 => Some(old.to_vec()),
-        _ => {
-            let mut left = old.to_vec();
-            for sector in left.chunks_mut(SECTOR) {
-                if rng.chance(1, 2) {
-                    sector.fill(0);
-                }
-            }
-            Some(left)
-        }
-    }
 }

@@ -7,7 +7,7 @@
 //! Thread rules: everything happens under the lock of the machine; with real threads waiters sleep
 //! on its condition variable, woken at every release.
 
-use super::event::EventKind;
+use super::event::{self, EventKind};
 use super::machine::{Machine, Verdict};
 use super::{Deadlock, fault};
 use crate::error::Result;
@@ -133,7 +133,11 @@ impl Locks for SimLocks {
                     }
                 }
                 (Deadlock::Threads, None) => self.machine.released.wait(&mut state),
-                (_, Some(_)) | (Deadlock::GiveUp, None) => return Ok(false),
+                (_, Some(_)) => return Ok(false),
+                (Deadlock::GiveUp, None) => {
+                    state.counters.hangs += u64::from(event::depth(self.machine.number) == 0);
+                    return Ok(false);
+                }
                 (Deadlock::Panic, None) => {
                     let held = state.locks.list(self.file);
                     drop(state);

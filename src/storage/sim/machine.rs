@@ -12,6 +12,7 @@
 use super::cache::{Cache, Region};
 use super::cut::CutPoint;
 use super::event::{self, Action, Event, EventKind, Hook, InHook, Killed, PowerLost};
+use super::history::{History, LockFile};
 use super::locks::{FileId, Table};
 use super::medium::{Medium, PAGE, Page, mix, pages_in, zero_page};
 use super::rng::Rng;
@@ -41,6 +42,10 @@ pub(super) struct State {
     processes: Vec<Process>,
     pub(super) locks: Table,
     pub(super) lock_file: (FileId, Arc<Region>),
+    /// The one at the other path, if it was ever used.
+    pub(super) other_lock_file: Option<(FileId, Arc<Region>)>,
+    lock_files: FileId,
+    pub(super) history: Option<History>,
     pub(super) rng: Rng,
     pub(super) counters: Counters,
     pub(super) faults: Faults,
@@ -104,6 +109,19 @@ impl State {
         self.locks.release(process);
     }
 
+    /// A lock file that nobody has opened yet.
+    pub(super) fn new_lock_file(&mut self, region: Arc<Region>) {
+        self.lock_files += 1;
+        self.use_lock_file((self.lock_files, region));
+    }
+
+    pub(super) fn use_lock_file(&mut self, file: (FileId, Arc<Region>)) {
+        self.lock_file = file;
+        if let Some(history) = &mut self.history {
+            history.forget();
+        }
+    }
+
     /// Takes note of stores through writable views that nobody has told of yet.
     pub(super) fn observe(&mut self, cache: &Cache) {
         if !self.processes.iter().any(|one| one.stores) {
@@ -164,6 +182,27 @@ impl State {
         self.observe(cache);
         self.sync(0, u64::MAX);
         self.errors.1 = true;
+    }
+
+    /// The same, and it fails. Nothing leaves the cache.
+    pub(super) fn foreign_sync_fails(&mut self, cache: &Cache) {
+        self.observe(cache);
+        for number in self.medium.dirty_in(0, pages_in(self.medium.len())) {
+            match self.rng.below(3) {
+                0 => self.write_back(number),
+                _ => self.drop_page(number),
+            }
+        }
+        self.counters.failed_syncs += 1;
+        self.errors = (self.errors.0 + 1, true);
+    }
+
+    /// The file has these bytes and no others, durably.
+    pub(super) fn replace(&mut self, cache: &Cache, bytes: &[u8]) -> Result<()> {
+        self.resize(cache, bytes.len() as u64)?;
+        self.medium.settle_length();
+        self.damage(cache, 0, bytes);
+        Ok(())
     }
 
     /// The newest content of a dirty page becomes durable.
@@ -335,6 +374,9 @@ impl Machine {
             processes: Vec::new(),
             locks: Table::default(),
             lock_file: (super::locks::DATA_FILE + 1, Arc::new(region)),
+            other_lock_file: None,
+            lock_files: super::locks::DATA_FILE + 1,
+            history: None,
             rng: Rng::new(options.seed),
             counters: Counters::default(),
             faults: Faults::default(),
@@ -378,6 +420,10 @@ impl Machine {
             let mut state = self.state.lock();
             state.observe(&self.cache);
             state.background(&self.cache);
+            let (index, lock_file) = (state.counters.events, Arc::clone(&state.lock_file.1));
+            if let Some(history) = &mut state.history {
+                history.note(index, &lock_file);
+            }
             state.counters.events += 1;
             state.counters.events - 1
         };
@@ -414,7 +460,10 @@ impl Machine {
         CutPoint {
             medium: state.medium.clone(),
             options: self.options.clone(),
-            lock_file: with_lock_file.then(|| Arc::new(state.lock_file.1.bytes())),
+            lock_file: with_lock_file.then(|| {
+                let lock_file = Arc::clone(&state.lock_file.1);
+                Arc::new(LockFile::new(&lock_file, state.history.as_ref()))
+            }),
             event: state.counters.events,
         }
     }

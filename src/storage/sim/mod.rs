@@ -19,9 +19,12 @@
 mod cache;
 mod cut;
 mod event;
+mod history;
 mod locks;
 mod machine;
 mod medium;
+#[cfg(test)]
+mod other_tests;
 mod process;
 mod rng;
 #[cfg(test)]
@@ -37,6 +40,7 @@ pub use rng::Rng;
 
 use crate::error::{Error, Result};
 use crate::storage::{LockByte, LockMode};
+use history::History;
 use machine::Machine;
 use medium::{Block, Page};
 use std::io;
@@ -47,7 +51,8 @@ use std::sync::Arc;
 pub enum Deadlock {
     /// "deadlock in simulation", with the locks that are held.
     Panic,
-    /// The wait ends at once without the lock.
+    /// The wait ends at once without the lock, and is counted ([`Counters::hangs`]) unless a hook stands between the waiting
+    /// process and the holder: then the holder is stopped, and would go on.
     GiveUp,
     /// Processes run in threads of their own, and waiting makes sense.
     Threads,
@@ -148,6 +153,8 @@ pub struct Counters {
     pub unreported_pages: u64,
     /// Calls of processes that were dead: a correct engine makes none.
     pub posthumous: u64,
+    /// Waits without a timeout, outside hooks, that were given up: they would have lasted until somebody else does something.
+    pub hangs: u64,
 }
 
 /// One boot of a simulated machine. Clones are the same machine.
@@ -286,9 +293,41 @@ impl SimDisk {
     /// The lock file is deleted: processes that have it open keep it, the next one makes another.
     pub fn delete_lock_file(&self) -> Result<()> {
         let region = cache::Region::new(self.0.options.shared_len)?;
-        let mut state = self.0.state.lock();
-        state.lock_file = (state.lock_file.0 + 1, Arc::new(region));
+        self.0.state.lock().new_lock_file(Arc::new(region));
         Ok(())
+    }
+
+    /// Whoever opens the database from now on believes the lock file to be at the other of two paths. What stands at the one stays
+    /// there until this is called again.
+    pub fn other_lock_file(&self) -> Result<()> {
+        let region = Arc::new(cache::Region::new(self.0.options.shared_len)?);
+        let mut state = self.0.state.lock();
+        let here = state.lock_file.clone();
+        match state.other_lock_file.replace(here) {
+            Some(there) => state.use_lock_file(there),
+            None => state.new_lock_file(region),
+        }
+        Ok(())
+    }
+
+    /// Takes note, at every `every`-th event from now on, of what the lock file holds: any page of it may have been written back then, so
+    /// that a remount finds older ones ([`CutPoint::remount`]). 0: no more.
+    pub fn remember_lock_file(&self, every: u64) {
+        let mut state = self.0.state.lock();
+        state.history = (every > 0).then(|| History::new(every));
+    }
+
+    /// Another file is copied over the data file, byte by byte, and synced. Nobody has it open.
+    pub fn replace_file(&self, bytes: &[u8]) -> Result<()> {
+        let mut state = self.0.state.lock();
+        state.observe(&self.0.cache);
+        state.replace(&self.0.cache, bytes)
+    }
+
+    /// Another program syncs the file, which fails: that program is told, and of the pages that were not durable any may be lost to
+    /// the medium, though none to the page cache.
+    pub fn foreign_sync_fails(&self) {
+        self.0.state.lock().foreign_sync_fails(&self.0.cache);
     }
 
     /// Stores to word `index` (of eight bytes) of the current lock file, as a foreign hand does.
