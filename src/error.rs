@@ -37,6 +37,13 @@ pub enum Error {
         /// Format version this build reads and writes.
         supported: u32,
     },
+    /// The file has features that this version does not know: a newer one is needed to open it, or to write to it.
+    Features {
+        /// Bits of the features.
+        unknown: u32,
+        /// It can be opened for reading.
+        to_write: bool,
+    },
     /// A page does not hold what it must hold.
     Corrupt {
         /// The page.
@@ -143,6 +150,10 @@ impl fmt::Display for Error {
             Error::NotADatabase { detail } => write!(f, "not a recto database: {detail}"),
             Error::Version { found, supported } => {
                 write!(f, "file format version {found}, this build supports {supported}")
+            }
+            Error::Features { unknown, to_write } => {
+                let what = if *to_write { "written" } else { "read" };
+                write!(f, "the file has features (bits {unknown:#x}) without which it cannot be {what}; a newer version knows them")
             }
             Error::Corrupt { page, detail } => write!(f, "page {page} is damaged: {detail}"),
             Error::KeyTooLong { len, max } => {

@@ -170,6 +170,10 @@ bugs! {
     BootIdIgnored,
     /// Hole 12: the first opener believes that what was visible is still in the page cache.
     VisibleNotProved,
+    /// 31: a slot of a newer version is taken for a damaged one.
+    NewerSlotIgnored,
+    /// 31: a file with features that are not known is written to.
+    UnknownFeatureWritten,
     /// 26: an opening without the lock file takes the page cache for the disk.
     OpeningTrustsCache,
     /// 26: both slots are written in one sync.

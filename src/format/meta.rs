@@ -11,6 +11,9 @@ pub const SIZE: usize = 4096;
 pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 /// The format this build reads and writes.
 pub const VERSION: u32 = 1;
+/// Features that this build knows: of those that must be known to write, and of those that must be known to read.
+pub const KNOWN_TO_WRITE: u32 = 0;
+pub const KNOWN_TO_READ: u32 = 0;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
 /// Free-log queues: the main one, the sides, the pool.
@@ -38,6 +41,11 @@ pub(crate) const AT_FREE_PAGES: usize = 120;
 pub(crate) const AT_READY_COUNT: usize = 128;
 pub(crate) const AT_QUEUES: usize = 136;
 pub(crate) const QUEUE_SIZE: usize = 32;
+pub(crate) const AT_WRITE_FEATURES: usize = 300;
+pub(crate) const AT_READ_FEATURES: usize = 304;
+pub(crate) const AT_SESSION: usize = 312;
+pub(crate) const AT_ID_LIMIT: usize = 320;
+pub(crate) const AT_COMMITS: usize = 328;
 pub(crate) const AT_CRC: usize = 508;
 pub(crate) const AT_BODY: usize = 512;
 pub(crate) const READY_SIZE: usize = 8;
@@ -89,6 +97,14 @@ pub struct Meta {
     pub catalog: TableDescriptor,
     /// Free pages.
     pub space: SpaceState,
+    /// Session in which it was written, random; 0 until the first one writes.
+    pub session: u64,
+    /// No id above it was used before a meta with a greater limit was durable (rule 28). 0 as long as nothing was written.
+    pub id_limit: TxnId,
+    /// Transactions since the database was made; those that were rolled back do not count.
+    pub commits: u64,
+    /// Features that must be known to write, and are not.
+    pub unknown_to_write: u32,
 }
 
 /// Why a meta page is refused.
@@ -96,8 +112,10 @@ pub struct Meta {
 pub enum MetaFault {
     /// No magic: not a meta page.
     NotAMeta,
-    /// A version this build does not know.
+    /// Intact, and of a version this build does not know.
     Version(u32),
+    /// Intact, with features that must be known to read, and are not.
+    Features(u32),
     /// Anything else.
     Bad(&'static str),
 }
@@ -105,6 +123,14 @@ pub enum MetaFault {
 /// Whether a page may have this size.
 pub fn valid_page_size(size: usize) -> bool {
     size.is_power_of_two() && PAGE_SIZES.contains(&size)
+}
+
+/// Whether the crc of a meta page is that of its bytes. It stands in this place, and covers the page in this way, in every version.
+fn crc_is_good(b: &[u8]) -> bool {
+    let mut copy = [0; SIZE];
+    copy.copy_from_slice(b);
+    put_u32(&mut copy, AT_CRC, 0);
+    crc32fast::hash(&copy) == word32(b, AT_CRC)
 }
 
 /// Whether bytes, damaged or not, say that they are a meta page of a database with pages of this size.
@@ -122,6 +148,10 @@ impl Meta {
             page_count: 2,
             catalog: TableDescriptor::default(),
             space: SpaceState::default(),
+            session: 0,
+            id_limit: TxnId::NONE,
+            commits: 0,
+            unknown_to_write: 0,
         }
     }
 
@@ -148,6 +178,9 @@ impl Meta {
         self.catalog.encode(&mut b[AT_CATALOG..AT_CATALOG + descriptor::SIZE]);
         put_u64(&mut b[..], AT_FREE_PAGES, self.space.free_pages);
         put_u32(&mut b[..], AT_READY_COUNT, self.space.ready.len() as u32);
+        put_u64(&mut b[..], AT_SESSION, self.session);
+        put_u64(&mut b[..], AT_ID_LIMIT, self.id_limit.0);
+        put_u64(&mut b[..], AT_COMMITS, self.commits);
         let mut at = AT_BODY;
         for &(start, len) in &self.space.ready {
             put_u48(&mut b[..], at, start.0);
@@ -192,16 +225,16 @@ impl Meta {
         if b[..8] != MAGIC {
             return Err(MetaFault::NotAMeta);
         }
-        let mut copy = [0; SIZE];
-        copy.copy_from_slice(b);
-        put_u32(&mut copy, AT_CRC, 0);
-        let crc_good = crc32fast::hash(&copy) == word32(b, AT_CRC);
-        // A newer version may checksum differently: the version decides first.
+        // First, so that a flipped bit in the version or in a feature word does not look like a file of the future.
+        if !crc_is_good(b) {
+            return Err(Bad("checksum does not match"));
+        }
         if word32(b, AT_VERSION) != VERSION {
             return Err(MetaFault::Version(word32(b, AT_VERSION)));
         }
-        if !crc_good {
-            return Err(Bad("checksum does not match"));
+        let unknown = word32(b, AT_READ_FEATURES) & !KNOWN_TO_READ;
+        if unknown != 0 {
+            return Err(MetaFault::Features(unknown));
         }
         let page_size = word32(b, AT_PAGE_SIZE) as usize;
         if !valid_page_size(page_size) {
@@ -212,6 +245,10 @@ impl Meta {
         if !(2..=PageId::MAX.0).contains(&page_count) || txn == TxnId::NONE || txn > TxnId::MAX {
             return Err(Bad("impossible page count or transaction id"));
         }
+        let id_limit = TxnId(word64(b, AT_ID_LIMIT));
+        if id_limit != TxnId::NONE && !(txn..=TxnId::MAX).contains(&id_limit) {
+            return Err(Bad("impossible limit of transaction ids"));
+        }
         let catalog =
             TableDescriptor::decode(&b[AT_CATALOG..AT_CATALOG + descriptor::SIZE], page_count)
                 .map_err(Bad)?;
@@ -220,7 +257,19 @@ impl Meta {
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
         let mut uuid = [0; 16];
         uuid.copy_from_slice(&b[AT_UUID..AT_UUID + 16]);
-        Ok((Meta { uuid, page_size, txn, page_count, catalog, space }, phase))
+        let meta = Meta {
+            uuid,
+            page_size,
+            txn,
+            page_count,
+            catalog,
+            space,
+            session: word64(b, AT_SESSION),
+            id_limit,
+            commits: word64(b, AT_COMMITS),
+            unknown_to_write: word32(b, AT_WRITE_FEATURES) & !KNOWN_TO_WRITE,
+        };
+        Ok((meta, phase))
     }
 }
 
@@ -303,88 +352,4 @@ fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> (Meta, Phase) {
-        let entry =
-            |start| FreeEntry { start: PageId(start), len: 3, birth: TxnId(4), death: TxnId(9) };
-        let mut m = Meta::empty([7; 16], 8192);
-        m.txn = TxnId(12);
-        m.page_count = 1000;
-        m.catalog = TableDescriptor { root: PageId(5), depth: 2, entries: 3, ..Default::default() };
-        m.space.ready = vec![(PageId(10), 4), (PageId(20), 900)];
-        m.space.queues[0] = Queue {
-            head: PageId(30),
-            tail: PageId(31),
-            pages: 1,
-            head_used: 7,
-            inline: vec![entry(40), entry(50)],
-            ..Default::default()
-        };
-        m.space.queues[2] = Queue { pin: TxnId(3), inline: vec![entry(60)], ..Default::default() };
-        let manifest = ManifestEntry { page: PageId(99), crc: 0xdead_beef, pages: 17 };
-        (m, Phase::Sealed(vec![manifest]))
-    }
-
-    #[test]
-    fn round_trip() {
-        let (m, phase) = sample();
-        let bytes = m.encode(&phase);
-        assert_eq!(Meta::decode(&bytes[..]).unwrap(), (m.clone(), phase));
-        let two = m.encode(&Phase::TwoPhase);
-        assert_eq!(Meta::decode(&two[..]).unwrap().1, Phase::TwoPhase);
-    }
-
-    #[test]
-    fn a_manifest_lists_no_more_than_there_is() {
-        let (m, _) = sample();
-        let entry = |page| ManifestEntry { page: PageId(page), crc: 1, pages: 500 };
-        let listed = |entries: Vec<ManifestEntry>| {
-            Meta::decode(&m.encode(&Phase::Sealed(entries))[..]).is_ok()
-        };
-        assert!(listed(vec![entry(2), entry(500)]));
-        assert!(!listed(vec![entry(2), entry(500), entry(3)]));
-    }
-
-    #[test]
-    fn ids_have_an_end() {
-        let (mut m, phase) = sample();
-        for (txn, good) in [(TxnId::MAX, true), (TxnId(TxnId::MAX.0 + 1), false), (TxnId(0), false)]
-        {
-            m.txn = txn;
-            assert_eq!(Meta::decode(&m.encode(&phase)[..]).is_ok(), good, "{txn}");
-        }
-    }
-
-    #[test]
-    fn every_flipped_byte_is_refused() {
-        let (m, phase) = sample();
-        let good = m.encode(&phase);
-        for i in 0..SIZE {
-            let mut bad = good.clone();
-            bad[i] ^= 0x41;
-            assert!(Meta::decode(&bad[..]).is_err(), "byte {i}");
-        }
-        for len in 0..SIZE {
-            assert!(Meta::decode(&good[..len]).is_err(), "length {len}");
-        }
-    }
-
-    #[test]
-    fn random_bytes_with_a_good_checksum_never_panic() {
-        let mut rng = fastrand::Rng::with_seed(5);
-        let (m, phase) = sample();
-        let good = m.encode(&phase);
-        for _ in 0..20_000 {
-            let mut b = good.clone();
-            for _ in 0..rng.usize(1..6) {
-                b[rng.usize(16..700)] = rng.u8(..);
-            }
-            put_u32(&mut b[..], AT_CRC, 0);
-            let crc = crc32fast::hash(&b[..]);
-            put_u32(&mut b[..], AT_CRC, crc);
-            let _ = Meta::decode(&b[..]);
-        }
-    }
-}
+mod tests;

@@ -136,7 +136,10 @@ fn meta_pages(scan: &mut Scan<'_>, opened: &OpenedMeta) {
         }
     }
     let page = meta.slot.map(u64::from);
-    for field in [m::ZERO_A, m::ZERO_B] {
+    // What a feature keeps there is its own.
+    let reserved = [m::ZERO_A, m::ZERO_B, m::SYSTEM, m::REDO_LOG, m::ZERO_C];
+    let reserved = if meta.has_unknown_features() { &reserved[..0] } else { &reserved[..] };
+    for field in reserved {
         if !field.is_zero(&meta.bytes[..], 0) {
             scan.fault(page, || format!("bytes {}..{} are not zero", field.at, field.end()));
         }

@@ -144,7 +144,16 @@ fields! {
     READY_COUNT = "ready_count" 128 4;
     ZERO_A = "zero" 132 4;
     QUEUES = "queues" 136 160;
-    ZERO_B = "zero" 296 212;
+    FEATURES = "features" 296 4;
+    WRITE_FEATURES = "write_features" 300 4;
+    READ_FEATURES = "read_features" 304 4;
+    ZERO_B = "zero" 308 4;
+    SESSION = "session" 312 8;
+    ID_LIMIT = "id_limit" 320 8;
+    COMMITS = "commits" 328 8;
+    SYSTEM = "system" 336 64;
+    REDO_LOG = "redo_log" 400 56;
+    ZERO_C = "zero" 456 52;
     CRC = "crc" 508 4;
     BODY = "body" 512 3584;
 }
@@ -227,6 +236,8 @@ pub const GROUP: u64 = 64;
 pub const MAGIC: [u8; 8] = *b"recto\x0d\x0a\x1a";
 /// The format version this room knows.
 pub const VERSION: u64 = 1;
+/// Features this room knows, of those that must be known to read.
+pub const KNOWN_TO_READ: u64 = 0;
 /// Smallest and largest page.
 pub const PAGE_SIZES: [usize; 2] = [4096, 65536];
 /// Kinds of pages with a header.

@@ -6,6 +6,7 @@
 use super::layout::{self, Field, meta as m};
 use super::pages::Pages;
 use super::report::{MetaSummary, SlotState};
+use crate::error::Error;
 use crate::format::checksum::page_crc;
 use crate::types::{PageId, TxnId};
 use crc32fast::Hasher;
@@ -15,6 +16,7 @@ use crc32fast::Hasher;
 pub(super) struct Meta {
     pub slot: Option<u8>,
     pub txn: u64,
+    pub id_limit: u64,
     pub page_size: usize,
     pub page_count: u64,
     pub uuid: [u8; 16],
@@ -69,6 +71,8 @@ pub(super) enum Refusal {
     NoMagic,
     /// Intact, but of another format version.
     Version(u64),
+    /// Intact, with features that must be known to read, and are not.
+    Features(u64),
     /// The text, and the page size if the checksum vouches for it.
     Damaged(String, Option<usize>),
 }
@@ -79,7 +83,23 @@ impl Refusal {
             Refusal::Empty => SlotState::Empty,
             Refusal::NoMagic => SlotState::Refused("no meta page: the magic is missing".into()),
             Refusal::Version(v) => SlotState::Refused(format!("format version {v}")),
+            Refusal::Features(bits) => {
+                SlotState::Refused(format!("features {bits:#x} that cannot be read"))
+            }
             Refusal::Damaged(why, _) => SlotState::Refused(why.clone()),
+        }
+    }
+
+    /// The error for a slot that is intact and of a newer format: whatever the other slot holds, the file is not for this build.
+    pub fn of_the_future(&self) -> Option<Error> {
+        match *self {
+            Refusal::Version(v) => {
+                Some(Error::Version { found: v as u32, supported: layout::VERSION as u32 })
+            }
+            Refusal::Features(bits) => {
+                Some(Error::Features { unknown: bits as u32, to_write: false })
+            }
+            _ => None,
         }
     }
 }
@@ -149,6 +169,10 @@ impl Meta {
         if version != layout::VERSION {
             return Err(Refusal::Version(version));
         }
+        let unknown = word(m::READ_FEATURES, b, 0) & !layout::KNOWN_TO_READ;
+        if unknown != 0 {
+            return Err(Refusal::Features(unknown));
+        }
         let page_size = word(m::PAGE_SIZE, b, 0) as usize;
         let [least, most] = layout::PAGE_SIZES;
         if !page_size.is_power_of_two() || page_size < least || page_size > most {
@@ -169,6 +193,7 @@ impl Meta {
         let mut meta = Meta {
             slot,
             txn: word(m::TXN, b, 0),
+            id_limit: word(m::ID_LIMIT, b, 0),
             page_size,
             page_count,
             uuid: m::UUID.slice(b, 0).and_then(|s| s.try_into().ok()).unwrap_or_default(),
@@ -182,6 +207,9 @@ impl Meta {
         };
         if meta.txn == 0 || meta.txn >= layout::LIMIT {
             return Err(refuse(format!("its transaction id is {}", meta.txn)));
+        }
+        if meta.id_limit != 0 && !(meta.txn..layout::LIMIT).contains(&meta.id_limit) {
+            return Err(refuse(format!("its limit of transaction ids is {}", meta.id_limit)));
         }
         let listed = word(m::MANIFEST_COUNT, b, 0);
         if phase == layout::PHASE_TWO && listed != 0 {
@@ -271,6 +299,12 @@ impl Meta {
             return Err(format!("page {page} of the manifest fails its own checksum"));
         }
         Ok(crc)
+    }
+
+    /// Whether there are features that this build does not know: then what it takes for unused may be used.
+    pub fn has_unknown_features(&self) -> bool {
+        let b = &self.bytes[..];
+        [m::FEATURES, m::WRITE_FEATURES, m::READ_FEATURES].iter().any(|f| !f.is_zero(b, 0))
     }
 
     /// What two metas of one transaction, or of one file, cannot disagree on.

@@ -130,11 +130,11 @@ fn newest(slots: [Read; 2], states: &mut [SlotState; 2], pages: &dyn Pages) -> R
         }
     }
     // A newer format may have stored its first transaction beside an older meta: what it left is not ours to judge.
-    if refused.iter().any(|r| matches!(r, Refusal::Version(_))) {
-        return Err(explain(&refused, pages.len()));
+    if let Some(refusal) = refused.iter().find_map(Refusal::of_the_future) {
+        return Err(refusal);
     }
     // Stable: the recto stays first among equals.
-    valid.sort_by_key(|meta| std::cmp::Reverse(meta.txn));
+    valid.sort_by_key(|meta| std::cmp::Reverse((meta.txn, meta.id_limit)));
     for meta in valid {
         if meta.phase != layout::PHASE_SEALED {
             return Ok(meta);
@@ -166,12 +166,8 @@ fn opened(
 
 /// The error for a file without a meta page to follow.
 fn explain(refusals: &[Refusal], file_len: u64) -> Error {
-    let version = refusals.iter().find_map(|r| match r {
-        Refusal::Version(v) => Some(*v as u32),
-        _ => None,
-    });
-    if let Some(found) = version {
-        return Error::Version { found, supported: layout::VERSION as u32 };
+    if let Some(refusal) = refusals.iter().find_map(Refusal::of_the_future) {
+        return refusal;
     }
     if file_len < layout::META_SIZE as u64 {
         return Error::NotADatabase { detail: format!("{file_len} bytes hold no meta page") };

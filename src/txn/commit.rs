@@ -45,7 +45,9 @@ impl Writer {
         self.store.make_room(page_count.max(self.store.page_count))?;
         let mut records: Vec<ListRecord> =
             self.alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
-        let meta = Meta { txn, page_count, catalog: self.catalog, space, ..self.base.clone() };
+        let commits = self.base.commits.saturating_add(1);
+        let catalog = self.catalog;
+        let meta = Meta { txn, page_count, catalog, space, commits, ..self.base.clone() };
         if planted(Bug::BuiltBeforePages) {
             let (list_end, unlisted) = (self.list_end, self.unlisted);
             engine.store_image(&BuiltImage { meta: meta.clone(), list_end, unlisted });

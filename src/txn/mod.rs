@@ -11,11 +11,13 @@ pub mod flush;
 pub mod open;
 pub mod read;
 pub mod repair;
+pub mod slots;
 pub mod state;
 pub mod store;
 pub mod write;
 
 use crate::error::{Error, Result};
+use crate::planted::{Bug, planted};
 use crate::shared::Shared;
 use crate::shared::layout::RECORDS;
 use crate::storage::PlatformRef;
@@ -80,6 +82,8 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     pub(crate) uuid: [u8; 16],
     pub(crate) page_size: usize,
+    /// Features of the file that must be known to write, and are not.
+    unknown_to_write: u32,
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
     /// Newest built transaction when this handle was opened: pages that were written before it and are
@@ -99,13 +103,24 @@ impl Engine {
     /// Waits for everything built so far to be durable; one flush, none if there is nothing to do.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_alive()?;
-        if self.options.read_only {
-            return Err(Error::ReadOnly);
-        }
+        self.check_writable()?;
         if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
             self.repair_now()?;
         }
         self.make_durable(self.built())
+    }
+
+    /// Whether this handle may store to the file.
+    fn check_writable(&self) -> Result<()> {
+        if self.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        match self.unknown_to_write {
+            unknown if unknown != 0 && !planted(Bug::UnknownFeatureWritten) => {
+                Err(Error::Features { unknown, to_write: true })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether nothing was ever made durable here.

@@ -91,6 +91,7 @@ impl Engine {
     }
 
     fn repair(&self, _lock: &FlushLock<'_>) -> Result<()> {
+        self.check_writable()?;
         let words = self.words();
         words.suspect.0.store(1, Ordering::SeqCst);
         self.platform.step("repair: marked");

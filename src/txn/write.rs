@@ -137,9 +137,7 @@ impl Engine {
         timeout: Option<Duration>,
         durability: Durability,
     ) -> Result<Writer> {
-        if self.options.read_only {
-            return Err(Error::ReadOnly);
-        }
+        self.check_writable()?;
         let mut lock = self.lock_writer(timeout)?;
         self.repair_if_marked(&lock)?;
         let image = self.load_image()?;

@@ -4,7 +4,7 @@ use super::Source;
 use crate::error::{Error, Result};
 use crate::format::checksum::page_crc;
 use crate::inspect::layout::{self, header, meta as m, table as t};
-use crate::inspect::meta::{Meta, Refusal};
+use crate::inspect::meta::Meta;
 use crate::inspect::node::{Body, Cell, Node};
 use crate::inspect::pages::Pages;
 use crate::inspect::report::SlotState;
@@ -52,6 +52,7 @@ pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> 
         None => (Source::Nothing, 0, vec![0; layout::DESCRIPTOR_SIZE]),
     };
     let meta = Meta {
+        id_limit: 0,
         slot: None,
         txn,
         page_size,
@@ -130,11 +131,10 @@ fn metas(pages: &dyn Pages) -> Result<(Metas, [SlotState; 2])> {
                 found.push((meta, why.is_none()));
                 continue;
             }
-            Err(Refusal::Version(found)) if slot == 0 || found_at(bytes, at) => {
-                let supported = layout::VERSION as u32;
-                return Err(Error::Version { found: found as u32, supported });
-            }
-            Err(refusal) => refusal,
+            Err(refusal) => match refusal.of_the_future() {
+                Some(error) if slot == 0 || found_at(bytes, at) => return Err(error),
+                _ => refusal,
+            },
         };
         if slot == 0 || found_at(bytes, at) {
             slots[slot] = refused.state();

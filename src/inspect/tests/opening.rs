@@ -144,6 +144,51 @@ fn a_newer_format_is_called_so() {
     assert!(matches!(e, Error::Version { found: 2, supported: 1 }), "{e}");
 }
 
+/// Whichever slot it stands in: the other may be the older one.
+#[test]
+fn an_intact_slot_of_a_newer_format_refuses_the_file() {
+    for slot in [0, 1] {
+        let mut i = sample(4096);
+        i.metas[slot].as_mut().unwrap().version = 2;
+        assert!(matches!(open(&i), Err(Error::Version { found: 2, .. })), "{slot}");
+        let mut i = sample(4096);
+        i.metas[slot].as_mut().unwrap().patches.push((304, vec![0, 1]));
+        let e = open(&i).unwrap_err();
+        assert!(matches!(e, Error::Features { unknown: 256, to_write: false }), "{slot}: {e}");
+        // A flipped bit is damage, in these fields too.
+        for at in [8, 304] {
+            let mut i = sample(4096);
+            i.raw.push((4096 * slot + at, vec![0x40]));
+            assert_eq!(open(&i).unwrap().summary.slot, Some(1 - slot as u8), "{slot} {at}");
+        }
+    }
+}
+
+#[test]
+fn features_that_may_be_unknown_may_use_what_is_reserved() {
+    for field in [296, 300] {
+        let mut i = sample(4096);
+        i.meta().patches.push((field, vec![1]));
+        i.meta().patches.push((340, vec![7; 8]));
+        assert!(check(&i.build(), CheckOptions::default()).unwrap().is_clean(), "{field}");
+        i.meta().patches.remove(0);
+        assert!(!check(&i.build(), CheckOptions::default()).unwrap().is_clean(), "{field}");
+    }
+}
+
+#[test]
+fn of_one_transaction_the_greater_limit_of_ids_is_the_newer() {
+    let mut i = sample(4096);
+    i.metas[1] = i.metas[0].clone();
+    i.metas[1].as_mut().unwrap().patches.push((320, vec![10]));
+    assert_eq!(slot(&i), Some(1));
+    i.meta().patches.push((320, vec![11]));
+    assert_eq!(slot(&i), Some(0));
+    // Below its own id it is impossible.
+    i.meta().patches.push((320, vec![8]));
+    assert_eq!(slot(&i), Some(1));
+}
+
 #[test]
 fn both_reasons_are_told() {
     let mut i = sample(4096);
