@@ -153,7 +153,10 @@ impl fmt::Display for Error {
             }
             Error::Features { unknown, to_write } => {
                 let what = if *to_write { "written" } else { "read" };
-                write!(f, "the file has features (bits {unknown:#x}) without which it cannot be {what}; a newer version knows them")
+                write!(
+                    f,
+                    "the file has features (bits {unknown:#x}) without which it cannot be {what}; a newer version knows them"
+                )
             }
             Error::Corrupt { page, detail } => write!(f, "page {page} is damaged: {detail}"),
             Error::KeyTooLong { len, max } => {

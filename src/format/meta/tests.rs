@@ -37,9 +37,8 @@ fn round_trip() {
 fn a_manifest_lists_no_more_than_there_is() {
     let (m, _) = sample();
     let entry = |page| ManifestEntry { page: PageId(page), crc: 1, pages: 500 };
-    let listed = |entries: Vec<ManifestEntry>| {
-        Meta::decode(&m.encode(&Phase::Sealed(entries))[..]).is_ok()
-    };
+    let listed =
+        |entries: Vec<ManifestEntry>| Meta::decode(&m.encode(&Phase::Sealed(entries))[..]).is_ok();
     assert!(listed(vec![entry(2), entry(500)]));
     assert!(!listed(vec![entry(2), entry(500), entry(3)]));
 }
@@ -48,8 +47,7 @@ fn a_manifest_lists_no_more_than_there_is() {
 fn ids_have_an_end() {
     let (mut m, phase) = sample();
     m.id_limit = TxnId::MAX;
-    for (txn, good) in [(TxnId::MAX, true), (TxnId(TxnId::MAX.0 + 1), false), (TxnId(0), false)]
-    {
+    for (txn, good) in [(TxnId::MAX, true), (TxnId(TxnId::MAX.0 + 1), false), (TxnId(0), false)] {
         m.txn = txn;
         assert_eq!(Meta::decode(&m.encode(&phase)[..]).is_ok(), good, "{txn}");
     }
