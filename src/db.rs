@@ -17,6 +17,10 @@ use std::time::Duration;
 /// An open database. Cheap to clone; every clone is the same handle. Share it between threads, or open it again: also
 /// several times in one process, and in any number of processes.
 ///
+/// The handle closes with its last clone and the last transaction that was begun on it. If it has made deferred commits that are not
+/// durable yet, closing flushes them; but it waits for no write transaction, and no longer than a second for a flush that somebody else
+/// leads. What it cannot flush stays visible, and the next flush takes it along; [`Database::flush`] before closing is the way to know.
+///
 /// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
 #[derive(Clone)]
 pub struct Database {
@@ -261,13 +265,18 @@ impl Database {
         Ok(ReadTxn::new(self.engine.begin_read()?))
     }
 
-    /// Begins the write transaction, after waiting for whoever holds it. [`Error::WriterOnThisThread`] instead of
-    /// waiting for ever for oneself.
+    /// Begins the write transaction, after waiting for whoever holds it. Repairs first if a flush failed, or a process died in one.
+    ///
+    /// Errors: [`Error::WriterOnThisThread`] if the thread has the write transaction of the file already, through this handle or another,
+    /// instead of waiting for ever for oneself. (A transaction that was sent to another thread counts as its sender's until it is used there:
+    /// so this error comes after one second. One that was received belongs to the sender too, until it is used: then this call waits for
+    /// ever.) [`Error::ReadOnly`]; [`Error::Io`] or [`Error::DiskFull`] if the repair fails; [`Error::Corrupt`].
     pub fn write(&self) -> Result<WriteTxn> {
         self.begin_write(None)
     }
 
-    /// The write transaction if nobody holds it; None if somebody does.
+    /// The write transaction if nobody holds it; None, at once, if somebody does, be it this thread itself, or if a repair that is needed
+    /// would have to wait for somebody else's flush. Other errors as [`Database::write`].
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
         match self.begin_write(Some(Duration::ZERO)) {
             Err(Error::Busy) => Ok(None),
@@ -275,7 +284,8 @@ impl Database {
         }
     }
 
-    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over.
+    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another writer, or a flush that a repair has to wait
+    /// for, has not ended. Other errors as [`Database::write`].
     pub fn write_timeout(&self, timeout: Duration) -> Result<WriteTxn> {
         self.begin_write(Some(timeout))
     }
@@ -303,7 +313,13 @@ impl Database {
         Ok(self.engine.shared.wait_visible(TxnId(after), timeout)?.0)
     }
 
-    /// Makes every commit so far durable, of all threads and processes: one device flush, none if all are.
+    /// Makes every commit so far durable, of all threads and processes: one device flush, none if all are. Waits for flushes that others
+    /// lead. If a flush has failed, or a process died in one, or this handle was opened when commits were not durable yet, a repair
+    /// comes first, which waits for the write transaction.
+    ///
+    /// Errors: [`Error::OutcomeUnknown`] if the device failed, or had failed: some of these commits may not be durable, and may be rolled back;
+    /// [`Error::WriterOnThisThread`] if a repair is needed and the thread has the write transaction of the file; [`Error::ReadOnly`];
+    /// [`Error::Io`] and others if it could not begin.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }

@@ -71,16 +71,17 @@ pub enum Error {
     InvalidArgument(String),
     /// The database, or the transaction, was opened for reading only.
     ReadOnly,
-    /// `write()` on a thread that already holds the write transaction: waiting would never end.
+    /// The call needs the writer lock, and the thread already holds the write transaction of the file, through this handle or another:
+    /// waiting would never end.
     WriterOnThisThread,
-    /// Another writer held the lock for the whole of the time allowed.
+    /// Somebody else held a lock for the whole of the time allowed: another writer, flush or opening.
     Busy,
     /// All reader slots of the lock file are taken by live readers.
     ReadersFull,
     /// The handle was opened before `fork()`; the child must open its own.
     Forked,
-    /// The sync of a commit failed: whether it is durable is not known. The handle stays usable: reads go on, and
-    /// the next write transaction repairs first.
+    /// A commit was built, and then something failed before it was known to be durable, the device in most cases: it may be there or not.
+    /// No other error of a commit leaves that open. The handle stays usable: reads go on, and the next write transaction repairs first.
     OutcomeUnknown {
         /// What the system said, or what was found in its place.
         detail: String,
@@ -133,6 +134,14 @@ impl Error {
         }
     }
 
+    /// What the error means for a transaction that has been built.
+    pub(crate) fn outcome_unknown(self) -> Error {
+        match self {
+            Error::OutcomeUnknown { .. } => self,
+            other => Error::OutcomeUnknown { detail: other.to_string() },
+        }
+    }
+
     /// A page that does not hold what it must.
     pub(crate) fn corrupt(page: PageId, detail: impl Into<String>) -> Error {
         Error::Corrupt { page, detail: detail.into() }
@@ -170,7 +179,7 @@ impl fmt::Display for Error {
             Error::WriterOnThisThread => {
                 f.write_str("this thread already holds the write transaction")
             }
-            Error::Busy => f.write_str("another writer holds the database"),
+            Error::Busy => f.write_str("somebody else holds a lock of the database"),
             Error::ReadersFull => f.write_str("all reader slots are in use"),
             Error::Forked => f.write_str("handle from before fork(); open the database again"),
             Error::OutcomeUnknown { detail } => {

@@ -60,7 +60,7 @@ pub fn build(mut txn: WriteTxn, durability: Durability) -> Result<Option<(u64, b
 
 /// The second half of a commit.
 pub fn make_durable(db: &Database, txn: u64) -> Result<()> {
-    db.engine().make_durable(TxnId(txn))
+    db.engine().finish_commit(TxnId(txn))
 }
 
 /// The full check of a database image without any live process.

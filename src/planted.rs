@@ -114,6 +114,12 @@ bugs! {
     BuiltBeforePages,
     /// 8: the image of a transaction does not count its own pages in the list.
     OwnPagesNotListed,
+    /// 8: an error behind the building of a transaction is passed on as one that says it did not happen.
+    BuiltErrorPassedOn,
+    /// 8: a deferred commit is shown although it stands on one that the list does not name and that is not durable.
+    ShownOnUnlisted,
+    /// 23: a transaction that has led a repair forgets that the failed sync took its own pages along.
+    OwnPagesForgotten,
     /// 8: a transaction in which an operation failed half-way can be committed.
     BrokenTransactionCommits,
 
@@ -158,8 +164,14 @@ bugs! {
     RollBackWithoutErasing,
     /// 22: a roll-back makes D the newest transaction under its old id.
     RollBackUnderOldId,
+    /// 21: what the list does not name is rolled back when a leader has died, as if a sync had failed.
+    DeathTakenForFailure,
+    /// 22: ids between two roll-backs are taken for dead.
+    DeadIdsJoined,
     /// Hole 10: a handle flushes pages that were written before it was opened.
     OpenedTooLateToKnow,
+    /// Hole 10: the same for what a transaction has written that is not built when the handle is opened.
+    OpenedBesideWriter,
     /// 24: the newest meta is trusted without a look at its manifest.
     ManifestNotChecked,
     /// 24: a page of the manifest passes if its own checksum is good.

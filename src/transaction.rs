@@ -104,8 +104,9 @@ fn list_tables(
 /// The write transaction: one at a time over all threads and processes. It sees its own changes; nobody
 /// else does before [`WriteTxn::commit`]. Dropping it aborts it.
 ///
-/// It may be sent to another thread. An error of an operation that could have left something half done
-/// makes every later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was.
+/// It may be sent to another thread, and counts as the transaction of the thread that used it last. An error of an operation that could have
+/// left something half done, or a panic in it, makes every later one fail with [`Error::TransactionBroken`]: drop it, the database is as
+/// it was.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -131,6 +132,7 @@ impl WriteTxn {
 
     /// Id that the transaction will have.
     pub fn id(&self) -> u64 {
+        self.writer.touch();
         self.writer.txn().0
     }
 
@@ -187,9 +189,12 @@ impl WriteTxn {
     /// Makes the changes visible, and durable as set. Costs one device flush when durable (two for a
     /// transaction with more pages than a manifest takes, about 130), shared with all commits that wait at the same time.
     ///
-    /// Any error but one means that the transaction did not happen. [`Error::OutcomeUnknown`] means that the
-    /// device failed while it was made durable: it may be there after all. A transaction that changed
-    /// nothing costs nothing.
+    /// Any error but one means that the transaction did not happen, and never will. [`Error::OutcomeUnknown`] means that the transaction
+    /// was complete, and something failed before it was known to be durable, the device in most cases: it may be there after all.
+    /// A transaction that changed nothing costs nothing.
+    ///
+    /// The other errors: [`Error::DiskFull`] and [`Error::Io`] when its last pages found no place; [`Error::TransactionBroken`] after an
+    /// operation that failed half-way or panicked, or when what it is based on was rolled back; [`Error::Corrupt`].
     pub fn commit(self) -> Result<()> {
         self.writer.commit()
     }

@@ -8,7 +8,7 @@
 use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
@@ -17,6 +17,8 @@ pub const SLOTS: usize = if cfg!(loom) { 2 } else { 2048 };
 pub const HANDLES: u32 = if cfg!(loom) { 3 } else { 1024 };
 /// Records in the list of pages written since the last durable commit.
 pub const RECORDS: usize = if cfg!(loom) { 1 } else { 32_768 };
+/// Ranges of ids that were rolled back.
+pub const DEAD_RANGES: usize = 8;
 /// Words of the image of a built transaction.
 pub const IMAGE_WORDS: usize = if cfg!(loom) { 2 } else { 512 };
 /// Words of a snapshot descriptor; word 0 is the transaction id.
@@ -77,7 +79,8 @@ pub struct CommitWords {
     /// Ids of the metas that the two slots on disk hold or may hold.
     /// But for one that an opening has refused, an id above D was synced by a leader who has not said so yet (rule 13).
     pub slots: Line<[AtomicU64; 2]>,
-    /// A sync failed, or a repair has not ended: the next writer repairs first (rules 15, 19).
+    /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has not ended. Bit 1: a sync failed since the
+    /// last repair that ended (rule 21).
     pub suspect: Line<AtomicU64>,
     /// Highest transaction id ever used (rule 3).
     pub last_id: Line<AtomicU64>,
@@ -85,8 +88,8 @@ pub struct CommitWords {
     pub page_high: Line<AtomicU64>,
     /// Highest transaction id whose flush failed: its waiters get "outcome unknown".
     pub failed: Line<AtomicU64>,
-    /// Ids that were rolled back: lowest and highest (rule 5); 0, 0 none.
-    pub dead: Line<[AtomicU64; 2]>,
+    /// Ids that were rolled back: lowest and highest of some ranges (rules 5, 22); lowest 0: none.
+    pub dead: Line<[[AtomicU64; 2]; DEAD_RANGES]>,
     /// First record of the list that is not yet durable: written by the flusher (rule 13).
     pub list_start: Line<AtomicU64>,
 }

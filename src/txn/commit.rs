@@ -1,9 +1,10 @@
 //! Building a transaction (rules 4 to 8): from here on it exists; nothing about it is durable yet.
 
+use super::Engine;
 use super::flush::FlushLock;
-use super::state::{BuiltImage, ListRecord, describe};
+use super::state::{BuiltImage, ListRecord, SYNC_FAILED, describe};
 use super::write::Writer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::TxnId;
@@ -18,7 +19,9 @@ pub enum Durability {
     Durable,
     /// At once, visible to every reader. It survives the death of the process; power loss takes the database back
     /// to the last flush, to a whole transaction. It is flushed with the next durable commit, by
-    /// `Database::flush`, and when the handle that made it is closed.
+    /// `Database::flush`, and when the handle that made it is closed, unless somebody else is flushing just then for more than a second, or
+    /// a repair is needed while somebody has the write transaction. Then it waits for the next of these three, by whatever handle, or for
+    /// the first write transaction of whoever opens the database next; only power loss before that takes it back.
     Deferred,
 }
 
@@ -31,13 +34,35 @@ pub struct Built {
 }
 
 impl Writer {
-    /// Builds the transaction and gives the writer lock back. None if it changed nothing.
+    /// One commit from begin to acknowledgement. [`Error::OutcomeUnknown`] says that the transaction may be there after all;
+    /// any other error says that it never will.
+    pub fn commit(self) -> Result<()> {
+        let engine = Arc::clone(&self.store.engine);
+        match self.build()? {
+            Some(built) if built.flush => engine.finish_commit(built.txn),
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds the transaction and gives the writer lock back. None if it changed nothing. The error is [`Error::OutcomeUnknown`] if the
+    /// transaction exists, and another one if it does not.
     pub fn build(mut self) -> Result<Option<Built>> {
         self.check_usable()?;
         if !self.store_tables()? {
             self.release();
             return Ok(None);
         }
+        let engine = Arc::clone(&self.store.engine);
+        let image = self.prepare().map_err(did_not_happen)?;
+        engine.store_image(&image);
+        engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
+        let built = self.show(&image).map_err(may_have_happened)?;
+        self.release();
+        Ok(Some(built))
+    }
+
+    /// Rule 8 up to where W moves: everything that can fail.
+    fn prepare(&mut self) -> Result<BuiltImage> {
         let engine = Arc::clone(&self.store.engine);
         let txn = self.txn();
         let space = self.alloc.finish(&mut self.store)?;
@@ -62,43 +87,80 @@ impl Writer {
         if listed {
             engine.append_records(self.list_end, txn, &records);
         }
-        let snapshot = describe(&meta);
         let unlisted = if listed { self.unlisted } else { txn };
-        let image = BuiltImage { meta, list_end, unlisted };
-        engine.store_image(&image);
-        engine.unflushed.store(true, Ordering::Relaxed);
+        Ok(BuiltImage { meta, list_end, unlisted })
+    }
+
+    /// Rule 8 behind that: shows the transaction, unless it is to be durable first.
+    fn show(&self, image: &BuiltImage) -> Result<Built> {
+        let engine = &self.store.engine;
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
-        // only once it is durable.
-        let deferred = self.store.durability == Durability::Deferred && listed;
+        // only once it is durable, and so is what stands on it.
+        let proved = image.unlisted <= engine.durable().txn
+            || (planted(Bug::ShownOnUnlisted) && image.unlisted != image.meta.txn);
+        let deferred = self.store.durability == Durability::Deferred && proved;
         if deferred {
-            engine.shared.publish_built(&snapshot)?;
+            engine.shared.publish_built(&describe(&image.meta))?;
             engine.platform.step("build: visible");
             if planted(Bug::DeferredStoresMeta) {
-                engine.store_meta(&image, &Phase::TwoPhase, engine.durable().slot ^ 1)?;
+                engine.store_meta(image, &Phase::TwoPhase, engine.durable().slot ^ 1)?;
             }
         }
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
-        let crowded = list_end - start.min(list_end) > engine.options.list_limit as u64 * 3 / 4;
-        self.release();
-        Ok(Some(Built { txn, flush: !deferred || crowded }))
+        let limit = engine.options.list_limit as u64;
+        let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
+        Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
     }
 
     /// Whether the list of pages takes `records` more; what was built before is flushed to make room.
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
         let engine = Arc::clone(&self.store.engine);
-        let start = engine.words().list_start.0.load(Ordering::SeqCst);
+        let words = engine.words();
+        let start = words.list_start.0.load(Ordering::SeqCst);
         let limit = engine.options.list_limit as u64;
         if self.list_end - start.min(self.list_end) + records <= limit {
             return Ok(true);
         }
         if engine.durable().txn < self.base.txn {
             // The order of the locks is writer, then flush: this thread holds the writer lock already.
-            let flush = FlushLock::take(&engine)?;
+            let flush = FlushLock::take(&engine, None)?;
             if engine.durable().txn < self.base.txn {
+                let failed = words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
                 engine.repair_or_lead(&flush)?;
                 self.check_base()?;
+                if failed && !planted(Bug::OwnPagesForgotten) {
+                    self.doubt_own_pages(records <= limit)?;
+                }
             }
         }
         Ok(records <= limit)
+    }
+
+    /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in the page cache; the kernel may call them
+    /// clean, and the repair has not rewritten what no list names yet. So the mark goes up again: whoever flushes this transaction repairs
+    /// first, with its pages in the list. Without a place there it cannot go on.
+    fn doubt_own_pages(&self, listed: bool) -> Result<()> {
+        self.store.engine.sync_failed();
+        if listed { Ok(()) } else { Err(Error::TransactionBroken) }
+    }
+}
+
+impl Engine {
+    /// The second half of a commit: returns when `txn`, which has been built, is durable.
+    pub fn finish_commit(&self, txn: TxnId) -> Result<()> {
+        self.make_durable(txn).map_err(may_have_happened)
+    }
+}
+
+/// The contract of a commit, for everything that fails behind the move of W.
+fn may_have_happened(e: Error) -> Error {
+    if planted(Bug::BuiltErrorPassedOn) { e } else { e.outcome_unknown() }
+}
+
+/// The same for everything before it: what became of older transactions is not this one's answer.
+fn did_not_happen(e: Error) -> Error {
+    match e {
+        Error::OutcomeUnknown { .. } => Error::TransactionBroken,
+        other => other,
     }
 }

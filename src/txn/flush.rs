@@ -3,15 +3,16 @@
 //! The order of locks is writer, leader, flush. Nobody who holds the flush lock waits for the writer lock.
 
 use super::Engine;
-use super::state::{BuiltImage, Durable, Written, describe};
+use super::lock::left_until;
+use super::state::{BuiltImage, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use super::store::PageMap;
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Instant;
 
 /// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once: it may have carried them along.
 #[derive(Default)]
@@ -21,12 +22,14 @@ pub(crate) struct Leadership {
 }
 
 impl Leadership {
-    /// Waits until nobody leads, then leads.
-    fn wait(&self) -> Leader<'_> {
+    /// Waits until nobody leads, then leads; None when the time is over.
+    fn wait(&self, end: Option<Instant>) -> Option<Leader<'_>> {
         let mut leading = self.leading.lock();
-        self.ended.wait_while(&mut leading, |leading| *leading);
-        *leading = true;
-        Leader(self)
+        match end {
+            None => self.ended.wait_while(&mut leading, |leading| *leading),
+            Some(end) => drop(self.ended.wait_while_until(&mut leading, |leading| *leading, end)),
+        }
+        (!std::mem::replace(&mut *leading, true)).then(|| Leader(self))
     }
 
     /// Leads, or waits for the end of the flush that somebody else leads.
@@ -66,18 +69,22 @@ pub(super) struct FlushLock<'a> {
 }
 
 impl<'a> FlushLock<'a> {
-    /// Waits for it.
-    pub fn take(engine: &'a Engine) -> Result<FlushLock<'a>> {
-        FlushLock::of(engine, engine.leadership.wait())
+    /// Waits for it, without an end for ever; [`Error::Busy`] when the time is over.
+    pub fn take(engine: &'a Engine, end: Option<Instant>) -> Result<FlushLock<'a>> {
+        FlushLock::of(engine, engine.leadership.wait(end).ok_or(Error::Busy)?, end)
     }
 
     /// The same, or None after another thread of this handle has led a flush.
     fn take_or_wait(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
-        engine.leadership.lead_or_wait().map(|leader| FlushLock::of(engine, leader)).transpose()
+        engine
+            .leadership
+            .lead_or_wait()
+            .map(|leader| FlushLock::of(engine, leader, None))
+            .transpose()
     }
 
-    fn of(engine: &'a Engine, leader: Leader<'a>) -> Result<FlushLock<'a>> {
-        if !engine.shared.lock_flush(None)? && !planted(Bug::FlushLockNotTaken) {
+    fn of(engine: &'a Engine, leader: Leader<'a>, end: Option<Instant>) -> Result<FlushLock<'a>> {
+        if !engine.shared.lock_flush(left_until(end))? && !planted(Bug::FlushLockNotTaken) {
             return Err(Error::Busy);
         }
         Ok(FlushLock { engine, _leader: leader })
@@ -100,8 +107,14 @@ impl Drop for FlushLock<'_> {
 }
 
 impl Engine {
-    /// Returns when `txn` is durable, or when it is known that it may never be.
+    /// Returns when `txn` is durable, or when it is known that it may never be: [`Error::OutcomeUnknown`] if its flush has failed or
+    /// it was rolled back, other errors if its flush could not begin.
     pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
+        self.flush_up_to(txn)
+            .map_err(|e| if self.flush_failed(txn) { e.outcome_unknown() } else { e })
+    }
+
+    fn flush_up_to(&self, txn: TxnId) -> Result<()> {
         loop {
             if self.settled(txn)? {
                 return Ok(());
@@ -133,7 +146,7 @@ impl Engine {
         if planted(Bug::AcknowledgedWhenVisible) && self.shared.visible() >= txn {
             return Ok(true);
         }
-        if self.words().failed.0.load(Ordering::SeqCst) >= txn.0 {
+        if self.flush_failed(txn) {
             let detail = "the device reported an error while the transaction was flushed";
             return Err(Error::OutcomeUnknown { detail: detail.into() });
         }
@@ -205,7 +218,7 @@ impl Engine {
         if planted(Bug::FlushMarkLate) {
             self.words().flushing.0.store(target.0, Ordering::SeqCst);
         }
-        self.store_meta(image, &phase, slot).map_err(|e| self.flush_failed(target, e))?;
+        self.store_meta(image, &phase, slot).map_err(|e| self.flush_refused(target, e))?;
         self.platform.step("flush: meta stored");
         if planted(Bug::PublishedBeforeSync) {
             self.shared.publish_flushed(&describe(&image.meta))?;
@@ -239,9 +252,6 @@ impl Engine {
         self.words().list_start.0.store(image.list_end, Ordering::SeqCst);
         self.words().flushing.0.store(0, Ordering::SeqCst);
         self.platform.step("flush: done");
-        if self.built() == target {
-            self.unflushed.store(false, Ordering::Relaxed);
-        }
         Ok(())
     }
 
@@ -265,7 +275,7 @@ impl Engine {
             .or_else(
                 |e| if planted(Bug::FailedSyncRetried) { storage.sync(0, end) } else { Err(e) },
             )
-            .map_err(|e| self.flush_failed(image.meta.txn, e))
+            .map_err(|e| self.flush_refused(image.meta.txn, e))
     }
 
     /// Rule 10: sealed if every page reachable from F and born after D fits the manifest.
@@ -280,16 +290,26 @@ impl Engine {
         sealed.map_or(Phase::TwoPhase, Phase::Sealed)
     }
 
+    /// Whether a flush of `txn`, or of one above it, has failed.
+    fn flush_failed(&self, txn: TxnId) -> bool {
+        self.words().failed.0.load(Ordering::SeqCst) >= txn.0
+    }
+
+    /// The mark of a repair that must not believe what the kernel calls clean.
+    pub(super) fn sync_failed(&self) {
+        self.words().suspect.0.fetch_or(REPAIR | SYNC_FAILED, Ordering::SeqCst);
+    }
+
     /// Rule 15: the mark goes up before anybody else can lead. What the kernel did with the pages is
     /// unknown, so nothing is synced again before a repair has rewritten them.
-    fn flush_failed(&self, target: TxnId, e: Error) -> Error {
+    fn flush_refused(&self, target: TxnId, e: Error) -> Error {
         if planted(Bug::FailedSyncForgotten) {
             self.words().flushing.0.store(0, Ordering::SeqCst);
         } else {
-            self.words().suspect.0.store(1, Ordering::SeqCst);
+            self.sync_failed();
         }
         self.words().failed.0.fetch_max(target.0, Ordering::SeqCst);
-        Error::OutcomeUnknown { detail: e.to_string() }
+        e
     }
 }
 
@@ -310,18 +330,6 @@ fn manifest(room: usize, mut live: PageMap<Written>) -> Option<Vec<ManifestEntry
     Some(entries)
 }
 
-/// One commit from begin to acknowledgement.
-impl super::write::Writer {
-    /// Builds, and waits for durability where that is asked for.
-    pub fn commit(self) -> Result<()> {
-        let engine = Arc::clone(&self.store.engine);
-        match self.build()? {
-            Some(built) if built.flush => engine.make_durable(built.txn),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -330,7 +338,7 @@ mod tests {
     #[test]
     fn one_leads_and_its_end_wakes_all() {
         let leadership = Leadership::default();
-        let leader = leadership.wait();
+        let leader = leadership.wait(None).unwrap();
         assert!(leadership.try_lead().is_none() && leadership.try_lead().is_none());
         let waiting = AtomicUsize::new(0);
         std::thread::scope(|s| {

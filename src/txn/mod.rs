@@ -8,6 +8,7 @@
 
 pub mod commit;
 pub mod flush;
+mod lock;
 pub mod open;
 pub mod read;
 pub mod repair;
@@ -22,9 +23,11 @@ use crate::shared::Shared;
 use crate::shared::layout::RECORDS;
 use crate::storage::PlatformRef;
 use crate::types::TxnId;
+use flush::FlushLock;
+use lock::WriterLock;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How dirty pages get into the file.
@@ -86,17 +89,17 @@ pub struct Engine {
     unknown_to_write: u32,
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
-    /// Newest built transaction when this handle was opened: pages that were written before it and are
-    /// not durable may have failed to reach the disk without this handle's description being told (hole 10).
+    /// Newest transaction of which pages may have been written when this handle was opened: those that are not durable may have failed
+    /// to reach the disk without this handle's description being told (hole 10).
     opened_at: TxnId,
     /// Held by the one writer of this handle; what it keeps from one transaction to the next.
     writer: Arc<Mutex<write::Reuse>>,
-    /// Token of the thread that writes, 0 none.
-    writer_thread: AtomicU64,
+    /// The thread of this process that has the write transaction of the file.
+    writer_thread: Arc<lock::WriterThread>,
     /// One leader at a time in this handle.
     leadership: flush::Leadership,
-    /// A commit of this handle is not known to be durable.
-    unflushed: AtomicBool,
+    /// Newest transaction that this handle has built, 0 none: what it leaves to be flushed when it closes. Only rises.
+    newest_built: AtomicU64,
 }
 
 impl Engine {
@@ -127,22 +130,42 @@ impl Engine {
     pub(crate) fn is_new(&self) -> bool {
         self.durable().txn == TxnId::FIRST
     }
+}
 
-    /// A number of the calling thread, never 0, never used again by another thread.
-    pub(crate) fn thread_token() -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        thread_local!(static TOKEN: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-        TOKEN.with(|t| *t)
+/// How long a handle that closes waits for a flush that somebody else leads.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Makes what this handle has built durable, as far as that can be had without waiting for a write transaction, and for others'
+    /// flushes no longer than [`CLOSE_WAIT`].
+    fn flush_at_close(&self) -> Result<()> {
+        let newest = TxnId(self.newest_built.load(Ordering::Relaxed));
+        let done = || newest <= self.durable().txn || self.is_dead(newest);
+        if done() {
+            return Ok(());
+        }
+        let end = lock::end_of(Some(CLOSE_WAIT));
+        let flush = FlushLock::take(self, end)?;
+        if done() {
+            return Ok(());
+        }
+        if !self.is_marked() {
+            return self.lead_flush();
+        }
+        // The order of the locks is writer, then flush.
+        drop(flush);
+        let _writer = WriterLock::try_take(self)?;
+        let flush = FlushLock::take(self, end)?;
+        if done() { Ok(()) } else { self.repair_or_lead(&flush) }
     }
 }
 
 impl Drop for Engine {
-    /// Deferred commits reach the disk when their handle closes, as far as that can be done without
-    /// telling anybody; `flush` before closing is the way to know.
+    /// Nobody can be told of an error here; `flush` before closing is the way to know. What is not durable afterwards stays visible, and
+    /// the next flush, of whoever has the database open or opens it next, takes it along.
     fn drop(&mut self) {
-        let alive = self.shared.check_alive().is_ok();
-        if alive && self.unflushed.load(Ordering::Relaxed) && !std::thread::panicking() {
-            let _ = self.make_durable(self.built());
+        if self.shared.check_alive().is_ok() && !std::thread::panicking() {
+            let _ = self.flush_at_close();
         }
     }
 }

@@ -5,17 +5,19 @@
 //! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
 
 use super::flush::Leadership;
+use super::lock::WriterThread;
 use super::slots::{Reader, Slots};
 use super::state::{BuiltImage, Durable, describe};
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
+use crate::shared::layout::byte;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::TxnId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bytes of a new, empty database: both metas, both durable once the file is synced.
 pub fn initial_file(page_size: usize, uuid: [u8; 16]) -> Vec<u8> {
@@ -46,6 +48,7 @@ impl Engine {
             Shared::attach(Arc::clone(&platform), uuid, size, timeout, init)?.0
         };
         platform.check_in_place()?;
+        let writer_thread = WriterThread::of(&*platform);
         let mut engine = Engine {
             platform,
             shared,
@@ -56,12 +59,27 @@ impl Engine {
             opening_pages_read: pages,
             opened_at: TxnId::NONE,
             writer: Arc::default(),
-            writer_thread: AtomicU64::new(0),
+            writer_thread,
             leadership: Leadership::default(),
-            unflushed: AtomicBool::new(false),
+            newest_built: AtomicU64::new(0),
         };
-        engine.opened_at = engine.built();
+        engine.opened_at = engine.newest_begun()?;
         Ok(Arc::new(engine))
+    }
+}
+
+impl Engine {
+    /// The newest transaction that has written pages so far. One that somebody builds just now may have spilled some, or begun to
+    /// write them early: it counts. Whoever takes the writer lock after this look writes when this handle's description is open.
+    fn newest_begun(&self) -> Result<TxnId> {
+        let locks = self.platform.locks();
+        // Before W is read. Asking takes nothing, and disturbs nobody.
+        let building = locks.held_elsewhere(byte::WRITER, byte::WRITER)?.is_some();
+        let built = self.built();
+        if !building || planted(Bug::OpenedBesideWriter) {
+            return Ok(built);
+        }
+        Ok(self.next_id(built).unwrap_or(TxnId::MAX))
     }
 }
 
@@ -108,7 +126,7 @@ fn first_opener(
     words.flushing.0.store(0, Ordering::SeqCst);
     words.failed.0.store(0, Ordering::SeqCst);
     words.list_start.0.store(0, Ordering::SeqCst);
-    words.dead.0.iter().for_each(|w| w.store(0, Ordering::SeqCst));
+    words.dead.0.iter().flatten().for_each(|w| w.store(0, Ordering::SeqCst));
     words.slots.0.iter().zip(ids).for_each(|(w, id)| w.store(id, Ordering::SeqCst));
     words.last_id.0.store(last, Ordering::SeqCst);
     words.page_high.0.store(meta.page_count, Ordering::SeqCst);

@@ -6,26 +6,32 @@
 
 use super::Engine;
 use super::flush::FlushLock;
-use super::state::{BuiltImage, Durable, Written, describe};
-use super::write::WriterLock;
+use super::lock::WriterLock;
+use super::state::{BuiltImage, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::checksum::{page_crc, run_crc};
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 impl Engine {
-    /// Rule 1: repairs if the mark is set. Writer lock held.
-    pub(super) fn repair_if_marked(&self, _writer: &WriterLock) -> Result<()> {
+    /// Rule 1: repairs if the mark is set; [`Error::Busy`] if others flush until the time is over.
+    pub(super) fn repair_if_marked(
+        &self,
+        _writer: &WriterLock<Arc<Engine>>,
+        end: Option<Instant>,
+    ) -> Result<()> {
         let words = self.words();
         let suspect = words.suspect.0.load(Ordering::SeqCst) != 0;
         if !suspect && !self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst))) {
             return Ok(());
         }
         let lock = match suspect {
-            true => Some(FlushLock::take(self)?),
+            true => Some(FlushLock::take(self, end)?),
             // F alone is a mark only if nobody holds the flush lock: its leader died.
             false => FlushLock::try_take(self)?,
         };
@@ -38,7 +44,7 @@ impl Engine {
     /// Takes the locks in their order and repairs, if that is still needed.
     pub(super) fn repair_now(&self) -> Result<()> {
         let work = || {
-            let lock = FlushLock::take(self)?;
+            let lock = FlushLock::take(self, None)?;
             if self.is_marked() { self.repair(&lock) } else { Ok(()) }
         };
         if planted(Bug::RepairWithoutWriterLock) {
@@ -56,8 +62,8 @@ impl Engine {
     /// In a thread that has the write transaction itself no repair is led, which could roll that transaction's base back: then
     /// [`Error::WriterOnThisThread`]. (The transaction may have gone to another thread meanwhile: what is done here needs no writer lock.)
     pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.writes_on_this_thread() {
-            let lock = FlushLock::take(self)?;
+        if self.writer_thread.is_this() {
+            let lock = FlushLock::take(self, None)?;
             if self.is_marked() {
                 return Err(Error::WriterOnThisThread);
             }
@@ -66,7 +72,7 @@ impl Engine {
             return work();
         }
         self.with_writer_lock(|| {
-            let lock = FlushLock::take(self)?;
+            let lock = FlushLock::take(self, None)?;
             if self.durable().txn < self.built() {
                 self.repair_or_lead(&lock)?;
             }
@@ -93,7 +99,7 @@ impl Engine {
     fn repair(&self, _lock: &FlushLock<'_>) -> Result<()> {
         self.check_writable()?;
         let words = self.words();
-        words.suspect.0.store(1, Ordering::SeqCst);
+        let before = words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
         self.platform.step("repair: marked");
         if planted(Bug::RepairMarkClearedEarly) {
             words.suspect.0.store(0, Ordering::SeqCst);
@@ -110,7 +116,9 @@ impl Engine {
                 self.shared.publish_flushed(&describe(&image.meta))?;
             }
             words.list_start.0.store(image.list_end, Ordering::SeqCst);
-        } else if !self.is_dead(image.meta.txn) && self.rewrite_listed(&image)? {
+        } else if !self.is_dead(image.meta.txn)
+            && (self.can_flush_again(&image, before) || self.rewrite_listed(&image)?)
+        {
             // Rule 21: forward.
             self.put_back_meta(image.meta.txn)?;
             words.flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
@@ -162,6 +170,17 @@ impl Engine {
             self.platform.step("repair: older meta put back");
         }
         Ok(())
+    }
+
+    /// Rule 21: where no sync has failed, a leader has died and nothing is wrong with the pages; if the list has not all of them, a flush in two
+    /// phases needs none of it. This handle's description is told if some did not reach the device, provided that it was open when they
+    /// were written. `suspect` is the mark as the repair has found it.
+    fn can_flush_again(&self, image: &BuiltImage, suspect: u64) -> bool {
+        let durable = self.durable().txn;
+        image.unlisted > durable
+            && suspect & SYNC_FAILED == 0
+            && self.opened_at <= durable
+            && !planted(Bug::DeathTakenForFailure)
     }
 
     /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the next sync
@@ -222,11 +241,7 @@ impl Engine {
         }
         self.platform.step("repair: newer meta erased");
         words.slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
-        let [low, high] = &words.dead.0;
-        high.store(again.0 - 1, Ordering::SeqCst);
-        if low.load(Ordering::SeqCst) == 0 {
-            low.store(durable.txn.0 + 1, Ordering::SeqCst);
-        }
+        self.bury_ids(durable.txn, again);
         self.platform.step("repair: ids dead");
         let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
         let meta = Meta { txn, ..meta };
@@ -302,7 +317,8 @@ impl Engine {
     }
 
     fn sync_all(&self, meta: &Meta) -> Result<()> {
-        self.platform.storage().sync(0, meta.page_count * self.page_size as u64)
+        let end = meta.page_count * self.page_size as u64;
+        self.platform.storage().sync(0, end).inspect_err(|_| self.sync_failed())
     }
 
     /// Whether both metas on disk can be read and need no more than `page_count` pages (rule 7).

@@ -7,7 +7,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
 use crate::shared::Shared;
-use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
+use crate::shared::layout::{CommitWords, DEAD_RANGES, Descriptor, Image, RECORDS};
 use crate::shared::sync::{AtomicU64, fence};
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
@@ -41,6 +41,11 @@ pub struct Written {
     /// 0 for a page with a header, else the pages of an overflow run.
     pub pages: u32,
 }
+
+/// Bits of the word `suspect`. A repair is needed, or has not ended (rules 1, 19).
+pub const REPAIR: u64 = 1;
+/// A sync has failed (rule 15): what the kernel calls clean need not be on the device.
+pub const SYNC_FAILED: u64 = 2;
 
 const KIND_PAGE: u64 = 1;
 const KIND_RUN: u64 = 2;
@@ -90,7 +95,40 @@ impl Engine {
 
     /// Whether `txn` was rolled back.
     pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
-        is_dead(self.words(), txn)
+        DeadIds::of(self.words()).have(txn)
+    }
+
+    /// Rule 22: what was built above D has ids below `again`, which are dead from now on; but not the id under which an earlier
+    /// roll-back gave D's content again. Writer and flush lock held. Nobody who looks meanwhile misses an id that was dead before.
+    pub(crate) fn bury_ids(&self, durable: TxnId, again: TxnId) {
+        let ranges = &self.words().dead.0;
+        let DeadIds(now) = DeadIds::of(self.words());
+        let since = now.iter().filter(|[low, _]| *low > durable.0).map(|[_, high]| *high).max();
+        let low = since.map_or(durable.0 + 1, |high| high.saturating_add(2));
+        if low >= again.0 {
+            return;
+        }
+        if planted(Bug::DeadIdsJoined) {
+            ranges[0][1].store(again.0 - 1, Ordering::SeqCst);
+            let _ = ranges[0][0].compare_exchange(0, low, Ordering::SeqCst, Ordering::SeqCst);
+            return;
+        }
+        let mut order: [usize; DEAD_RANGES] = std::array::from_fn(|i| i);
+        order.sort_by_key(|&i| now[i][0]);
+        let [oldest, second, ..] = order;
+        if now[oldest][0] != 0 {
+            // All places are taken: the two oldest become one, and ids between them are judged with care.
+            ranges[second][0].store(now[oldest][0], Ordering::SeqCst);
+            ranges[oldest][0].store(0, Ordering::SeqCst);
+        }
+        ranges[oldest][1].store(again.0 - 1, Ordering::SeqCst);
+        ranges[oldest][0].store(low, Ordering::SeqCst);
+    }
+
+    /// The lowest id that was ever rolled back in this session; none if there is none.
+    pub(crate) fn lowest_dead(&self) -> TxnId {
+        let DeadIds(ranges) = DeadIds::of(self.words());
+        TxnId(ranges.iter().map(|[low, _]| *low).filter(|&low| low != 0).min().unwrap_or(0))
     }
 
     /// The image of the newest built transaction.
@@ -124,10 +162,20 @@ impl Engine {
     }
 }
 
-fn is_dead(words: &CommitWords, txn: TxnId) -> bool {
-    let [low, high] = &words.dead.0;
-    let (low, high) = (low.load(Ordering::SeqCst), high.load(Ordering::SeqCst));
-    low != 0 && low <= txn.0 && txn.0 <= high
+/// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the lowest: none.
+struct DeadIds([[u64; 2]; DEAD_RANGES]);
+
+impl DeadIds {
+    fn of(words: &CommitWords) -> DeadIds {
+        // The lowest first: it is stored last.
+        DeadIds(
+            words.dead.0.each_ref().map(|range| range.each_ref().map(|w| w.load(Ordering::SeqCst))),
+        )
+    }
+
+    fn have(&self, txn: TxnId) -> bool {
+        self.0.iter().any(|&[low, high]| low != 0 && low <= txn.0 && txn.0 <= high)
+    }
 }
 
 /// The image of the newest built transaction. A builder may overwrite the place while it is
@@ -170,6 +218,7 @@ pub(super) fn live_records_of(
     let start = words.list_start.0.load(Ordering::SeqCst);
     let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
     let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
+    let dead = DeadIds::of(words);
     let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
     let n = list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
     let mut live = PageMap::default();
@@ -183,7 +232,7 @@ pub(super) fn live_records_of(
         let end = page.0 + u64::from(w.pages.max(1));
         let kind = word >> 48;
         let older = planted(Bug::ManifestOfLastCommit) && by < txn;
-        if by <= durable || is_dead(words, by) || older {
+        if by <= durable || dead.have(by) || older {
             continue;
         }
         if page.0 < 2 || end > PAGE_MASK || by > newest || !(KIND_PAGE..=KIND_FREED).contains(&kind)

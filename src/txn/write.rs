@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::commit::Durability;
+use super::lock::{WriterLock, end_of};
 use super::read::check_birth;
 use super::store::PageStore;
 use crate::error::{Error, Result};
@@ -12,98 +13,14 @@ use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
 use crate::tree::{self, Edge, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
-use parking_lot::{ArcMutexGuard, MutexGuard, RawMutex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the writer of a handle keeps from one transaction to the next.
 #[derive(Default)]
-pub struct Reuse {
+pub(crate) struct Reuse {
     buffers: Vec<Box<[u8]>>,
-}
-
-/// The writer lock: of this handle, then of all processes. Given back on drop, from any thread.
-pub(super) struct WriterLock {
-    engine: Arc<Engine>,
-    /// Dropped last, and not handed over: whoever waits would have to be woken before the next transaction can begin. In the long
-    /// run the mutex is fair.
-    local: Option<ArcMutexGuard<RawMutex, Reuse>>,
-    shared: bool,
-}
-
-impl Drop for WriterLock {
-    fn drop(&mut self) {
-        if self.engine.shared.check_alive().is_err() {
-            // A forked child, or a process that is dead in the simulation: nothing here is ours.
-            std::mem::forget(self.local.take());
-            return;
-        }
-        self.engine.writer_thread.store(0, Ordering::Relaxed);
-        if self.shared {
-            self.engine.shared.unlock_writer();
-        }
-    }
-}
-
-impl Engine {
-    /// Whether the calling thread has the write transaction, or the writer lock for something else.
-    pub(super) fn writes_on_this_thread(&self) -> bool {
-        self.writer_thread.load(Ordering::Relaxed) == Engine::thread_token()
-    }
-
-    /// Takes the writer lock; without a timeout waits as long as it takes. `Busy` when the time is over.
-    pub(super) fn lock_writer(self: &Arc<Engine>, timeout: Option<Duration>) -> Result<WriterLock> {
-        self.shared.check_alive()?;
-        if self.writes_on_this_thread() {
-            return Err(Error::WriterOnThisThread);
-        }
-        let end = timeout.map(|t| Instant::now() + t);
-        let local = match timeout {
-            None => self.writer.lock_arc(),
-            Some(t) => self.writer.try_lock_arc_for(t).ok_or(Error::Busy)?,
-        };
-        self.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
-        let mut lock = WriterLock { engine: Arc::clone(self), local: Some(local), shared: false };
-        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        lock.shared = self.shared.lock_writer(left)?;
-        if !lock.shared && !planted(Bug::WriterLockNotTaken) {
-            return Err(Error::Busy);
-        }
-        Ok(lock)
-    }
-}
-
-/// The writer lock for as long as a piece of work takes.
-struct WriterScope<'a> {
-    engine: &'a Engine,
-    _local: MutexGuard<'a, Reuse>,
-    shared: bool,
-}
-
-impl Drop for WriterScope<'_> {
-    fn drop(&mut self) {
-        if self.engine.shared.check_alive().is_ok() {
-            self.engine.writer_thread.store(0, Ordering::Relaxed);
-            if self.shared {
-                self.engine.shared.unlock_writer();
-            }
-        }
-    }
-}
-
-impl Engine {
-    /// Runs work that needs the writer lock but is no transaction.
-    pub(super) fn with_writer_lock<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.writes_on_this_thread() {
-            return Err(Error::WriterOnThisThread);
-        }
-        let local = self.writer.lock();
-        self.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
-        let mut scope = WriterScope { engine: self, _local: local, shared: false };
-        scope.shared = self.shared.lock_writer(None)?;
-        if scope.shared { work() } else { Err(Error::Busy) }
-    }
 }
 
 /// A table whose descriptor this transaction holds.
@@ -124,10 +41,10 @@ pub struct Writer {
     pub(super) unlisted: TxnId,
     pub(super) catalog: TableDescriptor,
     tables: Vec<OpenTable>,
-    /// An operation failed half-way.
+    /// An operation has failed half-way, or is at work.
     broken: bool,
     /// Released last: after the pages' buffers have gone back to it.
-    pub(super) lock: WriterLock,
+    pub(super) lock: WriterLock<Arc<Engine>>,
 }
 
 impl Engine {
@@ -138,8 +55,9 @@ impl Engine {
         durability: Durability,
     ) -> Result<Writer> {
         self.check_writable()?;
-        let mut lock = self.lock_writer(timeout)?;
-        self.repair_if_marked(&lock)?;
+        let end = end_of(timeout);
+        let mut lock = WriterLock::take(Arc::clone(self), end)?;
+        self.repair_if_marked(&lock, end)?;
         let image = self.load_image()?;
         let base = image.meta;
         let view = self.platform.storage().refresh()?;
@@ -150,14 +68,14 @@ impl Engine {
         self.give_back(&base, view.len as u64, &pins)?;
         let words = self.words();
         let txn = self.next_id(base.txn)?;
-        let buffers = lock.local.as_mut().map(|r| std::mem::take(&mut r.buffers));
+        let buffers = lock.reuse().map(|r| std::mem::take(&mut r.buffers));
         let alloc = Allocator::new(Start {
             base: &base,
             txn,
             pins,
             durable: self.durable().txn,
             page_high: words.page_high.0.load(Ordering::SeqCst),
-            dead_from: TxnId(words.dead.0[0].load(Ordering::SeqCst)),
+            dead_from: self.lowest_dead(),
             limit: self.options.free_limit,
         })?;
         let mut store = PageStore::new(
@@ -240,12 +158,20 @@ impl Writer {
 
     /// When [`Writer::commit`] is to return.
     pub fn set_durability(&mut self, durability: Durability) {
+        self.touch();
         self.store.durability = durability;
+    }
+
+    /// The calling thread has the transaction in its hands.
+    #[inline]
+    pub fn touch(&self) {
+        self.store.engine.writer_thread.set_this();
     }
 
     /// Everything below can only go on while no operation has failed half-way.
     pub fn check_usable(&self) -> Result<()> {
         self.store.engine.shared.check_alive()?;
+        self.touch();
         if self.broken && !planted(Bug::BrokenTransactionCommits) {
             Err(Error::TransactionBroken)
         } else {
@@ -262,22 +188,22 @@ impl Writer {
         }
     }
 
-    /// Runs a change. An error that may have left pages half-changed makes the transaction useless.
+    /// Runs a change. An error that may have left pages half-changed makes the transaction useless, and so does a panic.
     fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.check_usable()?;
-        self.store.engine.writer_thread.store(Engine::thread_token(), Ordering::Relaxed);
+        // Until it is done: a panic on the way may be caught.
+        self.broken = true;
         let result = f(self);
-        if let Err(e) = &result {
-            let harmless = matches!(
-                e,
-                Error::KeyTooLong { .. }
+        let whole = matches!(
+            result,
+            Ok(_)
+                | Err(Error::KeyTooLong { .. }
                     | Error::ValueTooLong { .. }
                     | Error::TableExists(_)
                     | Error::NoSuchTable(_)
-                    | Error::InvalidArgument(_)
-            );
-            self.broken |= !harmless;
-        }
+                    | Error::InvalidArgument(_))
+        );
+        self.broken = !whole;
         result
     }
 
@@ -425,7 +351,7 @@ impl Writer {
     pub(super) fn release(self) {
         let Writer { store, mut lock, .. } = self;
         let buffers = store.into_pool();
-        if let Some(reuse) = lock.local.as_mut() {
+        if let Some(reuse) = lock.reuse() {
             reuse.buffers = buffers;
         }
     }
@@ -459,6 +385,7 @@ impl PageSource for Writer {
     fn page(&self, id: PageId) -> Result<&[u8]> {
         // Here too, because a dirty page may not come from the file.
         self.store.engine.shared.check_alive()?;
+        self.touch();
         check_birth(id, self.store.page(id)?, self.store.txn)
     }
 

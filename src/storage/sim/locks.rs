@@ -120,7 +120,7 @@ impl Locks for SimLocks {
     fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
         self.refuse(mode)?;
         self.event(byte)?;
-        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.machine.state.lock();
         loop {
             if state.locks.try_lock(self.file, byte, self.process, mode) {
@@ -133,12 +133,12 @@ impl Locks for SimLocks {
                     }
                 }
                 (Deadlock::Threads, None) => self.machine.released.wait(&mut state),
-                (_, Some(_)) => return Ok(false),
-                (Deadlock::GiveUp, None) => {
+                _ if timeout.is_some() => return Ok(false),
+                (Deadlock::GiveUp, _) => {
                     state.counters.hangs += u64::from(event::depth(self.machine.number) == 0);
                     return Ok(false);
                 }
-                (Deadlock::Panic, None) => {
+                (Deadlock::Panic, _) => {
                     let held = state.locks.list(self.file);
                     drop(state);
                     panic!(

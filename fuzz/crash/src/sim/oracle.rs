@@ -178,7 +178,9 @@ impl Oracle {
     /// Whether an error is an honest one.
     pub fn forgives(&self, e: &Error) -> bool {
         match e {
-            Error::OutcomeUnknown { .. } => self.unreliable(),
+            Error::OutcomeUnknown { detail } => {
+                self.unreliable() || self.calls_may_fail || *detail == Error::Busy.to_string()
+            }
             Error::DiskFull { .. } => self.disk_may_be_full || self.calls_may_fail,
             Error::Io { .. } | Error::TransactionBroken => self.calls_may_fail || self.device_fails,
             // Another process holds a lock and cannot move while this one runs.
@@ -297,7 +299,8 @@ pub fn finish(oracle: &SharedOracle, db: &Database, pending: Pending) -> bool {
             true
         }
         Err(e) => {
-            assert!(oracle.lock().forgives(&e), "commit: {e}");
+            let unknown = matches!(e, Error::OutcomeUnknown { .. });
+            assert!(unknown && oracle.lock().forgives(&e), "commit: {e}");
             false
         }
     }

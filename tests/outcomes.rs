@@ -1,0 +1,335 @@
+//! What an error of a commit means, and what becomes of transactions when a device refuses writes or a process dies at a bad moment. On
+//! simulated machines.
+
+mod common;
+
+use common::{assert_clean, pairs, write};
+use recto::harness::sim::{Action, Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
+use recto::harness::{build, make_durable};
+use recto::{Builder, Database, Durability, Error};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const PAGE: usize = 4096;
+/// A value that takes a page of its own, and so a record in the list.
+const LARGE: [u8; 3_000] = [7; 3_000];
+
+fn machine(seed: u64) -> SimDisk {
+    recto::harness::machine(&recto::harness::new_file(PAGE), PAGE, seed).unwrap()
+}
+
+fn enter(disk: &SimDisk, builder: &Builder) -> Database {
+    recto::harness::open(disk.process(ProcessOptions::default()), builder).unwrap()
+}
+
+fn put(db: &Database, durability: Durability, keys: std::ops::Range<u32>) {
+    write(db, durability, |txn| {
+        let mut table = txn.open_table("main").unwrap();
+        for key in keys {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+    });
+}
+
+/// Every dirty page is lost by a failing write-back, one at each event, and stays in the cache.
+fn refuse(disk: &SimDisk, yes: bool) {
+    let always = if yes { 1 << 16 } else { 0 };
+    disk.set_faults(Faults { write_back: always, write_back_fails: always, ..Faults::default() });
+}
+
+/// However the power fails now, the table has these keys.
+fn assert_durable(disk: &SimDisk, keys: std::ops::Range<u32>) {
+    let cut = disk.cut_point();
+    for seed in 0..12 {
+        let after = cut.boot(seed).unwrap();
+        let db = enter(&after, &Database::builder());
+        let expected: Vec<_> =
+            keys.clone().map(|key| (key.to_be_bytes().to_vec(), LARGE.to_vec())).collect();
+        assert!(pairs(&db, "main") == expected, "cut {seed}");
+        assert_clean(&db);
+    }
+}
+
+/// One call fails, in every place of a commit that has to repair before it can flush: before the transaction is built any error but
+/// `OutcomeUnknown`, and then it never happens; from there on no other.
+#[test]
+fn every_error_of_a_commit_says_whether_it_may_have_happened() {
+    for (errno, times) in [(libc::EIO, 1), (libc::ENOSPC, 1), (libc::ENOSPC, u64::MAX)] {
+        let mut kinds = [0; 3];
+        for place in 0.. {
+            let disk = machine(place);
+            let first = enter(&disk, &Database::builder());
+            put(&first, Durability::Durable, 0..1);
+            put(&first, Durability::Deferred, 1..2);
+            let second = enter(&disk, &Database::builder());
+            let mut txn = second.write().unwrap();
+            txn.open_table("main").unwrap().put(&2u32.to_be_bytes(), &LARGE).unwrap();
+
+            let (built, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+            let (moved, counted) = (built.clone(), calls.clone());
+            disk.set_hook(move |_, event| {
+                match event.kind {
+                    EventKind::Step("build: built moved") => moved.store(true, Ordering::Relaxed),
+                    EventKind::Step(_) | EventKind::Stored { .. } => {}
+                    _ => {
+                        let n = counted.fetch_add(1, Ordering::Relaxed);
+                        if n >= place && n - place < times {
+                            return Action::Fail(errno);
+                        }
+                    }
+                }
+                Action::Continue
+            });
+            let result = txn.commit();
+            disk.clear_hook();
+            let built = built.load(Ordering::Relaxed);
+            let reached = calls.load(Ordering::Relaxed) > place;
+            match &result {
+                Ok(()) => assert!(!reached || times == 1),
+                Err(Error::OutcomeUnknown { .. }) => assert!(built, "{place}: {result:?}"),
+                Err(_) => assert!(!built, "{place}: {result:?}"),
+            }
+            let it_never_is =
+                matches!(&result, Err(e) if !matches!(e, Error::OutcomeUnknown { .. }));
+            kinds[if result.is_ok() { 0 } else { 1 + usize::from(it_never_is) }] += 1;
+            // What failed is told to whoever comes next, and then all is well.
+            let third = [1, 2, 3].into_iter().find_map(|_| {
+                let third = enter(&disk, &Database::builder());
+                let mut txn = third.write().ok()?;
+                txn.open_table("main").unwrap().put(b"z", b"").unwrap();
+                txn.commit().ok().map(|()| third)
+            });
+            let third = third.expect("all is well");
+            let there = pairs(&third, "main").iter().any(|(key, _)| **key == 2u32.to_be_bytes());
+            assert!(!there || !it_never_is, "{place}: {result:?}, and it happened");
+            assert!(there || result.is_err());
+            assert_clean(&third);
+            if !reached {
+                break;
+            }
+        }
+        assert!(kinds.iter().all(|&n| n > 0), "{kinds:?}");
+    }
+}
+
+/// Pages that a transaction has spilled before another process opened the database, whose write-back failed, and somebody else was told.
+#[test]
+fn who_opens_beside_a_write_transaction_does_not_believe_what_was_spilled() {
+    for seed in 0..8 {
+        let disk = machine(seed);
+        let mut builder = Database::builder();
+        builder.stage_bytes(4 * PAGE);
+        let first = enter(&disk, &builder);
+        put(&first, Durability::Durable, 0..4);
+        let mut txn = first.write().unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        refuse(&disk, true);
+        for key in 4..40u32 {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+        refuse(&disk, false);
+        assert!(!disk.lost_pages().is_empty());
+        disk.foreign_sync();
+        let second = enter(&disk, &builder);
+        let mut table = txn.open_table("main").unwrap();
+        table.put(&40u32.to_be_bytes(), &LARGE).unwrap();
+        build(txn, Durability::Durable).unwrap().unwrap();
+        second.flush().unwrap();
+        assert_durable(&disk, 0..41);
+        assert_clean(&second);
+    }
+}
+
+/// A flush fails while another transaction has spilled pages; then that one has to repair, to make room in the list. The repair knows
+/// nothing of its pages, which the kernel may call clean.
+#[test]
+fn a_transaction_that_repairs_writes_its_own_pages_again() {
+    for seed in 0..8 {
+        let disk = machine(seed);
+        let mut builder = Database::builder();
+        builder.list_limit(100);
+        let db = enter(&disk, &builder);
+        put(&db, Durability::Durable, 0..1);
+        put(&db, Durability::Deferred, 1..40);
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        refuse(&disk, true);
+        for key in 40..60u32 {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+        refuse(&disk, false);
+        assert!(!disk.lost_pages().is_empty());
+        // The error is told to this process: before the transaction is built.
+        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+        let mut table = txn.open_table("main").unwrap();
+        for key in 60..110u32 {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+        txn.commit().unwrap();
+        assert_durable(&disk, 0..110);
+        assert_clean(&db);
+    }
+}
+
+/// The same for a transaction that is larger than the list: what cannot be proved cannot be written again.
+#[test]
+fn a_transaction_that_repairs_and_does_not_fit_the_list_fails() {
+    let disk = machine(3);
+    let mut builder = Database::builder();
+    builder.list_limit(100);
+    let db = enter(&disk, &builder);
+    put(&db, Durability::Durable, 0..1);
+    put(&db, Durability::Deferred, 1..40);
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for key in 40..60u32 {
+        table.put(&key.to_be_bytes(), &LARGE).unwrap();
+    }
+    refuse(&disk, true);
+    for key in 60..200u32 {
+        table.put(&key.to_be_bytes(), &LARGE).unwrap();
+    }
+    refuse(&disk, false);
+    assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    put(&db, Durability::Durable, 40..41);
+    assert_durable(&disk, 0..41);
+    assert_clean(&db);
+}
+
+/// A transaction larger than the list is neither shown nor acknowledged before it is durable, nor is what stands on it.
+#[test]
+fn a_deferred_commit_on_one_that_is_not_listed_is_durable_first() {
+    let disk = machine(4);
+    let mut builder = Database::builder();
+    builder.list_limit(50);
+    let (first, second) = (enter(&disk, &builder), enter(&disk, &builder));
+    put(&first, Durability::Durable, 0..1);
+    let mut txn = first.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for key in 1..81u32 {
+        table.put(&key.to_be_bytes(), &LARGE).unwrap();
+    }
+    build(txn, Durability::Deferred).unwrap().unwrap();
+    put(&second, Durability::Deferred, 81..82);
+    let info = second.info().unwrap();
+    assert!(info.visible == info.built && info.durable == info.built, "{info:?}");
+    assert_durable(&disk, 0..82);
+    assert_clean(&second);
+}
+
+/// Nothing has failed: a flush in two phases, which the dead had begun, can be done again without the list.
+#[test]
+fn a_death_in_the_flush_of_what_is_not_listed_takes_nothing_back() {
+    for step in
+        ["flush: target marked", "flush: pages synced", "flush: meta stored", "flush: synced"]
+    {
+        let disk = machine(5);
+        let mut builder = Database::builder();
+        builder.list_limit(50);
+        let process = disk.process(ProcessOptions::default());
+        let dying = process.id();
+        let first = recto::harness::open(process, &builder).unwrap();
+        let second = enter(&disk, &builder);
+        put(&first, Durability::Durable, 0..1);
+        let mut txn = first.write().unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        for key in 1..81u32 {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+        let (large, _) = build(txn, Durability::Durable).unwrap().unwrap();
+        let mut txn = second.write().unwrap();
+        txn.open_table("main").unwrap().put(&81u32.to_be_bytes(), &LARGE).unwrap();
+        let (on_top, _) = build(txn, Durability::Durable).unwrap().unwrap();
+        disk.set_hook(move |_, event| match event.kind {
+            EventKind::Step(now) if now == step && event.process == dying => Action::Kill,
+            _ => Action::Continue,
+        });
+        assert!(matches!(run(|| make_durable(&first, large)), Ending::Killed(_)), "{step}");
+        disk.clear_hook();
+        make_durable(&second, on_top).unwrap();
+        assert_durable(&disk, 0..82);
+        assert_clean(&second);
+    }
+}
+
+/// Builds a transaction that is rolled back, because the device refuses it and its pages are not there any more. Its id.
+fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
+    let before = disk.bytes();
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(&1_000u32.to_be_bytes(), &LARGE).unwrap();
+    let (id, _) = build(txn, Durability::Durable).unwrap().unwrap();
+    disk.set_hook(|_, event| match event.kind {
+        EventKind::SyncBegin { .. } => Action::Fail(libc::EIO),
+        _ => Action::Continue,
+    });
+    assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+    disk.clear_hook();
+    for (n, page) in disk.bytes().chunks(PAGE).enumerate().skip(2) {
+        if before.get(n * PAGE..(n + 1) * PAGE) != Some(page) {
+            disk.damage((n * PAGE + 100) as u64, &[9; 64]).unwrap();
+        }
+    }
+    drop(db.write().unwrap());
+    assert!(matches!(make_durable(db, id), Err(Error::OutcomeUnknown { .. })));
+    id
+}
+
+/// Whoever waits for a transaction between two that were rolled back is told that it is durable.
+#[test]
+fn what_lies_between_two_roll_backs_lives() {
+    let disk = machine(6);
+    let db = enter(&disk, &Database::builder());
+    put(&db, Durability::Durable, 0..1);
+    let (mut dead, mut living) = (vec![], vec![]);
+    for round in 1..14u32 {
+        dead.push(rolled_back(&disk, &db));
+        if round % 3 == 0 {
+            // Twice in a row, with nothing durable in between.
+            dead.push(rolled_back(&disk, &db));
+        }
+        let mut txn = db.write().unwrap();
+        txn.open_table("main").unwrap().put(&round.to_be_bytes(), &LARGE).unwrap();
+        living.push(build(txn, Durability::Durable).unwrap().unwrap().0);
+        db.flush().unwrap();
+        for &id in &dead {
+            let outcome = make_durable(&db, id);
+            assert!(matches!(outcome, Err(Error::OutcomeUnknown { .. })), "{id}: {outcome:?}");
+        }
+        // A bounded number is told apart.
+        for &id in living.iter().rev().take(5) {
+            make_durable(&db, id).unwrap();
+        }
+    }
+    assert_durable(&disk, 0..14);
+    assert_clean(&db);
+}
+
+/// A panic in the middle of a change, which the program catches, leaves nothing that could be committed.
+#[test]
+fn a_panic_in_the_middle_of_a_change_breaks_the_transaction() {
+    let disk = machine(7);
+    let mut builder = Database::builder();
+    builder.growth_step(PAGE as u64);
+    let db = enter(&disk, &builder);
+    put(&db, Durability::Durable, 0..3);
+    let mut txn = db.write().unwrap();
+    disk.set_hook(|_, event| match event.kind {
+        EventKind::Grow { .. } => std::panic::resume_unwind(Box::new("no memory")),
+        _ => Action::Continue,
+    });
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let mut table = txn.open_table("main").unwrap();
+        for key in 3..100u32 {
+            table.put(&key.to_be_bytes(), &LARGE).unwrap();
+        }
+    }));
+    assert!(panicked.is_err());
+    disk.clear_hook();
+    assert!(matches!(txn.open_table("main"), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    put(&db, Durability::Durable, 3..4);
+    assert_durable(&disk, 0..4);
+    assert_clean(&db);
+}
