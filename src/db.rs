@@ -295,7 +295,7 @@ impl Database {
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id
-    /// that is visible, not above `after`, when the time is over. No polling: the kernel wakes the thread.
+    /// that is visible, not above `after`, when the time is over: that is no error. No polling: the kernel wakes the thread.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -357,8 +357,9 @@ impl Database {
 
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
     /// twice or by nobody. Reads the whole database while it is in use by others; `progress` is told the pages done and in all.
-    /// An error means that the check could not be done; faults are in the report. [`Error::WriterOnThisThread`] if the thread has the write
-    /// transaction, and a flush has failed or its process has died meanwhile: end the transaction first.
+    /// An error means that the check could not be done; faults are in the report. Under commits without a pause it waits for the write
+    /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this handle or another, and a flush has failed or its
+    /// process has died meanwhile: end the transaction first. [`Error::Busy`] if no moment was found for it.
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
         crate::checking::check_live(&self.engine, progress)
     }

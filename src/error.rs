@@ -7,6 +7,9 @@ use std::{fmt, io, path::PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong. A panic is a bug in recto, never an answer to a file or a caller.
+///
+/// Methods name the errors of their own. Beside these, whatever touches the file may give [`Error::Io`] and [`Error::Corrupt`], and whatever
+/// uses a handle gives [`Error::Forked`] in a forked child.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -86,8 +89,8 @@ pub enum Error {
         /// What the system said, or what was found in its place.
         detail: String,
     },
-    /// An earlier operation of this write transaction failed half-way, or what it is based on was rolled back after a failed write to
-    /// the device; it can only be dropped.
+    /// An earlier operation of this write transaction failed half-way or panicked, or a failed write to the device took back what it is
+    /// based on, or pages of its own; it can only be dropped.
     TransactionBroken,
     /// The lock file cannot be used; says why and what to do.
     LockFile {
