@@ -45,7 +45,7 @@ fn keys(db: &Database) -> Vec<Vec<u8>> {
 enum Thing {
     Handle(Database),
     Reader(ReadTxn),
-    Writer(WriteTxn),
+    Writer(Box<WriteTxn>),
 }
 
 /// All orders of the numbers below `n`.
@@ -78,7 +78,7 @@ fn things(path: &Path, writer_of: usize, reader_of: usize) -> Vec<Thing> {
     let mut writer = handles[writer_of].write().unwrap();
     writer.open_table("main").unwrap().put(b"third", b"").unwrap();
     let handles = handles.into_iter().map(Thing::Handle);
-    handles.chain([Thing::Reader(reader), Thing::Writer(writer)]).collect()
+    handles.chain([Thing::Reader(reader), Thing::Writer(Box::new(writer))]).collect()
 }
 
 #[test]
