@@ -113,7 +113,7 @@ impl Builder {
 
     /// Address space reserved for the file to grow into. When it is outgrown another, larger map is
     /// made and open transactions keep the old one; so this is never a limit. Default: 1 GiB or four times
-    /// the file, whichever is more.
+    /// the file, whichever is more; 64 MiB in memory.
     pub fn reserve(&mut self, bytes: usize) -> &mut Self {
         self.platform.reserve = bytes as u64;
         self

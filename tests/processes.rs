@@ -24,6 +24,7 @@ fn child() {
         "load" => load(path, words[2]),
         "fork" => fork_tests(path),
         "quiet" => quiet(path),
+        "many_in_memory" => many_in_memory(),
         other => panic!("no role {other}"),
     }
 }
@@ -416,4 +417,53 @@ fn opening_after_a_killed_load_reads_few_pages() {
         assert_clean(&db);
         assert_eq!(db.read().unwrap().table("main").unwrap().len(), 2);
     }
+}
+
+// ---- Address space ----
+
+#[test]
+fn databases_in_memory_take_few_addresses_and_have_no_limit() {
+    let child = start("many_in_memory", Path::new("none"), &[]);
+    child.expect("done");
+    child.finish();
+}
+
+fn many_in_memory() {
+    let many = |n: usize| -> Vec<Database> {
+        let one = |i: usize| {
+            let db = Database::in_memory().unwrap_or_else(|e| panic!("number {i}: {e}"));
+            put(&db, b"number", &i.to_le_bytes());
+            db
+        };
+        (0..n).map(one).collect()
+    };
+    let thousands = many(2_000);
+    std::thread::spawn(|| ()).join().unwrap();
+    assert_clean(&thousands[1_999]);
+    drop(thousands);
+
+    let limit = libc::rlimit { rlim_cur: 16 << 30, rlim_max: 16 << 30 };
+    // SAFETY: a struct that lives across the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let hundred = many(120);
+    std::thread::spawn(|| ()).join().unwrap();
+    // What is reserved is no limit, and who reads while it is outgrown goes on.
+    let db = Builder::default().reserve(1 << 20).in_memory().unwrap();
+    fill(&db, 1);
+    let old = db.read().unwrap();
+    for round in 2..12 {
+        write(&db, Durability::Durable, |txn| {
+            txn.open_table("large").unwrap().put(&[round], &vec![round; 4 << 20]).unwrap();
+        });
+        fill(&db, round.into());
+        assert_filled(&old, 1);
+    }
+    assert!(db.info().unwrap().file_bytes > 40 << 20);
+    assert_filled(&db.read().unwrap(), 11);
+    drop(old);
+    for db in &hundred {
+        assert_clean(db);
+    }
+    assert_clean(&db);
+    say("done");
 }

@@ -1,7 +1,9 @@
 //! Memory that no file stands behind, and hints about memory that has one.
 
 use super::check;
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
 
 /// Zeroed pages without a file. They are shared with forked children, like the pages of a file.
@@ -32,6 +34,10 @@ impl AnonMap {
     }
 
     fn map(len: usize, kind: libc::c_int) -> io::Result<AnonMap> {
+        Self::map_of(len, kind | libc::MAP_ANONYMOUS, -1)
+    }
+
+    fn map_of(len: usize, kind: libc::c_int, fd: libc::c_int) -> io::Result<AnonMap> {
         if len == 0 || len > isize::MAX as usize {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
@@ -41,11 +47,15 @@ impl AnonMap {
                 std::ptr::null_mut(),
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                kind | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
+                kind | libc::MAP_NORESERVE,
+                fd,
                 0,
             )
         };
+        Self::mapped(base, len)
+    }
+
+    fn mapped(base: *mut libc::c_void, len: usize) -> io::Result<AnonMap> {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -53,6 +63,34 @@ impl AnonMap {
             Some(base) => Ok(AnonMap { base, len }),
             None => Err(io::Error::other("memory mapped at address zero")),
         }
+    }
+
+    /// The same, of pages that can be mapped again, at another place and longer ([`AnonMap::again`]), up to the number of bytes that is
+    /// returned too: [`OBJECT`], or less where the process may not make so large a file. Takes no descriptor.
+    pub fn extensible(len: usize) -> io::Result<(AnonMap, u64)> {
+        // SAFETY: a string that ends in zero.
+        let fd = check(unsafe { libc::memfd_create(c"recto".as_ptr(), libc::MFD_CLOEXEC) })?;
+        // SAFETY: a descriptor that was just made and that nobody else knows.
+        let file = unsafe { File::from_raw_fd(fd) };
+        // Who goes beyond the limit gets a signal.
+        let most = OBJECT.min(file_size_limit()?);
+        file.set_len(most)?;
+        if len as u64 > most {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        Ok((Self::map_of(len, libc::MAP_SHARED, file.as_raw_fd())?, most))
+    }
+
+    /// Another map of the same pages, from the first one on; longer or shorter. Only of what [`AnonMap::extensible`] has made, and
+    /// not beyond the bytes there are.
+    pub fn again(&self, len: usize) -> io::Result<AnonMap> {
+        if len == 0 || len > isize::MAX as usize {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: an old length of zero leaves the old map as it is and makes a new one, at an address of the kernel's choice; a
+        // map that is not shared is refused.
+        let base = unsafe { libc::mremap(self.base().cast(), 0, len, libc::MREMAP_MAYMOVE) };
+        Self::mapped(base, len)
     }
 
     /// First byte, aligned to a page of memory.
@@ -72,8 +110,7 @@ impl AnonMap {
     }
 
     /// The pages of the range, both ends multiples of a page of memory, read as zeros afterwards and take
-    /// no memory until stored to. Nobody may hold a reference into it.
-    #[cfg(test)]
+    /// no memory until stored to, in every map of them. Nobody may hold a reference into it.
     pub fn zero(&self, offset: usize, len: usize) -> io::Result<()> {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -82,6 +119,17 @@ impl AnonMap {
         // SAFETY: the range lies inside this map; MADV_REMOVE frees shared pages as a hole in a file.
         check(unsafe { libc::madvise(at.cast(), len, libc::MADV_REMOVE) }).map(drop)
     }
+}
+
+/// Bytes that pages without a file can be mapped to at most: half of all addresses of a process.
+const OBJECT: u64 = 1 << 46;
+
+/// The longest file that this process may make.
+fn file_size_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a struct that lives across the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) })?;
+    Ok(limit.rlim_cur)
 }
 
 impl Drop for AnonMap {
@@ -160,6 +208,27 @@ mod tests {
             map.zero(4096, 4096).unwrap();
             assert_eq!(map.base().add(5000).read(), 0);
         }
+    }
+
+    #[test]
+    fn further_maps_show_the_same_pages() {
+        let (first, most) = AnonMap::extensible(1 << 20).unwrap();
+        assert!(most >= 1 << 20);
+        let second = first.again(4 << 20).unwrap();
+        assert_ne!(first.base(), second.base());
+        // SAFETY: inside the maps, nobody else has them.
+        unsafe {
+            first.base().add(4096).write(7);
+            assert_eq!(second.base().add(4096).read(), 7);
+            second.base().add((4 << 20) - 1).write(9);
+            second.zero(4096, 4096).unwrap();
+            assert_eq!(first.base().add(4096).read(), 0);
+        }
+        drop(first);
+        let third = second.again(8 << 20).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { third.base().add((4 << 20) - 1).read() }, 9);
+        assert!(AnonMap::private(4096).unwrap().again(8192).is_err());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use file::{
 };
 pub use fork::ForkMark;
 pub use locks::OfdLocks;
-pub use memory::{Advice, advise, is_resident};
+pub use memory::{Advice, AnonMap, advise, is_resident};
 pub use random::{boot_id, random_bytes};
 
 use std::io;

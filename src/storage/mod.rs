@@ -55,11 +55,78 @@ impl MapView {
         Some(unsafe { std::slice::from_raw_parts(self.base.add(offset as usize), len as usize) })
     }
 
+    /// A copy of `len` bytes from `offset`, or None if they do not lie inside the view. For what no snapshot protects: a meta page,
+    /// which a flush may store meanwhile. The copy may be of halves, and is defined for all that: it is made of atomic words, and
+    /// so is what is stored there ([`Storage::write`]).
+    pub(crate) fn copy(&self, _owner: &dyn Platform, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let end = offset.checked_add(len)?;
+        if end > self.len as u64 {
+            return None;
+        }
+        let mut bytes = vec![0; len as usize];
+        // SAFETY: inside the view, which stays mapped as long as `_owner` lives (I1: maps are kept until the storage is dropped).
+        unsafe { words::load(self.base.add(offset as usize), &mut bytes) };
+        Some(bytes)
+    }
+
     /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is read, no fault is taken.
     #[inline(always)]
     pub(crate) fn prefetch(&self, offset: u64, len: usize) {
         for line in (0..len).step_by(LINE) {
             prefetch_line(self.base.wrapping_add(offset as usize).wrapping_add(line));
+        }
+    }
+}
+
+/// Bytes that two threads may load and store at the same time.
+mod words {
+    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+    const WORD: usize = size_of::<u64>();
+
+    /// Bytes in front of the first whole word, bytes in whole words.
+    fn parts(at: *const u8, len: usize) -> (usize, usize) {
+        let head = at.align_offset(WORD).min(len);
+        (head, (len - head) / WORD * WORD)
+    }
+
+    /// Fills `to` from `from`.
+    ///
+    /// # Safety
+    /// `to.len()` bytes from `from` can be read, and whoever stores to them at the same time does it by [`store`].
+    pub unsafe fn load(from: *const u8, to: &mut [u8]) {
+        let (head, whole) = parts(from, to.len());
+        for (i, byte) in to.iter_mut().enumerate() {
+            if !(head..head + whole).contains(&i) {
+                // SAFETY: inside the range, by the contract; a relaxed load is defined on memory that can only be read.
+                *byte = unsafe { AtomicU8::from_ptr(from.add(i).cast_mut()) }.load(Relaxed);
+            }
+        }
+        for (i, bytes) in to[head..head + whole].chunks_exact_mut(WORD).enumerate() {
+            // SAFETY: as above, and aligned: `head` bytes lead to a multiple of a word.
+            let word = unsafe { AtomicU64::from_ptr(from.add(head + i * WORD).cast_mut().cast()) };
+            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+    }
+
+    /// Stores `from` at `to`.
+    ///
+    /// # Safety
+    /// `from.len()` bytes from `to` can be written, and whoever looks at them at the same time does it by [`load`].
+    pub unsafe fn store(to: *mut u8, from: &[u8]) {
+        let (head, whole) = parts(to, from.len());
+        for (i, &byte) in from.iter().enumerate() {
+            if !(head..head + whole).contains(&i) {
+                // SAFETY: inside the range, by the contract.
+                unsafe { AtomicU8::from_ptr(to.add(i)) }.store(byte, Relaxed);
+            }
+        }
+        for (i, bytes) in from[head..head + whole].chunks_exact(WORD).enumerate() {
+            let mut word = [0; WORD];
+            word.copy_from_slice(bytes);
+            // SAFETY: as above, and aligned: `head` bytes lead to a multiple of a word.
+            let at = unsafe { AtomicU64::from_ptr(to.add(head + i * WORD).cast()) };
+            at.store(u64::from_ne_bytes(word), Relaxed);
         }
     }
 }
@@ -144,10 +211,11 @@ pub trait Storage: Send + Sync {
     /// Cuts the file to `len` bytes. The caller has proved that nobody can look beyond.
     fn truncate(&self, len: u64) -> Result<()>;
 
-    /// Puts `bytes` at `offset` into the page cache, as `pwrite` does; inside the file's length.
+    /// Puts `bytes` at `offset` into the page cache, as `pwrite` does; inside the file's length. Somebody may be looking at them by
+    /// [`MapView::copy`].
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// The same bytes as `write` of all parts one after another, in one call where possible.
+    /// The same bytes as `write` of all parts one after another, in one call where possible. Nobody looks at them meanwhile.
     fn write_all_of(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
         let mut at = offset;
         for part in parts {

@@ -294,8 +294,8 @@ impl Engine {
     fn slot_bytes(&self, slot: usize) -> Result<Vec<u8>> {
         let view = self.platform.storage().refresh()?;
         let at = (slot * self.page_size) as u64;
-        view.slice(&*self.platform, at, meta::SIZE as u64)
-            .map(<[u8]>::to_vec)
+        // A flush may store it meanwhile.
+        view.copy(&*self.platform, at, meta::SIZE as u64)
             .ok_or_else(|| Error::corrupt(PageId(slot as u64), "meta page outside the file"))
     }
 

@@ -50,9 +50,16 @@ impl Reader<'_> {
         Ok(view.slice(self.platform, offset, len))
     }
 
+    /// Somebody who has the database open may store it meanwhile.
+    fn meta_bytes(&mut self, offset: u64) -> Result<Option<Vec<u8>>> {
+        self.pages += meta::SIZE.div_ceil(self.page_size) as u64;
+        let view = self.platform.storage().refresh()?;
+        Ok(view.copy(self.platform, offset, meta::SIZE as u64))
+    }
+
     fn meta_at(&mut self, offset: u64) -> Result<MetaRead> {
-        let bytes = self.bytes(offset, meta::SIZE as u64)?;
-        Ok(bytes.map_or(Err(MetaFault::Bad("outside the file")), Meta::decode))
+        let bytes = self.meta_bytes(offset)?;
+        Ok(bytes.map_or(Err(MetaFault::Bad("outside the file")), |bytes| Meta::decode(&bytes)))
     }
 
     /// Both slots. A slot that is intact and of a version or with features that this build cannot read refuses the whole file,
@@ -96,8 +103,8 @@ impl Reader<'_> {
 
     /// The verso of pages of this size; None if what stands there does not say that it is one.
     fn verso_at(&mut self, size: usize) -> Result<Option<MetaRead>> {
-        let bytes = self.bytes(size as u64, meta::SIZE as u64)?;
-        Ok(bytes.filter(|b| meta::claims_page_size(b, size)).map(Meta::decode))
+        let bytes = self.meta_bytes(size as u64)?;
+        Ok(bytes.filter(|b| meta::claims_page_size(b, size)).map(|b| Meta::decode(&b)))
     }
 
     /// The verso without a recto. The first place that looks like one decides, also if it is damaged: what lies behind it is data, and may
