@@ -108,6 +108,10 @@ bugs! {
     DeadSnapshotNotProtected,
     /// 5: while such a reader stands, pages above the page count are taken, used by the dead or not.
     PageHighIgnored,
+    /// 5: the highest page count is forgotten while such a reader stands.
+    PageHighForgotten,
+    /// 5: a page of the free log is used again while the durable snapshot still has its place reserved.
+    ReservedTailReused,
     /// 7: the file is cut before the lower mark is durable in both slots.
     CutBeforeDurable,
     /// 8: W moves before the pages are in place.

@@ -11,6 +11,7 @@ use common::{
 use fastrand::Rng;
 use recto::harness::sync_count;
 use recto::{Builder, Database, Durability, Error, ReadTxn, Sink};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -275,6 +276,46 @@ fn a_dropped_table_gives_the_end_of_the_file_back() {
         println!("{sink:?}: {big} bytes, {} after {commits} commits", file_bytes(&db));
         assert_clean(&db);
     }
+}
+
+/// A reader that is choosing its snapshot stops all reuse; pages far behind the end of a file that was cut are not taken for that.
+#[test]
+fn a_file_that_became_shorter_stays_short() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, Builder::default().growth_step(64 << 10));
+    put(&db, b"small", b"but there");
+    write(&db, Durability::Durable, |txn| {
+        let mut table = txn.create_table("big").unwrap();
+        for i in 0..20u64 {
+            table.put(&i.to_be_bytes(), &[3; 1 << 20]).unwrap();
+        }
+    });
+    let big = file_bytes(&db);
+    assert!(big > 20 << 20);
+    write(&db, Durability::Durable, |txn| assert!(txn.drop_table("big").unwrap()));
+    for i in 0..20u8 {
+        put(&db, b"small", &[i]);
+    }
+    let small = file_bytes(&db);
+    assert!(small < 2 << 20, "{small} of {big} bytes are still there");
+    // The slot of the handle's own reader, as one leaves it that takes long to choose.
+    drop(db.read().unwrap());
+    let slots = recto::harness::LOCK_FILE_PARTS.iter().find(|part| part.0 == "reader slots");
+    let slot = slots.expect("a part of the lock file").1 as u64;
+    let lock_file = std::fs::OpenOptions::new().write(true).open(dir.path().join("x.rdb-lock"));
+    let lock_file = lock_file.unwrap();
+    lock_file.write_all_at(&u64::MAX.to_ne_bytes(), slot).unwrap();
+    for i in 0..20u8 {
+        put(&db, b"small", &[i]);
+    }
+    let reader = &db.info().unwrap().readers[0];
+    assert!(reader.pending, "nobody is choosing");
+    lock_file.write_all_at(&0u64.to_ne_bytes(), slot).unwrap();
+    put(&db, b"small", b"and there");
+    let end = file_bytes(&db);
+    assert!(end < small + (2 << 20), "{small} bytes have become {end}");
+    assert_clean(&db);
 }
 
 #[test]

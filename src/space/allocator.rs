@@ -89,7 +89,7 @@ pub struct Start<'a> {
     pub pins: Pins,
     /// The durable snapshot.
     pub durable: TxnId,
-    /// Highest page count ever built; matters only while nothing may be reused (rule 5).
+    /// Pages from here on were not used by what was rolled back and is still read (rule 5); no more than the base has if there is none.
     pub page_high: u64,
     /// Lowest id that was rolled back; matters as `page_high` does.
     pub dead_from: TxnId,
@@ -351,9 +351,23 @@ impl Allocator {
         if q.tail.is_none() {
             return Ok(());
         }
-        // No snapshot sees the page, but an older one would write its log there after a fallback: it waits
-        // until every snapshot from before this transaction is out of reach.
-        self.free(q.tail, 1, TxnId(1))
+        self.free(q.tail, 1, self.durable)
+    }
+
+    /// Gives a page of the free log back. No reader sees it. But the place was reserved before it was written: after a roll-back the durable
+    /// snapshot may write its log there again, even while somebody reads what was rolled back (rule 5). So it is not used for anything else
+    /// before the snapshots that have it reserved are out of reach, as if the durable one saw it.
+    fn free_log_page(&mut self, id: PageId, birth: TxnId) -> Result<()> {
+        if planted(Bug::LogPageReusedAtOnce) {
+            return self.free(id, 1, self.txn);
+        }
+        if planted(Bug::ReservedTailReused) {
+            return self.free(id, 1, birth);
+        }
+        if birth > self.durable {
+            self.freed_undurable.push(id);
+        }
+        self.free(id, 1, birth.min(self.durable))
     }
 
     /// Takes entries from the front of queue `side` until they have `left` extents, the queue is empty, or the next entry has to
@@ -381,8 +395,7 @@ impl Allocator {
             if (q.pages == 0) != (q.head == q.tail) {
                 return Err(Error::corrupt(id, "free log does not end where the meta page says"));
             }
-            let reusable = planted(Bug::LogPageReusedAtOnce);
-            self.free(id, 1, if reusable { self.txn } else { page.birth })?;
+            self.free_log_page(id, page.birth)?;
         }
         if self.queues[side].pages == 0 {
             let mut inline = std::mem::take(&mut self.queues[side].inline);

@@ -172,7 +172,12 @@ impl World {
         let txn = TxnId(self.next);
         self.next += 1;
         let readers: Vec<TxnId> = self.readers.iter().map(Snapshot::txn).collect();
-        let no_reuse = pending || readers.iter().any(|r| self.dead.contains(&r.0));
+        let on_dead = readers.iter().any(|r| self.dead.contains(&r.0));
+        let no_reuse = pending || on_dead;
+        let base_pages = self.base.meta.page_count;
+        if !on_dead && self.durable.txn() == self.base.txn() {
+            self.page_high = base_pages;
+        }
         let visible = if lag { self.durable.txn() } else { self.base.txn() };
         let [a, b] = &self.slots;
         let commits = [&self.durable, a, b, &self.base].map(Snapshot::txn);
@@ -181,7 +186,7 @@ impl World {
             txn,
             pins: Pins::new(visible, &commits, &readers, no_reuse),
             durable: self.durable.txn(),
-            page_high: self.page_high,
+            page_high: if on_dead { self.page_high } else { base_pages },
             dead_from: TxnId(self.dead.start),
             limit: self.limit,
         };
@@ -194,6 +199,12 @@ impl World {
         let commits = [&self.durable, a, b, &self.base].into_iter();
         let logs = commits.clone().flat_map(|s| s.logs.iter().copied());
         logs.chain(commits.chain(&self.readers).flat_map(Snapshot::used)).collect()
+    }
+
+    /// Where D would write its log after a roll-back, whoever reads what was rolled back.
+    fn reserved(&self) -> HashSet<u64> {
+        let tails = self.durable.meta.space.queues.iter().map(|q| q.tail);
+        tails.filter(|tail| !tail.is_none()).map(|tail| tail.0).collect()
     }
 
     fn built(&mut self, meta: Meta, live: Live, logs: HashSet<u64>, durable: bool) {
@@ -237,6 +248,8 @@ fn live_a_life(seed: u64) -> bool {
     let mut w = World::new(seed);
     let (most_live, most_readers) = (w.rng.usize(50..1500), w.rng.usize(..6));
     let (large, lag) = ([10, 60, 300][w.rng.usize(..3)], w.rng.u8(..3) == 0);
+    // Long deferred chains in some lives: what is rolled back then has used pages again.
+    let durable_each = [1, 3, 30][w.rng.usize(..3)];
     let mut pooled = false;
     for round in 0..200 {
         let when = format!("seed {seed}, round {round}");
@@ -250,7 +263,7 @@ fn live_a_life(seed: u64) -> bool {
             w.roll_back();
         }
         let pending = w.rng.u8(..30) == 0;
-        let protected = w.protected();
+        let (protected, reserved) = (w.protected(), w.reserved());
         let (txn, mut a) = w.begin(lag, pending);
         let mut live = (*w.base.live).clone();
         let (most, dislike) = ([3, 20, large][w.rng.usize(..3)], w.rng.u8(..3));
@@ -264,6 +277,8 @@ fn live_a_life(seed: u64) -> bool {
                 let at = at.unwrap_or_else(|e| panic!("{when}: {e}")).0;
                 let seen = (at..at + len).find(|page| protected.contains(page));
                 assert_eq!(seen, None, "{when}: somebody sees it");
+                let tail = (at..at + len).find(|page| reserved.contains(page));
+                assert_eq!(tail, None, "{when}: the log of D may be written there");
                 assert!(at + len <= a.page_count());
                 assert_eq!(live.insert(at, (len, txn)), None, "{when}");
             } else if let Some((&at, &(len, birth))) =
@@ -286,7 +301,7 @@ fn live_a_life(seed: u64) -> bool {
         pooled |= meta.space.queues[POOL].pages > 0;
         // Some writers die before they have built.
         if w.rng.u8(..12) != 0 {
-            let durable = w.rng.u8(..3) != 0;
+            let durable = w.rng.u8(..durable_each) == 0;
             w.built(meta, live, logs, durable);
         }
         for older in [&w.durable, &w.slots[0], &w.slots[1]] {

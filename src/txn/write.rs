@@ -64,9 +64,9 @@ impl Engine {
         if base.page_count * self.page_size as u64 > view.len as u64 {
             return Err(Error::corrupt(PageId::NONE, "the file is shorter than its pages"));
         }
-        let pins = self.collect_pins(base.txn)?;
+        let (pins, on_dead) = self.collect_pins(base.txn)?;
         self.give_back(&base, view.len as u64, &pins)?;
-        let words = self.words();
+        let page_high = self.page_high(&base, on_dead);
         let txn = self.next_id(base.txn)?;
         let buffers = lock.reuse().map(|r| std::mem::take(&mut r.buffers));
         let alloc = Allocator::new(Start {
@@ -74,7 +74,7 @@ impl Engine {
             txn,
             pins,
             durable: self.durable().txn,
-            page_high: words.page_high.0.load(Ordering::SeqCst),
+            page_high,
             dead_from: self.lowest_dead(),
             limit: self.options.free_limit,
         })?;
@@ -99,8 +99,9 @@ impl Engine {
         })
     }
 
-    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot.
-    fn collect_pins(&self, base: TxnId) -> Result<Pins> {
+    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True if somebody reads a snapshot that was
+    /// rolled back, or may be about to.
+    fn collect_pins(&self, base: TxnId) -> Result<(Pins, bool)> {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
         let due = scan.pending || (!scan.readers.is_empty() && base.0.is_multiple_of(32));
@@ -125,7 +126,21 @@ impl Engine {
         }
         let on_dead = scan.readers.iter().any(|&r| self.is_dead(r));
         let no_reuse = scan.pending || (on_dead && !planted(Bug::DeadSnapshotNotProtected));
-        Ok(Pins::new(scan.visible, &commits, &scan.readers, no_reuse))
+        // Who has not said yet what it reads may have chosen before the roll-back.
+        let rolled_back = self.lowest_dead() != TxnId::NONE;
+        let on_dead = on_dead || (scan.pending && rolled_back);
+        Ok((Pins::new(scan.visible, &commits, &scan.readers, no_reuse), on_dead))
+    }
+
+    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is still read. Writer lock held.
+    fn page_high(&self, base: &Meta, on_dead: bool) -> u64 {
+        let high = &self.words().page_high.0;
+        // All that can be rolled back now is still to be built, and raises the word.
+        let settled = !on_dead && self.durable().txn == base.txn;
+        if settled || planted(Bug::PageHighForgotten) {
+            high.store(base.page_count, Ordering::SeqCst);
+        }
+        if on_dead { high.load(Ordering::SeqCst) } else { base.page_count }
     }
 
     /// Rule 7, B12: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,

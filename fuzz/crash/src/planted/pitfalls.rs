@@ -39,7 +39,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 17] = [
+const PITFALLS: [Pitfall; 18] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
@@ -78,6 +78,7 @@ const PITFALLS: [Pitfall; 17] = [
         probe: 5,
         ..PLAIN
     },
+    Pitfall { text: include_str!("scripts/reserved.txt"), machines: 8, probe: 0, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/proved-again.txt"),
         accidents: &[What::Evict],
