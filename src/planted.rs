@@ -238,6 +238,10 @@ bugs! {
     ChangedInPlace,
     /// T4: a page that was spilled from the stage is changed without being read again.
     SpilledPageNotRead,
+    /// T4: a page that was spilled from the stage is taken for what was spilled.
+    SpilledPageNotVerified,
+    /// T6: what a path or a free list says of a page is believed a second time without a look.
+    PathNotCheckedAgain,
     /// Tree: the separator of a split is the last key of the left page.
     SeparatorTooLow,
     /// Tree: the right half of a split branch keeps the leftmost child of the left.

@@ -125,6 +125,11 @@ pub fn verify(id: PageId, page: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether a page has this checksum: the one it stores, and that of its bytes.
+pub fn has_crc(id: PageId, page: &[u8], crc: u32) -> bool {
+    get_u32(page, at::CRC) == Some(crc) && page_crc(id, page) == crc
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +160,9 @@ mod tests {
         let mut page = vec![7u8; 4096];
         seal(PageId(9), &mut page);
         verify(PageId(9), &page).unwrap();
-        assert!(verify(PageId(10), &page).is_err());
+        let crc = PageHeader::read(&page).unwrap().crc;
+        assert!(has_crc(PageId(9), &page, crc) && !has_crc(PageId(9), &page, crc ^ 1));
+        assert!(verify(PageId(10), &page).is_err() && !has_crc(PageId(10), &page, crc));
         for byte in [0, 3, 4, 100, 4096 - 1] {
             page[byte] ^= 0x10;
             assert!(verify(PageId(9), &page).is_err(), "byte {byte}");

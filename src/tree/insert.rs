@@ -36,7 +36,7 @@ pub fn insert<S: PageSink>(
     if value.len() as u64 >= VALUE_LIMIT {
         return Err(Error::ValueTooLong { len: value.len() as u64 });
     }
-    let path = match edge.take(sink, key)? {
+    let path = match edge.take(sink, desc, key)? {
         Some(path) => Some(path),
         None => Path::find(sink, desc, key)?,
     };
@@ -50,13 +50,24 @@ pub fn insert<S: PageSink>(
 }
 
 /// The last leaf of a tree and the way to it, as an insertion left them.
+///
+/// T6: between two insertions other trees may have changed these pages, if damage has made them share some. So the way is followed
+/// again, without searching, before it is used.
 #[derive(Debug, Default)]
 pub struct Edge(Option<Path>);
 
 impl Edge {
     /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
-    fn take<S: PageSink>(&mut self, sink: &S, key: &[u8]) -> Result<Option<Path>> {
+    fn take<S: PageSink>(
+        &mut self,
+        sink: &S,
+        desc: &TableDescriptor,
+        key: &[u8],
+    ) -> Result<Option<Path>> {
         let Some(mut path) = self.0.take() else { return Ok(None) };
+        if !planted(Bug::PathNotCheckedAgain) && !path.is_last(sink, desc)? {
+            return Ok(None);
+        }
         let leaf = node_at(sink, path.leaf, 0)?;
         let count = leaf.count();
         if leaf.key(count - 1)?.compare(key) != Ordering::Less {
@@ -196,11 +207,16 @@ fn rewrite_leaf<S: PageSink>(
     cut: Cut,
 ) -> Result<Edit> {
     let (copy, old) = old_page(sink, leaf)?;
-    let mut items = items_of(&copy.node(leaf, 0)?, 1)?;
-    if path.place.found {
-        items[path.place.index] = item;
+    let node = copy.node(leaf, 0)?;
+    let mut items = items_of(&node, 1)?;
+    let Place { index, found } = path.place;
+    if index >= items.len() + usize::from(!found) && !planted(Bug::PathNotCheckedAgain) {
+        return Err(node.corrupt("fewer keys than a moment ago"));
+    }
+    if found {
+        items[index] = item;
     } else {
-        items.insert(path.place.index, item);
+        items.insert(index, item);
     }
     let parent = path.steps.last().copied();
     Rewrite { level: 0, old, leftmost: PageId::NONE, items, parent }.write(sink, desc, cut)

@@ -7,7 +7,8 @@
 //! descent is bounded. T2: all leaves have the same depth; a branch has at least two children.
 //! T3: separator *i* of a branch is above every key of child *i* and not above any key of child *i* + 1.
 //! T4: a page is changed in place only if this transaction wrote it; any other is copied, the copy takes its
-//! place in the parent, and so up to the root. T5: `get` and cursors change nothing.
+//! place in the parent, and so up to the root. T5: `get` and cursors change nothing. T6: what is kept from one operation to the next is
+//! looked at again before it is used: in a damaged file two trees may share pages.
 //!
 //! Reading may go on in many threads, as far as the source allows; writing needs the sink to itself. An operation
 //! that fails half-way leaves pages of its own transaction in disorder and nothing else: the

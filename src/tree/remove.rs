@@ -52,7 +52,11 @@ fn rewrite_without<S: PageSink>(
     parent: Option<Step>,
 ) -> Result<Edit> {
     let (copy, old) = old_page(sink, path.leaf)?;
-    let mut items = items_of(&copy.node(path.leaf, 0)?, 0)?;
+    let node = copy.node(path.leaf, 0)?;
+    let mut items = items_of(&node, 0)?;
+    if path.place.index >= items.len() {
+        return Err(node.corrupt("fewer keys than a moment ago"));
+    }
     items.remove(path.place.index);
     let rewrite = Rewrite { level: 0, old, leftmost: PageId::NONE, items, parent };
     rewrite.write_or_join(sink, desc)

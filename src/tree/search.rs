@@ -171,4 +171,21 @@ impl Path {
         let place = node_at(src, id, 0)?.search(key)?;
         Ok(Some(Path { steps, leaf: id, place, leftmost, rightmost }))
     }
+    /// Whether the path still leads from the root to the last leaf of the tree, by the last child of each branch.
+    pub fn is_last<S: PageSource>(&self, src: &S, desc: &TableDescriptor) -> Result<bool> {
+        let Some(mut level) = root_level(desc)? else { return Ok(false) };
+        let mut id = desc.root;
+        if self.steps.len() != usize::from(level) {
+            return Ok(false);
+        }
+        for step in &self.steps {
+            let node = node_at(src, id, level)?;
+            if step.page != id || step.child != node.count() {
+                return Ok(false);
+            }
+            id = node.child(step.child)?;
+            level -= 1;
+        }
+        Ok(id == self.leaf)
+    }
 }

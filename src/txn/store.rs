@@ -113,7 +113,30 @@ impl PageStore {
         if let Some(staged) = self.stage.get(&id) {
             return Ok(staged);
         }
-        self.in_file(id, 1)
+        let page = self.in_file(id, 1)?;
+        if !self.written.is_empty() || page::birth(page) == self.txn {
+            self.check_spilled(id, page)?;
+        }
+        Ok(page)
+    }
+
+    /// T4, T6, rule 8: a page that is not staged is one of the base, or one that this transaction has spilled, and then still what was
+    /// spilled: if its write-back failed and it left the cache, an older content has come back, which would be sealed anew. (In
+    /// the direct sink dirty pages have no checksum yet.)
+    fn check_spilled(&self, id: PageId, page: &[u8]) -> Result<()> {
+        match self.written.get(&id) {
+            None if page::birth(page) != self.txn || planted(Bug::PathNotCheckedAgain) => Ok(()),
+            None => Err(Error::corrupt(id, "as if the running transaction had written it")),
+            Some(_) if self.direct.is_some() || planted(Bug::SpilledPageNotVerified) => Ok(()),
+            Some(w) if w.pages == 0 && page::has_crc(id, page, w.crc) => Ok(()),
+            Some(_) => Err(Error::corrupt(id, "not what the running transaction has put there")),
+        }
+    }
+
+    /// Whether the page is in use by this transaction: it has been written to and not been given back.
+    pub fn is_own(&self, id: PageId) -> bool {
+        let own = self.stage.contains_key(&id) || self.written.contains_key(&id);
+        own && !planted(Bug::PathNotCheckedAgain)
     }
 
     /// `pages` pages of the file, side by side.
@@ -161,9 +184,12 @@ impl PageStore {
         }
         if !self.stage.contains_key(&id) {
             let mut buffer = self.buffer()?;
-            if self.written.remove(&id).is_some() && !planted(Bug::SpilledPageNotRead) {
+            if self.written.contains_key(&id) && !planted(Bug::SpilledPageNotRead) {
                 buffer.copy_from_slice(self.in_file(id, 1)?);
+                // The copy, which cannot change any more.
+                self.check_spilled(id, &buffer)?;
             }
+            self.written.remove(&id);
             self.stage.insert(id, buffer);
         }
         self.stage.get_mut(&id).map(|b| &mut b[..]).ok_or_else(|| outside(id))
@@ -326,12 +352,21 @@ fn outside(id: PageId) -> Error {
     Error::corrupt(id, "outside the mapped file")
 }
 
+/// Only in a damaged file.
+#[cold]
+pub(super) fn in_use(id: PageId) -> Error {
+    Error::corrupt(id, "free, but in use by the running transaction")
+}
+
 impl LogPages for PageStore {
     fn log_page(&self, id: PageId) -> Result<&[u8]> {
         self.in_file(id, 1)
     }
 
     fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]> {
+        if self.is_own(id) {
+            return Err(in_use(id));
+        }
         self.make_room(self.page_count.max(id.0 + 1))?;
         self.page_mut(id)
     }

@@ -4,7 +4,7 @@ use super::Engine;
 use super::commit::Durability;
 use super::lock::{WriterLock, end_of};
 use super::read::check_birth;
-use super::store::PageStore;
+use super::store::{PageStore, in_use};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::format::meta::Meta;
@@ -420,12 +420,18 @@ impl PageSink for Writer {
 
     fn allocate(&mut self) -> Result<PageId> {
         let id = self.alloc.allocate(&self.store)?;
+        if self.store.is_own(id) {
+            return Err(in_use(id));
+        }
         self.store.make_room(self.alloc.page_count())?;
         Ok(id)
     }
 
     fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
         let id = self.allocate()?;
+        if id == from && !planted(Bug::PathNotCheckedAgain) {
+            return Err(in_use(id));
+        }
         if !self.store.copy_staged(from, id)? {
             let copy = PageCopy::of(self.page(from)?);
             self.page_mut(id)?.copy_from_slice(copy.bytes());

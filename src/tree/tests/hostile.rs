@@ -5,10 +5,11 @@ use super::ranges::filled;
 use super::store::Tree;
 use crate::error::Error;
 use crate::format::bytes::{put_u16, put_u64};
+use crate::format::descriptor::TableDescriptor;
 use crate::format::node::LEFTMOST;
 use crate::format::page::at;
 use crate::tree::search::{Path, node_at};
-use crate::tree::{Cursor, Range, drop_tree, get_many};
+use crate::tree::{Cursor, Edge, Range, drop_tree, get_many};
 use crate::types::PageId;
 use fastrand::Rng;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -106,6 +107,34 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
             assert_eq!((0..model.len()).take_while(|_| is_good()).count(), good);
         }
     }
+}
+
+/// Two trees that share all their pages: what one remembers of its last leaf goes through what the other does. A key went into a leaf
+/// that had come to a third tree meanwhile, and the index of an entry could lie outside its page.
+#[test]
+fn the_way_to_the_last_leaf_is_looked_at_again() {
+    let key = |n: u32| n.to_be_bytes().to_vec();
+    let mut first = Tree::new(4096);
+    first.store.lenient();
+    for n in 0..1000 {
+        first.insert(&key(n), &[7; 40]).unwrap();
+    }
+    assert!(first.desc.depth > 1, "{:?}", first.desc);
+    let path = Path::find(&first.store, &first.desc, &key(999)).unwrap().unwrap();
+    // The second tree gives all pages back, others get them.
+    let mut second = first.desc;
+    for n in 0..1000 {
+        crate::tree::remove(&mut first.store, &mut second, &key(n)).unwrap();
+    }
+    let third = loop {
+        let (mut third, mut edge) = (TableDescriptor::default(), Edge::default());
+        crate::tree::insert(&mut first.store, &mut third, &mut edge, b"", b"third").unwrap();
+        if third.root == path.leaf {
+            break third;
+        }
+    };
+    assert!(matches!(first.insert(&key(5000), b"first"), Err(Error::Corrupt { .. })));
+    assert_eq!(crate::tree::get(&first.store, &third, &key(5000)).unwrap(), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
+use recto::harness::{Bug, plant};
 use recto_crash::hostile::campaign::{self, Finding, Plan, Tally};
 use recto_crash::hostile::{Case, origins};
 use std::io::{IsTerminal, stderr};
@@ -32,6 +33,9 @@ pub struct Hostile {
     /// Run a saved case instead, in this process
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
+    /// Break the engine on purpose (`crash planted --list`): the campaign must find something
+    #[arg(long, value_name = "BUG")]
+    plant: Option<String>,
     #[arg(long, hide = true)]
     child: bool,
     #[arg(long, hide = true)]
@@ -40,7 +44,10 @@ pub struct Hostile {
 
 impl Hostile {
     pub fn run(self) -> Outcome {
+        let named = |name: &String| Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+        let bug = self.plant.as_ref().map(|name| named(name).ok_or("no such bug")).transpose()?;
         if let (true, Some(place)) = (self.child, &self.place) {
+            plant(bug);
             campaign::child(self.seed, self.first, self.files, place)?;
             return Ok(true);
         }
@@ -51,6 +58,7 @@ impl Hostile {
             seed: self.seed,
             first: self.first,
             files: if self.seconds.is_some() { self.files.max(1 << 40) } else { self.files },
+            plant: self.plant.clone(),
             time: self.seconds.map(Duration::from_secs),
             jobs: self.jobs.unwrap_or_else(|| {
                 std::thread::available_parallelism().map_or(1, |cores| cores.get())

@@ -44,6 +44,8 @@ pub struct Plan {
     pub time: Option<Duration>,
     /// Children at a time.
     pub jobs: usize,
+    /// Name of the bug that each child plants in itself.
+    pub plant: Option<String>,
     /// The program that runs a child when it is given `hostile --child`.
     pub program: PathBuf,
 }
@@ -293,6 +295,7 @@ impl Shared<'_> {
             .args(["--first", &at.to_string(), "--files", &(end - at).to_string()])
             .arg("--place")
             .arg(place)
+            .args(self.plan.plant.iter().flat_map(|bug| ["--plant", bug]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -135,10 +135,12 @@ impl Exercise<'_> {
             Some(tables) => tables.into_iter().map(|t| t.name).collect(),
             None => Vec::new(),
         };
+        self.transaction(db, Durability::Durable, |step| step.change_in_turn(&names))?;
         for name in names.iter().take(MOST_TABLES) {
             let keys = expect(sound, "reading", keys_of(db, name))?.unwrap_or_default();
             self.transaction(db, Durability::Durable, |step| step.change(name, &keys))?;
         }
+        self.transaction(db, Durability::Deferred, |step| step.change_in_turn(&names))?;
         for round in 0..4u8 {
             self.transaction(db, Durability::Deferred, |step| {
                 step.put("new", &[round], &[round; 100])?;
@@ -230,6 +232,29 @@ impl Step<'_> {
         }
         let table = self.txn.table(name)?;
         std::hint::black_box((table.first()?.is_some(), table.last()?.is_some()));
+        Ok(())
+    }
+
+    /// Appends to tables and takes out of others, one after the other and again: what is kept of one table from call to call goes through
+    /// what the others do meanwhile.
+    fn change_in_turn(&mut self, names: &[String]) -> recto::Result<()> {
+        for round in 0..40u32 {
+            for name in names.iter().take(MOST_TABLES) {
+                if self.rng.u8(..3) > 0 {
+                    let key = [&[0xff; 8][..], &round.to_be_bytes()].concat();
+                    self.put(name, &key, &[round as u8; 60])?;
+                    continue;
+                }
+                let last = {
+                    let table = self.txn.table(name)?;
+                    let end = if self.rng.bool() { table.last()? } else { table.first()? };
+                    end.map(|(key, _)| key.to_vec())
+                };
+                if let Some(key) = last {
+                    self.delete(name, &key)?;
+                }
+            }
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Meta pages, table descriptors and manifests.
 
 use super::Target;
-use crate::hostile::bytes::{LEAF, Node, get, put};
+use crate::hostile::bytes::{BRANCH, LEAF, Node, get, put};
 
 /// Bytes of a table descriptor.
 const DESCRIPTOR: u64 = 64;
@@ -62,6 +62,35 @@ pub fn count_more(t: &mut Target<'_>) {
             put(t.image, at + 16, 8, pages / 2);
             put(t.image, at + 24, 8, leaves);
             put(t.image, at + 32, 8, 0);
+        }
+    }
+}
+
+/// Two tables have the same tree, or two branches the same child. Its pages may say that the next transaction has written them, which
+/// will take them for its own, or the free lists may name them.
+pub fn shared(t: &mut Target<'_>) {
+    let pages = t.pages();
+    let tables: Vec<usize> =
+        descriptors(t).into_iter().skip(2).filter(|&at| get(t.image, at, 8) != 0).collect();
+    if tables.len() > 1 && t.rng.u8(..4) > 0 {
+        let (from, to) = (t.rng.usize(..tables.len()), t.rng.usize(..tables.len()));
+        let (from, to) = (tables[from], tables[to]);
+        if from.max(to) + DESCRIPTOR as usize <= t.image.len() {
+            t.image.copy_within(from..from + DESCRIPTOR as usize, to);
+        }
+    } else {
+        super::node::share_child(t);
+    }
+    if t.rng.bool() {
+        super::space::lend(t);
+    }
+    if t.rng.bool() {
+        let newest = [0, t.page_size].map(|at| get(t.image, at + 32, 8)).into_iter().max();
+        let next = newest.unwrap_or(0).wrapping_add(t.rng.u64(1..3));
+        for id in 2..pages {
+            if matches!(t.page(id)[4], LEAF | BRANCH) && t.rng.u8(..4) > 0 {
+                put(t.page(id), 8, 8, next);
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 23] = [
+pub const KINDS: [Kind; 24] = [
     kind("bits", pages::bits),
     kind("bytes", pages::bytes),
     kind("copy within", pages::copy_within),
@@ -31,6 +31,7 @@ pub const KINDS: [Kind; 23] = [
     kind("child", node::child),
     kind("knot", node::knot),
     kind("tower", node::tower),
+    kind("shared", meta::shared),
     kind("slot", node::slot),
     kind("head", node::head),
     kind("cell", node::cell),

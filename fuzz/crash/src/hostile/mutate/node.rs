@@ -51,6 +51,26 @@ pub fn child(t: &mut Target<'_>) {
     set_child(t.page(id), &node, index, target);
 }
 
+/// A child of a branch is also one of another branch of its level, or stands in two places of one.
+pub fn share_child(t: &mut Target<'_>) {
+    let Some((from, theirs)) = branch(t) else { return };
+    let level = t.page(from)[5];
+    for _ in 0..8 {
+        let Some((to, node)) = branch(t).filter(|(to, _)| t.image[to * t.page_size + 5] == level)
+        else {
+            continue;
+        };
+        let source = t.rng.usize(..theirs.count + 1);
+        let page = t.page(from);
+        let child = match source {
+            0 => get(page, 24, 8),
+            _ => get(page, theirs.cell(page, source - 1), 6),
+        };
+        let index = t.rng.usize(..node.count + 1);
+        return set_child(t.page(to), &node, index, child);
+    }
+}
+
 /// All children of all branches of a level are the same one, and every count says that there are very many: as many ways down as
 /// there are keys to the power of the depth.
 pub fn knot(t: &mut Target<'_>) {

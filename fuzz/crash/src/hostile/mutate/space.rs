@@ -2,7 +2,7 @@
 
 use super::Target;
 use super::meta::lists;
-use crate::hostile::bytes::{LOG, get, put};
+use crate::hostile::bytes::{BRANCH, LEAF, LOG, get, put};
 
 /// A ready extent: moved, lengthened, doubled, or one more than there were.
 pub fn ready(t: &mut Target<'_>) {
@@ -13,6 +13,20 @@ pub fn ready(t: &mut Target<'_>) {
     }
     let (one, other) = (at + 8 * t.rng.usize(..count), at + 8 * t.rng.usize(..count));
     extent(t, one, other);
+}
+
+/// Every ready extent is a page of a tree: the next transaction will write to pages that are still read, some of them twice.
+pub fn lend(t: &mut Target<'_>) {
+    let meta = t.meta();
+    let (at, count) = lists(t, meta)[0];
+    if count == 0 {
+        return insert(t, meta, at, 8, |t| put_u32_add(t, meta + 128));
+    }
+    for one in 0..count {
+        let Some(page) = t.page_of(&[BRANCH, LEAF]) else { return };
+        put(t.image, at + 8 * one, 6, page as u64);
+        put(t.image, at + 8 * one + 6, 2, 1);
+    }
 }
 
 /// An entry of a queue in the meta page.
