@@ -122,6 +122,8 @@ bugs! {
     BuiltErrorPassedOn,
     /// 8: a deferred commit is shown although it stands on one that the list does not name and that is not durable.
     ShownOnUnlisted,
+    /// 23: a transaction is built although a sync has failed since it began, and nobody has looked what became of its base.
+    BaseNotProvedAgain,
     /// 23: a transaction that has led a repair forgets that the failed sync took its own pages along.
     OwnPagesForgotten,
     /// 8: a transaction in which an operation failed half-way can be committed.

@@ -14,12 +14,15 @@ pub(crate) enum Source<'t> {
     Writer(&'t Writer),
 }
 
-/// Runs the same expression over either source.
+/// Runs the same expression over either source. Whoever reads a write transaction has it.
 macro_rules! over {
     ($source:expr, $pages:ident => $what:expr) => {
         match $source {
             Source::Snapshot($pages) => $what,
-            Source::Writer($pages) => $what,
+            Source::Writer($pages) => {
+                $pages.touch();
+                $what
+            }
         }
     };
 }
@@ -123,6 +126,7 @@ impl<'t> Table<'t> {
                 Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
             }
             Source::Writer(pages) => {
+                pages.touch();
                 Inner::Writer(tree::Range::new(pages, &self.descriptor, start, end)?)
             }
         };

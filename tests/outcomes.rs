@@ -172,6 +172,51 @@ fn a_transaction_that_repairs_writes_its_own_pages_again() {
     }
 }
 
+/// A flush fails beside a transaction, and what its base has written leaves the cache: it would copy older pages, which then are the only ones that
+/// are listed and verify.
+#[test]
+fn a_transaction_does_not_build_on_what_a_failed_flush_left_of_its_base() {
+    let small = |db: &Database, durability, key: u32| {
+        write(db, durability, |txn| {
+            txn.open_table("main").unwrap().put(&key.to_be_bytes(), b"").unwrap();
+        });
+    };
+    for seed in 0..16 {
+        let disk = machine(seed);
+        let db = enter(&disk, &Database::builder());
+        small(&db, Durability::Durable, 0);
+        // Pages of deferred commits that are used again by later ones; on the device they hold the older ones.
+        let written = Faults { write_back: 1 << 16, ..Faults::default() };
+        for key in 1..8 + seed as u32 {
+            small(&db, Durability::Deferred, key);
+            disk.set_faults(written);
+            (0..2).for_each(|_| drop(enter(&disk, &Database::builder())));
+            refuse(&disk, false);
+        }
+        small(&db, Durability::Deferred, 50);
+        let keys = pairs(&db, "main").len();
+        let mut txn = db.write().unwrap();
+        refuse(&disk, true);
+        // Events enough for every dirty page.
+        (0..4).for_each(|_| drop(enter(&disk, &Database::builder())));
+        refuse(&disk, false);
+        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+        disk.evict();
+        // An error is as good: then it never happens.
+        let put = txn.open_table("main").and_then(|mut t| t.put(&60u32.to_be_bytes(), b""));
+        match put.and_then(|_| txn.commit()) {
+            Ok(()) => assert_eq!(pairs(&db, "main").len(), keys + 1, "{seed}"),
+            Err(e) => {
+                assert!(!matches!(e, Error::OutcomeUnknown { .. }), "{seed}: {e}");
+                drop(db.write().unwrap());
+                assert_eq!(pairs(&db, "main").len(), 1, "{seed}");
+            }
+        }
+        small(&db, Durability::Durable, 61);
+        assert_clean(&db);
+    }
+}
+
 /// The same for a transaction that is larger than the list: what cannot be proved cannot be written again.
 #[test]
 fn a_transaction_that_repairs_and_does_not_fit_the_list_fails() {
@@ -254,12 +299,8 @@ fn a_death_in_the_flush_of_what_is_not_listed_takes_nothing_back() {
     }
 }
 
-/// Builds a transaction that is rolled back, because the device refuses it and its pages are not there any more. Its id.
-fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
-    let before = disk.bytes();
-    let mut txn = db.write().unwrap();
-    txn.open_table("main").unwrap().put(&1_000u32.to_be_bytes(), &LARGE).unwrap();
-    let (id, _) = build(txn, Durability::Durable).unwrap().unwrap();
+/// The device refuses a flush, and what was written since `before` is not there any more.
+fn refused(disk: &SimDisk, db: &Database, before: &[u8]) {
     disk.set_hook(|_, event| match event.kind {
         EventKind::SyncBegin { .. } => Action::Fail(libc::EIO),
         _ => Action::Continue,
@@ -271,9 +312,42 @@ fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
             disk.damage((n * PAGE + 100) as u64, &[9; 64]).unwrap();
         }
     }
+}
+
+/// Builds a transaction that is rolled back, because the device refuses it and its pages are not there any more. Its id.
+fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
+    let before = disk.bytes();
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(&1_000u32.to_be_bytes(), &LARGE).unwrap();
+    let (id, _) = build(txn, Durability::Durable).unwrap().unwrap();
+    refused(disk, db, &before);
     drop(db.write().unwrap());
     assert!(matches!(make_durable(db, id), Err(Error::OutcomeUnknown { .. })));
     id
+}
+
+/// A deferred commit that a repair has taken back is not one that was flushed, whoever has repaired.
+#[test]
+fn a_flush_says_that_deferred_commits_were_rolled_back() {
+    for other_repairs in [false, true] {
+        let disk = machine(8);
+        let (db, other) = (enter(&disk, &Database::builder()), enter(&disk, &Database::builder()));
+        put(&db, Durability::Durable, 0..1);
+        let before = disk.bytes();
+        put(&db, Durability::Deferred, 1..2);
+        refused(&disk, &db, &before);
+        if other_repairs {
+            // The first sync of this process is told of what was refused.
+            assert!(matches!(other.write(), Err(Error::Io { .. })));
+            drop(other.write().unwrap());
+        }
+        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })), "{other_repairs}");
+        assert_eq!(pairs(&db, "main").len(), 1);
+        put(&db, Durability::Deferred, 1..3);
+        db.flush().unwrap();
+        assert_durable(&disk, 0..3);
+        assert_clean(&db);
+    }
 }
 
 /// Whoever waits for a transaction between two that were rolled back is told that it is durable.

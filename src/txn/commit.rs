@@ -112,20 +112,24 @@ impl Writer {
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
     }
 
-    /// Whether the list of pages takes `records` more; what was built before is flushed to make room.
+    /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a sync has
+    /// failed since the transaction began: pages of its base may have left the cache and come back as the device has them, and whatever
+    /// it has read and copied since would not show that. The repair proves that they are what was built, or takes the base back (rule 23).
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
         let engine = Arc::clone(&self.store.engine);
         let words = engine.words();
         let start = words.list_start.0.load(Ordering::SeqCst);
         let limit = engine.options.list_limit as u64;
-        if self.list_end - start.min(self.list_end) + records <= limit {
+        let room = self.list_end - start.min(self.list_end) + records <= limit;
+        let failed = || words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
+        if room && (!failed() || planted(Bug::BaseNotProvedAgain)) {
             return Ok(true);
         }
         if engine.durable().txn < self.base.txn {
             // The order of the locks is writer, then flush: this thread holds the writer lock already.
             let flush = FlushLock::take(&engine, None)?;
             if engine.durable().txn < self.base.txn {
-                let failed = words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
+                let failed = failed();
                 engine.repair_or_lead(&flush)?;
                 self.check_base()?;
                 if failed && !planted(Bug::OwnPagesForgotten) {

@@ -110,8 +110,12 @@ impl Engine {
     /// Returns when `txn` is durable, or when it is known that it may never be: [`Error::OutcomeUnknown`] if its flush has failed or
     /// it was rolled back, other errors if its flush could not begin.
     pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
-        self.flush_up_to(txn)
-            .map_err(|e| if self.flush_failed(txn) { e.outcome_unknown() } else { e })
+        self.flush_up_to(txn).map_err(|e| self.told_of(txn, e))
+    }
+
+    /// What an error means for a transaction that was to be made durable.
+    pub(super) fn told_of(&self, txn: TxnId, e: Error) -> Error {
+        if self.flush_failed(txn) { e.outcome_unknown() } else { e }
     }
 
     fn flush_up_to(&self, txn: TxnId) -> Result<()> {

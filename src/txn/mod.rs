@@ -103,14 +103,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do.
+    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do. An error if a repair, now or since this
+    /// handle has built its last transaction, takes some of it back.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_alive()?;
         self.check_writable()?;
+        let (newest, own) = (self.built(), TxnId(self.newest_built.load(Ordering::Relaxed)));
         if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
-            self.repair_now()?;
+            self.repair_now().map_err(|e| self.told_of(newest, e))?;
         }
-        self.make_durable(self.built())
+        self.make_durable(newest)?;
+        if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) }
     }
 
     /// Whether this handle may store to the file.

@@ -400,7 +400,6 @@ impl PageSource for Writer {
     fn page(&self, id: PageId) -> Result<&[u8]> {
         // Here too, because a dirty page may not come from the file.
         self.store.engine.shared.check_alive()?;
-        self.touch();
         check_birth(id, self.store.page(id)?, self.store.txn)
     }
 
