@@ -284,8 +284,8 @@ impl Database {
         }
     }
 
-    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another writer, or a flush that a repair has to wait
-    /// for, has not ended. Other errors as [`Database::write`].
+    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another writer, this thread's own transaction, or a flush that a
+    /// repair has to wait for, has not ended. Other errors as [`Database::write`].
     pub fn write_timeout(&self, timeout: Duration) -> Result<WriteTxn> {
         self.begin_write(Some(timeout))
     }

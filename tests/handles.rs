@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{assert_clean, memory_dir, open_at, pairs, write};
+use common::{Process, assert_clean, hear, memory_dir, open_at, pairs, role, say, write};
 use recto::{Builder, Database, Durability, Error, ReadTxn, WriteTxn};
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -142,6 +142,42 @@ fn closing_does_not_wait_for_a_transaction_of_another_thread() {
         let db = open(&path);
         assert_eq!(keys(&db), [&b"first"[..], b"second"]);
         assert_clean(&db);
+    });
+}
+
+/// The same for a process that will never end it; its flush lock is free, so who was there in time can flush.
+#[test]
+fn closing_does_not_wait_for_a_stopped_process() {
+    if let Some(words) = role() {
+        let db = open(Path::new(&words[0]));
+        let txn = db.write().unwrap();
+        say("writing");
+        hear();
+        drop(txn);
+        return;
+    }
+    watched(|| {
+        let dir = memory_dir();
+        let path = dir.path().join("x.rdb");
+        let first = open(&path);
+        deferred(&first, b"first");
+        let second = open(&path);
+        deferred(&second, b"second");
+        let mut writer = Process::start(
+            "closing_does_not_wait_for_a_stopped_process",
+            &[path.to_str().unwrap()],
+        );
+        writer.expect("writing");
+        writer.stop();
+        drop(second);
+        let info = first.info().unwrap();
+        assert!(info.durable < info.visible);
+        assert!(first.try_write().unwrap().is_none());
+        first.flush().unwrap();
+        writer.kill();
+        deferred(&first, b"third");
+        assert_eq!(keys(&first), [&b"first"[..], b"second", b"third"]);
+        assert_clean(&first);
     });
 }
 
