@@ -259,7 +259,7 @@ impl Database {
     }
 
     /// Begins to read the newest visible snapshot. No system call, no lock, never waits. [`Error::ReadersFull`] when
-    /// all 2,048 slots of the lock file are taken by live readers.
+    /// all 8,192 slots of the lock file are taken by live readers, or kept for their next ones by open handles, up to 8 by each.
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(self.engine.begin_read()?))
@@ -332,19 +332,19 @@ impl Database {
     /// Numbers about the file and its users. A few system calls.
     pub fn info(&self) -> Result<Info> {
         let engine = &self.engine;
-        // Before this call becomes a reader itself; idle slots are nobody's business.
+        // Idle slots are nobody's business. It does not become a reader itself: there may be no slot left.
         let mut readers = engine.shared.reader_table()?;
         readers.retain(|r| r.pending || r.txn != TxnId::NONE);
-        let snapshot = engine.begin_read()?;
+        let (visible, page_count) = engine.look()?;
         let image = engine.load_image();
         Ok(Info {
             path: self.path.clone(),
             page_size: engine.page_size as u32,
             uuid: engine.uuid,
             file_bytes: engine.platform.storage().len()?,
-            page_count: snapshot.page_count(),
+            page_count,
             free_pages: image.map_or(0, |i| i.meta.space.free_pages),
-            visible: snapshot.txn.0,
+            visible: visible.0,
             durable: engine.durable().txn.0,
             built: engine.built().0,
             repair_pending: engine.words().suspect.0.load(Ordering::SeqCst) != 0,

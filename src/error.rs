@@ -79,8 +79,10 @@ pub enum Error {
     WriterOnThisThread,
     /// Somebody else held a lock for the whole of the time allowed: another writer, flush or opening.
     Busy,
-    /// All reader slots of the lock file are taken by live readers.
+    /// All 8,192 reader slots of the lock file are taken by live readers, or kept by open handles: up to 8 by each.
     ReadersFull,
+    /// The database is open 1,024 times, by all processes together.
+    HandlesFull,
     /// The handle was opened before `fork()`; the child must open its own.
     Forked,
     /// A commit was built, and then something failed before it was known to be durable, the device in most cases: it may be there or not.
@@ -183,7 +185,10 @@ impl fmt::Display for Error {
                 f.write_str("this thread already holds the write transaction")
             }
             Error::Busy => f.write_str("somebody else holds a lock of the database"),
-            Error::ReadersFull => f.write_str("all reader slots are in use"),
+            Error::ReadersFull => f.write_str("all 8,192 reader slots are in use"),
+            Error::HandlesFull => {
+                f.write_str("the database is open 1,024 times already, by all processes together")
+            }
             Error::Forked => f.write_str("handle from before fork(); open the database again"),
             Error::OutcomeUnknown { detail } => {
                 write!(f, "commit outcome unknown, it may or may not be durable: {detail}")

@@ -209,6 +209,8 @@ bugs! {
     LockFileOfWhoComes,
     /// B1: an opener does not sweep what its predecessor left.
     SlotsNotSwept,
+    /// B2: the slots of a handle beyond those that it keeps are not given back.
+    SlotsNotGivenBack,
     /// B3: a reader copies the snapshot, registers, and does not look again.
     RegisteredAfterReading,
     /// B4: the end of a read leaves the slot as it is.

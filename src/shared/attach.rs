@@ -12,7 +12,7 @@
 //! - A handle proves that it lives by holding byte H + index, from before its first claim of a slot until after it has
 //!   given back the last. A new holder of an index first sweeps what its predecessor left.
 
-use super::layout::{self, Identity, Layout, byte};
+use super::layout::{self, HANDLES, Identity, Layout, byte};
 use super::leases::Leases;
 use super::locks::Held;
 use super::region::{Region, damaged};
@@ -33,7 +33,7 @@ impl Shared {
     /// opener finds [`FirstState::Survives`] again where that was the state, and otherwise [`FirstState::Unknown`].
     ///
     /// Errors: [`Error::Busy`] when others were opening for the whole of `timeout`; [`Error::LockFile`] when the data
-    /// file is in use with another lock file, or the lock file with another data file; [`Error::ReadersFull`] when there are as
+    /// file is in use with another lock file, or the lock file with another data file; [`Error::HandlesFull`] when there are as
     /// many handles as there can be.
     pub fn attach(
         platform: PlatformRef,
@@ -51,7 +51,7 @@ impl Shared {
         if !alone {
             expected.check(&region.layout().identity.0)?;
         }
-        let (index, life) = take_index(region.platform())?;
+        let (index, life) = take_index(&region)?;
         let shared = Shared::assemble(region, Some(index), Some(life), gates);
         let arrival = if alone {
             Arrival::First(shared.initialise(&expected, init)?)
@@ -59,6 +59,7 @@ impl Shared {
             if !planted(Bug::SlotsNotSwept) {
                 sweep(shared.layout(), |owner| owner == index + 1);
             }
+            believe_taken(shared.layout(), index, true);
             shared.step("attach: joined");
             Arrival::Joined
         };
@@ -121,12 +122,14 @@ impl Shared {
             sweep(self.layout(), |_| true);
             self.layout().slots_used.0.store(0, Relaxed);
             self.layout().waiters.0.store(0, Relaxed);
+            self.layout().handles.0.iter().for_each(|word| word.store(0, Relaxed));
         } else {
             self.forget();
             expected.fill(identity, state);
         }
         self.step("attach: identity written");
         init(self, state)?;
+        self.index.into_iter().for_each(|index| believe_taken(self.layout(), index, true));
         self.step("attach: initialised");
         identity.ready.store(1, Release);
         self.step("attach: ready");
@@ -155,10 +158,10 @@ impl Drop for Shared {
         if !self.region.is_alive() {
             return;
         }
-        for slot in self.leases.slots() {
-            let slot = self.slot(slot);
-            slot.txn.store(0, Release);
-            slot.owner.store(0, Release);
+        // An observer has nothing there, and may not store.
+        if let Some(index) = self.index {
+            sweep(self.layout(), |owner| owner == index + 1);
+            believe_taken(self.layout(), index, false);
         }
     }
 }
@@ -195,14 +198,50 @@ fn pass_gates(
     }
 }
 
-/// Takes the lowest handle index whose byte is free.
-fn take_index(platform: &PlatformRef) -> Result<(u32, Held)> {
-    for index in 0..layout::HANDLES {
+/// Indices that are always tried first: where few have the database open the dead are succeeded at once, and their slots swept.
+const FIRST: u32 = if HANDLES < 8 { HANDLES } else { 8 };
+
+/// Takes a handle index whose byte is free: one of the first few, or the lowest that is not believed to be taken. Where all are, the
+/// bytes are asked, and the dead are remembered.
+fn take_index(region: &Region) -> Result<(u32, Held)> {
+    let (platform, layout) = (region.platform(), region.layout());
+    let free = (FIRST..HANDLES).filter(|&index| !believed_taken(layout, index));
+    for index in (0..FIRST).chain(free) {
         if let Some(held) = Held::try_handle(platform, index)? {
             return Ok((index, held));
         }
     }
-    Err(Error::ReadersFull)
+    let mut found = None;
+    for index in 0..HANDLES {
+        if let Some(held) = Held::try_handle(platform, index)? {
+            believe_taken(layout, index, false);
+            found = found.or(Some((index, held)));
+        }
+    }
+    found.ok_or(Error::HandlesFull)
+}
+
+/// The word of a handle index, and its bit there.
+fn belief(layout: &Layout, index: u32) -> (&AtomicU64, u64) {
+    (&layout.handles.0[(index / 64) as usize], 1 << (index % 64))
+}
+
+fn believed_taken(layout: &Layout, index: u32) -> bool {
+    let (word, bit) = belief(layout, index);
+    word.load(Relaxed) & bit != 0
+}
+
+/// A hint, so no order: a wrong one costs the next opener a look at a byte. Nobody asks about the first few.
+fn believe_taken(layout: &Layout, index: u32, taken: bool) {
+    if index < FIRST {
+        return;
+    }
+    let (word, bit) = belief(layout, index);
+    if taken {
+        word.fetch_or(bit, Relaxed);
+    } else {
+        word.fetch_and(!bit, Relaxed);
+    }
 }
 
 /// Frees the slots of owners that are known to be dead.

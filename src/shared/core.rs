@@ -179,8 +179,9 @@ pub fn look<const N: usize, R: Ring<N>>(ring: &R) -> [u64; N] {
     copy(ring, ring.visible().load(Acquire))
 }
 
+/// Words of the entry that a value of `visible` leads to.
 #[inline(always)]
-fn copy<const N: usize, R: Ring<N>>(ring: &R, visible: u64) -> [u64; N] {
+pub fn copy<const N: usize, R: Ring<N>>(ring: &R, visible: u64) -> [u64; N] {
     let entry = ring.entry((visible & 3) as usize);
     std::array::from_fn(|i| entry[i].load(Relaxed))
 }

@@ -12,7 +12,9 @@ pub const VERSION: u64 = 3;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
-pub const SLOTS: usize = if cfg!(loom) { 2 } else { 2048 };
+pub const SLOTS: usize = if cfg!(loom) { 2 } else { 8192 };
+/// Slots that a handle keeps when nobody reads in them; those beyond are given back (B2).
+pub const KEPT: u32 = if cfg!(loom) { 1 } else { 8 };
 /// Handles (one per open of a database) that can exist at the same time.
 pub const HANDLES: u32 = if cfg!(loom) { 3 } else { 1024 };
 /// Records in the list of pages written since the last durable commit.
@@ -137,6 +139,8 @@ pub struct Layout {
     pub commit: CommitWords,
     /// Slots with this index and above have never been claimed (B6).
     pub slots_used: Line<AtomicU64>,
+    /// A bit for each handle index that is believed to be taken: where to look for a free one. The byte locks are what counts.
+    pub handles: Line<[AtomicU64; HANDLES.div_ceil(64) as usize]>,
     /// Images of built transactions (rule 8).
     pub images: [Line<Image>; 2],
     /// Reader slots.

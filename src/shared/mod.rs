@@ -32,7 +32,7 @@ mod tests;
 use crate::error::Result;
 use crate::storage::{LockMode, PlatformRef};
 use crate::types::TxnId;
-use layout::{CommitWords, Descriptor, Identity, Image, Layout, Line, RECORDS, Record, byte};
+use layout::{CommitWords, Descriptor, Identity, Image, KEPT, Layout, Line, RECORDS, Record, byte};
 use leases::Leases;
 use locks::Held;
 use region::Region;
@@ -99,6 +99,11 @@ pub struct Lease {
 impl Lease {
     const ENDED: u32 = u32::MAX;
     const OBSERVED: u32 = u32::MAX - 1;
+
+    /// The lease of a slot that was claimed for one read: numbers above those of the leases that are kept.
+    const fn once(slot: u32) -> u32 {
+        KEPT + slot
+    }
 
     /// The snapshot that is pinned.
     #[cfg(all(test, not(loom)))]

@@ -6,7 +6,8 @@
 //! system is frozen; a lock file on tmpfs does not.)
 
 use super::core::{self, Begun, id_of};
-use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, PENDING, SLOTS, Slot, byte};
+use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, KEPT, PENDING, SLOTS, Slot, byte};
+use super::leases;
 use super::locks::Held;
 use super::region::damaged;
 use super::sync::fence;
@@ -51,11 +52,20 @@ impl Shared {
             Begun::Taken => None,
             begun => Some((slot, begun)),
         };
-        let (lease, (slot, begun)) = match self.leases.search(begin) {
-            Some(found) => found,
+        let found = match self.leases.search(begin) {
             None => {
                 let begin = |slot| (slot, self.begin_in(slot, early));
-                self.leases.add(|| self.claim(index), begin)?
+                self.leases.add(|| self.claim(index, 0), begin)?
+            }
+            found => found,
+        };
+        let (lease, (slot, begun)) = match found {
+            Some(found) => found,
+            // Beyond those that are kept: for one read.
+            None => {
+                let slot = self.claim(index, leases::claimed())?;
+                leases::remember_claimed(slot);
+                (Lease::once(slot), (slot, self.begin_in(slot, early)))
             }
         };
         match begun {
@@ -91,6 +101,7 @@ impl Shared {
         match begun {
             Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
             Begun::Taken => return Err(damaged("a slot that nobody had is taken")),
+            Begun::Moved | Begun::Damaged if lease >= KEPT => self.give_back(slot),
             Begun::Moved | Begun::Damaged => word.store(0, Release),
         }
         Err(match begun {
@@ -115,6 +126,21 @@ impl Shared {
                 self.slot(slot).txn.store(0, Release);
             }
             self.leases.ended(index);
+        } else {
+            self.give_back(index - KEPT);
+        }
+    }
+
+    /// Gives a slot of this handle to whoever claims it next (B2). Idle first: when it is nobody's, a store to it would end the read of
+    /// another. Release: as for the end of a read.
+    #[cold]
+    fn give_back(&self, slot: u32) {
+        let slot = self.slot(slot);
+        if !planted(Bug::SlotNotCleared) {
+            slot.txn.store(0, Release);
+        }
+        if !planted(Bug::SlotsNotGivenBack) {
+            slot.owner.store(0, Release);
         }
     }
 
@@ -125,23 +151,28 @@ impl Shared {
         &self.layout().slots[index as usize % SLOTS]
     }
 
-    /// Makes a free slot of the table this handle's (B2).
-    fn claim(&self, index: u32) -> Result<u32> {
-        if let Some(slot) = self.try_claim(index) {
+    /// Makes a free slot of the table this handle's (B2); `wish` if it is free.
+    fn claim(&self, index: u32, wish: u32) -> Result<u32> {
+        if let Some(slot) = self.try_claim(index, wish) {
             return Ok(slot);
         }
         self.clear_dead()?;
-        self.try_claim(index).ok_or(Error::ReadersFull)
+        self.try_claim(index, wish).ok_or(Error::ReadersFull)
     }
 
-    fn try_claim(&self, index: u32) -> Option<u32> {
+    fn try_claim(&self, index: u32, wish: u32) -> Option<u32> {
         let layout = self.layout();
-        for (i, slot) in layout.slots.iter().enumerate() {
+        // Else the lowest: a scan looks at all below the highest that was ever claimed.
+        for i in std::iter::once(wish as usize % SLOTS).chain(0..SLOTS) {
+            let slot = &layout.slots[i];
             if slot.owner.load(Relaxed) != 0 {
                 continue;
             }
-            // Before the claim: a scan that does not see the mark raised has a V that the reader will see.
-            layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
+            // Before the claim: a scan that does not see the mark raised has a V that the reader will see. The mark only rises
+            // while anybody has the database open, so it need not be stored again.
+            if layout.slots_used.0.load(SeqCst) <= i as u64 {
+                layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
+            }
             if slot.owner.compare_exchange(0, index + 1, AcqRel, Relaxed).is_ok() {
                 slot.txn.store(0, Release);
                 self.step("read: slot claimed");
@@ -149,6 +180,22 @@ impl Shared {
             }
         }
         None
+    }
+
+    /// The visible snapshot, without a reader: nothing protects its pages.
+    pub fn look(&self) -> Result<Descriptor> {
+        self.region.check_alive()?;
+        let layout = self.layout();
+        for _ in 0..PINNED_TRIES {
+            let seen = layout.visible.0.load(Relaxed);
+            fence(Acquire);
+            let descriptor: Descriptor = core::copy(layout, seen);
+            fence(Acquire); // R2
+            if layout.visible.0.load(Relaxed) == seen && descriptor[0] == id_of(seen) {
+                return Ok(descriptor);
+            }
+        }
+        Err(damaged("the visible snapshot has no descriptor, or never stands still"))
     }
 
     /// Slots that any reader can ever have used.

@@ -41,6 +41,12 @@ impl Engine {
         }
     }
 
+    /// Id and page count of the visible snapshot, without a reader: nothing protects its pages.
+    pub(crate) fn look(&self) -> Result<(TxnId, u64)> {
+        let (txn, page_count, _) = undescribe(&self.shared.look()?)?;
+        Ok((txn, page_count))
+    }
+
     #[inline]
     fn covers(&self, view: MapView, page_count: u64) -> bool {
         page_count.saturating_mul(self.page_size as u64) <= view.len as u64

@@ -3,7 +3,7 @@
 use super::explore;
 use super::machine::{Machine, Process, Writer, end, look_twice, read};
 use crate::shared::core::{self, Begun};
-use crate::shared::layout::{HANDLES, byte};
+use crate::shared::layout::{HANDLES, KEPT, byte};
 use crate::shared::{Reading, Shared};
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -22,7 +22,8 @@ fn end_as(ending: Ending, shared: &Shared, mut reading: Reading) {
     match ending {
         Ending::Right => end(shared, &mut reading.lease),
         Ending::Relaxed => {
-            let slot = shared.leases.slot(reading.lease.index).unwrap();
+            let lease = reading.lease.index;
+            let slot = shared.leases.slot(lease).unwrap_or_else(|| lease - KEPT);
             shared.slot(slot).txn.store(0, Relaxed);
         }
     }
@@ -120,7 +121,8 @@ fn begin_before_the_mark(shared: &Shared) -> Reading {
     };
     let slot = (0..2).find(|&slot| free(slot)).unwrap();
     let begin = |slot| core::begin(layout, &shared.slot(slot).txn, 10);
-    let (lease, Begun::At(descriptor)) = shared.leases.add(|| Ok(slot), begin).unwrap() else {
+    let Some((lease, Begun::At(descriptor))) = shared.leases.add(|| Ok(slot), begin).unwrap()
+    else {
         panic!()
     };
     layout.slots_used.0.fetch_max(u64::from(slot) + 1, SeqCst);
@@ -140,7 +142,8 @@ fn begin_without_exchange(shared: &Shared) -> Reading {
     layout.slots_used.0.fetch_max(u64::from(slot) + 1, SeqCst);
     layout.slots[slot as usize].owner.store(shared.index.unwrap() + 1, Release);
     let begin = |slot| core::begin(layout, &shared.slot(slot).txn, 10);
-    let (lease, Begun::At(descriptor)) = shared.leases.add(|| Ok(slot), begin).unwrap() else {
+    let Some((lease, Begun::At(descriptor))) = shared.leases.add(|| Ok(slot), begin).unwrap()
+    else {
         panic!()
     };
     crate::shared::readers::reading(lease, descriptor)
@@ -150,6 +153,75 @@ fn begin_without_exchange(shared: &Shared) -> Reading {
 #[should_panic(expected = "one slot for two")]
 fn a_claim_that_is_no_exchange() {
     two_claims("claim by store", begin_without_exchange);
+}
+
+/// Two threads of one handle read at the same time: the second has a slot for one read, which another process claims when it is given
+/// back, while a builder scans. One slot is kept, and there are two.
+fn a_slot_changes_hands(name: &str, give_back: fn(&Shared, Reading)) {
+    explore(name, 3, move || {
+        let machine = Machine::new();
+        let builder = Process::new(&machine, 0).open();
+        let first = Process::new(&machine, 1).open();
+        let second = Process::new(&machine, 2).open();
+        let mut kept = first.begin_read().unwrap();
+        let once = first.begin_read().unwrap();
+        assert!(once.lease.index >= KEPT && kept.lease.index < KEPT);
+        let giver = thread::spawn({
+            let machine = machine.clone();
+            move || {
+                look_twice(&machine, &once);
+                give_back(&first, once);
+                end(&first, &mut kept.lease);
+                first
+            }
+        });
+        let taker = thread::spawn({
+            let machine = machine.clone();
+            move || {
+                // Perhaps too early: then all slots are taken.
+                if let Ok(mut reading) = second.begin_read() {
+                    look_twice(&machine, &reading);
+                    end(&second, &mut reading.lease);
+                }
+                second
+            }
+        });
+        Writer::new().build_visibly(&machine, &builder, 3);
+        let _first = giver.join().unwrap();
+        let _second = taker.join().unwrap();
+        assert_eq!(builder.scan().unwrap().readers, []);
+    });
+}
+
+#[test]
+fn a_slot_for_one_read_is_given_back() {
+    a_slot_changes_hands("given back", |shared, mut reading| end(shared, &mut reading.lease));
+}
+
+/// Wrong: the next owner reads already when the slot becomes idle.
+fn owner_first(shared: &Shared, reading: Reading) {
+    let slot = shared.slot(reading.lease.index - KEPT);
+    slot.owner.store(0, Release);
+    slot.txn.store(0, Release);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_slot_given_back_before_it_is_idle() {
+    a_slot_changes_hands("given back too early", owner_first);
+}
+
+/// Wrong: who claims the slot is not ordered behind the read that has ended in it, nor is a builder.
+fn give_back_relaxed(shared: &Shared, reading: Reading) {
+    let slot = shared.slot(reading.lease.index - KEPT);
+    slot.txn.store(0, Relaxed);
+    slot.owner.store(0, Relaxed);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_slot_given_back_without_release() {
+    a_slot_changes_hands("given back relaxed", give_back_relaxed);
 }
 
 /// A reader dies while it reads; a new process comes, under the dead one's index or another, and reads; a builder clears

@@ -245,8 +245,47 @@ fn there_are_only_so_many_handles() {
     for index in 1..HANDLES {
         assert!(crowd.locks().try_lock(byte::handle(index), LockMode::Exclusive).unwrap());
     }
-    assert!(matches!(attach_as(&process(&disk), UUID, start), Err(Error::ReadersFull)));
+    let Err(error) = attach_as(&process(&disk), UUID, start) else { panic!("one too many") };
+    assert!(matches!(error, Error::HandlesFull) && error.to_string().contains("1,024"), "{error}");
+    assert_eq!(HANDLES, 1_024);
     crowd.locks().unlock(byte::handle(700));
     assert_eq!(open(&disk).id(), 700);
     drop(one);
+}
+
+/// An opener does not ask about every handle that is open.
+#[test]
+fn a_free_index_is_found_without_asking_for_all() {
+    let options =
+        SimOptions { on_deadlock: Deadlock::GiveUp, lock_events: true, ..SimOptions::new(1, SIZE) };
+    let disk = SimDisk::new(options).unwrap();
+    let mut all: Vec<Opened> = (0..300).map(|_| open(&disk)).collect();
+    let tries = |disk: &SimDisk| {
+        let tries = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let count = tries.clone();
+        disk.set_hook(move |_, event| {
+            if let EventKind::Lock { byte, .. } = event.kind
+                && (byte::handle(0)..=byte::handle(HANDLES - 1)).contains(&byte)
+            {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            Action::Continue
+        });
+        let opened = open(disk);
+        disk.clear_hook();
+        (opened, tries.load(std::sync::atomic::Ordering::Relaxed))
+    };
+    let (last, asked) = tries(&disk);
+    assert_eq!(last.id(), 300);
+    assert!(asked <= 9, "{asked} bytes");
+    drop(all.remove(200));
+    let (again, asked) = tries(&disk);
+    assert_eq!(again.id(), 200);
+    assert!(asked <= 9, "{asked} bytes");
+    // The dead are found when there is nobody else left to succeed.
+    all[100].kill(&disk);
+    all.extend((301..HANDLES).map(|_| open(&disk)));
+    let heir = open(&disk);
+    assert_eq!(heir.id(), 100);
+    assert!(matches!(attach_as(&process(&disk), UUID, start), Err(Error::HandlesFull)));
 }

@@ -1,7 +1,7 @@
 //! Slots and what a writer learns from them.
 
 use super::*;
-use crate::shared::layout::{PENDING, SLOTS};
+use crate::shared::layout::{KEPT, PENDING, SLOTS};
 use crate::shared::{ReaderInfo, Reading, Scan};
 use crate::storage::sim::run;
 use std::sync::atomic::Ordering::SeqCst;
@@ -105,24 +105,59 @@ fn a_death_while_clearing_leaves_the_rest_to_others() {
 }
 
 #[test]
-fn a_full_table_is_an_error_until_somebody_dies_or_leaves() {
+fn a_full_table_is_an_error_until_somebody_ends_dies_or_leaves() {
     let disk = machine();
     let (many, few) = (open(&disk), open(&disk));
     let mut one = few.begin_read().unwrap();
     let mut all: Vec<_> = (1..SLOTS).map(|_| many.begin_read().unwrap()).collect();
     assert_eq!(many.slots_claimed(), SLOTS);
-    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    for shared in [&many, &few] {
+        let Err(error) = shared.begin_read() else { panic!("one too many") };
+        assert!(matches!(error, Error::ReadersFull) && error.to_string().contains("8,192"));
+    }
+    assert_eq!(SLOTS, 8_192);
+    // Who looks without a slot sees what is visible.
+    assert_eq!(few.look().unwrap(), descriptor(1));
+    // One of the first few is kept for its handle, any other is for whoever comes first.
+    many.end_read(&mut all[KEPT as usize - 1].lease);
     assert!(matches!(few.begin_read(), Err(Error::ReadersFull)));
-    // An ended read makes room for the handle that owns the slot.
+    all[KEPT as usize - 1] = many.begin_read().unwrap();
     many.end_read(&mut all[77].lease);
-    assert!(matches!(few.begin_read(), Err(Error::ReadersFull)));
-    all[77] = many.begin_read().unwrap();
+    let mut two = few.begin_read().unwrap();
+    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
     few.end_read(&mut one.lease);
     assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    few.end_read(&mut two.lease);
     many.kill(&disk);
-    let _one = [few.begin_read().unwrap(), few.begin_read().unwrap()];
+    let _one = [few.begin_read().unwrap(), few.begin_read().unwrap(), few.begin_read().unwrap()];
     assert_eq!(few.scan().unwrap().readers, txns(&[1]));
     assert_eq!(slots_of(&few, many.id() + 1).len(), 0);
+}
+
+/// Processes that had many readers once, and have none now, leave the table to others.
+#[test]
+fn idle_handles_keep_few_slots() {
+    let disk = machine();
+    let handles: Vec<_> = (0..40).map(|_| open(&disk)).collect();
+    let begin = |handle: &Opened, n| (0..n).map(|_| handle.begin_read().unwrap()).collect();
+    for handle in &handles {
+        let mut readings: Vec<Reading> = begin(handle, 64);
+        readings.iter_mut().for_each(|reading| handle.end_read(&mut reading.lease));
+        assert_eq!(slots_of(handle, handle.id() + 1).len(), KEPT as usize);
+    }
+    assert_eq!(handles[0].slots_claimed(), 39 * KEPT as usize + 64);
+    // At the same time, all of them.
+    let all: Vec<Vec<Reading>> = handles.iter().map(|handle| begin(handle, 64)).collect();
+    let mut rest: Vec<Reading> = begin(&handles[0], SLOTS - 40 * 64);
+    assert!(matches!(handles[1].begin_read(), Err(Error::ReadersFull)));
+    rest.iter_mut().for_each(|reading| handles[0].end_read(&mut reading.lease));
+    for (handle, mut readings) in handles.iter().zip(all) {
+        readings.iter_mut().for_each(|reading| handle.end_read(&mut reading.lease));
+    }
+    assert_eq!(handles[0].scan().unwrap().readers, []);
+    let used = &handles[0].layout().slots;
+    let taken = used.iter().filter(|slot| slot.owner.load(SeqCst) != 0).count();
+    assert_eq!(taken, 40 * KEPT as usize);
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Failure {
             Error::Busy => "run it again later, or let it wait longer with --wait",
             Error::OutcomeUnknown { .. } => "check the disk, then look whether the data is there",
             Error::ReadersFull => "close some of the readers that `kvtool info` lists",
+            Error::HandlesFull => "close some of the programs that have the database open",
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 "run it as a user who may"
             }
