@@ -11,8 +11,8 @@
 //! atomics and calls `close`, both of which are allowed after `fork` in a program with many threads. It leaves maps
 //! alone: safe references of the child may still point into them, and the pages of a map that is
 //! no longer protected can change under the child, which is why every use of an inherited handle is refused.
-//! A child made without the handler (bare `clone`), or with more than [`REGISTRY`] descriptors, keeps its
-//! parent's locks alive for as long as it lives: dead slots then pin pages longer, nothing worse.
+//! A child made without the handler (bare `clone`) keeps its parent's locks alive for as long as it lives: of a parent that dies, dead
+//! slots then pin pages longer, and a lock that it held, the writer lock too, is free only when the child is gone.
 //!
 //! A descriptor number that the child has closed may be in use again for something else: the owner of
 //! the `File` must forget it instead of closing it when its mark reads 0.
@@ -23,10 +23,64 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
-/// Descriptors that the child handler knows at most.
-pub const REGISTRY: usize = 4096;
+/// Descriptors in one part of the registry.
+const PART: usize = 1024;
 
-static REGISTERED: [AtomicI32; REGISTRY] = [const { AtomicI32::new(-1) }; REGISTRY];
+/// Descriptors that the child handler closes. Another part is added when all entries are taken.
+struct Registry {
+    entries: [AtomicI32; PART],
+    /// Made when needed, and never freed.
+    next: AtomicPtr<Registry>,
+}
+
+impl Registry {
+    const fn new() -> Registry {
+        Registry {
+            entries: [const { AtomicI32::new(-1) }; PART],
+            next: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
+    fn next(&self) -> Option<&Registry> {
+        // SAFETY: null, or a part that is never freed.
+        unsafe { self.next.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The next part, made if there is none. Takes no lock: who holds one in a forked child does not exist.
+    fn next_or_new(&self) -> &Registry {
+        if let Some(next) = self.next() {
+            return next;
+        }
+        let new = Box::into_raw(Box::new(Registry::new()));
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        let put = self.next.compare_exchange(std::ptr::null_mut(), new, order.0, order.1);
+        let kept = put.map_or_else(
+            |other| {
+                // SAFETY: made above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+                other
+            },
+            |_| new,
+        );
+        // SAFETY: a part that is in its place now, and is never freed.
+        unsafe { &*kept }
+    }
+
+    /// All parts that there are.
+    fn parts(&self) -> impl Iterator<Item = &Registry> {
+        std::iter::successors(Some(self), |part| part.next())
+    }
+
+    /// Puts `new` into an entry that holds `old`, if there is one.
+    fn replace(&self, old: RawFd, new: RawFd) -> bool {
+        let held = |entry: &AtomicI32| entry.load(Ordering::Relaxed) == old;
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        let put = |entry: &AtomicI32| entry.compare_exchange(old, new, order.0, order.1).is_ok();
+        self.entries.iter().any(|entry| held(entry) && put(entry))
+    }
+}
+
+static REGISTERED: Registry = Registry::new();
 static HANDLER: AtomicBool = AtomicBool::new(false);
 /// The newest mark; it belongs to this process or, in a child that has none yet, to a parent.
 static CURRENT: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
@@ -77,31 +131,22 @@ impl ForkMark {
 }
 
 /// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered before
-/// it is closed. A full registry is no error (see the top of the file).
+/// it is closed.
 pub fn register(fd: RawFd) {
-    for entry in &REGISTERED {
-        if entry.load(Ordering::Relaxed) == -1
-            && entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
-            return;
-        }
+    let mut part = &REGISTERED;
+    while !part.replace(-1, fd) {
+        part = part.next_or_new();
     }
 }
 
 /// Takes `fd` out again.
 pub fn unregister(fd: RawFd) {
-    for entry in &REGISTERED {
-        if entry.load(Ordering::Relaxed) == fd
-            && entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
-            return;
-        }
-    }
+    let _ = REGISTERED.parts().any(|part| part.replace(fd, -1));
 }
 
 /// Runs in the child: closes, never unlocks.
 extern "C" fn close_registered() {
-    for entry in &REGISTERED {
+    for entry in REGISTERED.parts().flat_map(|part| &part.entries) {
         let fd = entry.swap(-1, Ordering::Relaxed);
         if fd >= 0 {
             // SAFETY: an inherited descriptor whose owner forgets it in the child.
@@ -169,5 +214,22 @@ mod tests {
         unregister(a);
         // SAFETY: as above.
         assert_ne!(unsafe { libc::fcntl(a, libc::F_GETFD) }, -1);
+    }
+
+    /// A lock of a parent that has died would stay with a child that has not closed its descriptor.
+    #[test]
+    fn a_child_closes_all_of_many_thousands() {
+        ForkMark::get().unwrap();
+        // No descriptors: to close them is an error that nobody sees.
+        let many = 1 << 24..(1 << 24) + 5 * PART as RawFd;
+        many.clone().for_each(register);
+        let last = tempfile::tempfile().unwrap();
+        register(last.as_raw_fd());
+        // SAFETY: asks about a descriptor.
+        let code =
+            in_child(|| i32::from(unsafe { libc::fcntl(last.as_raw_fd(), libc::F_GETFD) } != -1));
+        many.for_each(unregister);
+        unregister(last.as_raw_fd());
+        assert_eq!(code, 0);
     }
 }
