@@ -72,7 +72,9 @@ impl Builder {
     }
 
     /// For a read-only database where nobody writes at all (a read-only file system, an image of a container): no lock file is
-    /// used, and any file system will do. If somebody does write, reads may give wrong answers. Default: false.
+    /// used, and any file system will do. Beside a writer, recto itself too, reading is undefined behaviour or raises SIGBUS: pages that
+    /// such a reader sees are used again, and cut off. That nobody writes is part of what the caller of [`Builder::open`] promises.
+    /// Default: false.
     pub fn no_lock(&mut self, yes: bool) -> &mut Self {
         self.platform.no_lock = yes;
         self
@@ -97,7 +99,8 @@ impl Builder {
         self
     }
 
-    /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the measurements behind it.
+    /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the measurements behind it. A file on btrfs
+    /// that is not written in place (a copy of one made by recto) is written by the staged sink, whatever is asked for.
     pub fn sink(&mut self, sink: Sink) -> &mut Self {
         self.engine.sink = sink;
         self.platform.direct = sink == Sink::Direct;
@@ -121,7 +124,8 @@ impl Builder {
 
     /// Where the lock file stands, if not beside the data file: on tmpfs it takes no page fault after
     /// its write-back and does not block while the data's file system is frozen. All processes must agree;
-    /// one that does not is refused while the others have the database open.
+    /// one that does not is refused while the others have the database open. It also keeps a snapshot of the file system (btrfs) from turning a
+    /// full disk into SIGBUS (docs/design.md, "Full disks").
     pub fn lock_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.platform.lock_file = Some(path.into());
         self
@@ -178,7 +182,8 @@ impl Builder {
     /// # Safety
     /// The file is mapped into memory and values are handed out as slices of the map. Nothing but recto may
     /// change or truncate the data file or the lock file while it is open, in this or any other process; otherwise the
-    /// slices change under their readers, which is undefined behaviour, or reading them raises SIGBUS.
+    /// slices change under their readers, which is undefined behaviour, or reading them raises SIGBUS. With [`Builder::no_lock`] recto must
+    /// not either.
     pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
         if self.create && !self.engine.read_only && !exists(path)? {

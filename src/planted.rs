@@ -209,6 +209,8 @@ bugs! {
     LockFileOfWhoComes,
     /// B1: an opener does not sweep what its predecessor left.
     SlotsNotSwept,
+    /// B1: the lock file of a copy, or of a database with a snapshot, keeps the blocks that it shares.
+    LockFileNotSettled,
     /// B2: the slots of a handle beyond those that it keeps are not given back.
     SlotsNotGivenBack,
     /// B3: a reader copies the snapshot, registers, and does not look again.

@@ -55,6 +55,7 @@ fn child() {
             hear();
         }
         "observe" => observe(path),
+        "no_room" => no_room(path),
         "open_as" => open_as(path, role[2].parse().unwrap(), &role[3]),
         "nameless" => nameless(path),
         "overlay_reader" => overlay_reader(path),
@@ -459,6 +460,71 @@ fn the_lock_file_may_lie_elsewhere() {
     drop((a, b));
     // Afterwards any place will do.
     assert_clean(&open_at(&path, &existing()));
+}
+
+/// Nothing is made, grown or waited for.
+#[test]
+fn a_database_is_no_lock_file() {
+    let dir = memory_dir();
+    let (path, other) = (dir.path().join("x.rdb"), dir.path().join("other.rdb"));
+    sample(&path, 500);
+    sample(&other, 500);
+    let (link, hard) = (dir.path().join("link"), dir.path().join("hard.rdb"));
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    fs::hard_link(&path, &hard).unwrap();
+    let before = (fs::read(&path).unwrap(), fs::read(&other).unwrap());
+    let refused = |path: &Path, lock: &Path| {
+        let mut builder = Builder::default();
+        // SAFETY: the directory belongs to the test.
+        let opened = unsafe { builder.lock_file(lock).open(path) };
+        match opened {
+            Err(Error::LockFile { path, detail }) => {
+                assert!(path == lock && detail.contains("database itself"), "{detail}");
+            }
+            Err(e) => panic!("{}: {e}", lock.display()),
+            Ok(_) => panic!("{} was opened", lock.display()),
+        }
+    };
+    for lock in [&path, &link.join("x.rdb"), &hard, &other] {
+        refused(&path, lock);
+    }
+    let new = dir.path().join("new.rdb");
+    refused(&new, &new);
+    refused(&new, &link.join("new.rdb"));
+    assert!(!new.exists());
+    assert!(before == (fs::read(&path).unwrap(), fs::read(&other).unwrap()));
+    for path in [&path, &other] {
+        assert_clean(&open_at(path, &existing()));
+    }
+}
+
+/// The disk of the lock file is full, and not that of the data.
+fn no_room(place: &Path) {
+    let (path, small) = (place.join("x.rdb"), place.join("small"));
+    sample(&path, 500);
+    fs::create_dir(&small).unwrap();
+    if let Err(e) = mount_privately("tmpfs", &small, "size=256k") {
+        return say(&format!("skipped, cannot mount: {e}"));
+    }
+    let lock = small.join("lock");
+    match refused(&path, existing().lock_file(&lock)) {
+        Error::LockFile { path, detail } => {
+            assert!(path == lock && detail.contains("no room"), "{detail}");
+        }
+        e => panic!("{e}"),
+    }
+    assert!(!lock.exists());
+    assert_clean(&open_at(&path, &existing()));
+    say("done");
+}
+
+#[test]
+fn no_room_for_the_lock_file_is_not_the_databases_fault() {
+    let dir = memory_dir();
+    let child = Process::start("child", &["no_room", dir.path().to_str().unwrap()]);
+    let said = child.line();
+    assert!(said == "done" || said.starts_with("skipped"), "{said}");
+    child.finish();
 }
 
 #[test]

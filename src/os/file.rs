@@ -83,6 +83,15 @@ pub enum Fallocate {
 
 /// Allocates the blocks of a range and makes the file long enough to hold it. What was there stays.
 pub fn fallocate(file: &File, offset: u64, len: u64) -> io::Result<Fallocate> {
+    allocate(file, 0, offset, len)
+}
+
+/// Gives the file blocks of its own, where it shares them with a copy (reflink). What stands there stays, and may change meanwhile.
+pub fn unshare(file: &File, offset: u64, len: u64) -> io::Result<Fallocate> {
+    allocate(file, libc::FALLOC_FL_UNSHARE_RANGE, offset, len)
+}
+
+fn allocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result<Fallocate> {
     let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let offset: libc::off64_t = offset.try_into().map_err(too_large)?;
     let len: libc::off64_t = len.try_into().map_err(too_large)?;
@@ -90,7 +99,7 @@ pub fn fallocate(file: &File, offset: u64, len: u64) -> io::Result<Fallocate> {
         return Ok(Fallocate::Done);
     }
     // SAFETY: an open descriptor and two integers.
-    match check_repeat(|| unsafe { libc::fallocate64(file.as_raw_fd(), 0, offset, len) }) {
+    match check_repeat(|| unsafe { libc::fallocate64(file.as_raw_fd(), mode, offset, len) }) {
         Ok(_) => Ok(Fallocate::Done),
         Err(e) => match e.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => Ok(Fallocate::Unsupported),
@@ -400,16 +409,26 @@ fn kind_of(magic: u32) -> FsKind {
     }
 }
 
+/// FS_NOCOW_FL.
+const NO_COPY_ON_WRITE: libc::c_int = 0x0080_0000;
+
 /// Asks the file system to write the file in place (btrfs; only works while the file is empty).
 pub fn set_nocow(file: &File) -> io::Result<()> {
-    /// FS_NOCOW_FL.
-    const NO_COPY_ON_WRITE: libc::c_int = 0x0080_0000;
+    let flags = flags_of(file)? | NO_COPY_ON_WRITE;
+    // SAFETY: an open descriptor; the kernel reads one int.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &flags) }).map(drop)
+}
+
+/// Whether the file is written in place (btrfs).
+pub fn is_nocow(file: &File) -> io::Result<bool> {
+    Ok(flags_of(file)? & NO_COPY_ON_WRITE != 0)
+}
+
+fn flags_of(file: &File) -> io::Result<libc::c_int> {
     let mut flags: libc::c_int = 0;
     // SAFETY: an open descriptor; the kernel stores one int into `flags`.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_GETFLAGS, &mut flags) })?;
-    flags |= NO_COPY_ON_WRITE;
-    // SAFETY: as above; the kernel reads one int.
-    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &flags) }).map(drop)
+    Ok(flags)
 }
 
 #[cfg(test)]

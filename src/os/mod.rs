@@ -20,8 +20,9 @@ pub mod memory;
 pub mod random;
 
 pub use file::{
-    Fallocate, FsKind, PRIVATE, create_unlinked, fallocate, file_len, fs_kind, give_to,
-    is_same_file, open_data, open_lock, pwrite_all, pwritev_all, reopen, set_nocow, write_back,
+    Fallocate, FsKind, PRIVATE, create_unlinked, fallocate, file_len, fs_kind, give_to, is_nocow,
+    is_same_file, open_data, open_lock, pwrite_all, pwritev_all, reopen, set_nocow, unshare,
+    write_back,
 };
 pub use fork::ForkMark;
 pub use locks::OfdLocks;

@@ -117,6 +117,7 @@ impl Shared {
         self.step("attach: alone");
         let identity = &self.layout().identity.0;
         let state = expected.classify(identity);
+        self.platform().settle_shared(state == FirstState::Survives)?;
         if state == FirstState::Survives {
             // `ready` stays 1: the words are whole, and `init` can be begun again at any point.
             sweep(self.layout(), |_| true);

@@ -309,6 +309,11 @@ pub trait Platform: Send + Sync {
     fn check_in_place(&self) -> Result<()> {
         Ok(())
     }
+    /// Makes sure that no store into the shared memory meets a full disk, where that takes to write it again; `keep`: with the words
+    /// that stand there, else they may become zeros. The caller is alone with the database, and has not stored anything yet.
+    fn settle_shared(&self, _keep: bool) -> Result<()> {
+        Ok(())
+    }
     /// Device flushes asked for so far, where they are counted.
     fn sync_count(&self) -> u64 {
         0

@@ -1,22 +1,20 @@
 //! A new database file: complete and durable before it has its name, so that a crash in the
 //! middle leaves no file that is no database.
 
-use super::{MapOptions, open};
+use super::{MapOptions, lock_file, open};
 use crate::error::{Error, Result};
 use crate::os::{self, FsKind};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
     let failed = |what, e| Error::io(what, e).at(path);
+    lock_file::refuse_same_path(path, options)?;
     let new = os::create_unlinked(path, os::PRIVATE).map_err(|e| failed("create", e))?;
     open::check_data(new.file(), path, options)?;
-    if os::fs_kind(new.file()).is_ok_and(|kind| kind == FsKind::Btrfs) {
-        // Copy-on-write files can meet a full disk at any store. Where the flag cannot be set the file works,
-        // only without that promise.
-        let _ = os::set_nocow(new.file());
-    }
+    write_in_place(new.file());
     os::pwrite_all(new.file(), 0, content).map_err(|e| failed("write", e))?;
     new.file().sync_all().map_err(|e| failed("sync", e))?;
     match new.link() {
@@ -25,10 +23,18 @@ pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<
     }
 }
 
+/// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,
+/// only without that promise. Only for an empty file.
+pub(super) fn write_in_place(file: &File) {
+    if os::fs_kind(file).is_ok_and(|kind| kind == FsKind::Btrfs) {
+        let _ = os::set_nocow(file);
+    }
+}
+
 /// Makes the name of the file durable: for a database that holds nothing yet, whose maker may not have come so far. Later the
 /// first commit's acknowledgement rests on it.
 pub fn sync_name(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = std::fs::File::open(parent).and_then(|dir| dir.sync_all());
+    let synced = File::open(parent).and_then(|dir| dir.sync_all());
     synced.map_err(|e| Error::io("sync the directory", e).at(path))
 }

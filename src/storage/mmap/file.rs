@@ -13,7 +13,7 @@
 
 use super::MapOptions;
 use crate::error::{Error, Result};
-use crate::os::{self, Advice, Fallocate};
+use crate::os::{self, Advice, Fallocate, FsKind};
 use crate::storage::{MapView, Storage};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
@@ -54,10 +54,11 @@ pub struct MmapStorage {
 impl MmapStorage {
     /// Maps the file. It must be open for writing unless the options say `read_only`.
     pub fn new(file: File, options: &MapOptions) -> Result<MmapStorage> {
+        let direct = options.direct && !options.read_only && can_be_stored_to(&file);
         let storage = MmapStorage {
             file,
             read_only: options.read_only,
-            direct: options.direct && !options.read_only,
+            direct,
             zero_fill_growth: options.zero_fill_growth,
             maps: [const { OnceLock::new() }; MAPS],
             current: AtomicUsize::new(0),
@@ -187,6 +188,15 @@ impl MmapStorage {
         }
         Err(Error::io("writing behind the end of the file", io::ErrorKind::InvalidInput.into()))
     }
+}
+
+/// Whether the file has blocks of its own that are written in place. If not, a store through a map needs a new block, and meets a full disk
+/// as a signal. A copy on XFS that shares its blocks gets its own.
+fn can_be_stored_to(file: &File) -> bool {
+    if os::fs_kind(file).is_ok_and(|kind| kind == FsKind::Btrfs) {
+        return os::is_nocow(file).unwrap_or(false);
+    }
+    os::file_len(file).and_then(|len| os::unshare(file, 0, len)).is_ok()
 }
 
 fn no_room(source: io::Error) -> Error {

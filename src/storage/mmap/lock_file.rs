@@ -2,21 +2,26 @@
 //!
 //! Invariants
 //! - A lock file has its owner, its mode and its blocks before it has its name (B1): whoever may write the data can write it, and no
-//!   store through a map of it meets a full disk.
+//!   store through a map of it meets a full disk. Whoever opens the database first gives it blocks of its own again ([`settle`]): it may
+//!   be a copy that shares them, or a snapshot may.
+//! - It is not a database, and above all not the one beside which it is to stand.
 //! - Who only reads makes none that would belong to somebody else than the data: its owner would be locked out.
 //!
 //! Thread rules: nothing is kept here.
 
 use super::MapOptions;
+use super::create::write_in_place;
 use super::file::{has_blocks, write_zeros};
 use super::open::{check_file_system, kind};
 use crate::error::{Error, Result};
+use crate::format::meta::MAGIC;
 use crate::os::{self, Fallocate, FsKind};
 use crate::planted::{Bug, planted};
 use memmap2::{MmapOptions, MmapRaw};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Path of the lock file of the data file at `path`.
@@ -31,8 +36,33 @@ pub(super) fn path_of(path: &Path, options: &MapOptions) -> PathBuf {
     }
 }
 
+/// Refuses a database that is to be made where its lock file is to stand.
+pub(super) fn refuse_same_path(path: &Path, options: &MapOptions) -> Result<()> {
+    let whole = |path: &Path| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (std::fs::canonicalize(parent).ok(), path.file_name().map(OsStr::to_owned))
+    };
+    let lock = path_of(path, options);
+    if whole(path) == whole(&lock) { Err(is_a_database(&lock)) } else { Ok(()) }
+}
+
+fn is_a_database(path: &Path) -> Error {
+    let detail = "is a database itself; the lock file needs a place of its own";
+    Error::LockFile { path: path.to_owned(), detail: detail.into() }
+}
+
 /// The lock file, and whether it can only be read.
 pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {
+    let (file, observer) = open_or_create(data, path, options)?;
+    let mut start = [0; MAGIC.len()];
+    let read = file.read_at(&mut start, 0).map_err(failed("reading the lock file", path))?;
+    if start[..read] == MAGIC {
+        return Err(is_a_database(path));
+    }
+    Ok((file, observer))
+}
+
+fn open_or_create(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {
     let data =
         data.metadata().map_err(|e| Error::io("asking about the database file", e).at(path))?;
     let mut created = false;
@@ -69,7 +99,7 @@ fn is_refused(e: &io::Error) -> bool {
 
 /// Makes the lock file. None if there is one by now.
 fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<File>> {
-    let failed = |what| move |e| Error::io(what, e).at(path);
+    let failed = |what| failed(what, path);
     let new = match os::create_unlinked(path, os::PRIVATE) {
         Err(e) if is_refused(&e) => return Err(missing(path)),
         other => other.map_err(failed("creating the lock file"))?,
@@ -91,6 +121,7 @@ fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<F
             .set_permissions(Permissions::from_mode(mode))
             .map_err(failed("setting the mode of the lock file"))?;
     }
+    write_in_place(new.file());
     allocate(new.file(), path, options.shared_len as u64)?;
     match new.link_unsynced() {
         Ok(file) => Ok(Some(file)),
@@ -105,6 +136,16 @@ fn missing(path: &Path) -> Error {
     Error::LockFile { path: path.to_owned(), detail: detail.into() }
 }
 
+/// A failed call. Where there is no room for the lock file it is not the database that is too large.
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |e| match Error::io(what, e) {
+        Error::DiskFull { source } => {
+            Error::LockFile { path: path.to_owned(), detail: format!("no room for it: {source}") }
+        }
+        other => other.at(path),
+    }
+}
+
 /// Why a lock file cannot be opened, and what to do.
 fn unusable(path: &Path, data: &Metadata, e: io::Error) -> Error {
     let detail = match e.kind() {
@@ -117,7 +158,7 @@ fn unusable(path: &Path, data: &Metadata, e: io::Error) -> Error {
         ErrorKind::NotFound => return missing(path),
         ErrorKind::PermissionDenied => denied(path, data, &e),
         ErrorKind::ReadOnlyFilesystem => format!("cannot be opened for writing: {e}"),
-        _ => return Error::io("opening the lock file", e).at(path),
+        _ => return failed("opening the lock file", path)(e),
     };
     Error::LockFile { path: path.to_owned(), detail }
 }
@@ -138,18 +179,44 @@ fn denied(path: &Path, data: &Metadata, e: &io::Error) -> String {
 
 /// Makes the lock file as long as it has to be, with all its blocks.
 fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
-    let failed = |e| Error::io("allocating the lock file", e).at(path);
-    let metadata = file.metadata().map_err(failed)?;
+    const WHAT: &str = "allocating the lock file";
+    let metadata = file.metadata().map_err(failed(WHAT, path))?;
     let found = metadata.len();
     if found >= len && has_blocks(&metadata, len) {
         return Ok(());
     }
     // Over all of it, also where it is long enough: it has holes.
-    match os::fallocate(file, 0, len).map_err(failed)? {
+    match os::fallocate(file, 0, len).map_err(failed(WHAT, path))? {
         Fallocate::Done => Ok(()),
         Fallocate::Unsupported if found >= len => Ok(()),
-        Fallocate::Unsupported => write_zeros(file, found, len).map_err(failed),
+        Fallocate::Unsupported => write_zeros(file, found, len).map_err(failed(WHAT, path)),
     }
+}
+
+/// Gives the lock file blocks of its own that are written in place. Nobody else has the database open, and nobody stores into the map
+/// meanwhile. `keep`: the words of the last session are needed.
+pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<()> {
+    if planted(Bug::LockFileNotSettled) {
+        return Ok(());
+    }
+    let failed = || failed("giving the lock file blocks of its own", path);
+    if kind(file, path)? != FsKind::Btrfs {
+        // Where it cannot be asked for, nothing is shared.
+        return os::unshare(file, 0, len).map(drop).map_err(failed());
+    }
+    if !keep && !os::is_nocow(file).unwrap_or(true) {
+        // Only an empty file can be made one that is written in place.
+        file.set_len(0).map_err(failed())?;
+        write_in_place(file);
+        let allocated = os::fallocate(file, 0, len);
+        // The map is not to end behind the file, whatever has happened.
+        file.set_len(len).map_err(failed())?;
+        return allocated.map(drop).map_err(failed());
+    }
+    // A block that a snapshot shares is copied when it is written: now, and with an error if there is no room.
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(failed())?;
+    os::pwrite_all(file, 0, &bytes).map_err(failed())
 }
 
 /// Maps the lock file, as long as it has to be.
@@ -160,7 +227,7 @@ pub(super) fn map(
     options: &MapOptions,
 ) -> Result<MmapRaw> {
     check_file_system(file, path, options)?;
-    let failed = |what| move |e| Error::io(what, e).at(path);
+    let failed = |what| failed(what, path);
     let len = options.shared_len;
     if observer {
         let found = file.metadata().map_err(failed("asking about the lock file"))?.len();

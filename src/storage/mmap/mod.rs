@@ -5,8 +5,8 @@
 //!   which the system tells each description once, is told to the one that asks.
 //! - Lock bytes go through descriptions of their own that are never mapped: a forked child keeps
 //!   what is mapped alive, and must not keep locks alive.
-//! - The lock file is as long as its map and has its blocks, so that no store into it meets the end
-//!   of the file or a full disk.
+//! - The lock file is as long as its map and has blocks that are its own and are written in place, so that no store into it meets
+//!   the end of the file or a full disk. A snapshot of the file system that is taken later (btrfs) ends that.
 //!
 //! Thread rules: any thread.
 //!
@@ -161,6 +161,12 @@ impl Platform for MmapPlatform {
     }
     fn data_file_id(&self) -> (u64, u64) {
         self.id
+    }
+    fn settle_shared(&self, keep: bool) -> Result<()> {
+        match &self.lock_file {
+            Some((file, path)) => lock_file::settle(file, path, self.shared.len() as u64, keep),
+            None => Ok(()),
+        }
     }
     fn sync_count(&self) -> u64 {
         self.storage.sync_count()
