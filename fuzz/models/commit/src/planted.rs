@@ -1,0 +1,130 @@
+//! Rules that can be taken away, and where that must be found: proof that the search looks where it hurts.
+
+/// A broken rule, as `bug=Name`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bug {
+    ManifestNotChecked,
+    AcknowledgedWhenBuilt,
+    TwoPhaseWithoutDataSync,
+    TwoPhaseInOneSync,
+    ManifestOfLastCommit,
+    SyncOfLastCommit,
+    DeadPagesInManifest,
+    SlotByParity,
+    ReadersNotProtected,
+    DeferredStoresMeta,
+    OnlyNewestSlotProtected,
+    OnlySlotsProtected,
+    VisibleNotProtected,
+    FlushTargetNotProtected,
+    TargetMarkedLate,
+    FlushTargetReadLast,
+    ReadersBeforeVisible,
+    RepairWithoutSync,
+    DeadLeaderIgnored,
+    DeadLeaderJudgedByVisible,
+    DeadLeaderNotRewritten,
+    RepairWithoutWriterLock,
+    FailedSyncForgotten,
+    RepairWithoutRewriting,
+    MarkClearedByRestore,
+    RollBackWithoutErasing,
+    FirstOpenerDoesNotRepair,
+    RepairUnverified,
+    DeadSnapshotNotProtected,
+    IdsUsedTwice,
+    WordsBelievedAfterBoot,
+    BothSlotsInOneSync,
+    RewritesTheCache,
+    FailedEraseForgotten,
+    CutBeforeDurable,
+    /// A handle that is opened beside a writer takes W for the newest that may have been written.
+    OpenedBesideWriter,
+    /// A builder that has led a repair goes on as if its own pages had been proved.
+    BuilderTakesMarkDown,
+    /// A page that is read again by the transaction that spilled it is sealed anew as it is.
+    SpilledPageNotVerified,
+    /// The first opener compares ids, not contents.
+    NumbersCompared,
+    /// Who opens without words leaves the meta as it is.
+    SessionNotStamped,
+    /// F, found in its slot, stays F.
+    FlushTargetNotAdopted,
+    /// A record that is not in the list is nothing to prove.
+    MissingRecordsSkipped,
+    /// What is larger than the list is rolled back after any death, and deferred commits are shown on top of it.
+    UnlistedRolledBack,
+    /// It is flushed again although a sync has failed.
+    UnlistedFlushedAfterFailure,
+    DeferredOnUnlisted,
+    /// It is built on what is not durable yet.
+    UnlistedOnUnflushed,
+    /// A leader shows what it has made durable before it says so.
+    SyncedNotSaid,
+    /// A free-log page may be used again as soon as nobody reads a snapshot that has it as one.
+    LogPageFreeTooEarly,
+    /// The last id is the highest of a meta, not its limit.
+    IdLimitIgnored,
+    /// A deferred commit is shown above the limit.
+    ShownAboveIdLimit,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 50] = [
+        Bug::ManifestNotChecked,
+        Bug::AcknowledgedWhenBuilt,
+        Bug::TwoPhaseWithoutDataSync,
+        Bug::TwoPhaseInOneSync,
+        Bug::ManifestOfLastCommit,
+        Bug::SyncOfLastCommit,
+        Bug::DeadPagesInManifest,
+        Bug::SlotByParity,
+        Bug::ReadersNotProtected,
+        Bug::DeferredStoresMeta,
+        Bug::OnlyNewestSlotProtected,
+        Bug::OnlySlotsProtected,
+        Bug::VisibleNotProtected,
+        Bug::FlushTargetNotProtected,
+        Bug::TargetMarkedLate,
+        Bug::FlushTargetReadLast,
+        Bug::ReadersBeforeVisible,
+        Bug::RepairWithoutSync,
+        Bug::DeadLeaderIgnored,
+        Bug::DeadLeaderJudgedByVisible,
+        Bug::DeadLeaderNotRewritten,
+        Bug::RepairWithoutWriterLock,
+        Bug::FailedSyncForgotten,
+        Bug::RepairWithoutRewriting,
+        Bug::MarkClearedByRestore,
+        Bug::RollBackWithoutErasing,
+        Bug::FirstOpenerDoesNotRepair,
+        Bug::RepairUnverified,
+        Bug::DeadSnapshotNotProtected,
+        Bug::IdsUsedTwice,
+        Bug::WordsBelievedAfterBoot,
+        Bug::BothSlotsInOneSync,
+        Bug::RewritesTheCache,
+        Bug::FailedEraseForgotten,
+        Bug::CutBeforeDurable,
+        Bug::OpenedBesideWriter,
+        Bug::BuilderTakesMarkDown,
+        Bug::SpilledPageNotVerified,
+        Bug::NumbersCompared,
+        Bug::SessionNotStamped,
+        Bug::FlushTargetNotAdopted,
+        Bug::MissingRecordsSkipped,
+        Bug::UnlistedRolledBack,
+        Bug::UnlistedFlushedAfterFailure,
+        Bug::DeferredOnUnlisted,
+        Bug::UnlistedOnUnflushed,
+        Bug::SyncedNotSaid,
+        Bug::LogPageFreeTooEarly,
+        Bug::IdLimitIgnored,
+        Bug::ShownAboveIdLimit,
+    ];
+
+    pub fn named(name: &str) -> Option<Bug> {
+        Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name)
+    }
+}
