@@ -103,7 +103,9 @@ impl Engine {
     pub(crate) fn bury_ids(&self, durable: TxnId, again: TxnId) {
         let ranges = &self.words().dead.0;
         let DeadIds(now) = DeadIds::of(self.words());
-        let since = now.iter().filter(|[low, _]| *low > durable.0).map(|[_, high]| *high).max();
+        // No id was above `again`, whatever a damaged lock file says.
+        let later = now.iter().filter(|[low, high]| *low > durable.0 && *high < again.0);
+        let since = later.map(|[_, high]| *high).max();
         let low = since.map_or(durable.0 + 1, |high| high.saturating_add(2));
         if low >= again.0 {
             return;
@@ -306,4 +308,50 @@ pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
         TableDescriptor { leaf_pages, branch_pages, overflow_pages: 0, root, depth, entries };
     let catalog = counted.checked(page_count).map_err(|_| bad())?;
     Ok((TxnId(txn), page_count, catalog))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Database;
+
+    /// Ids that are dead, of the first thirty.
+    fn dead(engine: &Engine) -> Vec<u64> {
+        (1..30).filter(|&id| engine.is_dead(TxnId(id))).collect()
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_dead_and_nothing_else() {
+        let db = Database::in_memory().unwrap();
+        let engine = db.engine();
+        engine.bury_ids(TxnId(5), TxnId(8));
+        assert_eq!(dead(engine), [6, 7]);
+        // The same again: the repair had died before W moved.
+        engine.bury_ids(TxnId(5), TxnId(8));
+        assert_eq!(dead(engine), [6, 7]);
+        // 8 is D's content once more, and what was built on it is rolled back too.
+        engine.bury_ids(TxnId(5), TxnId(10));
+        assert_eq!(dead(engine), [6, 7, 9]);
+        engine.bury_ids(TxnId(12), TxnId(15));
+        assert_eq!(dead(engine), [6, 7, 9, 13, 14]);
+        // More than there is room for: the oldest are judged together.
+        for id in 100..107 {
+            engine.bury_ids(TxnId(10 * id), TxnId(10 * id + 2));
+        }
+        assert_eq!(dead(engine), (6..15).collect::<Vec<_>>());
+        assert!((100..107).all(|id| engine.is_dead(TxnId(10 * id + 1))));
+        assert!((101..107).all(|id| !engine.is_dead(TxnId(10 * id))));
+        assert_eq!(crate::checking::check_live(engine, None).unwrap().fault_count, 0);
+    }
+
+    #[test]
+    fn a_damaged_list_of_dead_ids_hides_no_dead_one() {
+        let db = Database::in_memory().unwrap();
+        let engine = db.engine();
+        let ranges = &engine.words().dead.0;
+        ranges[0][0].store(1 << 50, Ordering::SeqCst);
+        ranges[0][1].store(u64::MAX, Ordering::SeqCst);
+        engine.bury_ids(TxnId(5), TxnId(8));
+        assert_eq!(dead(engine), [6, 7]);
+    }
 }
