@@ -492,6 +492,11 @@ fn a_database_is_no_lock_file() {
     refused(&new, &new);
     refused(&new, &link.join("new.rdb"));
     assert!(!new.exists());
+    // Nor is what only might have been one.
+    let garbage = dir.path().join("garbage");
+    fs::write(&garbage, b"nothing").unwrap();
+    refused(&garbage, &garbage);
+    assert_eq!(fs::read(&garbage).unwrap(), b"nothing");
     assert!(before == (fs::read(&path).unwrap(), fs::read(&other).unwrap()));
     for path in [&path, &other] {
         assert_clean(&open_at(path, &existing()));

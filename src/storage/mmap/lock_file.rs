@@ -12,7 +12,7 @@
 use super::MapOptions;
 use super::create::write_in_place;
 use super::file::{has_blocks, write_zeros};
-use super::open::{check_file_system, kind};
+use super::open::{check_file_system, identity, kind};
 use crate::error::{Error, Result};
 use crate::format::meta::MAGIC;
 use crate::os::{self, Fallocate, FsKind};
@@ -54,6 +54,9 @@ fn is_a_database(path: &Path) -> Error {
 /// The lock file, and whether it can only be read.
 pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {
     let (file, observer) = open_or_create(data, path, options)?;
+    if identity(&file)? == identity(data)? {
+        return Err(is_a_database(path));
+    }
     let mut start = [0; MAGIC.len()];
     let read = file.read_at(&mut start, 0).map_err(failed("reading the lock file", path))?;
     if start[..read] == MAGIC {
