@@ -124,8 +124,9 @@ impl Builder {
 
     /// Where the lock file stands, if not beside the data file: on tmpfs it takes no page fault after
     /// its write-back and does not block while the data's file system is frozen. All processes must agree;
-    /// one that does not is refused while the others have the database open. It also keeps a snapshot of the file system (btrfs) from turning a
-    /// full disk into SIGBUS (docs/design.md, "Full disks").
+    /// one that does not is refused while the others have the database open. If they take turns, each starts from what is durable: it
+    /// never takes back what the other has made durable, but deferred commits that only the other lock file knows are lost.
+    /// It also keeps a snapshot of the file system (btrfs) from turning a full disk into SIGBUS (docs/design.md, "Full disks").
     pub fn lock_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.platform.lock_file = Some(path.into());
         self
@@ -167,14 +168,28 @@ impl Builder {
 
     #[cfg(feature = "harness")]
     #[doc(hidden)]
+    pub fn unproved_limit(&mut self, bytes: u64) -> &mut Self {
+        self.engine.unproved_limit = bytes;
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
+    pub fn ids_ahead(&mut self, ids: u64) -> &mut Self {
+        self.engine.ids_ahead = ids;
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
     pub fn growth_step(&mut self, bytes: u64) -> &mut Self {
         self.engine.growth_step = bytes;
         self
     }
 
     /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta pages and the pages that the
-    /// newest one lists (at most about 180 entries), however large the file is and whatever happened to it before; also those of deferred
-    /// commits that no process is left to vouch for, at most 32,768.
+    /// newest one lists (at most about 180 entries and 4 MiB), however large the file is and whatever happened to it before; also those of deferred
+    /// commits that no process is left to vouch for, at most 32,768 and 256 MiB.
     ///
     /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file; [`Error::LockFile`],
     /// [`Error::FileSystem`] about where it lies; [`Error::Io`].
@@ -354,6 +369,7 @@ impl Database {
             built: engine.built().0,
             repair_pending: engine.words().suspect.0.load(Ordering::SeqCst) != 0,
             opening_pages_read: engine.opening_pages_read,
+            refused: engine.refused_meta(),
             flushes: engine.platform.sync_count(),
             max_key_len: self.max_key_len(),
             readers,
@@ -414,6 +430,7 @@ impl std::fmt::Debug for Database {
 
 /// A live reader, or what a dead one left that has not been cleared yet.
 pub use crate::shared::ReaderInfo;
+pub use crate::txn::slots::RefusedMeta;
 
 /// Numbers about a database.
 #[derive(Clone, Debug)]
@@ -441,6 +458,9 @@ pub struct Info {
     pub repair_pending: bool,
     /// Pages read when this handle was opened.
     pub opening_pages_read: u64,
+    /// A newer meta page that the opening of this session has refused, and that the next write erases. After a power cut that is the commit that
+    /// was in flight; otherwise something is damaged.
+    pub refused: Option<RefusedMeta>,
     /// Device flushes (`msync`) that this handle has asked for.
     pub flushes: u64,
     /// Longest key in bytes.

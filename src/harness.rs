@@ -101,6 +101,6 @@ pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {
         ("slots used", offset_of!(Layout, slots_used), 8),
         ("images", offset_of!(Layout, images), 2 * size_of::<layout::Line<layout::Image>>()),
         ("reader slots", offset_of!(Layout, slots), 128 * 64),
-        ("list of pages", offset_of!(Layout, list), 24 * 512),
+        ("list of pages", offset_of!(Layout, list), 32 * 512),
     ]
 };

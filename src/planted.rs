@@ -192,6 +192,26 @@ bugs! {
     NewerSlotIgnored,
     /// 31: a file with features that are not known is written to.
     UnknownFeatureWritten,
+    /// 10: a manifest may name pages of any number of bytes.
+    ManifestUnbounded,
+    /// 29: deferred commits are shown however many bytes of theirs are not durable.
+    UnprovedUnbounded,
+    /// 29: a deferred commit is shown under an id that no durable meta reserves.
+    IdLimitIgnored,
+    /// 28: the lock file is believed whichever session wrote the metas.
+    SessionNotCompared,
+    /// 28: the lock file is believed whatever stands in the meta with the right id.
+    ContentNotCompared,
+    /// 28: a session that starts from the disk goes on under the name of the last one.
+    SessionNotRenewed,
+    /// 30: the target of a flush that may have ended is flushed over.
+    TargetNotAdopted,
+    /// 32: records of the list are believed without their check.
+    RecordNotChecked,
+    /// 32: the image of a transaction is believed without its check.
+    ImageNotChecked,
+    /// B1: a lock file with pages that its list does not name is believed.
+    UnlistedKept,
     /// 26: an opening without the lock file takes the page cache for the disk.
     OpeningTrustsCache,
     /// 26: both slots are written in one sync.

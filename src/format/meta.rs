@@ -3,6 +3,7 @@
 use super::bytes::*;
 use super::descriptor::{self, TableDescriptor};
 use super::freelog::{self, ENTRY_SIZE, FreeEntry, Queue};
+use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of a meta page that count, whatever the page size.
@@ -11,6 +12,12 @@ pub const SIZE: usize = 4096;
 pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 /// The format this build reads and writes.
 pub const VERSION: u32 = 1;
+/// Bytes of the pages that a manifest names at most: opening may read them all.
+pub const MANIFEST_BYTES: u64 = 4 << 20;
+/// Bytes of pages that the list may name when a deferred commit is shown: a first opener may read them all.
+pub const UNPROVED_BYTES: u64 = 256 << 20;
+/// Ids that are reserved at a time for commits that are shown before they are durable (rule 29).
+pub const IDS_AHEAD: u64 = 1 << 16;
 /// Features that this build knows: of those that must be known to write, and of those that must be known to read.
 pub const KNOWN_TO_WRITE: u32 = 0;
 pub const KNOWN_TO_READ: u32 = 0;
@@ -153,6 +160,19 @@ impl Meta {
             commits: 0,
             unknown_to_write: 0,
         }
+    }
+
+    /// The same content in the other slot, or again, as newer than `limit` says and written in `session`; no id above the new limit has
+    /// been used (rule 29).
+    pub fn renewed(&self, session: u64, limit: TxnId, ahead: u64) -> Meta {
+        let limit = limit.max(self.id_limit).0.saturating_add(ahead);
+        let id_limit = TxnId(limit.min(TxnId::MAX.0));
+        Meta { session, id_limit, ..self.clone() }
+    }
+
+    /// Whether two metas are the same snapshot, whoever wrote them.
+    pub fn same_snapshot(&self, other: &Meta) -> bool {
+        *self == Meta { session: self.session, id_limit: self.id_limit, ..other.clone() }
     }
 
     fn body_used(&self) -> usize {
@@ -329,8 +349,9 @@ fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
         2 => (count == 0).then_some(Phase::TwoPhase),
         1 => {
             let mut manifest = Vec::new();
-            // No page is listed twice: so opening reads no more than the file holds.
-            let mut left = page_count;
+            // Opening reads all of them.
+            let most = MANIFEST_BYTES / u64::from(word32(b, AT_PAGE_SIZE)).max(1);
+            let mut left = if planted(Bug::ManifestUnbounded) { page_count } else { most };
             for _ in 0..count {
                 let m = ManifestEntry {
                     page: PageId(get_u48(b, at)?),

@@ -236,6 +236,8 @@ pub const GROUP: u64 = 64;
 pub const MAGIC: [u8; 8] = *b"recto\x0d\x0a\x1a";
 /// The format version this room knows.
 pub const VERSION: u64 = 1;
+/// Bytes that the pages of a manifest take at most.
+pub const MANIFEST_BYTES: u64 = 4 << 20;
 /// Features this room knows, of those that must be known to read.
 pub const KNOWN_TO_READ: u64 = 0;
 /// Smallest and largest page.

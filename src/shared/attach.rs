@@ -17,7 +17,7 @@ use super::leases::Leases;
 use super::locks::Held;
 use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
-use super::{Arrival, FirstState, Shared};
+use super::{Arrival, FirstState, LeftBehind, Shared};
 use crate::error::{Error, Result};
 use crate::planted::{Bug, planted};
 use crate::storage::{LockMode, PlatformRef};
@@ -52,8 +52,9 @@ impl Shared {
             expected.check(&region.layout().identity.0)?;
         }
         let (index, life) = take_index(&region)?;
-        let shared = Shared::assemble(region, Some(index), Some(life), gates);
+        let mut shared = Shared::assemble(region, Some(index), Some(life), gates);
         let arrival = if alone {
+            shared.left = expected.left_behind(shared.layout());
             Arrival::First(shared.initialise(&expected, init)?)
         } else {
             if !planted(Bug::SlotsNotSwept) {
@@ -102,6 +103,7 @@ impl Shared {
             leases: Leases::new(),
             clearing: Mutex::new(()),
             observed: Mutex::new(BTreeMap::new()),
+            left: None,
             _life: life,
             gates,
             region,
@@ -284,6 +286,18 @@ impl Expected {
             && identity.page_size.load(Acquire) == self.page_size
     }
 
+    /// What the memory says that stays true for ever, if it is this database's; asked before anything is zeroed.
+    fn left_behind(&self, layout: &Layout) -> Option<LeftBehind> {
+        let load = |w: &AtomicU64| w.load(Relaxed);
+        // Of this file, not of one that it is a copy of. The number of its device may change with each boot.
+        let same_file = layout.identity.0.data_file[1].load(Relaxed) == self.data_file[1];
+        (same_file && self.same_database(&layout.identity.0)).then(|| LeftBehind {
+            session: load(&layout.identity.0.session),
+            last_id: load(&layout.commit.last_id.0),
+            slots: layout.commit.slots.0.each_ref().map(|s| [load(&s.id), load(&s.content)]),
+        })
+    }
+
     /// What a first opener finds.
     fn classify(&self, identity: &Identity) -> FirstState {
         let ready = identity.ready.load(Acquire) == 1;
@@ -307,6 +321,8 @@ impl Expected {
         };
         let opening = matches!(state, FirstState::OtherBoot { opening: true });
         identity.opening.store(opening.into(), Relaxed);
+        identity.session.store(0, Relaxed);
+        identity.refused.iter().for_each(|w| w.store(0, Relaxed));
         identity.magic.store(layout::MAGIC, Relaxed);
         identity.version.store(layout::VERSION, Relaxed);
         identity.page_size.store(self.page_size, Relaxed);

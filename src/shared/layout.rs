@@ -7,8 +7,9 @@
 
 use super::sync::{AtomicU32, AtomicU64};
 
-/// Changes whenever a byte of this layout changes its meaning.
-pub const VERSION: u64 = 3;
+/// Changes whenever a byte of this layout changes its meaning, and with every feature of the file that whoever has the database open must
+/// know: so builds that do not understand each other never meet in one lock file.
+pub const VERSION: u64 = 4;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
@@ -54,6 +55,10 @@ pub struct Identity {
     pub page_size: AtomicU64,
     /// 1 while a recovery that has not ended may have left the slots half-written (rules 25, 27).
     pub opening: AtomicU64,
+    /// Random number of the session, drawn by whoever started from the disk: every meta that is written carries it (rule 28).
+    pub session: AtomicU64,
+    /// The newer meta that opening has refused: id << 1 | slot, 0 none; and the page that did not verify, 0 if it was the meta itself.
+    pub refused: [AtomicU64; 2],
 }
 
 /// Full image of a built transaction: what the next writer, perhaps in another process, starts from.
@@ -66,6 +71,21 @@ pub struct Image {
     pub list_end: AtomicU64,
     /// Ids above the last durable one whose pages do not stand in the list because it was full: 0 none.
     pub unlisted: AtomicU64,
+    /// Bytes of all pages that were ever listed, up to this transaction.
+    pub list_bytes: AtomicU64,
+    /// Over the four above and the session (rule 32).
+    pub check: AtomicU64,
+}
+
+/// What is known about a slot of the file.
+#[cfg_attr(loom, derive(Default))]
+#[repr(C)]
+pub struct SlotWords {
+    /// Id of the meta that it holds or may hold.
+    pub id: AtomicU64,
+    /// What was synced there: crc of the meta page | low half of its id << 32; 0 not known. It names the id, so that no mixture of an old and a new
+    /// word passes. Once true it stays true: the bytes in the slot may become others, which then have another crc.
+    pub content: AtomicU64,
 }
 
 /// What the commit protocol shares.
@@ -78,9 +98,8 @@ pub struct CommitWords {
     pub flushing: Line<AtomicU64>,
     /// D and Y: newest durable transaction: id << 1 | slot that holds its meta (rule 13).
     pub durable: Line<AtomicU64>,
-    /// Ids of the metas that the two slots on disk hold or may hold.
-    /// But for one that an opening has refused, an id above D was synced by a leader who has not said so yet (rule 13).
-    pub slots: Line<[AtomicU64; 2]>,
+    /// The two slots. What was synced with an id above D is the work of a leader who died before he said more (rule 13).
+    pub slots: Line<[SlotWords; 2]>,
     /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has not ended. Bit 1: a sync failed since the
     /// last repair that ended (rule 21).
     pub suspect: Line<AtomicU64>,
@@ -94,6 +113,10 @@ pub struct CommitWords {
     pub dead: Line<[[AtomicU64; 2]; DEAD_RANGES]>,
     /// First record of the list that is not yet durable: written by the flusher (rule 13).
     pub list_start: Line<AtomicU64>,
+    /// Bytes listed up to the last durable transaction: stored after `list_start`.
+    pub bytes_start: Line<AtomicU64>,
+    /// Limit of ids in the durable meta: a deferred commit above it is not shown before it is durable (rule 29).
+    pub id_limit: Line<AtomicU64>,
 }
 
 /// One record of the list of pages written, or freed again, since the last durable commit.
@@ -106,6 +129,8 @@ pub struct Record {
     pub pages_crc: AtomicU64,
     /// Transaction that wrote or freed it.
     pub txn: AtomicU64,
+    /// Over the three above, the place in the list and the session (rule 32). With it a record has 32 bytes: none lies in two pages or sectors.
+    pub check: AtomicU64,
 }
 
 /// One reader slot (B2-B4, B9).

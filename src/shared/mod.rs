@@ -49,6 +49,7 @@ pub struct Shared {
     clearing: Mutex<()>,
     /// Snapshots that an observer has locked, and by how many reads.
     observed: Mutex<BTreeMap<u64, u32>>,
+    left: Option<LeftBehind>,
     // Dropped in this order, after the slots were given back.
     _life: Option<Held>,
     gates: [Held; 2],
@@ -76,6 +77,18 @@ pub enum FirstState {
     },
     /// A new file, garbage, that of another database, or one whose initialisation was not finished in this boot.
     Unknown,
+}
+
+/// What a first opener found in the lock file of this database, of whatever boot. What it says about the slots was true when it was
+/// said, and stays true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeftBehind {
+    /// The last session.
+    pub session: u64,
+    /// Highest id it used.
+    pub last_id: u64,
+    /// `layout::SlotWords` of the two slots: id and content.
+    pub slots: [[u64; 2]; 2],
 }
 
 /// A registered reader.
@@ -171,6 +184,11 @@ impl Shared {
     /// The list of pages written since the last durable commit.
     pub fn records(&self) -> &[Record; RECORDS] {
         &self.layout().list
+    }
+
+    /// What a first opener found in the lock file; none in a new one or that of another database, and for all others.
+    pub fn left_behind(&self) -> Option<&LeftBehind> {
+        self.left.as_ref()
     }
 
     /// Who the memory belongs to.

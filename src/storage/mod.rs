@@ -302,6 +302,12 @@ pub trait Platform: Send + Sync {
     fn alive(&self) -> &AtomicU64;
     /// Sixteen bytes that change with each boot of the machine.
     fn boot_id(&self) -> [u8; 16];
+    /// A random number, not 0.
+    fn random(&self) -> Result<u64> {
+        let mut bytes = [0; 8];
+        crate::os::random_bytes(&mut bytes).map_err(|e| crate::Error::io("get random bytes", e))?;
+        Ok(u64::from_le_bytes(bytes).max(1))
+    }
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);
     /// Whether the files that are open are still the ones that their paths lead to: asked once the gate is

@@ -72,10 +72,13 @@ impl Writer {
             self.alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
         let commits = self.base.commits.saturating_add(1);
         let catalog = self.catalog;
-        let meta = Meta { txn, page_count, catalog, space, commits, ..self.base.clone() };
+        let (session, id_limit) = (engine.session, self.id_limit());
+        let base = self.base.clone();
+        let meta = Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base };
         if planted(Bug::BuiltBeforePages) {
-            let (list_end, unlisted) = (self.list_end, self.unlisted);
-            engine.store_image(&BuiltImage { meta: meta.clone(), list_end, unlisted });
+            let (list_end, unlisted, list_bytes) = (self.list_end, self.unlisted, self.list_bytes);
+            let meta = meta.clone();
+            engine.store_image(&BuiltImage { meta, list_end, unlisted, list_bytes });
         }
         let written = self.store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
@@ -88,17 +91,25 @@ impl Writer {
             engine.append_records(self.list_end, txn, &records);
         }
         let unlisted = if listed { self.unlisted } else { txn };
-        Ok(BuiltImage { meta, list_end, unlisted })
+        let list_bytes = self.list_bytes + if listed { self.bytes_of(&records) } else { 0 };
+        Ok(BuiltImage { meta, list_end, unlisted, list_bytes })
     }
 
     /// Rule 8 behind that: shows the transaction, unless it is to be durable first.
     fn show(&self, image: &BuiltImage) -> Result<Built> {
         let engine = &self.store.engine;
+        let words = engine.words();
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
         let proved = image.unlisted <= engine.durable().txn
             || (planted(Bug::ShownOnUnlisted) && image.unlisted != image.meta.txn);
-        let deferred = self.store.durability == Durability::Deferred && proved;
+        // A first opener may have to read all that is listed, and may not know any more which ids were used (rule 29).
+        let unproved = image.list_bytes.saturating_sub(words.bytes_start.0.load(Ordering::SeqCst));
+        let bounded = unproved <= engine.options.unproved_limit || planted(Bug::UnprovedUnbounded);
+        let reserved = image.meta.txn.0 <= words.id_limit.0.load(Ordering::SeqCst)
+            || planted(Bug::IdLimitIgnored);
+        let provable = proved && bounded && reserved;
+        let deferred = self.store.durability == Durability::Deferred && provable;
         if deferred {
             engine.shared.publish_built(&describe(&image.meta))?;
             engine.platform.step("build: visible");
@@ -110,6 +121,26 @@ impl Writer {
         let limit = engine.options.list_limit as u64;
         let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
+    }
+
+    /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is durable goes beyond the one that is durable
+    /// by then; when that is used up, as many again are reserved. Durable commits need no reserve: the meta that says the
+    /// id is durable before anybody is told of it.
+    fn id_limit(&self) -> TxnId {
+        let engine = &self.store.engine;
+        let durable = TxnId(engine.words().id_limit.0.load(Ordering::SeqCst));
+        let limit = durable.max(self.base.id_limit).max(self.txn());
+        let more = self.store.durability == Durability::Deferred && self.txn() > durable;
+        let ahead = if more { engine.options.ids_ahead } else { 0 };
+        TxnId(limit.0.saturating_add(ahead).min(TxnId::MAX.0))
+    }
+
+    fn bytes_of(&self, records: &[ListRecord]) -> u64 {
+        let pages = |record: &ListRecord| match record {
+            ListRecord::Written(_, w) => u64::from(w.pages.max(1)),
+            ListRecord::Freed(_) => 0,
+        };
+        records.iter().map(pages).sum::<u64>() * self.base.page_size as u64
     }
 
     /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a sync has

@@ -4,10 +4,11 @@
 
 use super::Engine;
 use super::lock::left_until;
-use super::state::{BuiltImage, Durable, REPAIR, SYNC_FAILED, Written, describe};
+use super::repair::crc_of;
+use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use super::store::PageMap;
 use crate::error::{Error, Result};
-use crate::format::meta::{ManifestEntry, Phase};
+use crate::format::meta::{self, ManifestEntry, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::{Condvar, Mutex};
@@ -222,7 +223,8 @@ impl Engine {
         if planted(Bug::FlushMarkLate) {
             self.words().flushing.0.store(target.0, Ordering::SeqCst);
         }
-        self.store_meta(image, &phase, slot).map_err(|e| self.flush_refused(target, e))?;
+        let content =
+            self.store_meta(image, &phase, slot).map_err(|e| self.flush_refused(target, e))?;
         self.platform.step("flush: meta stored");
         if planted(Bug::PublishedBeforeSync) {
             self.shared.publish_flushed(&describe(&image.meta))?;
@@ -238,7 +240,7 @@ impl Engine {
         // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in between finishes it by the first of
         // these words; the order of the others matters to rule 2.
         if !planted(Bug::SyncedNotSaid) {
-            self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+            self.say_synced(slot, content);
         }
         self.platform.step("flush: said to be synced");
         if self.shared.visible() < target || planted(Bug::VisibleGoesBack) {
@@ -249,20 +251,28 @@ impl Engine {
         }
         self.platform.step("flush: visible");
         if planted(Bug::SyncedNotSaid) {
-            self.words().slots.0[slot].store(target.0, Ordering::SeqCst);
+            self.say_synced(slot, content);
         }
+        self.words().id_limit.0.fetch_max(image.meta.id_limit.0, Ordering::SeqCst);
         self.set_durable(Durable { txn: target, slot });
         self.platform.step("flush: durable moved");
         self.words().list_start.0.store(image.list_end, Ordering::SeqCst);
+        self.words().bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
         self.words().flushing.0.store(0, Ordering::SeqCst);
         self.platform.step("flush: done");
         Ok(())
     }
 
-    /// Rule 12: the meta goes into the page cache.
-    pub(super) fn store_meta(&self, image: &BuiltImage, phase: &Phase, slot: usize) -> Result<()> {
+    /// Rule 12: the meta goes into the page cache. Gives what stands in the slot then.
+    pub(super) fn store_meta(
+        &self,
+        image: &BuiltImage,
+        phase: &Phase,
+        slot: usize,
+    ) -> Result<Content> {
         let bytes = image.meta.encode(phase);
-        self.platform.storage().write((slot * self.page_size) as u64, &bytes[..])
+        self.platform.storage().write((slot * self.page_size) as u64, &bytes[..])?;
+        Ok(Content { txn: image.meta.txn, crc: crc_of(&bytes[..]) })
     }
 
     /// The sync of rules 11 and 12: all pages since D, both slots, the size. `durable` is the slot that holds D.
@@ -289,7 +299,7 @@ impl Engine {
         }
         let sealed = self.live_records(image).ok().and_then(|live| {
             let room = image.meta.manifest_room().min(self.options.manifest_limit);
-            manifest(room, live)
+            manifest(room, meta::MANIFEST_BYTES / self.page_size as u64, live)
         });
         sealed.map_or(Phase::TwoPhase, Phase::Sealed)
     }
@@ -317,12 +327,20 @@ impl Engine {
     }
 }
 
-/// The manifest of these pages, if there is room for it.
-fn manifest(room: usize, mut live: PageMap<Written>) -> Option<Vec<ManifestEntry>> {
+/// The manifest of these pages, if there is room for it and they are few: opening may have to read them all.
+fn manifest(
+    room: usize,
+    most_pages: u64,
+    mut live: PageMap<Written>,
+) -> Option<Vec<ManifestEntry>> {
     if planted(Bug::ManifestWithoutRuns) {
         live.retain(|_, w| w.pages == 0);
     }
     if live.len() > room && !planted(Bug::ManifestCutShort) {
+        return None;
+    }
+    let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
+    if pages > most_pages && !planted(Bug::ManifestUnbounded) {
         return None;
     }
     let entry = |(&page, w): (&PageId, &Written)| {

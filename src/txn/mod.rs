@@ -18,6 +18,7 @@ pub mod store;
 pub mod write;
 
 use crate::error::{Error, Result};
+use crate::format::meta;
 use crate::planted::{Bug, planted};
 use crate::shared::Shared;
 use crate::shared::layout::RECORDS;
@@ -61,6 +62,10 @@ pub struct EngineOptions {
     pub list_limit: usize,
     /// Smallest step in which the file grows, in bytes.
     pub growth_step: u64,
+    /// Bytes of pages that may stand in the list when a deferred commit is shown.
+    pub unproved_limit: u64,
+    /// Ids that are reserved at a time for deferred commits.
+    pub ids_ahead: u64,
 }
 
 impl Default for EngineOptions {
@@ -74,6 +79,8 @@ impl Default for EngineOptions {
             free_limit: usize::MAX,
             list_limit: RECORDS,
             growth_step: 256 << 10,
+            unproved_limit: meta::UNPROVED_BYTES,
+            ids_ahead: meta::IDS_AHEAD,
         }
     }
 }
@@ -87,6 +94,8 @@ pub struct Engine {
     pub(crate) page_size: usize,
     /// Features of the file that must be known to write, and are not.
     unknown_to_write: u32,
+    /// Random number of the session: every meta that is written carries it (rule 28).
+    session: u64,
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
     /// Newest transaction of which pages may have been written when this handle was opened: those that are not durable may have failed

@@ -6,18 +6,22 @@
 
 use super::flush::Leadership;
 use super::lock::WriterThread;
-use super::slots::{Reader, Slots};
-use super::state::{BuiltImage, Durable, describe};
+use super::slots::{Chosen, Found, Reader, RefusedMeta, Slots};
+use super::state::{
+    BuiltImage, Content, Durable, REPAIR, describe, load_image_of, say_synced_in, store_image_in,
+    synced_of,
+};
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
 use crate::shared::layout::byte;
+use crate::shared::sync::AtomicU64;
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::TxnId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64 as Plain, Ordering};
 
 /// The bytes of a new, empty database: both metas, both durable once the file is synced.
 pub fn initial_file(page_size: usize, uuid: [u8; 16]) -> Vec<u8> {
@@ -58,17 +62,27 @@ impl Engine {
             unknown_to_write: slots.unknown_to_write(),
             opening_pages_read: pages,
             opened_at: TxnId::NONE,
+            session: 0,
             writer: Arc::default(),
             writer_thread,
             leadership: Leadership::default(),
-            newest_built: AtomicU64::new(0),
+            newest_built: Plain::new(0),
         };
         engine.opened_at = engine.newest_begun()?;
+        engine.session = engine.shared.identity().session.load(Ordering::SeqCst);
         Ok(Arc::new(engine))
     }
 }
 
 impl Engine {
+    /// The newer meta that the opening of this session refused.
+    pub(crate) fn refused_meta(&self) -> Option<RefusedMeta> {
+        let [meta, page] =
+            self.shared.identity().refused.each_ref().map(|w| w.load(Ordering::SeqCst));
+        let page = (page != 0).then_some(page);
+        (meta != 0).then_some(RefusedMeta { txn: meta >> 1, slot: (meta & 1) as usize, page })
+    }
+
     /// The newest transaction that has written pages so far. One that somebody builds just now may have spilled some, or begun to
     /// write them early: it counts. Whoever takes the writer lock after this look writes when this handle's description is open.
     fn newest_begun(&self) -> Result<TxnId> {
@@ -100,59 +114,137 @@ fn first_opener(
     platform: &dyn Platform,
 ) -> Result<()> {
     let slots = reader.slots()?;
-    let words = shared.words();
-    let load = |w: &crate::shared::sync::AtomicU64| w.load(Ordering::SeqCst);
-    let kept = state == FirstState::Survives && survives(shared, &slots);
-    if kept && reader.visible_pages_survive(shared)? {
-        let unsettled = load(&words.built.0) >> 1 != load(&words.durable.0) >> 1;
-        if unsettled || load(&words.flushing.0) != 0 {
-            words.suspect.0.store(1, Ordering::SeqCst);
-        }
-        return Ok(());
+    if state == FirstState::Survives
+        && let Some(durable) = survives(shared, &slots, reader)?
+    {
+        return keep(shared, &slots, durable);
     }
+    start_from_disk(shared, state, &slots, reader, platform)
+}
+
+/// Rule 28. Shared memory of this boot and this file is believed if the newest meta on disk is, to the last byte, what it calls durable; or the
+/// one that was being flushed, where something newer is visible: that stands nowhere else. Gives the durable meta.
+fn survives<'a>(
+    shared: &Shared,
+    slots: &'a Slots,
+    reader: &mut Reader<'_>,
+) -> Result<Option<&'a Found>> {
+    let (words, identity) = (shared.words(), shared.identity());
+    let load = |w: &AtomicU64| w.load(Ordering::SeqCst);
+    let session = load(&identity.session);
+    // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen again.
+    if session == 0 || load(&identity.opening) != 0 {
+        return Ok(None);
+    }
+    let (durable, flushing) = (load(&words.durable.0), load(&words.flushing.0));
+    let (slot, durable) = ((durable & 1) as usize, TxnId(durable >> 1));
+    // Every meta of the session was synced by it, and is known by its crc; another session may have used the same ids.
+    let ours = |found: &Found, slot: usize, txn: TxnId| {
+        found.meta.txn == txn
+            && (found.meta.session == session || planted(Bug::SessionNotCompared))
+            && (synced_of(words, slot) == Some(found.content) || planted(Bug::ContentNotCompared))
+    };
+    let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
+        return Ok(None);
+    };
+    // Nothing is flushed before it is built: a lock file that says so is damaged.
+    let built = load(&words.built.0) >> 1;
+    let Ok(image) = load_image_of(shared, reader.page_size) else { return Ok(None) };
+    let visible = shared.visible();
+    let in_order = built >= flushing.max(durable.0).max(visible.0);
+    // What is not listed cannot be proved, and was never shown.
+    if !in_order || (image.unlisted > durable && !planted(Bug::UnlistedKept)) {
+        return Ok(None);
+    }
+    let other = slots.metas[slot ^ 1].as_ref().filter(|other| other.age() > held.age());
+    if let Some(other) = other {
+        let target = other.meta.txn.0 == flushing && other.meta.session == session;
+        if !target && !planted(Bug::SessionNotCompared) {
+            return Ok(None);
+        }
+        // It may have been acknowledged since, if this is an older image of the lock file. Whoever repairs makes it durable before anything
+        // else (rule 30); but readers must see it from now on, and if nothing newer is visible, the disk has all there is to keep.
+        if visible <= other.meta.txn && reader.refusal(other)?.is_none() {
+            return Ok(None);
+        }
+    }
+    if built == durable.0 && !image.meta.same_snapshot(&held.meta) {
+        return Ok(None);
+    }
+    if visible > durable && !reader.visible_pages_survive(shared, &image)? {
+        return Ok(None);
+    }
+    Ok(Some(held))
+}
+
+/// Goes on with the session that the shared memory has.
+fn keep(shared: &Shared, slots: &Slots, durable: &Found) -> Result<()> {
+    let words = shared.words();
+    let txn = durable.meta.txn;
+    // An older image of the lock file does not know which ids were shown since; the metas do (rule 29).
+    words.last_id.0.fetch_max(slots.last_id().0, Ordering::SeqCst);
+    words.id_limit.0.store(durable.meta.id_limit.0, Ordering::SeqCst);
+    let built = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
+    if built != txn || words.flushing.0.load(Ordering::SeqCst) != 0 {
+        words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
+    }
+    if shared.visible() <= txn {
+        shared.reset_visible(&describe(&durable.meta))?;
+    }
+    Ok(())
+}
+
+/// Begins a session with what is on the disk.
+fn start_from_disk(
+    shared: &Shared,
+    state: FirstState,
+    slots: &Slots,
+    reader: &mut Reader<'_>,
+    platform: &dyn Platform,
+) -> Result<()> {
+    let left = shared.left_behind().copied();
+    // What the lock file says of a slot, in whatever boot, it says of the metas of its session alone.
+    let synced = [0, 1].map(|slot| {
+        let content = left.and_then(|left| Content::of_words(left.slots[slot]));
+        let session = slots.metas[slot].as_ref().map(|found| found.meta.session);
+        content.filter(|_| session.is_none_or(|s| left.is_some_and(|left| left.session == s)))
+    });
+    let Chosen { found, slot, synced, refused } = reader.choose(slots, synced)?;
+    let Found { meta, content, .. } = found;
     // Rule 3: ids of the last session are not used again, if they can be told.
-    let used = if kept { load(&words.last_id.0) } else { 0 };
+    let same = left.filter(|left| left.session == meta.session && state == FirstState::Survives);
+    let used = same.map_or(0, |left| left.last_id);
+    let session = platform.random()?;
     if state == FirstState::Survives {
         shared.forget();
     }
-    let (meta, slot) = reader.choose(&slots)?;
-    let ids = slots.metas.each_ref().map(|m| m.as_ref().map_or(0, |(m, _)| m.txn.0));
-    // Rule 24: refused metas count too, their ids may not be used again.
-    let last = ids[0].max(ids[1]).max(used);
+    let (words, identity) = (shared.words(), shared.identity());
+    identity.session.store(session, Ordering::SeqCst);
+    let (meta_refused, page) = refused.map_or((0, 0), |r| (r.txn.0 << 1 | r.slot as u64, r.page.0));
+    identity.refused[0].store(meta_refused, Ordering::SeqCst);
+    identity.refused[1].store(page, Ordering::SeqCst);
     if !planted(Bug::OpeningTrustsCache) {
-        shared.identity().opening.store(1, Ordering::SeqCst);
-        words.suspect.0.store(1, Ordering::SeqCst);
+        identity.opening.store(1, Ordering::SeqCst);
+        words.suspect.0.store(REPAIR, Ordering::SeqCst);
     }
-    words.flushing.0.store(0, Ordering::SeqCst);
-    words.failed.0.store(0, Ordering::SeqCst);
-    words.list_start.0.store(0, Ordering::SeqCst);
+    let zeroed = [&words.flushing, &words.failed, &words.list_start, &words.bytes_start];
+    zeroed.into_iter().for_each(|w| w.0.store(0, Ordering::SeqCst));
     words.dead.0.iter().flatten().for_each(|w| w.store(0, Ordering::SeqCst));
-    words.slots.0.iter().zip(ids).for_each(|(w, id)| w.store(id, Ordering::SeqCst));
-    words.last_id.0.store(last, Ordering::SeqCst);
+    for (place, id) in words.slots.0.iter().zip(slots.ids()) {
+        place.content.store(0, Ordering::SeqCst);
+        place.id.store(id.0, Ordering::SeqCst);
+    }
+    if synced {
+        say_synced_in(words, slot, content);
+    }
+    words.last_id.0.store(slots.last_id().0.max(used), Ordering::SeqCst);
+    words.id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
     words.page_high.0.store(meta.page_count, Ordering::SeqCst);
     let durable = Durable { txn: meta.txn, slot };
     words.durable.0.store(durable.txn.0 << 1 | durable.slot as u64, Ordering::SeqCst);
     platform.step("opening: words set");
     let snapshot = describe(&meta);
-    super::state::store_image_in(
-        shared,
-        platform,
-        &BuiltImage { meta, list_end: 0, unlisted: TxnId::NONE },
-    );
+    let image = BuiltImage { meta, list_end: 0, unlisted: TxnId::NONE, list_bytes: 0 };
+    store_image_in(shared, platform, &image);
     shared.reset_visible(&snapshot)
-}
-
-/// Shared memory of this boot and this file: it is believed if what it calls durable, or was flushing, is
-/// what the newest good meta on disk says.
-fn survives(shared: &Shared, slots: &Slots) -> bool {
-    let words = shared.words();
-    let newest = slots.metas.iter().flatten().map(|(m, _)| m.txn.0).max();
-    let durable = words.durable.0.load(Ordering::SeqCst);
-    let flushing = words.flushing.0.load(Ordering::SeqCst);
-    let slot = slots.metas[(durable & 1) as usize].as_ref();
-    let held = slot.is_some_and(|(m, _)| m.txn.0 == durable >> 1);
-    // Nothing is flushed before it is built: a lock file that says so is damaged.
-    let built = words.built.0.load(Ordering::SeqCst) >> 1;
-    let in_order = built >= flushing.max(durable >> 1);
-    held && in_order && newest.is_some_and(|n| n == durable >> 1 || n == flushing)
 }

@@ -7,16 +7,19 @@
 use super::Engine;
 use super::flush::FlushLock;
 use super::lock::WriterLock;
-use super::state::{BuiltImage, Durable, REPAIR, SYNC_FAILED, Written, describe};
+use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
-use crate::format::checksum::{page_crc, run_crc};
+use crate::format::checksum::{RunCrc, page_crc, run_crc};
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// Bytes of a run that are copied at a time.
+const PIECE: usize = 1 << 20;
 
 impl Engine {
     /// Rule 1: repairs if the mark is set; [`Error::Busy`] if others flush until the time is over.
@@ -116,6 +119,7 @@ impl Engine {
                 self.shared.publish_flushed(&describe(&image.meta))?;
             }
             words.list_start.0.store(image.list_end, Ordering::SeqCst);
+            words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
         } else if !self.is_dead(image.meta.txn)
             && (self.can_flush_again(&image, before) || self.rewrite_listed(&image)?)
         {
@@ -133,25 +137,36 @@ impl Engine {
         Ok(())
     }
 
-    /// Rule 13, for a leader that died after its sync: its transaction is durable, and may have been seen. Its meta is the only one that
-    /// says so, and the flush of a newer one would be written over it.
+    /// What stands in the slot that does not hold D may be durable, and may have been seen or acknowledged: it becomes D before anything newer
+    /// is flushed over it. Rule 13, for a leader that died after its sync: then it is said to be so. Rule 30, for the target of a
+    /// flush: nothing is said, but if it is whole, an older image of the lock file may not know that its flush has ended. Then its
+    /// pages and its meta are made durable (again), as they stand there.
     fn finish_flush(&self) -> Result<()> {
         let durable = self.durable();
         let slot = durable.slot ^ 1;
-        let synced = TxnId(self.words().slots.0[slot].load(Ordering::SeqCst));
-        if synced <= durable.txn || synced > self.built() {
+        let bytes = self.slot_bytes(slot)?;
+        let Ok((meta, phase)) = Meta::decode(&bytes) else { return Ok(()) };
+        let txn = meta.txn;
+        let ours = meta.session == self.session && txn > durable.txn && txn <= self.built();
+        if !ours || self.is_dead(txn) {
             return Ok(());
         }
-        let synced = Durable { txn: synced, slot };
-        let Ok((meta, _)) = self.decode_slot(&self.slot_bytes(slot)?, synced) else {
-            // Nothing to finish, and the list has what D lacks. What is flushed into the slot next is not taken for this.
-            self.words().slots.0[slot].store(durable.txn.0, Ordering::SeqCst);
-            return Ok(());
-        };
-        if self.shared.visible() < synced.txn {
+        let content = Content { txn, crc: crc_of(&bytes) };
+        if self.synced(slot) != Some(content) {
+            let target = self.words().flushing.0.load(Ordering::SeqCst) == txn.0;
+            if !target || planted(Bug::TargetNotAdopted) || !self.rewrite_manifest(&phase)? {
+                return Ok(());
+            }
+            self.write_slot(slot, &bytes)?;
+            self.sync_all(&meta)?;
+            self.platform.step("repair: flush target synced");
+            self.say_synced(slot, content);
+        }
+        if self.shared.visible() < txn {
             self.shared.publish_flushed(&describe(&meta))?;
         }
-        self.set_durable(synced);
+        self.words().id_limit.0.fetch_max(meta.id_limit.0, Ordering::SeqCst);
+        self.set_durable(Durable { txn, slot });
         self.platform.step("repair: flush of a dead leader finished");
         Ok(())
     }
@@ -200,22 +215,43 @@ impl Engine {
         Ok(true)
     }
 
-    /// One page or run; false if it does not verify.
-    fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
-        let Some(bytes) = self.file_bytes(id, w.pages)? else { return Ok(false) };
-        let mut copy = bytes.to_vec();
-        if !verifies(id, &copy, w) && !planted(Bug::RepairUnverified) {
-            return Ok(false);
-        }
-        self.platform.step("repair: page verified");
-        if planted(Bug::RepairVerifiesTheMap) {
-            copy.copy_from_slice(bytes);
-        }
-        let at = id.0 * self.page_size as u64;
-        if !planted(Bug::RepairWithoutRewriting) {
-            self.platform.storage().write(at, &copy)?;
+    /// The pages of a manifest in the same way.
+    fn rewrite_manifest(&self, phase: &Phase) -> Result<bool> {
+        let Phase::Sealed(manifest) = phase else { return Ok(true) };
+        for m in manifest {
+            if !self.rewrite_verified(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
+                return Ok(false);
+            }
         }
         Ok(true)
+    }
+
+    /// One page or run; false if it does not verify. A run may have any length: it is proved in the map first, and then copied and
+    /// written back piece by piece. If it was another one meanwhile, the sum over the copies says so in the end; what was written until
+    /// then is what stood there.
+    fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
+        let Some(bytes) = self.file_bytes(id, w.pages)? else { return Ok(false) };
+        if w.pages > 0 && !verifies(id, bytes, w) && !planted(Bug::RepairUnverified) {
+            return Ok(false);
+        }
+        let mut sum = RunCrc::new(id);
+        for (n, piece) in bytes.chunks(PIECE).enumerate() {
+            let mut copy = piece.to_vec();
+            sum.add(&copy);
+            let one = w.pages == 0 && !verifies(id, &copy, w);
+            if one && !planted(Bug::RepairUnverified) {
+                return Ok(false);
+            }
+            self.platform.step("repair: page verified");
+            if planted(Bug::RepairVerifiesTheMap) {
+                copy.copy_from_slice(piece);
+            }
+            let at = id.0 * self.page_size as u64 + (n * PIECE) as u64;
+            if !planted(Bug::RepairWithoutRewriting) {
+                self.platform.storage().write(at, &copy)?;
+            }
+        }
+        Ok(w.pages == 0 || sum.finish() == w.crc || planted(Bug::RepairUnverified))
     }
 
     /// The bytes of a page (0 pages) or run, None outside the file.
@@ -227,60 +263,75 @@ impl Engine {
         Ok(view.slice(&*self.platform, at, len))
     }
 
-    /// Rule 22: what was built after D cannot be saved. D's meta goes into both slots; then D's content becomes
+    /// Rule 22: what was built after D cannot be saved. D's content goes into the other slot too, with a higher limit of ids; then it becomes
     /// the newest transaction again under a new id, so that neither W nor V ever goes back (H12).
     fn roll_back(&self, image: &BuiltImage) -> Result<()> {
         let words = self.words();
         let durable = self.durable();
         let again = self.next_id(image.meta.txn)?;
-        let bytes = self.slot_bytes(durable.slot)?;
-        let (meta, _) = self.decode_slot(&bytes, durable)?;
+        let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
+        let meta = self.renewed(&meta, again);
         if !planted(Bug::RollBackWithoutErasing) {
-            self.write_slot(durable.slot ^ 1, &bytes)?;
-            self.sync_all(&meta)?;
+            self.store_in_other_slot(&meta)?;
         }
         self.platform.step("repair: newer meta erased");
-        words.slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
         self.bury_ids(durable.txn, again);
         self.platform.step("repair: ids dead");
         let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
         let meta = Meta { txn, ..meta };
         let snapshot = describe(&meta);
-        let list_end = image.list_end;
-        self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE });
+        let (list_end, list_bytes) = (image.list_end, image.list_bytes);
+        self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE, list_bytes });
         self.shared.publish_flushed(&snapshot)?;
         words.list_start.0.store(list_end, Ordering::SeqCst);
+        words.bytes_start.0.store(list_bytes, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The same content as this session's, with a limit of ids above `used` (rules 28, 29).
+    fn renewed(&self, meta: &Meta, used: TxnId) -> Meta {
+        let session = if planted(Bug::SessionNotRenewed) { meta.session } else { self.session };
+        meta.renewed(session, used, self.options.ids_ahead)
+    }
+
+    /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands there.
+    fn store_in_other_slot(&self, meta: &Meta) -> Result<()> {
+        let slot = self.durable().slot ^ 1;
+        let bytes = meta.encode(&Phase::TwoPhase);
+        self.write_slot(slot, &bytes[..])?;
+        self.sync_all(meta)?;
+        self.platform.step("repair: other slot synced");
+        self.say_synced(slot, Content { txn: meta.txn, crc: crc_of(&bytes[..]) });
+        self.set_durable(Durable { txn: meta.txn, slot });
+        self.words().id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
         Ok(())
     }
 
     /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before the
-    /// first page is stored; then a refused newer meta in the other slot is erased.
+    /// first page is stored; then it goes into the other slot, over a refused newer meta, as the first of this session.
     fn finish_opening(&self) -> Result<()> {
         let durable = self.durable();
         let bytes = self.slot_bytes(durable.slot)?;
         let (meta, phase) = self.decode_slot(&bytes, durable)?;
-        if let Phase::Sealed(manifest) = phase {
-            for m in manifest {
-                let w = Written { crc: m.crc, pages: u32::from(m.pages) };
-                if !self.rewrite_verified(m.page, w)? {
-                    return Err(Error::corrupt(m.page, "changed since the database was opened"));
-                }
-            }
+        let content = Content { txn: meta.txn, crc: crc_of(&bytes) };
+        // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
+        if self.synced(durable.slot) != Some(content) && !self.rewrite_manifest(&phase)? {
+            return Err(Error::corrupt(meta.catalog.root, "changed since the database was opened"));
         }
         self.write_slot(durable.slot, &bytes)?;
         if !planted(Bug::BothSlotsInOneSync) {
             self.sync_all(&meta)?;
         }
         self.platform.step("opening: chosen meta synced");
+        self.say_synced(durable.slot, content);
         if planted(Bug::OpeningMarkClearedEarly) {
             self.shared.identity().opening.store(0, Ordering::SeqCst);
         }
+        let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
         if !planted(Bug::RefusedMetaKept) {
-            self.write_slot(durable.slot ^ 1, &bytes)?;
+            self.store_in_other_slot(&self.renewed(&meta, last))?;
         }
-        self.sync_all(&meta)?;
         self.platform.step("opening: other slot synced");
-        self.words().slots.0[durable.slot ^ 1].store(durable.txn.0, Ordering::SeqCst);
         self.shared.identity().opening.store(0, Ordering::SeqCst);
         Ok(())
     }
@@ -325,6 +376,11 @@ impl Engine {
     pub(super) fn both_slots_fit(&self, page_count: u64) -> bool {
         (0..2).all(|slot| (1..=page_count).contains(&self.pages_of_slot(slot)))
     }
+}
+
+/// The crc of a meta page as it says it.
+pub(super) fn crc_of(meta: &[u8]) -> u32 {
+    get_u32(meta, meta::AT_CRC).unwrap_or(0)
 }
 
 /// Whether bytes are the page or run that was written.

@@ -2,8 +2,9 @@
 //! anything. What is made of it is decided in [`open`](super::open).
 
 use super::repair::verifies;
-use super::state::{Written, live_records_of, load_image_of};
+use super::state::{BuiltImage, Content, Written, live_records_of};
 use crate::error::{Error, Result};
+use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
 use crate::format::page::verify;
 use crate::planted::{Bug, planted};
@@ -11,7 +12,6 @@ use crate::shared::Shared;
 use crate::shared::layout::byte;
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Looks at two bad metas, and the pause between two looks: about a second. A meta page is stored by one call, which takes
@@ -19,10 +19,33 @@ use std::time::Duration;
 const LOOKS: u32 = 5_000;
 const PAUSE: Duration = Duration::from_micros(100);
 
+/// An intact meta of a slot.
+#[derive(Clone)]
+pub struct Found {
+    pub meta: Meta,
+    pub phase: Phase,
+    pub content: Content,
+}
+
+impl Found {
+    /// Of two metas the newer has the greater age.
+    pub fn age(&self) -> (TxnId, TxnId) {
+        (self.meta.txn, self.meta.id_limit)
+    }
+}
+
+type MetaRead = std::result::Result<Found, MetaFault>;
+
+fn decode(bytes: &[u8]) -> MetaRead {
+    let (meta, phase) = Meta::decode(bytes)?;
+    let content = Content { txn: meta.txn, crc: get_u32(bytes, meta::AT_CRC).unwrap_or(0) };
+    Ok(Found { meta, phase, content })
+}
+
 /// What the two slots hold.
 pub struct Slots {
     /// Those that are intact; of one database.
-    pub metas: [Option<(Meta, Phase)>; 2],
+    pub metas: [Option<Found>; 2],
     pub uuid: [u8; 16],
     pub page_size: usize,
 }
@@ -30,11 +53,50 @@ pub struct Slots {
 impl Slots {
     /// Features of either slot that must be known to write, and are not.
     pub fn unknown_to_write(&self) -> u32 {
-        self.metas.iter().flatten().fold(0, |bits, (meta, _)| bits | meta.unknown_to_write)
+        self.metas.iter().flatten().fold(0, |bits, found| bits | found.meta.unknown_to_write)
+    }
+
+    /// Rules 24, 29: no id above it was ever shown. Refused metas count too.
+    pub fn last_id(&self) -> TxnId {
+        let ids = self.metas.iter().flatten().map(|found| found.meta.txn.max(found.meta.id_limit));
+        ids.max().unwrap_or(TxnId::NONE)
+    }
+
+    /// Ids of the metas; none for a slot that is not intact.
+    pub fn ids(&self) -> [TxnId; 2] {
+        self.metas.each_ref().map(|m| m.as_ref().map_or(TxnId::NONE, |found| found.meta.txn))
     }
 }
 
-type MetaRead = std::result::Result<(Meta, Phase), MetaFault>;
+/// A newer meta that was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    pub txn: TxnId,
+    pub slot: usize,
+    /// The page of its manifest that does not verify; none if the file is too short or the meta itself is damaged.
+    pub page: PageId,
+}
+
+/// A meta page that was not taken although it is newer than the one that was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RefusedMeta {
+    /// Its transaction.
+    pub txn: u64,
+    /// 0 recto, 1 verso.
+    pub slot: usize,
+    /// The page it lists that is not what it should be; None if the meta page itself is damaged, or the file is too short for it.
+    pub page: Option<u64>,
+}
+
+/// The meta that is taken.
+pub struct Chosen {
+    pub found: Found,
+    pub slot: usize,
+    /// It was synced there: nothing of it has to be proved.
+    pub synced: bool,
+    pub refused: Option<Refused>,
+}
 
 /// Reads pages of the file for the opening and counts them.
 pub struct Reader<'a> {
@@ -59,17 +121,17 @@ impl Reader<'_> {
 
     fn meta_at(&mut self, offset: u64) -> Result<MetaRead> {
         let bytes = self.meta_bytes(offset)?;
-        Ok(bytes.map_or(Err(MetaFault::Bad("outside the file")), |bytes| Meta::decode(&bytes)))
+        Ok(bytes.map_or(Err(MetaFault::Bad("outside the file")), |bytes| decode(&bytes)))
     }
 
     /// Both slots. A slot that is intact and of a version or with features that this build cannot read refuses the whole file,
-    /// whatever the other one holds: it may be the newer of the two, and what this build wrote would be written over it.
+    /// whatever the other one holds: it may be the newer of the two, and what this build wrote would be written over it (rule 31).
     pub fn slots(&mut self) -> Result<Slots> {
         let recto = self.meta_at(0)?;
         let mut faults: Vec<MetaFault> = recto.as_ref().err().cloned().into_iter().collect();
         let verso = match (&recto, faults.first().and_then(of_the_future)) {
             (_, Some(refusal)) => return Err(refusal),
-            (Ok((m, _)), _) => self.verso_at(m.page_size)?,
+            (Ok(found), _) => self.verso_at(found.meta.page_size)?,
             (Err(_), _) => self.find_verso(&mut faults)?,
         };
         let verso = match verso {
@@ -85,18 +147,18 @@ impl Reader<'_> {
         };
         let (recto, verso) = match (recto.ok(), verso) {
             // Two databases: the recto's, unless the file cannot be its own.
-            (Some(r), Some(v)) if r.0.uuid != v.0.uuid => {
-                match !self.fits(&r.0)? && self.fits(&v.0)? {
+            (Some(r), Some(v)) if r.meta.uuid != v.meta.uuid => {
+                match !self.fits(&r.meta)? && self.fits(&v.meta)? {
                     true => (None, Some(v)),
                     false => (Some(r), None),
                 }
             }
             other => other,
         };
-        let Some((any, _)) = recto.as_ref().or(verso.as_ref()) else {
+        let Some(any) = recto.as_ref().or(verso.as_ref()) else {
             return Err(refuse(&faults));
         };
-        let (uuid, page_size) = (any.uuid, any.page_size);
+        let (uuid, page_size) = (any.meta.uuid, any.meta.page_size);
         self.page_size = page_size;
         Ok(Slots { metas: [recto, verso], uuid, page_size })
     }
@@ -104,7 +166,7 @@ impl Reader<'_> {
     /// The verso of pages of this size; None if what stands there does not say that it is one.
     fn verso_at(&mut self, size: usize) -> Result<Option<MetaRead>> {
         let bytes = self.meta_bytes(size as u64)?;
-        Ok(bytes.filter(|b| meta::claims_page_size(b, size)).map(|b| Meta::decode(&b)))
+        Ok(bytes.filter(|b| meta::claims_page_size(b, size)).map(|b| decode(&b)))
     }
 
     /// The verso without a recto. The first place that looks like one decides, also if it is damaged: what lies behind it is data, and may
@@ -137,42 +199,52 @@ impl Reader<'_> {
         }
     }
 
-    /// Rule 24.
-    pub fn choose(&mut self, slots: &Slots) -> Result<(Meta, usize)> {
-        let mut order: Vec<usize> = (0..2).filter(|&i| slots.metas[i].is_some()).collect();
-        let age = |i: usize| slots.metas[i].as_ref().map(|(m, _)| (m.txn, m.id_limit));
-        order.sort_by_key(|&i| std::cmp::Reverse(age(i)));
+    /// Rule 24. `synced`: what the lock file says of the slots.
+    pub fn choose(&mut self, slots: &Slots, synced: [Option<Content>; 2]) -> Result<Chosen> {
+        let found = |slot: usize| slots.metas[slot].as_ref().map(|found| (slot, found));
+        let mut order: Vec<(usize, &Found)> = (0..2).filter_map(found).collect();
+        order.sort_by_key(|(_, found)| std::cmp::Reverse(found.age()));
         if planted(Bug::OlderMetaTaken) {
             order.reverse();
         }
-        let mut why = String::from("no meta page");
-        for slot in order {
-            let Some((meta, phase)) = &slots.metas[slot] else { continue };
-            match self.refusal(meta, phase)? {
-                None => return Ok((meta.clone(), slot)),
-                Some(refusal) => why = refusal,
-            }
+        // A meta that is known to have been synced and is damaged now.
+        let lost = (0..2).find_map(|slot| match (&slots.metas[slot], synced[slot]) {
+            (None, Some(c)) => Some(Refused { txn: c.txn, slot, page: PageId::NONE }),
+            _ => None,
+        });
+        let mut refused: Option<Refused> = None;
+        for (slot, found) in order {
+            let synced = synced[slot] == Some(found.content) && self.fits(&found.meta)?;
+            let Some(page) = (if synced { None } else { self.refusal(found)? }) else {
+                let newer = refused.or(lost).filter(|r| r.txn >= found.meta.txn);
+                return Ok(Chosen { found: found.clone(), slot, synced, refused: newer });
+            };
+            refused.get_or_insert(Refused { txn: found.meta.txn, slot, page });
         }
+        let why = match refused {
+            None => "no meta page".to_owned(),
+            Some(Refused { page: PageId::NONE, .. }) => "the file is shorter than its pages".into(),
+            Some(Refused { page, .. }) => format!("page {page} of its manifest does not verify"),
+        };
         Err(Error::corrupt(PageId(0), format!("neither meta page can be trusted: {why}")))
     }
 
     /// Whether what readers would be shown is there. Deferred commits are in the page cache and need not be on the device:
     /// if the device has gone away and come back since, within one boot, the shared memory outlives their pages (hole 12). Whoever
-    /// leads the next flush proves them again, and rewrites them (rule 20).
-    pub fn visible_pages_survive(&mut self, shared: &Shared) -> Result<bool> {
-        let words = shared.words();
-        let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
-        let visible = shared.visible();
-        // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen again.
-        if shared.identity().opening.load(Ordering::SeqCst) != 0 {
-            return Ok(false);
-        }
-        if visible <= durable || planted(Bug::VisibleNotProved) {
+    /// leads the next flush proves them again, and rewrites them (rule 20). What was built on top of them is looked at as far as that is
+    /// bounded; if it is lost, so are they, and nobody has been promised more.
+    pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {
+        if planted(Bug::VisibleNotProved) {
             return Ok(true);
         }
-        let Ok(image) = load_image_of(shared, self.page_size) else { return Ok(false) };
-        for txn in [visible, image.meta.txn] {
+        let (visible, built) = (shared.visible(), image.meta.txn);
+        for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
             let Ok(live) = live_records_of(shared, image.list_end, txn) else { return Ok(false) };
+            let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
+            if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
+                // Never that of a deferred commit, which is durable before it is shown if it needs so much.
+                return Ok(txn != visible);
+            }
             for (id, w) in live {
                 if !self.page_verifies(id, w)? {
                     return Ok(false);
@@ -197,17 +269,18 @@ impl Reader<'_> {
         Ok(meta.page_count.saturating_mul(meta.page_size as u64) <= len)
     }
 
-    fn refusal(&mut self, meta: &Meta, phase: &Phase) -> Result<Option<String>> {
-        if !self.fits(meta)? {
-            return Ok(Some("the file is shorter than its pages".into()));
+    /// The page because of which a meta cannot be trusted; page 0 if the file is too short for it.
+    pub fn refusal(&mut self, found: &Found) -> Result<Option<PageId>> {
+        if !self.fits(&found.meta)? {
+            return Ok(Some(PageId::NONE));
         }
-        let Phase::Sealed(manifest) = phase else { return Ok(None) };
+        let Phase::Sealed(manifest) = &found.phase else { return Ok(None) };
         if planted(Bug::ManifestNotChecked) {
             return Ok(None);
         }
         for m in manifest {
             if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
-                return Ok(Some(format!("page {} of its manifest does not verify", m.page)));
+                return Ok(Some(m.page));
             }
         }
         Ok(None)

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::store::PageMap;
 use crate::error::{Error, Result};
+use crate::format::bytes::get_u32;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
 use crate::planted::{Bug, planted};
@@ -31,6 +32,29 @@ pub struct BuiltImage {
     pub list_end: u64,
     /// Newest transaction whose pages are not in the list, 0 none.
     pub unlisted: TxnId,
+    /// Bytes of all pages that were ever listed, up to this transaction.
+    pub list_bytes: u64,
+}
+
+/// What a slot holds, to the last byte: ids alone say nothing about a file that may have been replaced (rule 28).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Content {
+    /// Id of the meta.
+    pub txn: TxnId,
+    /// Crc of its page.
+    pub crc: u32,
+}
+
+impl Content {
+    /// What the two words of a slot say.
+    pub fn of_words([id, content]: [u64; 2]) -> Option<Content> {
+        let named = id != 0 && content >> 32 == id & 0xffff_ffff && content != 0;
+        named.then_some(Content { txn: TxnId(id), crc: content as u32 })
+    }
+
+    fn word(self) -> u64 {
+        (self.txn.0 & 0xffff_ffff) << 32 | u64::from(self.crc)
+    }
 }
 
 /// What stands in the list about a page that was written since the last durable commit.
@@ -79,6 +103,16 @@ impl Engine {
 
     pub(crate) fn set_durable(&self, d: Durable) {
         self.words().durable.0.store(d.txn.0 << 1 | d.slot as u64, Ordering::SeqCst);
+    }
+
+    /// What was synced into a slot, if that is known.
+    pub(crate) fn synced(&self, slot: usize) -> Option<Content> {
+        synced_of(self.words(), slot)
+    }
+
+    /// Says that the slot was synced with this content. Flush lock held.
+    pub(crate) fn say_synced(&self, slot: usize, content: Content) {
+        say_synced_in(self.words(), slot, content);
     }
 
     /// Rule 3: an id above every one that was ever used.
@@ -146,15 +180,19 @@ impl Engine {
     /// Appends to the list of pages; the records count from `built` moving on (rule 8).
     pub(crate) fn append_records(&self, from: u64, txn: TxnId, records: &[ListRecord]) {
         for (i, r) in records.iter().enumerate() {
-            let place = &self.shared.records()[((from + i as u64) % RECORDS as u64) as usize];
+            let index = from + i as u64;
+            let place = &self.shared.records()[(index % RECORDS as u64) as usize];
             let (page, kind, w) = match *r {
                 ListRecord::Written(p, w) if w.pages == 0 => (p, KIND_PAGE, w),
                 ListRecord::Written(p, w) => (p, KIND_RUN, w),
                 ListRecord::Freed(p) => (p, KIND_FREED, Written { crc: 0, pages: 0 }),
             };
-            place.page.store(page.0 | kind << 48, Ordering::Relaxed);
-            place.pages_crc.store(u64::from(w.pages) << 32 | u64::from(w.crc), Ordering::Relaxed);
-            place.txn.store(txn.0, Ordering::Relaxed);
+            let words = [page.0 | kind << 48, u64::from(w.pages) << 32 | u64::from(w.crc), txn.0];
+            place.page.store(words[0], Ordering::Relaxed);
+            place.pages_crc.store(words[1], Ordering::Relaxed);
+            place.txn.store(words[2], Ordering::Relaxed);
+            let check = check_word(self.session, [index, words[0], words[1], words[2]]);
+            place.check.store(check, Ordering::Relaxed);
         }
     }
 
@@ -162,6 +200,31 @@ impl Engine {
     pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<PageMap<Written>> {
         live_records_of(&self.shared, image.list_end, image.meta.txn)
     }
+}
+
+/// Of a lock file that is used again in one boot any part may be an older one, if the device was gone meanwhile: what belongs together is
+/// told from what does not by a word over all of it, its place, and the session (rule 32).
+fn check_word(session: u64, words: [u64; 4]) -> u64 {
+    words.into_iter().fold(session | 1, |sum, word| {
+        let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        sum ^ sum >> 32
+    })
+}
+
+fn image_check(session: u64, image_crc: u32, image: &BuiltImage) -> u64 {
+    let BuiltImage { list_end, unlisted, list_bytes, .. } = image;
+    check_word(session, [image_crc.into(), *list_end, unlisted.0, *list_bytes])
+}
+
+pub(super) fn synced_of(words: &CommitWords, slot: usize) -> Option<Content> {
+    let place = &words.slots.0[slot];
+    Content::of_words([place.id.load(Ordering::SeqCst), place.content.load(Ordering::SeqCst)])
+}
+
+pub(super) fn say_synced_in(words: &CommitWords, slot: usize, content: Content) {
+    let place = &words.slots.0[slot];
+    place.content.store(content.word(), Ordering::SeqCst);
+    place.id.store(content.txn.0, Ordering::SeqCst);
 }
 
 /// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the lowest: none.
@@ -192,19 +255,24 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
         }
         let list_end = image.list_end.load(Ordering::Relaxed);
         let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
+        let list_bytes = image.list_bytes.load(Ordering::Relaxed);
+        let check = image.check.load(Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if shared.words().built.0.load(Ordering::SeqCst) != word {
             continue;
         }
-        return match Meta::decode(&bytes) {
-            Ok((meta, _)) if meta.txn.0 == word >> 1 && meta.page_size == page_size => {
-                Ok(BuiltImage { meta, list_end, unlisted })
+        let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
+        let session = shared.identity().session.load(Ordering::Relaxed);
+        if let Ok((meta, _)) = Meta::decode(&bytes) {
+            let built = BuiltImage { meta, list_end, unlisted, list_bytes };
+            let whole = check == image_check(session, crc, &built) || planted(Bug::ImageNotChecked);
+            let meta = &built.meta;
+            if meta.txn.0 == word >> 1 && meta.page_size == page_size && whole {
+                return Ok(built);
             }
-            _ => Err(Error::corrupt(
-                PageId::NONE,
-                "shared memory: the image of the newest transaction is damaged",
-            )),
-        };
+        }
+        let detail = "shared memory: the image of the newest transaction is damaged";
+        return Err(Error::corrupt(PageId::NONE, detail));
     }
     Err(Error::Busy)
 }
@@ -221,6 +289,7 @@ pub(super) fn live_records_of(
     let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
     let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
     let dead = DeadIds::of(words);
+    let session = shared.identity().session.load(Ordering::Relaxed);
     let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
     let n = list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
     let mut live = PageMap::default();
@@ -230,6 +299,11 @@ pub(super) fn live_records_of(
         let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));
         let page = PageId(word & PAGE_MASK);
         let by = TxnId(load(&r.txn));
+        // First of all: what an old record says decides nothing, not even that it can be passed over.
+        let check = check_word(session, [start + i, word, pages_crc, by.0]);
+        if load(&r.check) != check && !planted(Bug::RecordNotChecked) {
+            return Err(broken());
+        }
         let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
         let end = page.0 + u64::from(w.pages.max(1));
         let kind = word >> 48;
@@ -266,6 +340,10 @@ pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &B
     }
     place.list_end.store(image.list_end, Ordering::Relaxed);
     place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
+    place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
+    let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
+    let session = shared.identity().session.load(Ordering::Relaxed);
+    place.check.store(image_check(session, crc, image), Ordering::Relaxed);
     words.last_id.0.fetch_max(image.meta.txn.0, Ordering::SeqCst);
     words.page_high.0.fetch_max(image.meta.page_count, Ordering::SeqCst);
     fence(Ordering::SeqCst);

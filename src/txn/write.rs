@@ -39,6 +39,7 @@ pub struct Writer {
     /// List of pages: where this transaction appends.
     pub(super) list_end: u64,
     pub(super) unlisted: TxnId,
+    pub(super) list_bytes: u64,
     pub(super) catalog: TableDescriptor,
     tables: Vec<OpenTable>,
     /// An operation has failed half-way, or is at work.
@@ -93,6 +94,7 @@ impl Engine {
             base,
             list_end: image.list_end,
             unlisted: image.unlisted,
+            list_bytes: image.list_bytes,
             tables: Vec::new(),
             broken: false,
             lock,
@@ -113,7 +115,7 @@ impl Engine {
         self.platform.step("begin: flush target seen");
         let durable = self.durable().txn;
         let [a, b] = &words.slots.0;
-        let slots = [TxnId(a.load(Ordering::SeqCst)), TxnId(b.load(Ordering::SeqCst))];
+        let slots = [a, b].map(|slot| TxnId(slot.id.load(Ordering::SeqCst)));
         let commits = [flushing, durable, slots[0], slots[1], base].map(|txn| {
             let forgotten = txn != base
                 && (planted(Bug::OnlyNewestProtected)

@@ -265,6 +265,14 @@ impl Platform for SimProcess {
         id[8..].copy_from_slice(&self.machine.options.boot.to_le_bytes());
         id
     }
+    fn random(&self) -> crate::error::Result<u64> {
+        let state = self.machine.state.lock();
+        let options = &self.machine.options;
+        let drawn = [options.seed, options.boot, self.id as u64, state.counters.events];
+        let mix =
+            |n: u64, word: u64| (n ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        Ok(drawn.into_iter().fold(1, mix).max(1))
+    }
     fn data_file_id(&self) -> (u64, u64) {
         self.machine.options.file_id
     }

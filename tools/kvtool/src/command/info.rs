@@ -57,6 +57,7 @@ impl Info {
             "built": info.built,
             "repair_pending": info.repair_pending,
             "opening_pages_read": info.opening_pages_read,
+            "refused": info.refused.map(|r| json!({ "txn": r.txn, "slot": r.slot, "page": r.page })),
             "readers": readers,
         })
     }
@@ -78,6 +79,10 @@ impl Info {
             ("pages read to open", grouped(info.opening_pages_read)),
             ("readers", info.readers.len().to_string()),
         ])?;
+        if let Some(r) = &info.refused {
+            let why = r.page.map_or("damaged".into(), |page| format!("page {page} does not match"));
+            out.line(&format!("  newer transaction {} in slot {} refused: {why}", r.txn, r.slot))?;
+        }
         for r in &info.readers {
             let life = if r.alive { "" } else { ", dead" };
             let what = match (r.pending, r.txn.0) {
