@@ -391,7 +391,20 @@ pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::Database;
+    use crate::shared::layout;
+    use crate::storage::PlatformRef;
+    use crate::storage::memory::MemoryPlatform;
+    use crate::txn::{EngineOptions, open::initial_file};
+    use std::sync::Arc;
+
+    /// Nothing here touches a page of it.
+    fn engine() -> Arc<Engine> {
+        let platform: PlatformRef = Arc::new(MemoryPlatform::new(1 << 20, layout::SIZE).unwrap());
+        let file = initial_file(4096, [1; 16]);
+        platform.storage().grow(file.len() as u64).unwrap();
+        platform.storage().write(0, &file).unwrap();
+        Engine::open(platform, EngineOptions::default()).unwrap()
+    }
 
     /// Ids that are dead, of the first thirty.
     fn dead(engine: &Engine) -> Vec<u64> {
@@ -400,8 +413,7 @@ mod tests {
 
     #[test]
     fn what_was_rolled_back_is_dead_and_nothing_else() {
-        let db = Database::in_memory().unwrap();
-        let engine = db.engine();
+        let engine = &*engine();
         engine.bury_ids(TxnId(5), TxnId(8));
         assert_eq!(dead(engine), [6, 7]);
         // The same again: the repair had died before W moved.
@@ -419,13 +431,11 @@ mod tests {
         assert_eq!(dead(engine), (6..15).collect::<Vec<_>>());
         assert!((100..107).all(|id| engine.is_dead(TxnId(10 * id + 1))));
         assert!((101..107).all(|id| !engine.is_dead(TxnId(10 * id))));
-        assert_eq!(crate::checking::check_live(engine, None).unwrap().fault_count, 0);
     }
 
     #[test]
     fn a_damaged_list_of_dead_ids_hides_no_dead_one() {
-        let db = Database::in_memory().unwrap();
-        let engine = db.engine();
+        let engine = &*engine();
         let ranges = &engine.words().dead.0;
         ranges[0][0].store(1 << 50, Ordering::SeqCst);
         ranges[0][1].store(u64::MAX, Ordering::SeqCst);
