@@ -145,6 +145,10 @@ bugs! {
     MapOnePageShort,
     /// A1: a run at the end of the file raises the page count by one page.
     CountRaisedByOne,
+    /// A4: the file grows for a run, whatever lies about in pieces.
+    PiecesNotJoined,
+    /// A5: single pages are taken from long runs, however much is free.
+    LongRunsCutUp,
     /// A1: a page that was copied is not given back.
     OldPageNotFreed,
 

@@ -245,6 +245,33 @@ fn large_values_are_overwritten_in_bounded_space() {
     }
 }
 
+/// Small values and large ones of all lengths in the same transactions: single pages must not cut up what the large ones need.
+#[test]
+fn values_of_all_lengths_share_a_file() {
+    let (n, commits) = pick((20_000, 3_000), (100_000, 100_000));
+    let dir = dir();
+    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    load(&db, n);
+    let mut rng = Rng::with_seed(5);
+    let bytes = vec![7; 400 << 10];
+    for round in 0..commits {
+        write(&db, Durability::Durable, |txn| {
+            let mut table = txn.open_table("main").unwrap();
+            for _ in 0..3 {
+                let i = rng.u64(..n);
+                table.put(&spread(i), &value(i, round)).unwrap();
+            }
+            let mut table = txn.open_table("large").unwrap();
+            let (key, len) = (rng.u8(..50), rng.usize(5 << 10..=400 << 10));
+            table.put(&[key], &bytes[..len]).unwrap();
+        });
+    }
+    let (live, end) = (live_bytes(&db), file_bytes(&db));
+    println!("{live} bytes in use, file {end} ({:.2})", end as f64 / live as f64);
+    assert!(end <= live * 5 / 2, "{end} bytes for {live}");
+    assert_clean(&db);
+}
+
 #[test]
 fn a_dropped_table_gives_the_end_of_the_file_back() {
     for sink in SINKS {

@@ -10,7 +10,9 @@
 //! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one of these places, or reserved as the
 //! tail of a queue, or it is a log page; (A2) nothing enters `ready` but by a `Reusable` verdict or because it was born in this very
 //! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
-//! finished state has the bounds of the meta page.
+//! finished state has the bounds of the meta page; (A4) the file grows for a run while more than a quarter of it is free only if all that can
+//! be used again has been joined, or is still to be paid for; (A5) single pages do not cut up long runs while more than a third of the
+//! file is free.
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
@@ -39,6 +41,13 @@ const REFILL_PART: u64 = 8;
 const SORTED_FROM: u32 = 2;
 /// Log pages that a small commit may have to read and write for it. Of longer queues so much is sorted by itself.
 const SORTED_MOST: u32 = 1024;
+/// The file does not grow for a run as long as more than this part of it is free: all of that is joined first (A4).
+const JOINED_PART: u64 = 4;
+/// Entries of the log for whose sorting a page pays by which the file would grow.
+const PAID_ENTRIES: u64 = 16;
+/// Single pages go where they are in nobody's way if more than this part of the file is free and a run of so many pages is ready (A5).
+const CRUMBS_PART: u64 = 3;
+const CRUMBS_BESIDE: u64 = 32;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
 const BACKLOG: u64 = 64;
 /// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would
@@ -67,6 +76,10 @@ pub struct Allocator {
     found: Vec<FreeEntry>,
     /// Whether sorting the pool has been tried.
     sorted: bool,
+    /// Whether everything has been joined for a run.
+    joined: bool,
+    /// Single pages are taken from the first free ones, however few lie side by side (A5).
+    crumbs_first: bool,
     /// It moves nothing to a side queue where it would wait for too long: what is sorted later is not lost.
     sorting: bool,
     queues: [Queue; QUEUES],
@@ -131,6 +144,8 @@ impl Allocator {
             taken: 0,
             found: Vec::new(),
             sorted: false,
+            joined: false,
+            crumbs_first: false,
             sorting: false,
             queues: base.queues.clone(),
             freed: Vec::new(),
@@ -139,6 +154,8 @@ impl Allocator {
             logged_pages,
             pins,
         };
+        let much = base.free_pages > base_pages / CRUMBS_PART;
+        a.crumbs_first = much && a.ready.longest() >= CRUMBS_BESIDE && !planted(Bug::LongRunsCutUp);
         let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
         if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
@@ -172,7 +189,11 @@ impl Allocator {
             return Ok(PageId(id));
         }
         // Where a small commit finds room, and towards the front, so that the end of the file empties.
-        let found = if self.pins.no_reuse() { None } else { self.ready.take_low(pool::LONG) };
+        let found = if self.pins.no_reuse() {
+            None
+        } else {
+            self.ready.take_low(if self.crumbs_first { 1 } else { pool::LONG })
+        };
         match found {
             Some((start, len)) => {
                 self.run = start.0 + 1..start.0 + len;
@@ -211,12 +232,67 @@ impl Allocator {
         if let Some(id) = self.ready.take_best(len) {
             return Ok(id);
         }
+        if self.joining_is_paid(len) {
+            self.join_all(len, log)?;
+            if let Some(id) = self.ready.take_best(len) {
+                return Ok(id);
+            }
+        }
         match self.ready.take_ending_at(self.page_count) {
             Some((start, tail)) => {
                 self.extend(len - tail)?;
                 Ok(start)
             }
             None => self.extend(len),
+        }
+    }
+
+    /// Whether everything is to be joined before the file grows by `len` pages (A4).
+    ///
+    /// Each of these pages pays for sorting a few entries. Most often that is not enough for all of them, and no snapshot has a place for
+    /// what has been paid before: so it is drawn. On the average the price is what was paid, for any history of the database.
+    fn joining_is_paid(&self, len: u64) -> bool {
+        let free = self.logged_pages + inline_pages(&self.queues);
+        if self.joined || free <= self.page_count / JOINED_PART || planted(Bug::PiecesNotJoined) {
+            return false;
+        }
+        let logs: u64 = self.queues.iter().map(|q| u64::from(q.pages)).sum();
+        let price = logs * self.log_max as u64;
+        let drawn = (self.txn.0 ^ self.taken.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Less than price * drawn / 2^32, with a number of 32 bits.
+        u128::from(drawn >> 32) * u128::from(price) < u128::from(len * PAID_ENTRIES) << 32
+    }
+
+    /// Joins all that can be used again, or as much as a transaction may, and makes the first runs of `len` pages ready; the rest joins the
+    /// pool.
+    fn join_all(&mut self, len: u64, log: &impl LogPages) -> Result<()> {
+        self.joined = true;
+        self.sorting = true;
+        let logs: u64 = self.queues.iter().map(|q| u64::from(q.pages)).sum();
+        let most = self.sorted_most();
+        let mut left = match logs <= u64::from(most) {
+            true => usize::MAX,
+            false => most as usize * self.log_max,
+        };
+        self.drain_released(log, &mut left)?;
+        self.drain(MAIN, log, &mut left)?;
+        self.drain(POOL, log, &mut left)?;
+        self.sorting = false;
+        while let Some((start, len)) = self.ready.take_shortest() {
+            self.found_extent(start, len);
+        }
+        self.found_is_pooled(len)
+    }
+
+    /// Log pages that this transaction may have to read and write to sort the pool.
+    fn sorted_most(&self) -> u32 {
+        SORTED_MOST.max(self.taken.try_into().unwrap_or(u32::MAX))
+    }
+
+    fn found_extent(&mut self, start: PageId, len: u64) {
+        for at in (0..len).step_by(MAX_RUN as usize) {
+            let (start, len) = (PageId(start.0 + at), (len - at).min(MAX_RUN));
+            self.found.push(FreeEntry { start, len, birth: TxnId::NONE, death: self.txn });
         }
     }
 
@@ -298,7 +374,7 @@ impl Allocator {
         let pooled = self.queues[POOL].pages;
         let released = SIDES.into_iter().filter(|&side| self.is_released(side));
         let pages: u32 = released.chain([MAIN]).map(|i| self.queues[i].pages).sum();
-        let most = SORTED_MOST.max(self.taken.try_into().unwrap_or(u32::MAX));
+        let most = self.sorted_most();
         if self.sorted || pages < pooled.clamp(SORTED_FROM, most) {
             return Ok(());
         }
@@ -315,12 +391,21 @@ impl Allocator {
         if pages.saturating_add(pooled) <= most {
             self.drain(POOL, log, &mut { usize::MAX })?;
         }
+        self.found_is_pooled(u64::MAX)
+    }
+
+    /// Sorts what was found into the pool, but for the first runs of at least `wanted` pages.
+    fn found_is_pooled(&mut self, wanted: u64) -> Result<()> {
         // The end of the file is better given back than used.
         let end =
             self.ready.take_ending_at(self.page_count).map_or(self.page_count, |(at, _)| at.0);
-        let (entries, end) = pool::sorted(&std::mem::take(&mut self.found), end)?;
-        self.queues[POOL].inline.extend(entries);
-        self.add_ready(PageId(end), self.page_count - end)
+        let order = pool::Order { page_count: end, by_place: self.crumbs_first, wanted };
+        let sorted = pool::sorted(&std::mem::take(&mut self.found), &order)?;
+        self.queues[POOL].inline.extend(sorted.entries);
+        for run in sorted.runs {
+            self.add_ready(PageId(run.start), run.end - run.start)?;
+        }
+        self.add_ready(PageId(sorted.end), self.page_count - sorted.end)
     }
 
     /// Drains the side queues whose readers are gone.
@@ -470,7 +555,8 @@ impl Allocator {
     /// back, and everything that does not fit the meta page is written to log pages.
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
         self.end_run()?;
-        if self.ready.count() < self.ready_max / 2 {
+        let few = if self.crumbs_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
+        if self.ready.count() < few {
             self.refill(log, self.ready_max - self.ready.count())?;
         }
         self.find_log_pages(log)?;
@@ -540,20 +626,28 @@ impl Allocator {
         Ok(out)
     }
 
-    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand.
+    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand. Where crumbs are to be
+    /// used up the first ones in the file stay, too.
     fn spill_ready(&mut self) -> Result<()> {
-        let chunks = |e: &Extents| -> usize {
-            e.iter().map(|(_, len)| len.div_ceil(MAX_RUN) as usize).sum()
+        let chunks = |len: u64| len.div_ceil(MAX_RUN) as usize;
+        let all: usize = self.ready.iter().map(|(_, len)| chunks(len)).sum();
+        let mut over = all.saturating_sub(self.ready_max);
+        let mut out = match self.crumbs_first {
+            true => self.ready.take_last_but(self.ready_max / 2, over),
+            false => Vec::new(),
         };
-        let mut over = chunks(&self.ready).saturating_sub(self.ready_max);
-        let mut out = Vec::new();
+        over = over.saturating_sub(out.iter().map(|&(_, len)| chunks(len)).sum());
         while over > 0 {
             let Some((start, len)) = self.ready.take_shortest() else { break };
-            out.push(FreeEntry { start, len, birth: TxnId::NONE, death: self.txn });
-            over = over.saturating_sub(len.div_ceil(MAX_RUN) as usize);
+            out.push((start, len));
+            over = over.saturating_sub(chunks(len));
         }
-        let (entries, _) = pool::sorted(&out, u64::MAX)?;
-        self.queues[POOL].inline.extend(entries);
+        for (start, len) in out {
+            self.found_extent(start, len);
+        }
+        let order = pool::Order { by_place: self.crumbs_first, ..pool::Order::ENDLESS };
+        let sorted = pool::sorted(&std::mem::take(&mut self.found), &order)?;
+        self.queues[POOL].inline.extend(sorted.entries);
         Ok(())
     }
 

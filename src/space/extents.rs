@@ -53,6 +53,22 @@ impl Extents {
         Some(PageId(s))
     }
 
+    /// Pages of the longest extent.
+    pub fn longest(&self) -> u64 {
+        self.by_len.last().map_or(0, |&(l, _)| l)
+    }
+
+    /// Takes up to `n` extents from the end of the file, but none of the `longest` longest.
+    pub fn take_last_but(&mut self, longest: usize, n: usize) -> Vec<(PageId, u64)> {
+        let Some(&(bound, _)) = self.by_len.iter().rev().nth(longest) else { return Vec::new() };
+        let last = self.by_start.iter().rev().filter(|&(_, &l)| l <= bound).take(n);
+        let last: Vec<_> = last.map(|(&s, &l)| (PageId(s), l)).collect();
+        for &(s, l) in &last {
+            self.remove(s.0, l);
+        }
+        last
+    }
+
     /// Takes the first extent in the file that has at least `of` pages, if it is one of the first few; else the longest.
     pub fn take_low(&mut self, of: u64) -> Option<(PageId, u64)> {
         const LOOKED_AT: usize = 64;
@@ -108,7 +124,7 @@ mod tests {
         let mut real = Extents::default();
         let mut model = BTreeSet::new();
         for _ in 0..20_000 {
-            match rng.u8(..6) {
+            match rng.u8(..7) {
                 0..=2 => {
                     let (s, l) = (rng.u64(2..400), rng.u64(1..6));
                     let free = (s..s + l).all(|p| !model.contains(&p));
@@ -131,6 +147,20 @@ mod tests {
                         assert!((s..s + l).all(|p| model.remove(&p)));
                         assert!(!model.contains(&(s - 1)) && !model.contains(&(s + l)));
                         assert!(first.map_or(Some(l) == longest, |f| f == (PageId(s), l)));
+                    }
+                }
+                5 => {
+                    let (longest, n) = (rng.usize(..20), rng.usize(..8));
+                    let mut lens: Vec<u64> = real.iter().map(|(_, l)| l).collect();
+                    lens.sort_unstable_by_key(|&l| std::cmp::Reverse(l));
+                    let taken = real.take_last_but(longest, n);
+                    assert_eq!(
+                        taken.len(),
+                        n.min(lens.len().saturating_sub(longest)).max(taken.len())
+                    );
+                    assert!(taken.len() <= n && taken.iter().all(|&(_, l)| l <= lens[longest]));
+                    for (PageId(s), l) in taken {
+                        assert!((s..s + l).all(|p| model.remove(&p)));
                     }
                 }
                 _ => {

@@ -3,7 +3,8 @@
 //! What a transaction frees lies all over the file, and pages that are written in pieces cost the device one write each. So the pool
 //! holds free pages as maps of 64 pages, long runs first: those are used now, and the crumbs have time to grow together with what is
 //! freed around them. Log-structured file systems choose the segment to clean by the same reasoning (Rosenblum and Ousterhout,
-//! "The Design and Implementation of a Log-Structured File System", 1991); here nothing has to be moved for it.
+//! "The Design and Implementation of a Log-Structured File System", 1991); here nothing has to be moved for it. Where much is free beside long
+//! runs, which large values need, single pages take the crumbs, and the pool is in the order of the file.
 
 use crate::error::{Error, Result};
 use crate::format::freelog::{FreeEntry, GROUP, MAX_RUN};
@@ -24,11 +25,38 @@ struct Part {
     bits: u64,
 }
 
-/// All pages of `entries` as the entries of a pool, in the order in which they should be used; but those at the end of the
-/// file's `page_count` pages, which are left out. Answers where these begin, too. Pages free twice are damage.
+/// How free pages are sorted.
+pub struct Order {
+    /// The file ends here.
+    pub page_count: u64,
+    /// By their place alone, however long the runs are: crumbs are to be used up.
+    pub by_place: bool,
+    /// Some runs of at least so many pages are wanted at once.
+    pub wanted: u64,
+}
+
+impl Order {
+    /// For pages of which none is at the end of the file, and none is wanted at once.
+    pub const ENDLESS: Order = Order { page_count: u64::MAX, by_place: false, wanted: u64::MAX };
+}
+
+/// Free pages in the order in which they should be used.
+pub struct Sorted {
+    /// Entries for the pool.
+    pub entries: Vec<FreeEntry>,
+    /// The first few runs that are long enough, which are not among the entries.
+    pub runs: Vec<Range<u64>>,
+    /// Where free pages at the end of the file begin, which are left out too; the end if there are none.
+    pub end: u64,
+}
+
+/// Runs that are handed out at once.
+const WANTED_MOST: usize = 64;
+
+/// Sorts all pages of `entries`. Pages free twice are damage.
 ///
 /// Cost: time n log n and memory for n entries.
-pub fn sorted(entries: &[FreeEntry], page_count: u64) -> Result<(Vec<FreeEntry>, u64)> {
+pub fn sorted(entries: &[FreeEntry], order: &Order) -> Result<Sorted> {
     let mut parts = Vec::with_capacity(entries.len());
     for entry in entries {
         match entry.as_map() {
@@ -37,19 +65,27 @@ pub fn sorted(entries: &[FreeEntry], page_count: u64) -> Result<(Vec<FreeEntry>,
         }
     }
     let mut classes = [const { Vec::new() }; CLASSES.len()];
+    let mut runs = Vec::new();
+    let mut put = |run: Range<u64>| {
+        if run.end - run.start >= order.wanted && runs.len() < WANTED_MOST {
+            runs.push(run);
+        } else {
+            sort_in(run, order.by_place, &mut classes);
+        }
+    };
     let mut run = 0..0;
     for part in joined(parts)? {
         for (start, len) in part.entry().extents() {
             if start.0 != run.end {
-                sort_in(std::mem::replace(&mut run, start.0..start.0), &mut classes);
+                put(std::mem::replace(&mut run, start.0..start.0));
             }
             run.end = start.0 + len;
         }
     }
-    let end = if run.end == page_count { run.start } else { page_count };
+    let end = if run.end == order.page_count { run.start } else { order.page_count };
     run.end = run.end.min(end);
-    sort_in(run, &mut classes);
-    Ok((classes.concat(), end))
+    put(run);
+    Ok(Sorted { entries: classes.concat(), runs, end })
 }
 
 impl Part {
@@ -92,9 +128,12 @@ fn joined(mut parts: Vec<Part>) -> Result<Vec<Part>> {
 }
 
 /// Puts a run of pages into its class, whatever groups it lies in. Runs come in the order of their place.
-fn sort_in(run: Range<u64>, classes: &mut [Vec<FreeEntry>; CLASSES.len()]) {
+fn sort_in(run: Range<u64>, by_place: bool, classes: &mut [Vec<FreeEntry>; CLASSES.len()]) {
     let len = run.end - run.start;
-    let class = CLASSES.iter().position(|&least| len >= least).unwrap_or(0);
+    if len == 0 {
+        return;
+    }
+    let class = CLASSES.iter().position(|&least| len >= least || by_place).unwrap_or(0);
     let class = &mut classes[class];
     split(run.start, run.end, |part| match class.last().and_then(FreeEntry::as_map) {
         Some((first, 1, bits)) if first == part.first => {
@@ -146,16 +185,25 @@ mod tests {
             for maps in [false, true] {
                 if maps {
                     let some = rng.usize(..=entries.len());
-                    let (pool, end) = sorted(&entries[..some], u64::MAX).unwrap();
-                    assert_eq!(end, u64::MAX);
-                    entries.splice(..some, pool);
+                    let pool = sorted(&entries[..some], &Order::ENDLESS).unwrap();
+                    assert_eq!((pool.end, pool.runs.len()), (u64::MAX, 0));
+                    entries.splice(..some, pool.entries);
                 }
-                let (pool, end) = sorted(&entries, count).unwrap();
+                let by_place = rng.bool();
+                let wanted = if rng.bool() { u64::MAX } else { rng.u64(1..100) };
+                let order = Order { page_count: count, by_place, wanted };
+                let Sorted { entries: pool, runs, end } = sorted(&entries, &order).unwrap();
+                assert!(runs.len() <= WANTED_MOST);
+                assert!(runs.iter().all(|run| run.end - run.start >= wanted));
                 let mut left: BTreeSet<u64> = pages(&pool).collect();
                 assert_eq!(left.len(), pages(&pool).count(), "round {round}");
                 assert_eq!(left.len() as u64, pool.iter().map(FreeEntry::pages).sum::<u64>());
                 assert!(!left.contains(&(end - 1)) || end == 0);
+                let before = left.len() as u64 + count - end;
                 left.extend(end..count);
+                left.extend(runs.iter().cloned().flatten());
+                let handed_out: u64 = runs.iter().map(|run| run.end - run.start).sum();
+                assert_eq!(left.len() as u64, before + handed_out);
                 assert_eq!(left, all, "round {round}");
                 let run_of = |e: &FreeEntry| {
                     let any = e.extents().next().map_or(0, |(s, _)| s.0);
@@ -163,7 +211,9 @@ mod tests {
                     back as u64 + (any + 1..end).take_while(|p| all.contains(p)).count() as u64
                 };
                 let class = |e| CLASSES.iter().position(|&least| run_of(e) >= least);
-                assert!(pool.is_sorted_by_key(|e| (class(e), e.start)));
+                assert!(
+                    pool.is_sorted_by_key(|e| (if by_place { None } else { class(e) }, e.start))
+                );
                 for e in &pool {
                     let mut bytes = [0; 24];
                     e.encode(&mut bytes);
@@ -180,8 +230,11 @@ mod tests {
         for (a, b) in
             [((5, 3), (7, 1)), ((64, 200), (130, 1)), ((2, 70), (2, 1)), ((64, 128), (128, 64))]
         {
-            assert!(sorted(&[waits(a.0, a.1), waits(b.0, b.1)], 1_000).is_err(), "{a:?} {b:?}");
+            assert!(
+                sorted(&[waits(a.0, a.1), waits(b.0, b.1)], &Order::ENDLESS).is_err(),
+                "{a:?} {b:?}"
+            );
         }
-        assert!(sorted(&[waits(5, 3), waits(8, 1)], 1_000).is_ok());
+        assert!(sorted(&[waits(5, 3), waits(8, 1)], &Order::ENDLESS).is_ok());
     }
 }

@@ -8,4 +8,5 @@ pub mod kill;
 pub mod planted;
 pub mod quiet;
 pub mod sim;
+pub mod space;
 pub mod syscalls;

@@ -40,6 +40,8 @@ enum Verb {
     Syscalls(command::syscalls::Syscalls),
     /// Change valid databases and use the result
     Hostile(command::hostile::Hostile),
+    /// Count pages over very many commits: how long the file gets for what it holds
+    Space(command::space::Space),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Block(command) => command.run(),
         Verb::Syscalls(command) => command.run(),
         Verb::Hostile(command) => command.run(),
+        Verb::Space(command) => command.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

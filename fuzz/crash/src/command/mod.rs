@@ -8,6 +8,7 @@ pub mod kill;
 pub mod planted;
 pub mod replay;
 pub mod sim;
+pub mod space;
 pub mod syscalls;
 
 use recto_crash::driver::Outcome;

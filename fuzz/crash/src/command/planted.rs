@@ -5,13 +5,14 @@
 use crate::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use recto::harness::Bug;
+use recto::harness::{Bug, plant};
 use recto_crash::driver::cores;
 use recto_crash::planted::{Budget, hunt, hunters, smaller};
+use recto_crash::space::{mixes::MIXES, run};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A hunt that takes so much longer than it was given hangs, and so does one that was given no time after so long.
@@ -53,6 +54,26 @@ const LEFT_OUT: &[(Bug, &str)] = &[
         "takes a damaged file: found by crash hostile --plant PathNotCheckedAgain",
     ),
 ];
+
+/// The hunter that counts pages and runs no script.
+const SPACE: &str = "space";
+/// Commits of each of its mixes.
+const SPACE_COMMITS: u64 = 40_000;
+
+/// The line for a bug of the allocator that the mixes of `crash space` find.
+fn space_hunt(bug: Option<Bug>, seed: u64) -> Option<String> {
+    // What these bugs break no script sees; other bugs do not concern the length of the file.
+    let bug = bug.filter(|bug| ["A4", "A5"].contains(&bug.rule()))?;
+    let begin = Instant::now();
+    let never = AtomicBool::new(false);
+    plant(Some(bug));
+    let failed = MIXES
+        .iter()
+        .find_map(|mix| run(mix, seed, SPACE_COMMITS, &never).err().map(|what| (mix.name, what)));
+    plant(None);
+    let (mix, what) = failed?;
+    Some(format!("{SPACE}: {mix}\t\t{}\t{what}", begin.elapsed().as_secs_f64()))
+}
 
 /// What stands in the table where no bug was planted.
 const NOTHING: &str = "(nothing)";
@@ -169,6 +190,12 @@ impl Planted {
         let begin = Instant::now();
         let mut all = hunters::all(self.seed);
         all.retain(|one| self.hunter.as_ref().is_none_or(|only| one.name == only));
+        if self.hunter.as_deref().is_none_or(|only| only == SPACE)
+            && let Some(line) = space_hunt(bug, self.seed)
+        {
+            println!("{line}");
+            return Ok(false);
+        }
         let (effort, catch) = hunt(bug, &all, self.budget());
         let seconds = begin.elapsed().as_secs_f64();
         if let (Some(dir), Some(bug), Some(catch)) = (&self.save, bug, &catch) {

@@ -1,0 +1,185 @@
+//! Twelve ways to use a database, for as many commits as one likes.
+
+use super::world::{Txn, World};
+
+/// One of them.
+pub struct Mix {
+    pub name: &'static str,
+    roll_backs: bool,
+    begin: fn(&mut World),
+    /// What happens at commit number `n`.
+    commit: fn(&mut World, u64),
+}
+
+impl Mix {
+    /// A database that is to be used like this.
+    pub fn world(&self, seed: u64) -> World {
+        let mut world = World::new(seed, self.roll_backs);
+        (self.begin)(&mut world);
+        world
+    }
+
+    pub fn step(&self, world: &mut World, n: u64) {
+        (self.commit)(world, n);
+    }
+}
+
+/// All of them.
+pub const MIXES: [Mix; 12] = [
+    of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
+    of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
+    of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
+    of("in turns", |w| load(w, 2_500), |w, n| in_turns(w, n, 2)),
+    of("now and then", |w| load(w, 2_500), |w, n| in_turns(w, n, 10)),
+    of("growing and shrinking", |w| load(w, 2_500), waves),
+    of("tables", |w| load(w, 500), tables),
+    of("readers", |w| load(w, 2_500), readers),
+    of("deferred", |w| load(w, 2_500), deferred),
+    Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
+    of("large deletes", |w| load(w, 20_000), deletes),
+    of("a million holes", holes, in_holes),
+];
+
+const fn of(name: &'static str, begin: fn(&mut World), commit: fn(&mut World, u64)) -> Mix {
+    Mix { name, roll_backs: false, begin, commit }
+}
+
+fn load(w: &mut World, leaves: usize) {
+    w.commit(true, |t| (0..leaves).for_each(|leaf| t.put(leaf)));
+}
+
+fn small(t: &mut Txn<'_>) {
+    for _ in 0..t.rng.usize(1..=8) {
+        let leaf = t.rng.usize(..t.leaves());
+        t.put(leaf);
+    }
+}
+
+/// One value of 5 to 400 KB.
+fn large(t: &mut Txn<'_>) {
+    let (value, len) = (t.rng.usize(..50), t.rng.u64(2..=98));
+    t.put_large(value, len);
+}
+
+fn mixed(t: &mut Txn<'_>) {
+    // The large value first, last, or in between.
+    let at = t.rng.u32(..4);
+    for i in 0..4 {
+        if i == at {
+            large(t);
+        } else {
+            let leaf = t.rng.usize(..t.leaves());
+            t.put(leaf);
+        }
+    }
+}
+
+/// A large value in one commit out of `of`, small ones in the others.
+fn in_turns(w: &mut World, n: u64, of: u64) {
+    w.commit(true, if n.is_multiple_of(of) { large } else { small });
+}
+
+/// Values of all lengths, most of them short; lengths rise and fall with time.
+fn waves(w: &mut World, n: u64) {
+    let phase = n % 4_000;
+    let longest = 1 + phase.min(4_000 - phase) / 10;
+    w.commit(true, |t| {
+        small(t);
+        for _ in 0..2 {
+            let value = t.rng.usize(..120);
+            let len = t.rng.u64(longest / 2 + 1..=longest + 1);
+            t.put_large(value, len);
+        }
+    });
+}
+
+/// A table is filled in some commits and dropped in one; others change.
+fn tables(w: &mut World, n: u64) {
+    const TABLE: usize = 2_000;
+    let (round, step) = (n / 100, n % 100);
+    w.commit(true, |t| {
+        if step < 20 {
+            let first = 500 + (round % 3) as usize * TABLE + step as usize * TABLE / 20;
+            (first..first + TABLE / 20).for_each(|leaf| t.put(leaf));
+            t.put_large(50 + (round % 3 * 20 + step) as usize, 40);
+        } else if step == 20 {
+            let table = (round + 1) % 3;
+            let first = 500 + table as usize * TABLE;
+            (first..first + TABLE).for_each(|leaf| t.erase(leaf));
+            (0..20).for_each(|v| t.put_large(50 + (table * 20 + v) as usize, 0));
+        }
+        for _ in 0..4 {
+            let leaf = t.rng.usize(..500);
+            t.put(leaf);
+        }
+        large(t);
+    });
+}
+
+/// Up to three readers, some of which stay for thousands of commits.
+fn readers(w: &mut World, n: u64) {
+    if w.readers() < 3 && w.rng.u32(..400) == 0 {
+        w.hold();
+    }
+    if w.readers() > 0 && w.rng.u32(..1_000) == 0 {
+        let which = w.rng.usize(..w.readers());
+        w.release(which);
+    }
+    let durable = n.is_multiple_of(3);
+    w.commit(durable, mixed);
+}
+
+fn deferred(w: &mut World, _: u64) {
+    // A flush comes when the list of pages is three quarters full.
+    if w.rng.u32(..1_500) == 0 {
+        w.flush();
+    }
+    w.commit(false, mixed);
+}
+
+fn roll_backs(w: &mut World, _: u64) {
+    match w.rng.u32(..3_000) {
+        0..100 => w.flush(),
+        100 => {
+            w.hold();
+            w.roll_back();
+        }
+        101..105 => w.roll_back(),
+        105..110 if w.readers() < 2 => w.hold(),
+        200..300 if w.readers() > 0 => w.release(0),
+        _ => {}
+    }
+    w.commit(false, mixed);
+}
+
+/// Now and then most of the leaves go in one commit; small commits write them again.
+fn deletes(w: &mut World, n: u64) {
+    w.commit(true, |t| {
+        if n % 10_000 == 5_000 {
+            (0..20_000).filter(|leaf| leaf % 8 != 0).for_each(|leaf| t.erase(leaf));
+        }
+        let leaf = n as usize * 8 % 20_000;
+        (leaf..leaf + 8).for_each(|leaf| t.put(leaf));
+        if n.is_multiple_of(8) {
+            large(t);
+        }
+    });
+}
+
+const HOLES: usize = 1_000_000;
+
+/// Every other page is free.
+fn holes(w: &mut World) {
+    load(w, 2 * HOLES);
+    w.commit(true, |t| (0..2 * HOLES).step_by(2).for_each(|leaf| t.erase(leaf)));
+}
+
+fn in_holes(w: &mut World, _: u64) {
+    w.commit(true, |t| {
+        for _ in 0..3 {
+            let leaf = t.rng.usize(..HOLES) * 2 + 1;
+            t.put(leaf);
+        }
+        large(t);
+    });
+}

@@ -1,0 +1,43 @@
+//! The space of a database over very many commits: how long the file gets for what it holds, and what a commit does for that.
+//!
+//! No bytes are written: the real allocator is asked for pages and told which are free, and its log pages are in memory. So a million commits
+//! take minutes. Held to: the file has less than twice the pages that were in use at one time at most (A4, A5), and no commit reads and writes
+//! more log pages than a fixed number, and two for each page that it takes or frees.
+
+pub mod mixes;
+pub mod world;
+
+use mixes::Mix;
+use std::sync::atomic::{AtomicBool, Ordering};
+use world::Figures;
+
+/// Log pages that any commit may read and write, however few pages it takes.
+pub const WORK_MOST: u64 = 2_304;
+
+/// Pages that are always granted: tables of a few pages are no measure.
+const FEW: u64 = 256;
+/// Makes `commits` commits of a mix, and answers what came of it, or what was wrong in the end.
+pub fn run(mix: &Mix, seed: u64, commits: u64, stop: &AtomicBool) -> Result<Figures, String> {
+    let mut world = mix.world(seed);
+    for n in 0..commits {
+        mix.step(&mut world, n);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    judge(&world.figures)?;
+    Ok(world.figures)
+}
+
+fn judge(f: &Figures) -> Result<(), String> {
+    let Figures { commits, most_file, most_held, most_work, .. } = *f;
+    if most_file > 2 * most_held + FEW {
+        return Err(format!(
+            "{most_file} pages for the {most_held} that were in use, after {commits} commits"
+        ));
+    }
+    if most_work > WORK_MOST {
+        return Err(format!("a commit read and wrote {most_work} log pages beyond its share"));
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! A database of which only the places of pages are known: the real allocator, log pages in memory, and a count of who sees what.
+
+use fastrand::Rng;
+use recto::harness::checksum::page_crc;
+use recto::harness::space::{Allocator, LogPages, Meta, Pins, Start};
+use recto::{PageId, Result, TxnId};
+use std::cell::Cell;
+use std::collections::HashMap;
+
+const PAGE: usize = 4096;
+/// Free-log pages that a commit may read or write for each page that it takes or frees.
+const WORK_PER_PAGE: u64 = 2;
+/// Leaves below a branch.
+const FANOUT: usize = 64;
+
+/// A page, or a run of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Item {
+    start: PageId,
+    len: u64,
+    birth: TxnId,
+}
+
+/// What the newest snapshot sees.
+#[derive(Clone, Default)]
+pub struct Live {
+    root: Option<Item>,
+    branches: Vec<Option<Item>>,
+    leaves: Vec<Option<Item>>,
+    /// Large values.
+    pub values: Vec<Option<Item>>,
+    pages: u64,
+}
+
+/// Free-log pages in memory.
+#[derive(Default)]
+struct Log {
+    pages: HashMap<PageId, Box<[u8]>>,
+    fresh: Vec<PageId>,
+    reads: Cell<u64>,
+}
+
+impl LogPages for Log {
+    fn log_page(&self, id: PageId) -> Result<&[u8]> {
+        self.reads.set(self.reads.get() + 1);
+        Ok(&self.pages[&id])
+    }
+
+    fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]> {
+        self.fresh.push(id);
+        let page = self.pages.entry(id).or_insert_with(|| vec![0; PAGE].into());
+        page.fill(0);
+        Ok(page)
+    }
+}
+
+/// Pages that are dead for the newest snapshot, and which of the older ones see them.
+#[derive(Clone, Copy)]
+struct Dead {
+    len: u64,
+    birth: TxnId,
+    death: TxnId,
+}
+
+/// A snapshot that keeps what it sees.
+struct Holder {
+    txn: TxnId,
+    reader: bool,
+    /// Its pages that nobody else has been asked to count.
+    dead: Vec<Dead>,
+    pages: u64,
+    /// It was rolled back: all of its pages, for ever.
+    rolled_back: bool,
+}
+
+/// The most that was seen at any time, and the most work.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Figures {
+    pub commits: u64,
+    /// Pages of the file, now and at most.
+    pub file: u64,
+    pub most_file: u64,
+    /// Pages that the newest snapshot sees, at most.
+    pub most_live: u64,
+    /// The same with what only readers see; and with what only the durable snapshot and those in the slots see.
+    pub most_read: u64,
+    pub most_held: u64,
+    /// Free-log pages read and written, in all, and in the worst commit beyond what its bound grants for the pages it took and freed.
+    pub reads: u64,
+    pub written: u64,
+    pub most_work: u64,
+    pub taken: u64,
+    /// Pages side by side, written in one piece.
+    pub pieces: u64,
+}
+
+/// See the head of the file.
+pub struct World {
+    pub rng: Rng,
+    log: Log,
+    base: Meta,
+    pub live: Live,
+    durable: (Meta, Live),
+    slots: [TxnId; 2],
+    holders: Vec<Holder>,
+    next: u64,
+    page_high: u64,
+    dead: std::ops::Range<u64>,
+    roll_backs: bool,
+    /// Pages taken while nothing might be used again.
+    appended: u64,
+    appended_from: Option<u64>,
+    pub figures: Figures,
+}
+
+/// A write transaction.
+pub struct Txn<'a> {
+    pub rng: &'a mut Rng,
+    log: &'a Log,
+    alloc: Allocator,
+    id: TxnId,
+    pub live: &'a mut Live,
+    freed: Vec<Dead>,
+    taken: u64,
+    given: u64,
+    last: u64,
+    pieces: u64,
+}
+
+impl Txn<'_> {
+    fn take(&mut self, len: u64, run: bool) -> Item {
+        let start = match run {
+            true => self.alloc.allocate_run(len, self.log),
+            false => self.alloc.allocate(self.log),
+        };
+        let start = start.expect("the log is whole");
+        self.taken += len;
+        self.live.pages += len;
+        self.pieces += u64::from(self.last != start.0);
+        self.last = start.0 + len;
+        Item { start, len, birth: self.id }
+    }
+
+    fn give(&mut self, item: Item) {
+        self.alloc.free(item.start, item.len, item.birth).expect("was in use");
+        self.live.pages -= item.len;
+        self.given += item.len;
+        if item.birth != self.id {
+            self.freed.push(Dead { len: item.len, birth: item.birth, death: self.id });
+        }
+    }
+
+    /// A page of the tree: its own one is changed in place.
+    fn touch(&mut self, old: Option<Item>) -> Option<Item> {
+        if old.is_some_and(|item| item.birth == self.id) {
+            return old;
+        }
+        let new = self.take(1, false);
+        old.into_iter().for_each(|item| self.give(item));
+        Some(new)
+    }
+
+    /// Puts a small value into a leaf.
+    pub fn put(&mut self, leaf: usize) {
+        let branch = leaf / FANOUT;
+        if leaf >= self.live.leaves.len() {
+            self.live.leaves.resize(leaf + 1, None);
+            self.live.branches.resize(branch + 1, None);
+        }
+        self.live.root = self.touch(self.live.root);
+        self.live.branches[branch] = self.touch(self.live.branches[branch]);
+        self.live.leaves[leaf] = self.touch(self.live.leaves[leaf]);
+    }
+
+    /// Empties a leaf.
+    pub fn erase(&mut self, leaf: usize) {
+        if let Some(item) = self.live.leaves.get_mut(leaf).and_then(Option::take) {
+            self.give(item);
+        }
+    }
+
+    /// Replaces a large value by one of `len` pages, in which its leaf changes too; 0: by nothing.
+    pub fn put_large(&mut self, value: usize, len: u64) {
+        if value >= self.live.values.len() {
+            self.live.values.resize(value + 1, None);
+        }
+        let new = (len > 0).then(|| self.take(len, true));
+        if let Some(old) = std::mem::replace(&mut self.live.values[value], new) {
+            self.give(old);
+        }
+        self.put(value / 16);
+    }
+
+    /// Leaves, whole or emptied.
+    pub fn leaves(&self) -> usize {
+        self.live.leaves.len()
+    }
+}
+
+impl World {
+    /// An empty database. Where roll-backs are to come the durable content is kept.
+    pub fn new(seed: u64, roll_backs: bool) -> World {
+        let base = Meta::empty([7; 16], PAGE);
+        World {
+            rng: Rng::with_seed(seed),
+            log: Log::default(),
+            durable: (base.clone(), Live::default()),
+            slots: [base.txn; 2],
+            next: base.txn.0 + 1,
+            page_high: 2,
+            base,
+            live: Live::default(),
+            holders: Vec::new(),
+            dead: 0..0,
+            roll_backs,
+            appended: 0,
+            appended_from: None,
+            figures: Figures::default(),
+        }
+    }
+
+    /// Pages that the newest snapshot sees.
+    pub fn pages(&self) -> u64 {
+        self.live.pages
+    }
+
+    /// Who reads.
+    pub fn readers(&self) -> usize {
+        self.holders.iter().filter(|h| h.reader).count()
+    }
+
+    /// Begins to read the newest snapshot.
+    pub fn hold(&mut self) {
+        self.add_holder(self.base.txn, true);
+    }
+
+    fn add_holder(&mut self, txn: TxnId, reader: bool) {
+        let holder = Holder { txn, reader, dead: Vec::new(), pages: 0, rolled_back: false };
+        self.holders.push(holder);
+    }
+
+    /// A reader ends.
+    pub fn release(&mut self, which: usize) {
+        let at = self.holders.iter().enumerate().filter(|(_, h)| h.reader).nth(which);
+        if let Some((at, _)) = at {
+            self.remove_holder(at);
+        }
+    }
+
+    fn remove_holder(&mut self, at: usize) {
+        let gone = self.holders.swap_remove(at);
+        if !gone.rolled_back {
+            gone.dead.into_iter().for_each(|dead| self.pin(dead));
+        }
+    }
+
+    /// Counts dead pages with somebody who sees them, a reader if one does.
+    fn pin(&mut self, dead: Dead) {
+        let sees = |h: &&mut Holder| !h.rolled_back && dead.birth <= h.txn && h.txn < dead.death;
+        let best = self.holders.iter_mut().filter(sees).max_by_key(|h| (h.reader, h.txn));
+        if let Some(holder) = best {
+            holder.pages += dead.len;
+            holder.dead.push(dead);
+        }
+    }
+
+    /// One transaction.
+    pub fn commit(&mut self, durable: bool, work: impl FnOnce(&mut Txn<'_>)) {
+        let id = TxnId(self.next);
+        self.next += 1;
+        let mut readers: Vec<TxnId> =
+            self.holders.iter().filter(|h| h.reader).map(|h| h.txn).collect();
+        readers.sort_unstable();
+        let on_dead = readers.iter().any(|r| self.dead.contains(&r.0));
+        let d = self.durable.0.txn;
+        if !on_dead && d == self.base.txn {
+            self.page_high = self.base.page_count;
+        }
+        let commits = [d, self.slots[0], self.slots[1], self.base.txn];
+        let alloc = Allocator::new(Start {
+            base: &self.base,
+            txn: id,
+            pins: Pins::new(self.base.txn, &commits, &readers, on_dead),
+            durable: d,
+            page_high: if on_dead { self.page_high } else { self.base.page_count },
+            dead_from: TxnId(self.dead.start),
+            limit: usize::MAX,
+        });
+        self.log.reads.set(0);
+        let mut txn = Txn {
+            rng: &mut self.rng,
+            log: &self.log,
+            alloc: alloc.expect("the state is sound"),
+            id,
+            live: &mut self.live,
+            freed: Vec::new(),
+            taken: 0,
+            given: 0,
+            last: 0,
+            pieces: 0,
+        };
+        work(&mut txn);
+        let Txn { mut alloc, freed, taken, given, pieces, .. } = txn;
+        let space = alloc.finish(&mut self.log).expect("the log is whole");
+        let written = self.seal();
+        for dead in freed {
+            self.pin(dead);
+        }
+        let before = self.base.page_count;
+        self.base = Meta { txn: id, page_count: alloc.page_count(), space, ..self.base.clone() };
+        self.page_high = self.page_high.max(self.base.page_count);
+        let from = on_dead.then(|| self.appended_from.unwrap_or(before));
+        self.appended_from = from;
+        self.appended = from.map_or(0, |from| self.base.page_count - from);
+        self.count(taken, taken + given, written);
+        self.figures.pieces += pieces;
+        if durable {
+            self.flush();
+        }
+    }
+
+    fn seal(&mut self) -> u64 {
+        let fresh = std::mem::take(&mut self.log.fresh);
+        for &id in &fresh {
+            let page = self.log.pages.get_mut(&id).expect("was made");
+            let crc = page_crc(id, page);
+            page[..4].copy_from_slice(&crc.to_le_bytes());
+        }
+        fresh.len() as u64
+    }
+
+    fn count(&mut self, taken: u64, turned: u64, written: u64) {
+        let reads = self.log.reads.get();
+        let pinned = |reader: bool| -> u64 {
+            self.holders.iter().filter(|h| h.reader || !reader).map(|h| h.pages).sum()
+        };
+        let (read, held) = (
+            self.live.pages + self.appended + pinned(true),
+            self.live.pages + self.appended + pinned(false),
+        );
+        let f = &mut self.figures;
+        f.commits += 1;
+        f.taken += taken;
+        f.file = self.base.page_count;
+        f.most_file = f.most_file.max(f.file);
+        f.most_live = f.most_live.max(self.live.pages);
+        f.most_read = f.most_read.max(read);
+        f.most_held = f.most_held.max(held);
+        f.reads += reads;
+        f.written += written;
+        f.most_work = f.most_work.max((reads + written).saturating_sub(turned * WORK_PER_PAGE));
+    }
+
+    /// Everything becomes durable.
+    pub fn flush(&mut self) {
+        let d = self.durable.0.txn;
+        if d == self.base.txn {
+            return;
+        }
+        let other = usize::from(self.slots[0] == d);
+        let left = self.slots[other];
+        self.slots[other] = self.base.txn;
+        if let Some(at) = self.holders.iter().position(|h| !h.reader && h.txn == left) {
+            self.remove_holder(at);
+        }
+        self.add_holder(self.base.txn, false);
+        self.durable.0 = self.base.clone();
+        if self.roll_backs {
+            self.durable.1 = self.live.clone();
+        }
+    }
+
+    /// What is not durable cannot be saved.
+    pub fn roll_back(&mut self) {
+        let d = self.durable.0.txn;
+        if d == self.base.txn {
+            return;
+        }
+        let from = d.0 + 1;
+        let stood_on = self.holders.iter().any(|h| h.reader && self.dead.contains(&h.txn.0));
+        self.dead = if stood_on { self.dead.start.min(from)..self.next } else { from..self.next };
+        let dead = self.dead.clone();
+        for holder in &mut self.holders {
+            holder.dead.retain(|item| item.death <= d);
+            if dead.contains(&holder.txn.0) && !holder.rolled_back {
+                (holder.rolled_back, holder.pages) = (true, self.live.pages);
+            } else if !holder.rolled_back {
+                holder.pages = holder.dead.iter().map(|item| item.len).sum();
+            }
+        }
+        self.live = self.durable.1.clone();
+        self.durable.0.txn = TxnId(self.next);
+        self.next += 1;
+        self.base = self.durable.0.clone();
+        self.holders.retain(|h| h.reader);
+        self.slots = [self.base.txn; 2];
+        self.add_holder(self.base.txn, false);
+    }
+}
