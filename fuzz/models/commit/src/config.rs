@@ -68,6 +68,8 @@ pub struct Config {
     pub unlisted: bool,
     /// Free-log pages, and the pages reserved for them.
     pub log: bool,
+    /// The highest page count is forgotten when it can be.
+    pub forget_high: bool,
     /// How far `id_limit` stands above the id of its meta; 0: there is none.
     pub id_limit: u8,
     /// The rule that is taken away.
@@ -121,6 +123,7 @@ impl Config {
             sessions: false,
             unlisted: false,
             log: false,
+            forget_high: false,
             id_limit: 0,
             bug: None,
             limit: 40_000_000,
@@ -192,6 +195,7 @@ impl Config {
             "sessions" => &mut self.sessions,
             "unlisted" => &mut self.unlisted,
             "log" => &mut self.log,
+            "forget-high" => &mut self.forget_high,
             _ => return None,
         };
         *switch = match number {

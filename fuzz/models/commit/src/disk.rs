@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::explore::Found;
 use crate::planted::Bug;
+use crate::recover::{LOOKED, TO_LOOK};
 use crate::state::{CELLS, Cell, DIRTY, GHOSTS, PAGES, SYNCING, State, TREE, Words};
 use crate::step::{LockFile, Step};
 use bytemuck::Zeroable;
@@ -236,7 +237,9 @@ fn boots(c: &Config, s: &State, image: &[u8; CELLS], size: u8, ghost: u8, found:
     q.io = 1;
     let mut kept = |words: Words, lock_file| {
         let mut r = q;
-        r.words = Words { first: if c.saves > 0 { 2 } else { 1 }, ..words };
+        // A mark of an opening that was not finished stays.
+        let first = if c.saves > 0 { words.first.max(TO_LOOK) } else { LOOKED };
+        r.words = Words { first, ..words };
         if r.words.valid != 0 {
             found.next(r, step(lock_file));
         }

@@ -48,6 +48,8 @@ pub enum Bug {
     NumbersCompared,
     /// Who opens without words leaves the meta as it is.
     SessionNotStamped,
+    /// A roll-back puts D's meta into the other slot with the same bytes.
+    RollBackNotStamped,
     /// F, found in its slot, stays F.
     FlushTargetNotAdopted,
     /// A record that is not in the list is nothing to prove.
@@ -63,6 +65,8 @@ pub enum Bug {
     SyncedNotSaid,
     /// A free-log page may be used again as soon as nobody reads a snapshot that has it as one.
     LogPageFreeTooEarly,
+    /// The highest page count is forgotten while a reader stands on what was rolled back.
+    HighForgotten,
     /// The last id is the highest of a meta, not its limit.
     IdLimitIgnored,
     /// A deferred commit is shown above the limit.
@@ -71,7 +75,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 50] = [
+    pub const ALL: [Bug; 52] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -112,6 +116,7 @@ impl Bug {
         Bug::SpilledPageNotVerified,
         Bug::NumbersCompared,
         Bug::SessionNotStamped,
+        Bug::RollBackNotStamped,
         Bug::FlushTargetNotAdopted,
         Bug::MissingRecordsSkipped,
         Bug::UnlistedRolledBack,
@@ -120,6 +125,7 @@ impl Bug {
         Bug::UnlistedOnUnflushed,
         Bug::SyncedNotSaid,
         Bug::LogPageFreeTooEarly,
+        Bug::HighForgotten,
         Bug::IdLimitIgnored,
         Bug::ShownAboveIdLimit,
     ];

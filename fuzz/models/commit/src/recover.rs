@@ -223,16 +223,23 @@ fn stamp(c: &Config, q: &mut State) -> u8 {
     if !c.sessions || c.bug(Bug::SessionNotStamped) {
         return q.chosen;
     }
+    let id = q.txn(q.chosen).id;
+    let ghost = stamped(c, q, id);
+    (q.chosen, q.chosen_slot) = (ghost, 1 - q.chosen_slot);
+    ghost
+}
+
+/// A ghost of the same content as the chosen one under this id. All that it leads to is durable.
+fn stamped(c: &Config, q: &mut State, id: u8) -> u8 {
     let ghost = q.ghosts + 1;
     let mut t = *q.txn(q.chosen);
-    (t.ancestors, t.mode, t.manifest) = (t.ancestors | 1 << ghost, 2, [0; PAGES]);
+    (t.id, t.ancestors, t.mode, t.manifest) = (id, t.ancestors | 1 << ghost, 2, [0; PAGES]);
     if c.id_limit > 0 {
         t.id_limit = q.known_id + c.id_limit;
     }
     q.txn[usize::from(ghost)] = t;
     (q.id[usize::from(ghost)], q.ghosts) = (t.id, ghost);
-    (q.chosen, q.chosen_slot) = (ghost, 1 - q.chosen_slot);
-    // The id is that of the same transaction.
+    // What it holds was shown before.
     q.shown |= 1 << ghost;
     ghost
 }
@@ -380,8 +387,19 @@ fn begin(c: &Config, s: &State, late: bool, found: &mut Found) {
         q.opening = 22;
     } else {
         let slot = q.other_slot();
-        q.write(c, slot, w.durable);
-        q.opening = 21;
+        let mut ghost = w.durable;
+        if c.saves > 0 && !c.bug(Bug::RollBackNotStamped) {
+            if usize::from(s.ghosts) + 1 == GHOSTS {
+                return;
+            }
+            // Another content, under a new id: words from before the roll-back are true of nothing any more.
+            q.words.last_id += 1;
+            (q.chosen, q.known_id) = (w.durable, q.words.last_id);
+            let id = q.words.last_id;
+            ghost = stamped(c, &mut q, id);
+        }
+        q.write(c, slot, ghost);
+        (q.chosen, q.opening) = (ghost, 21);
     }
     found.next(q, step);
 }
@@ -417,14 +435,19 @@ fn back(c: &Config, s: &State, found: &mut Found) {
         let what = format!("deferred commits up to g{} are lost by a death alone", w.visible);
         found.wrong(what, step);
     }
-    (q.words.newest, q.words.visible, q.words.list) = (w.durable, w.durable, w.durable);
-    q.refused |= !s.txn(w.durable).ancestors;
+    let durable = if c.bug(Bug::RollBackWithoutErasing) { w.durable } else { s.chosen };
+    if durable != w.durable {
+        (q.words.durable, q.words.durable_slot, q.acked) = (durable, 1 - w.durable_slot, durable);
+    }
+    (q.words.newest, q.words.visible, q.words.list) = (durable, durable, durable);
+    q.refused |= !s.txn(durable).ancestors;
     (q.words.flushing, q.words.suspect, q.words.first) = (0, 0, 0);
     (q.opening, q.chosen) = (0, 0);
     q.end_writer();
     if c.bug(Bug::IdsUsedTwice) {
         q.words.last_id = s.txn(w.durable).id;
     }
+    q.known_id = 0;
     found.next(q, step);
 }
 

@@ -36,6 +36,8 @@ pub struct Txn {
     pub log: u8,
     /// Who wrote the free-log page.
     pub log_writer: u8,
+    /// Free pages that were free-log pages, as a set: no reader ever sees them as such.
+    pub was_log: u8,
     /// Where each page of the tree is, and who wrote it.
     pub page: [u8; TREE],
     pub writer: [u8; TREE],

@@ -89,6 +89,10 @@ pub const MATRIX: &[Row] = &[
     ),
     row("older", "saves=1 remount=1 group=1 deferred=1 most=4 cuts=2 manifest=1"),
     quick("older3", "saves=1 remount=1 group=1 deferred=1 most=3 cuts=2"),
+    row(
+        "older-f",
+        "saves=1 remount=1 all-die=1 deferred=1 group=1 most=3 cuts=3 kills=1 fails=1 write-backs=1",
+    ),
     quick("torn3", "saves=1 torn-list=1 remount=1 group=1 deferred=1 most=3 cuts=2"),
     row(
         "older-k",
@@ -116,6 +120,10 @@ pub const MATRIX: &[Row] = &[
     row(
         "log-r",
         "log=1 deferred=1 most=6 cuts=1 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 orders=1 durable=0",
+    ),
+    quick(
+        "high",
+        "forget-high=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 durable=0",
     ),
     row("ids", "id-limit=2 lock-losses=2 deferred=1 most=5 cuts=2 remount=1 saves=1 rewrites=1"),
     quick("ids4", "id-limit=2 lock-losses=2 deferred=1 most=4 rewrites=1"),
@@ -174,6 +182,10 @@ pub const PLANTED: &[Row] = &[
     quick("spill", "spill=1 group=1 most=4 fails=1 cuts=1 bug=BuilderTakesMarkDown"),
     quick("spill", "spill=1 write-backs=1 evicts=1 fails=1 bug=SpilledPageNotVerified"),
     quick("older", "saves=1 remount=1 group=1 deferred=1 most=4 cuts=2 bug=FlushTargetNotAdopted"),
+    row(
+        "older-f",
+        "saves=1 remount=1 all-die=1 deferred=1 group=1 most=3 cuts=3 kills=1 bug=RollBackNotStamped",
+    ),
     quick(
         "torn",
         "saves=1 torn-list=1 remount=1 group=1 deferred=1 most=4 cuts=2 bug=MissingRecordsSkipped",
@@ -197,6 +209,10 @@ pub const PLANTED: &[Row] = &[
     row(
         "log",
         "log=1 deferred=1 most=6 cuts=1 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 orders=1 durable=0 bug=LogPageFreeTooEarly",
+    ),
+    quick(
+        "high",
+        "forget-high=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 durable=0 bug=HighForgotten",
     ),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=4 rewrites=1 bug=IdLimitIgnored"),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=6 rewrites=1 bug=ShownAboveIdLimit"),

@@ -132,7 +132,7 @@ fn lock_file(c: &Config, s: &State, found: &mut Found) {
         let mut q = *s;
         q.kills -= 1;
         gone(&mut q);
-        q.words = Words { first: TO_LOOK, ..s.saved };
+        q.words = Words { first: s.saved.first.max(TO_LOOK), ..s.saved };
         (q.saved, q.io) = (Words::zeroed(), 1);
         found.next(q, Step::AllDie(LockFile::Older));
     }

@@ -73,7 +73,7 @@ fn collect(c: &Config, s: &State, found: &mut Found) {
 }
 
 /// Rule 4: whether a page that was born and died under these ids may be used again.
-fn is_reusable(c: &Config, s: &State, birth: u8, death: u8) -> bool {
+fn is_reusable(c: &Config, s: &State, birth: u8, death: u8, was_log: bool) -> bool {
     let is_free_of = |ghost: u8| {
         let id = s.txn(ghost).id;
         ghost == 0 || !(birth <= id && id < death)
@@ -87,7 +87,7 @@ fn is_reusable(c: &Config, s: &State, birth: u8, death: u8) -> bool {
         return [a, b, w.newest, s.reader].into_iter().all(is_free_of);
     }
     let mut protected = vec![w.newest];
-    if !c.bug(Bug::ReadersNotProtected) {
+    if !was_log && !c.bug(Bug::ReadersNotProtected) {
         protected.push(s.reader);
     }
     if !c.bug(Bug::VisibleNotProtected) {
@@ -125,15 +125,22 @@ fn allocate(c: &Config, s: &State, found: &mut Found) {
         && (!c.split || s.reader_step >= 2)
         && !s.is_built_on(s.words.newest, s.reader)
         && !c.bug(Bug::DeadSnapshotNotProtected);
+    // The highest count falls when nothing stands above it and nobody reads what was rolled back.
+    let all_durable = s.words.newest == s.words.durable;
+    let forgets = c.forget_high && all_durable && (!pinned || c.bug(Bug::HighForgotten));
+    let high = if forgets { base.high } else { s.words.high };
     let mut dead: Vec<(u8, u8)> = Vec::new();
     let mut fresh: Vec<u8> = Vec::new();
     for page in 0..c.pages {
         let (birth, death) = (base.birth[usize::from(page)], base.death[usize::from(page)]);
         if birth == 0 {
-            if !(pinned && page < s.words.high) {
+            if !(pinned && page < high) {
                 fresh.push(page);
             }
-        } else if death != 0 && !pinned && is_reusable(c, s, birth, death) {
+        } else if death != 0
+            && !pinned
+            && is_reusable(c, s, birth, death, base.was_log >> page & 1 != 0)
+        {
             dead.push((death, page));
         }
     }
@@ -164,7 +171,7 @@ fn allocate(c: &Config, s: &State, found: &mut Found) {
                         if unlisted && !c.unlisted {
                             continue;
                         }
-                        let want = Want { rewrites, deferred, unlisted, log };
+                        let want = Want { rewrites, deferred, unlisted, log, high };
                         let Some((q, step)) = take(c, s, &base, &list, want, pinned, found) else {
                             continue;
                         };
@@ -185,6 +192,8 @@ struct Want {
     deferred: bool,
     unlisted: bool,
     log: Log,
+    /// Highest page count that counts from here on.
+    high: u8,
 }
 
 /// The state with this transaction begun; None if there are not enough pages.
@@ -199,8 +208,9 @@ fn take(
 ) -> Option<(State, Step)> {
     let ghost = s.ghosts + 1;
     let id = s.words.last_id + 1;
-    let Want { rewrites, deferred, unlisted, log } = want;
+    let Want { rewrites, deferred, unlisted, log, high } = want;
     let mut q = *s;
+    q.words.high = high;
     let mut t =
         Txn { id, ancestors: base.ancestors | 1 << ghost, deferred: deferred.into(), ..*base };
     (t.mode, t.manifest) = (0, [0; PAGES]);
@@ -210,6 +220,7 @@ fn take(
     let mut fresh = |q: &mut State, t: &mut Txn, found: &mut Found| {
         let page = list.next()?;
         (t.birth[usize::from(page)], t.death[usize::from(page)]) = (id, 0);
+        t.was_log &= !(1 << page);
         t.high = t.high.max(page + 1);
         look_for_readers(c, s, ghost, page, step, found);
         if page >= q.size {
@@ -242,9 +253,10 @@ fn take(
         Log::Drains => {
             let page = usize::from(t.log);
             t.death[page] = id;
-            // Snapshots from before it was written have it reserved: a roll-back to one of them will write there.
+            // Snapshots from before it was written have it reserved: a roll-back to one of them will write there. Readers never will.
             if !c.bug(Bug::LogPageFreeTooEarly) {
                 t.birth[page] = 1;
+                t.was_log |= 1 << page;
             }
             (t.log, t.log_writer) = (PAGES as u8, 0);
         }
@@ -254,7 +266,7 @@ fn take(
             let last = usize::from(t.high) - 1;
             let (birth, death) = (t.birth[last], t.death[last]);
             let is_free = birth == 0
-                || death != 0 && death != id && !pinned && is_reusable(c, s, birth, death);
+                || death != 0 && death != id && !pinned && is_reusable(c, s, birth, death, false);
             if !is_free {
                 break;
             }
