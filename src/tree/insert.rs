@@ -52,9 +52,9 @@ pub fn insert<S: PageSink>(
 /// The last leaf of a tree and the way to it, as an insertion left them.
 ///
 /// T6: between two insertions other trees may have changed these pages, if damage has made them share some. So the way is followed
-/// again, without searching, before it is used.
+/// again, without searching, before it is used, unless no page has come to or left any tree since.
 #[derive(Debug, Default)]
-pub struct Edge(Option<Path>);
+pub struct Edge(Option<Path>, u64);
 
 impl Edge {
     /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
@@ -65,7 +65,8 @@ impl Edge {
         key: &[u8],
     ) -> Result<Option<Path>> {
         let Some(mut path) = self.0.take() else { return Ok(None) };
-        if !planted(Bug::PathNotCheckedAgain) && !path.is_last(sink, desc)? {
+        let same = self.1 == sink.turnover() || planted(Bug::PathNotCheckedAgain);
+        if !same && !path.is_last(sink, desc)? {
             return Ok(None);
         }
         let leaf = node_at(sink, path.leaf, 0)?;
@@ -133,7 +134,7 @@ fn put<S: PageSink>(
         }
     } else if path.rightmost && matches!(edit, Edit::Done) {
         // Nothing has moved: the way stays as it is.
-        edge.0 = Some(path);
+        *edge = Edge(Some(path), sink.turnover());
         return Ok(found);
     }
     climb(sink, desc, &path.steps, edit, cut)?;

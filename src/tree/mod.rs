@@ -78,6 +78,9 @@ pub trait PageSink: PageSource {
     /// The transaction that writes.
     fn txn(&self) -> TxnId;
 
+    /// Pages that have been taken or given back so far: while it stands still, no tree has become another shape.
+    fn turnover(&self) -> u64;
+
     /// A fresh page. Its content is undefined until it has been written through `page_mut`.
     fn allocate(&mut self) -> Result<PageId>;
 

@@ -35,6 +35,8 @@ struct OpenTable {
 pub struct Writer {
     pub(super) store: PageStore,
     pub(super) alloc: Allocator,
+    /// Pages and runs taken and given back.
+    turnover: u64,
     pub(super) base: Meta,
     /// List of pages: where this transaction appends.
     pub(super) list_end: u64,
@@ -90,6 +92,7 @@ impl Engine {
         Ok(Writer {
             store,
             alloc,
+            turnover: 0,
             catalog: base.catalog,
             base,
             list_end: image.list_end,
@@ -419,7 +422,12 @@ impl PageSink for Writer {
         self.store.txn
     }
 
+    fn turnover(&self) -> u64 {
+        self.turnover
+    }
+
     fn allocate(&mut self) -> Result<PageId> {
+        self.turnover += 1;
         let id = self.alloc.allocate(&self.store)?;
         if self.store.is_own(id) {
             return Err(in_use(id));
@@ -445,11 +453,13 @@ impl PageSink for Writer {
     }
 
     fn free(&mut self, id: PageId, birth: TxnId) -> Result<()> {
+        self.turnover += 1;
         self.store.forget(id);
         self.alloc.free(id, 1, birth)
     }
 
     fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
+        self.turnover += 1;
         let mut pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
         if pages > u64::from(u32::MAX) {
             return Err(Error::ValueTooLong { len: value.len() as u64 });
@@ -464,6 +474,7 @@ impl PageSink for Writer {
     }
 
     fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
+        self.turnover += 1;
         self.store.forget(first);
         self.alloc.free(first, pages, birth)
     }

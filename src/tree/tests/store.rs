@@ -35,6 +35,7 @@ pub struct Store {
     free: Vec<u64>,
     txn: u64,
     strict: bool,
+    turnover: u64,
     /// Allocations that still succeed.
     pub budget: Option<u64>,
     /// Pages that it was told will be needed, and how many that were in all.
@@ -52,6 +53,7 @@ impl Store {
             free: Vec::new(),
             txn: 1,
             strict: true,
+            turnover: 0,
             budget: None,
             hints: RefCell::default(),
             hinted: Cell::new(0),
@@ -164,6 +166,7 @@ impl Store {
     }
 
     fn spend(&mut self) -> Result<()> {
+        self.turnover += 1;
         match &mut self.budget {
             Some(0) => Err(Error::DiskFull { source: std::io::ErrorKind::StorageFull.into() }),
             Some(left) => {
@@ -184,6 +187,7 @@ impl Store {
     }
 
     fn kill(&mut self, id: u64, born: u64, run: bool) -> Result<()> {
+        self.turnover += 1;
         let (birth, is_run) = match self.state(id) {
             Some(State::Page { birth }) => (birth, false),
             Some(State::Run { birth }) => (birth, true),
@@ -233,6 +237,10 @@ impl PageSource for Store {
 impl PageSink for Store {
     fn txn(&self) -> TxnId {
         TxnId(self.txn)
+    }
+
+    fn turnover(&self) -> u64 {
+        self.turnover
     }
 
     fn allocate(&mut self) -> Result<PageId> {
