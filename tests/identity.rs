@@ -392,3 +392,30 @@ fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
         assert!(report.fault_count > 0);
     }
 }
+
+/// A damaged word never gets into a meta: ids would be used up for ever. Found by `crash kill --seed 5`.
+#[test]
+fn a_damaged_lock_file_uses_up_no_ids() {
+    let words = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "commit words").unwrap();
+    let (from, len) = (words.1, words.2);
+    for at in (from..from + len).step_by(128) {
+        for also_opening in [false, true] {
+            let dir = memory_dir();
+            let path = dir.path().join("x.rdb");
+            let db = open_at(&path, &Builder::default());
+            put(&db, b"base", b"");
+            drop(db);
+            let mut lock = fs::read(lock_of(&path)).unwrap();
+            lock[at..at + 8].copy_from_slice(&0xcb6f_e5ca_df5c_deb9u64.to_le_bytes());
+            // The mark `opening`: the words are dropped.
+            lock[80] = also_opening.into();
+            put_back(&lock_of(&path), &lock);
+            for key in ["one", "two"] {
+                let db = open_at(&path, &Builder::default());
+                put(&db, key.as_bytes(), b"");
+                assert!(has(&db, "base") && db.info().unwrap().visible < 1 << 20, "byte {at}");
+                assert_clean(&db);
+            }
+        }
+    }
+}

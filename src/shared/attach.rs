@@ -293,7 +293,6 @@ impl Expected {
         let same_file = layout.identity.0.data_file[1].load(Relaxed) == self.data_file[1];
         (same_file && self.same_database(&layout.identity.0)).then(|| LeftBehind {
             session: load(&layout.identity.0.session),
-            last_id: load(&layout.commit.last_id.0),
             slots: layout.commit.slots.0.each_ref().map(|s| [load(&s.id), load(&s.content)]),
         })
     }

@@ -85,8 +85,6 @@ pub enum FirstState {
 pub struct LeftBehind {
     /// The last session.
     pub session: u64,
-    /// Highest id it used.
-    pub last_id: u64,
     /// `layout::SlotWords` of the two slots: id and content.
     pub slots: [[u64; 2]; 2],
 }

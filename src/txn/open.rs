@@ -181,10 +181,19 @@ fn survives<'a>(
 fn keep(shared: &Shared, slots: &Slots, durable: &Found) -> Result<()> {
     let words = shared.words();
     let txn = durable.meta.txn;
-    // An older image of the lock file does not know which ids were shown since; the metas do (rule 29).
-    words.last_id.0.fetch_max(slots.last_id().0, Ordering::SeqCst);
-    words.id_limit.0.store(durable.meta.id_limit.0, Ordering::SeqCst);
+    // An older image of the lock file does not know which ids were shown since; the metas do (rule 29). The word itself is not asked: it
+    // may be damaged, and says no more than these.
     let built = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
+    let last = slots.last_id().max(built).0;
+    words.last_id.0.store(last, Ordering::SeqCst);
+    // Nobody waits any more, and none of the ids to come is dead.
+    words.failed.0.store(0, Ordering::SeqCst);
+    for [low, high] in &words.dead.0 {
+        if high.load(Ordering::SeqCst) > last {
+            low.store(0, Ordering::SeqCst);
+        }
+    }
+    words.id_limit.0.store(durable.meta.id_limit.0, Ordering::SeqCst);
     if built != txn || words.flushing.0.load(Ordering::SeqCst) != 0 {
         words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
     }
@@ -211,9 +220,6 @@ fn start_from_disk(
     });
     let Chosen { found, slot, synced, refused } = reader.choose(slots, synced)?;
     let Found { meta, content, .. } = found;
-    // Rule 3: ids of the last session are not used again, if they can be told.
-    let same = left.filter(|left| left.session == meta.session && state == FirstState::Survives);
-    let used = same.map_or(0, |left| left.last_id);
     let session = platform.random()?;
     if state == FirstState::Survives {
         shared.forget();
@@ -237,7 +243,7 @@ fn start_from_disk(
     if synced {
         say_synced_in(words, slot, content);
     }
-    words.last_id.0.store(slots.last_id().0.max(used), Ordering::SeqCst);
+    words.last_id.0.store(slots.last_id().0, Ordering::SeqCst);
     words.id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
     words.page_high.0.store(meta.page_count, Ordering::SeqCst);
     let durable = Durable { txn: meta.txn, slot };
