@@ -11,7 +11,9 @@ pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
 use crate::error::Result;
+use crate::format::bytes::{put_u32, put_u64};
 use crate::format::freelog;
+use crate::format::meta::{self, Meta};
 use crate::format::page::KIND_FREE_LOG;
 use crate::inspect::Report;
 use crate::shared::layout;
@@ -31,6 +33,37 @@ pub mod space {
 
 /// Bytes of the shared memory.
 pub const SHARED_LEN: usize = layout::SIZE;
+
+/// Readers that the shared memory has room for.
+pub const READER_SLOTS: usize = layout::SLOTS;
+
+/// What is new about a file that this build does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Newer {
+    /// The version of the format.
+    Version,
+    /// A feature that must be known to read.
+    ToRead,
+    /// A feature that must be known to write.
+    ToWrite,
+}
+
+/// What a newer build might store in the place of the meta `here`, beside the other: the newest of the two, and something new in it.
+pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
+    let newest = [here, other].into_iter().filter_map(|b| Some((Meta::decode(b).ok()?.0.txn, b)));
+    let (txn, bytes) = newest.max_by_key(|(txn, _)| *txn)?;
+    let mut bytes = bytes[..meta::SIZE].to_vec();
+    match newer {
+        Newer::Version => put_u32(&mut bytes, meta::AT_VERSION, meta::VERSION + 1),
+        Newer::ToRead => put_u32(&mut bytes, meta::AT_READ_FEATURES, 1 << 31),
+        Newer::ToWrite => put_u32(&mut bytes, meta::AT_WRITE_FEATURES, 1 << 31),
+    }
+    put_u64(&mut bytes, meta::AT_TXN, txn.0 + 1);
+    put_u32(&mut bytes, meta::AT_CRC, 0);
+    let crc = crc32fast::hash(&bytes);
+    put_u32(&mut bytes, meta::AT_CRC, crc);
+    Some(bytes)
+}
 
 /// The bytes of a new database, as `open` would put them into place.
 pub fn new_file(page_size: usize) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod driver;
+pub mod hang;
 pub mod hostile;
 pub mod kill;
 pub mod planted;

@@ -45,6 +45,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    recto_crash::planted::campaigns::plant_as_told();
     let outcome = match Cli::parse().verb {
         Verb::Sim(command) => command.run(),
         Verb::Exhaust(command) => command.run(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Found by the first scripts of the first hunters: one for each way in which a commit, a recovery or a reader can be broken.
-const BUGS: [&str; 12] = [
+const BUGS: [&str; 14] = [
     "AcknowledgedWithoutSync",
     "AcknowledgedWhenVisible",
     "TwoPhaseInOneSync",
@@ -17,6 +17,8 @@ const BUGS: [&str; 12] = [
     "ManifestNotChecked",
     "ManifestCutShort",
     "RunOnePageShort",
+    "OpenedBesideWriter",
+    "NewerSlotIgnored",
 ];
 
 /// Whether the hunt for a bug, or for what is wrong without one, finds nothing. A bug may end it by a signal.

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use recto::harness::{Bug, plant};
 use recto_crash::driver::cores;
+use recto_crash::hang::on_hang;
+use recto_crash::planted::campaigns::{CAMPAIGNS, ENVIRONMENT, LEFT_OUT};
 use recto_crash::planted::{Budget, hunt, hunters, smaller};
 use recto_crash::space::{mixes::MIXES, run};
 use std::os::unix::process::ExitStatusExt;
@@ -19,42 +21,6 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(60);
 /// Scripts tried to make one smaller.
 const TRIES: u64 = 3_000;
-/// Bugs that are not looked for unless they are asked for by name, and why.
-const LEFT_OUT: &[(Bug, &str)] = &[
-    (
-        Bug::LockFileNotSettled,
-        "a simulated lock file shares no blocks: found by tests/shared_blocks.rs on btrfs and XFS",
-    ),
-    (
-        Bug::SlotsNotGivenBack,
-        "takes thousands of readers: found by idle_handles_keep_few_slots (src/shared/tests)",
-    ),
-    (
-        Bug::LockFileOfWhoComes,
-        "simulated files have no owner: found by `crash kill --special` (others come before the owner)",
-    ),
-    (
-        Bug::VisibleReadAfterSlots,
-        "two threads between two loads: found by the model visible_read_after_the_slots (src/shared/loom)",
-    ),
-    (
-        Bug::RepairWithoutWriterLock,
-        "takes three accidents: a writer at work, a failed sync, lost pages",
-    ),
-    (
-        Bug::OpeningMarkClearedEarly,
-        "takes a cut that loses one run, a death in the opening behind it, and another cut",
-    ),
-    (
-        Bug::SpilledPageNotVerified,
-        "takes a write-back that fails between two spills of one page, and its eviction: tests/transactions.rs",
-    ),
-    (
-        Bug::PathNotCheckedAgain,
-        "takes a damaged file: found by crash hostile --plant PathNotCheckedAgain",
-    ),
-];
-
 /// The hunter that counts pages and runs no script.
 const SPACE: &str = "space";
 /// Commits of each of its mixes.
@@ -188,6 +154,10 @@ impl Planted {
     fn hunt_here(&self, name: &str) -> Outcome {
         let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
         let begin = Instant::now();
+        on_hang(|script| {
+            let script: Vec<&str> = script.lines().collect();
+            println!("it hangs\t\t\tit hangs: {}", script.join(" / "));
+        });
         let mut all = hunters::all(self.seed);
         all.retain(|one| self.hunter.as_ref().is_none_or(|only| one.name == only));
         if self.hunter.as_deref().is_none_or(|only| only == SPACE)
@@ -249,8 +219,13 @@ impl Planted {
         Ok(done.into_iter().map(|(_, line)| line).collect::<Result<Vec<Line>, std::io::Error>>()?)
     }
 
-    fn hunt_in_child(&self, bug: Option<Bug>) -> std::io::Result<Line> {
+    /// The hunt for one bug: of scripts, or in the campaign that finds it.
+    fn command(&self, bug: Option<Bug>) -> std::io::Result<(Command, Option<String>)> {
         let mut command = Command::new(std::env::current_exe()?);
+        if let Some((bug, args)) = CAMPAIGNS.iter().find(|(one, _)| Some(*one) == bug) {
+            command.args(*args).env(ENVIRONMENT, bug.name());
+            return Ok((command, Some(args.join(" "))));
+        }
         command.args(["planted", "--here", bug.map_or("none", Bug::name)]);
         command.args(["--cuts", &self.cuts.to_string(), "--seed", &self.seed.to_string()]);
         if let Some(seconds) = self.seconds_each {
@@ -262,6 +237,11 @@ impl Planted {
         if let Some(dir) = &self.save {
             command.arg("--save").arg(dir);
         }
+        Ok((command, None))
+    }
+
+    fn hunt_in_child(&self, bug: Option<Bug>) -> std::io::Result<Line> {
+        let (mut command, campaign) = self.command(bug)?;
         let begin = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let status = self.wait(&mut child)?;
@@ -278,10 +258,15 @@ impl Planted {
             let (by, after) = (what.clone(), String::new());
             return Ok(Line { bug, caught: true, by, after, seconds, what });
         }
+        let caught = status.and_then(|s| s.code()) == Some(1);
+        if let Some(by) = campaign {
+            let what =
+                text.lines().find(|line| line.starts_with("LOST")).unwrap_or_default().into();
+            return Ok(Line { bug, caught, by, after: String::new(), seconds, what });
+        }
         let mut parts = text.trim_end().splitn(4, '\t').map(str::to_string);
         let mut part = || parts.next().unwrap_or_default();
         let (by, after, seconds) = (part(), part(), part().parse().unwrap_or(seconds));
-        let caught = status.and_then(|s| s.code()) == Some(1);
         Ok(Line { bug, caught, by, after, seconds, what: part() })
     }
 

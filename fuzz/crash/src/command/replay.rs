@@ -29,6 +29,9 @@ pub struct Replay {
     /// Scripts to try for that, at most
     #[arg(long, default_value_t = 20_000)]
     tries: u64,
+    /// A smaller script may show something else that is wrong
+    #[arg(long)]
+    any: bool,
     /// Break the engine on purpose first: a name of `crash planted --list`
     #[arg(long)]
     bug: Option<String>,
@@ -50,8 +53,13 @@ impl Replay {
         }
         TRACE.store(self.trace && !self.shrink, Relaxed);
         let mut result = try_script(&script);
-        if self.shrink && result.is_err() {
-            script = shrink(&script, self.tries, |script| try_script(script).is_err());
+        if let (true, Err(what)) = (self.shrink, &result) {
+            // Something else may be wrong with a smaller script, and easier to find.
+            let kind = kind(what).to_string();
+            let same = |what: &String| self.any || kind.starts_with(self::kind(what));
+            script = shrink(&script, self.tries, |script| {
+                try_script(script).err().is_some_and(|what| same(&what))
+            });
             result = try_script(&script);
         }
         if self.print || (self.shrink && result.is_err()) {
@@ -71,4 +79,9 @@ impl Replay {
             }
         }
     }
+}
+
+/// What was wrong, up to the first number.
+fn kind(what: &str) -> &str {
+    what.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default()
 }

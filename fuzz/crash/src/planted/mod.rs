@@ -5,6 +5,7 @@
 //!
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
 
+pub mod campaigns;
 pub mod hunters;
 pub mod pitfalls;
 

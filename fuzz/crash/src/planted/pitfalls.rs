@@ -39,7 +39,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 18] = [
+const PITFALLS: [Pitfall; 23] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
@@ -97,6 +97,16 @@ const PITFALLS: [Pitfall; 18] = [
         ..PLAIN
     },
     Pitfall { text: include_str!("scripts/again.txt"), accidents: &CUTS, ..PLAIN },
+    Pitfall { text: include_str!("scripts/newer.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/crowd.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/closing.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/spilled.txt"), machines: 8, probe: 3, ..PLAIN },
+    Pitfall {
+        text: include_str!("scripts/unlisted.txt"),
+        accidents: &[What::Kill],
+        probe: 3,
+        ..PLAIN
+    },
 ];
 
 /// The ones that need two accidents.
@@ -175,7 +185,8 @@ impl Pitfall {
 
     fn with_accidents(&self) -> Vec<Script> {
         let plain = self.plain();
-        let mut all = everywhere(&plain, self.accidents);
+        let none = self.accidents.is_empty();
+        let mut all = if none { Vec::new() } else { everywhere(&plain, self.accidents) };
         if all.is_empty() && self.machines > 1 {
             all.push(plain);
         }

@@ -46,6 +46,16 @@ const ROWS: [(Row, &str); 13] = [
     (Row::SecondRecovery, "second recovery"),
     (Row::Repair, "repair"),
 ];
+/// What can befall the database as a whole.
+const BEFALLS: [&str; 7] = [
+    "crowds of readers",
+    "files put back",
+    "newer builds",
+    "other lock files",
+    "remounts",
+    "strangers",
+    "transactions kept open",
+];
 const COLUMNS: [(Column, &str); 4] = [
     (Column::PowerCut, "power cut"),
     (Column::Death, "death"),
@@ -85,11 +95,19 @@ pub struct Tally {
     pub evictions: u64,
     /// Transactions that found the disk full.
     pub found_full: u64,
+    /// What has befallen the database as a whole.
+    befallen: BTreeMap<&'static str, u64>,
     cells: BTreeMap<(Row, Column), u64>,
     steps: BTreeMap<(String, Column), u64>,
 }
 
 impl Tally {
+    /// Something befell the database as a whole, so many times; one of [`BEFALLS`].
+    pub fn count(&mut self, what: &'static str, times: u64) {
+        debug_assert!(BEFALLS.contains(&what), "{what}");
+        *self.befallen.entry(what).or_default() += times;
+    }
+
     /// Something befell at an event, while all this was going on.
     pub fn befell(&mut self, column: Column, rows: &[Row], kind: &EventKind) {
         for row in rows {
@@ -120,6 +138,9 @@ impl Tally {
         for (mine, more) in pairs {
             *mine += more;
         }
+        for (&what, n) in &other.befallen {
+            *self.befallen.entry(what).or_default() += n;
+        }
         for (&cell, n) in &other.cells {
             *self.cells.entry(cell).or_default() += n;
         }
@@ -136,7 +157,8 @@ impl Tally {
 
     /// Cells of the table that nothing has reached.
     pub fn empty_cells(&self) -> Vec<String> {
-        let mut empty = Vec::new();
+        let never = |what: &&&str| self.befallen.get(**what).is_none_or(|n| *n == 0);
+        let mut empty: Vec<String> = BEFALLS.iter().filter(never).map(|s| s.to_string()).collect();
         for (row, row_name) in ROWS {
             for (column, column_name) in COLUMNS {
                 if !self.cells.contains_key(&(row, column)) {
@@ -191,6 +213,9 @@ impl fmt::Display for Tally {
         writeln!(f, "failed calls      {:>12}", self.failed_calls)?;
         writeln!(f, "double faults     {:>12}", self.double_faults)?;
         writeln!(f, "turns of others   {:>12}", self.turns)?;
+        for (what, n) in &self.befallen {
+            writeln!(f, "{what:<24} {n:>5}")?;
+        }
         writeln!(
             f,
             "early write-backs {:>12}   pages lost from the cache {}",

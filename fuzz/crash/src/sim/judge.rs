@@ -1,10 +1,11 @@
 //! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and goes on; also when the power
 //! fails again on the way, and again.
 
+use super::calls::commit;
 use super::content::{Content, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
-use super::oracle::{Allowed, Oracle, SharedOracle, commit};
+use super::oracle::{Allowed, Oracle, SharedOracle};
 use super::script::Setup;
 use parking_lot::Mutex;
 use recto::harness::open;
@@ -146,6 +147,7 @@ impl Judge {
             tally.third_cuts += u64::from(depth == 3);
             tally.double_faults += u64::from(depth > 1);
         }
+        crate::hang::beat();
         let db = enter(disk, &self.setup, (seed % 3) as u8)
             .unwrap_or_else(|e| panic!("{}: open: {e}", what()));
         let content = find(&db, allowed, what);

@@ -5,7 +5,8 @@
 //!
 //! - [`edit`]: what happens inside a transaction. [`op`]: what processes do, and what befalls them. An operation that
 //!   recto learns is added in one of these two files and nowhere else.
-//! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found now.
+//! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found now; [`causes`]: which errors may be
+//!   given now; [`calls`]: what a process asks of the engine, beside these.
 //! - [`world`]: a machine with processes on it, which runs a script.
 //! - [`judge`]: boots machines after a cut, and checks what is there.
 //! - [`coverage`]: what all that has reached.
@@ -14,6 +15,8 @@
 //! Thread rules: a run belongs to one thread; any number of runs go on side by side.
 
 pub mod accidents;
+pub mod calls;
+pub mod causes;
 pub mod content;
 pub mod coverage;
 pub mod edit;

@@ -2,6 +2,7 @@
 
 use super::edit::Edit;
 use recto::Durability;
+use recto::harness::Newer;
 use std::fmt;
 
 /// What a process does.
@@ -15,6 +16,10 @@ pub enum Deed {
     Finish,
     /// `abort P: EDITS`
     Abort { edits: Vec<Edit> },
+    /// `begin P: EDITS`: a transaction that stays open; or more edits in the one that is open.
+    Begin { edits: Vec<Edit> },
+    /// `end P`, `end P deferred`, `end P build`, `end P abort`: the end of the open transaction.
+    End { how: How },
     /// `flush P`: everything deferred becomes durable.
     Flush,
     /// `hold P`: begins to read and keeps the snapshot.
@@ -28,8 +33,12 @@ pub enum Deed {
     /// `churn P COUNT`: twice as many small durable commits; the second half must not make the file longer, and afterwards
     /// nobody stands in the reader table but who reads.
     Churn { count: u16 },
+    /// `crowd P COUNT`: begins to read so many times, then ends them all.
+    Crowd { count: u16 },
     /// `foreign-sync`: a program that is not recto makes the file durable, and is told what went wrong.
     ForeignSync,
+    /// `foreign-sync-fails`: it cannot, and nobody who opens the file after it is told of the pages that were lost.
+    ForeignSyncFails,
     /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database then must be refused. Then
     /// everybody dies.
     LoseLockFile,
@@ -41,6 +50,26 @@ pub enum Deed {
     Remount { seed: u64 },
     /// `all-die`, `all-die without-lock-file`: the system lives.
     AllDie { keep_lock_file: bool },
+    /// `other-lock-file`: everybody dies, and who comes next takes the lock file to be at the other of two paths.
+    OtherLockFile,
+    /// `copy P`: makes everything durable, and keeps a copy of the file.
+    Copy,
+    /// `restore COMMITS`: everybody dies, and the copy is put in the place of the file, after so many commits elsewhere: of one who opened it
+    /// there, or with none as it was.
+    Restore { commits: u8 },
+    /// `newer SLOT version`, `newer SLOT to-read`, `newer SLOT to-write`: everybody dies, and a newer build has committed into the slot,
+    /// with a version or a feature that this one does not know: nobody writes to the file then. It is undone.
+    Newer { slot: u8, newer: Newer },
+}
+
+/// How an open transaction ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    Durable,
+    Deferred,
+    /// The first half of a durable commit, as in `build`.
+    Build,
+    Abort,
 }
 
 /// What befalls a process in the middle of a deed.
@@ -58,6 +87,8 @@ pub enum What {
     Visit,
     /// `evict`: pages that the device has refused leave the cache.
     Evict,
+    /// `stranger`: a program that is not recto cannot make the file durable; then another process opens the database, and reads.
+    Stranger,
 }
 
 /// Something that befalls at an event of the deed.
@@ -81,7 +112,10 @@ impl Deed {
     /// Its edits.
     pub fn edits(&self) -> &[Edit] {
         match self {
-            Deed::Commit { edits, .. } | Deed::Build { edits } | Deed::Abort { edits } => edits,
+            Deed::Commit { edits, .. }
+            | Deed::Build { edits }
+            | Deed::Abort { edits }
+            | Deed::Begin { edits } => edits,
             _ => &[],
         }
     }
@@ -89,8 +123,10 @@ impl Deed {
     /// The same with other edits.
     pub fn with_edits(&self, new: Vec<Edit>) -> Deed {
         let mut deed = self.clone();
-        if let Deed::Commit { edits, .. } | Deed::Build { edits } | Deed::Abort { edits } =
-            &mut deed
+        if let Deed::Commit { edits, .. }
+        | Deed::Build { edits }
+        | Deed::Abort { edits }
+        | Deed::Begin { edits } = &mut deed
         {
             *edits = new;
         }
@@ -104,6 +140,16 @@ impl Deed {
             Deed::Build { .. } => "build".into(),
             Deed::Finish => "finish".into(),
             Deed::Abort { .. } => "abort".into(),
+            Deed::Begin { .. } => "begin".into(),
+            Deed::End { .. } => "end".into(),
+            Deed::Crowd { .. } => "crowd".into(),
+            Deed::ForeignSyncFails => "foreign-sync-fails".into(),
+            Deed::OtherLockFile => "other-lock-file".into(),
+            Deed::Copy => "copy".into(),
+            Deed::Restore { commits } => format!("restore {commits}"),
+            Deed::Newer { slot, newer: Newer::Version } => format!("newer {slot} version"),
+            Deed::Newer { slot, newer: Newer::ToRead } => format!("newer {slot} to-read"),
+            Deed::Newer { slot, newer: Newer::ToWrite } => format!("newer {slot} to-write"),
             Deed::Flush => "flush".into(),
             Deed::Hold => "hold".into(),
             Deed::Observe => "observe".into(),
@@ -125,7 +171,14 @@ impl Deed {
     pub fn befalls_all(&self) -> bool {
         matches!(
             self,
-            Deed::Cut { .. } | Deed::Remount { .. } | Deed::AllDie { .. } | Deed::ForeignSync
+            Deed::Cut { .. }
+                | Deed::Remount { .. }
+                | Deed::AllDie { .. }
+                | Deed::ForeignSync
+                | Deed::ForeignSyncFails
+                | Deed::OtherLockFile
+                | Deed::Restore { .. }
+                | Deed::Newer { .. }
         )
     }
 }
@@ -136,12 +189,19 @@ impl fmt::Display for Op {
         if !self.deed.befalls_all() {
             write!(f, " {}", self.process)?;
         }
-        if matches!(self.deed, Deed::Commit { .. } | Deed::Build { .. } | Deed::Abort { .. }) {
+        if !self.deed.edits().is_empty()
+            || matches!(self.deed, Deed::Commit { .. } | Deed::Build { .. } | Deed::Abort { .. })
+        {
             let edits: Vec<String> = self.deed.edits().iter().map(Edit::to_string).collect();
             write!(f, ": {}", edits.join("; "))?;
         }
-        if let Deed::Churn { count } = self.deed {
-            write!(f, " {count}")?;
+        match self.deed {
+            Deed::Churn { count } | Deed::Crowd { count } => write!(f, " {count}")?,
+            Deed::End { how: How::Durable } => {}
+            Deed::End { how: How::Deferred } => write!(f, " deferred")?,
+            Deed::End { how: How::Build } => write!(f, " build")?,
+            Deed::End { how: How::Abort } => write!(f, " abort")?,
+            _ => {}
         }
         for accident in &self.accidents {
             write!(f, " @ {} ", accident.at)?;
@@ -153,6 +213,7 @@ impl fmt::Display for Op {
                 What::Turn { deferred: true } => write!(f, "turn deferred")?,
                 What::Visit => write!(f, "visit")?,
                 What::Evict => write!(f, "evict")?,
+                What::Stranger => write!(f, "stranger")?,
             }
         }
         Ok(())
@@ -167,6 +228,7 @@ fn parse_accident(text: &str) -> Result<Accident, String> {
         ["kill"] => What::Kill,
         ["evict"] => What::Evict,
         ["visit"] => What::Visit,
+        ["stranger"] => What::Stranger,
         ["cut", seed] => What::Cut(seed.parse().map_err(|_| bad())?),
         ["fail", errno, times] => What::Fail {
             errno: errno.parse().map_err(|_| bad())?,
@@ -213,6 +275,29 @@ impl Op {
             ["deferred", p] => (p, Deed::Commit { durability: Durability::Deferred, edits }),
             ["build", p] => (p, Deed::Build { edits }),
             ["abort", p] => (p, Deed::Abort { edits }),
+            ["begin", p] => (p, Deed::Begin { edits }),
+            ["end", p] => (p, Deed::End { how: How::Durable }),
+            ["end", p, "deferred"] => (p, Deed::End { how: How::Deferred }),
+            ["end", p, "build"] => (p, Deed::End { how: How::Build }),
+            ["end", p, "abort"] => (p, Deed::End { how: How::Abort }),
+            ["copy", p] => (p, Deed::Copy),
+            ["crowd", p, count] => {
+                (p, Deed::Crowd { count: u16::try_from(number(count)?).map_err(|_| bad())? })
+            }
+            ["foreign-sync-fails"] => ("0", Deed::ForeignSyncFails),
+            ["other-lock-file"] => ("0", Deed::OtherLockFile),
+            ["restore", commits] => {
+                ("0", Deed::Restore { commits: u8::try_from(number(commits)?).map_err(|_| bad())? })
+            }
+            ["newer", slot, newer] => {
+                let newer = match newer {
+                    "version" => Newer::Version,
+                    "to-read" => Newer::ToRead,
+                    "to-write" => Newer::ToWrite,
+                    _ => return Err(bad()),
+                };
+                ("0", Deed::Newer { slot: (number(slot)? & 1) as u8, newer })
+            }
             ["finish", p] => (p, Deed::Finish),
             ["flush", p] => (p, Deed::Flush),
             ["hold", p] => (p, Deed::Hold),

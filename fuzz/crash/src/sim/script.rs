@@ -9,6 +9,9 @@
 //! machine 77
 //! write-back 4000 fails 0 folio 4 evict 0
 //! disk 0
+//! lists 0
+//! records 0
+//! remember 0
 //! probe 4 outcomes 3 second 16
 //! from 0 subsets 0
 //! durable 0: put main 1 60; fill main 0 40 1 120
@@ -38,6 +41,11 @@ pub struct Setup {
     pub manifest: [usize; 3],
     /// Entries in the lists of free pages; 0: as many as there is room for.
     pub lists: usize,
+    /// Records in the list of pages since the last durable commit; 0: as many as there is room for.
+    pub records: usize,
+    /// The lock file may be written back at every so-manieth event, page by page, and be found like that by a remount. 0: a
+    /// remount finds it as it was.
+    pub remember: u64,
     /// Pages by which the file grows.
     pub growth: u64,
     /// Seed of what the machine decides by itself.
@@ -69,6 +77,8 @@ impl Default for Setup {
             stage: 24,
             manifest: [40, 4, 1],
             lists: 0,
+            records: 0,
+            remember: 0,
             growth: 2,
             machine: 11,
             write_back: 0,
@@ -103,6 +113,7 @@ impl Setup {
         builder.sink(self.sink).stage_bytes(self.stage * self.page_size);
         builder.manifest_limit(self.manifest[usize::from(p) % 3]);
         builder.free_limit(if self.lists == 0 { usize::MAX } else { self.lists });
+        builder.list_limit(if self.records == 0 { usize::MAX } else { self.records });
         builder.growth_step(self.growth * self.page_size as u64);
         builder
     }
@@ -143,6 +154,8 @@ impl Script {
             ["growth", n] => s.growth = number(n)?,
             ["machine", n] => s.machine = number(n)?,
             ["lists", n] => s.lists = number(n)? as usize,
+            ["records", n] => s.records = number(n)? as usize,
+            ["remember", n] => s.remember = number(n)?,
             ["disk", n] => s.disk = number(n)?,
             ["manifest", a, b, c] => {
                 s.manifest = [number(a)? as usize, number(b)? as usize, number(c)? as usize];
@@ -174,6 +187,7 @@ impl fmt::Display for Script {
             s.write_back, s.write_back_fails, s.folio, s.evict
         )?;
         writeln!(f, "disk {}\nlists {}", s.disk, s.lists)?;
+        writeln!(f, "records {}\nremember {}", s.records, s.remember)?;
         writeln!(f, "probe {} outcomes {} second {}", s.probe, s.outcomes, s.second)?;
         writeln!(f, "from {} subsets {}", s.from, s.subsets)?;
         self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))

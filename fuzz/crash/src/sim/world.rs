@@ -6,17 +6,21 @@
 mod ends;
 mod hook;
 mod leftovers;
+mod others;
+mod writing;
 
-use super::content::{Shown, print_of};
+use super::calls::{Built, Pending, Writing, begin, commit, finish, flush};
+use super::causes::During;
+use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
 use super::edit::Edit;
 use super::judge::{Judge, assert_clean, enter};
-use super::op::{Accident, Deed, Op};
-use super::oracle::{Built, Oracle, Pending, SharedOracle, build, commit, finish, flush};
+use super::op::{Accident, Deed, How, Op};
+use super::oracle::{Oracle, SharedOracle};
 use super::script::{PROCESSES, Script, Setup};
 use hook::Hook;
 use parking_lot::Mutex;
-use recto::harness::sim::{Ending, EventKind, ProcessOptions, SimDisk, run};
+use recto::harness::sim::{Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
 use recto::harness::{machine, new_file, open};
 use recto::{Database, Durability, Info, ReadTxn};
 use std::collections::VecDeque;
@@ -46,10 +50,18 @@ struct Now {
     troubles: u32,
     /// Who began to read inside an event.
     visitors: Vec<Held>,
+    /// Pages were refused, and nobody who uses them was told.
+    unnoticed: bool,
     /// No cut points for a while.
     quiet: bool,
     /// Number of the deed.
     number: usize,
+}
+
+/// A copy of the file, and what it holds.
+struct Copied {
+    bytes: Vec<u8>,
+    content: Arc<Content>,
 }
 
 struct Held {
@@ -79,11 +91,16 @@ pub struct World {
     now: Arc<Mutex<Now>>,
     processes: [Option<Database>; PROCESSES as usize],
     pending: [VecDeque<Pending>; PROCESSES as usize],
+    /// Transactions that stay open. They may outlive their handle.
+    writing: [Option<Writing>; PROCESSES as usize],
     readers: VecDeque<Held>,
     /// Something deferred waits for a flush.
     deferred: bool,
     /// Boots since the last acknowledged commit.
     recovering: u32,
+    copy: Option<Copied>,
+    /// Waits without end that this machine has seen.
+    hangs: u64,
 }
 
 /// Runs a script to its end. Panics where the database does not hold what it promises.
@@ -120,6 +137,7 @@ pub fn events_of(script: &Script) -> Vec<u64> {
 
 /// A run that may have failed: what it has reached, or what was wrong.
 pub fn try_script(script: &Script) -> Result<Tally, String> {
+    let _watched = crate::hang::watched(script.to_string());
     crate::quiet::caught(|| run_script(script))
 }
 
@@ -129,8 +147,8 @@ impl World {
             .unwrap_or_else(|e| panic!("no machine: {e}"));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let mut oracle = Oracle::new();
-        oracle.disk_may_be_full = setup.disk > 0;
-        oracle.device_fails = setup.write_back_fails > 0;
+        oracle.causes.disk_may_be_full = setup.disk > 0;
+        oracle.causes.device_fails = setup.write_back_fails > 0;
         let mut world = World {
             disk,
             setup: setup.clone(),
@@ -140,9 +158,12 @@ impl World {
             now: Arc::default(),
             processes: Default::default(),
             pending: Default::default(),
+            writing: Default::default(),
             readers: VecDeque::new(),
             deferred: false,
             recovering: 0,
+            copy: None,
+            hangs: 0,
         };
         world.switch_on();
         world
@@ -150,8 +171,10 @@ impl World {
 
     /// The machine is new: its faults, its limit, its hook.
     fn switch_on(&mut self) {
-        self.disk.set_faults(self.setup.faults());
+        let evict = if self.now.lock().unnoticed { 0 } else { self.setup.evict };
+        self.disk.set_faults(Faults { evict, ..self.setup.faults() });
         self.disk.set_disk_limit((self.setup.disk > 0).then_some(self.setup.disk * 4096));
+        self.disk.remember_lock_file(self.setup.remember);
         let hook = Hook {
             setup: self.setup.clone(),
             oracle: self.oracle.clone(),
@@ -172,7 +195,10 @@ impl World {
             now.rows = self.rows(&op.deed);
         }
         self.tally.lock().ops += 1;
+        self.oracle.lock().causes.next_deed();
+        let may_wait = self.may_wait(&op.deed);
         self.deed(op.process, &op.deed);
+        self.nobody_hangs(may_wait);
         let visitors = {
             let mut now = self.now.lock();
             now.accidents.clear();
@@ -220,12 +246,16 @@ impl World {
                 self.acknowledged(done == Some(true), *durability == Durability::Durable);
             }
             Deed::Build { edits } => {
-                let durable = Durability::Durable;
-                let built = self.in_process(p, |db| build(&oracle, p, db, durable, edits, false));
-                if let Some(Built::Pending(pending)) = built {
+                let built = self.in_process(p, |db| {
+                    let writing = begin(&oracle, p, db)?.edited(&oracle, edits)?;
+                    Some(writing.build(&oracle, Durability::Durable))
+                });
+                if let Some(Some(Built::Pending(pending))) = built {
                     self.pending[usize::from(p)].push_back(pending);
                 }
             }
+            Deed::Begin { edits } => self.begin(p, edits),
+            Deed::End { how } => self.end(p, *how),
             Deed::Finish => {
                 if let Some(pending) = self.pending[usize::from(p)].pop_front() {
                     let done = self.in_process(p, |db| finish(&oracle, db, pending));
@@ -233,7 +263,7 @@ impl World {
                 }
             }
             Deed::Abort { edits } => {
-                self.in_process(p, |db| build(&oracle, p, db, Durability::Durable, edits, true));
+                self.in_process(p, |db| begin(&oracle, p, db)?.edited(&oracle, edits).map(drop));
             }
             Deed::Flush => {
                 let done = self.in_process(p, |db| flush(&oracle, db));
@@ -244,13 +274,17 @@ impl World {
             Deed::Release => self.release(),
             Deed::Check => {
                 self.in_process(p, |db| match db.check(None) {
-                    Err(e) if oracle.lock().forgives(&e) => {}
+                    Err(e) if oracle.lock().forgives(&e, During::Check) => {}
                     _ if oracle.lock().unreliable() => {}
                     _ => assert_clean(db, "check"),
                 });
             }
             Deed::Churn { count } => self.churn(p, *count),
+            Deed::Crowd { count } => self.crowd(p, *count),
             Deed::ForeignSync => self.disk.foreign_sync(),
+            Deed::ForeignSyncFails => {
+                foreign_sync_fails(&self.disk, &self.setup, &oracle, &self.now)
+            }
             Deed::LoseLockFile => self.lose_lock_file(p),
             Deed::Leave => self.leave(p),
             Deed::Cut { seed, lock_file } => {
@@ -265,6 +299,10 @@ impl World {
                 self.reboot(&cut, *seed, true);
             }
             Deed::AllDie { keep_lock_file } => self.all_die(*keep_lock_file),
+            Deed::OtherLockFile => self.other_lock_file(),
+            Deed::Copy => self.copy(p),
+            Deed::Restore { commits } => self.restore(*commits),
+            Deed::Newer { slot, newer } => self.newer_build(*slot, *newer),
         }
     }
 
@@ -286,9 +324,12 @@ impl World {
         let ending = run(|| {
             if self.processes[place].is_none() {
                 match enter(&self.disk, &self.setup, p) {
-                    Ok(db) => self.processes[place] = Some(db),
+                    Ok(db) => {
+                        newcomer(&self.oracle, &self.setup, &db);
+                        self.processes[place] = Some(db);
+                    }
                     Err(e) => {
-                        assert!(self.oracle.lock().forgives(&e), "open: {e}");
+                        assert!(self.oracle.lock().forgives(&e, During::Open), "open: {e}");
                         return None;
                     }
                 }
@@ -332,7 +373,7 @@ impl World {
             match open(disk.process(options), &builder) {
                 Ok(db) => read(&oracle, GUEST, &db).map(|seen| (db, seen)),
                 Err(e) => {
-                    assert!(oracle.lock().forgives(&e), "an observer opens: {e}");
+                    assert!(oracle.lock().forgives(&e, During::Open), "an observer opens: {e}");
                     None
                 }
             }
@@ -391,6 +432,7 @@ impl World {
         }
         self.disk.set_disk_limit(None);
         self.disk.set_faults(Default::default());
+        (0..PROCESSES).for_each(|p| self.end(p, How::Abort));
         while !self.readers.is_empty() {
             self.release();
         }
@@ -415,13 +457,28 @@ impl World {
     }
 }
 
+/// A handle has been opened, perhaps beside a transaction that it cannot prove.
+fn newcomer(oracle: &SharedOracle, setup: &Setup, db: &Database) {
+    let beside = db.info().is_ok_and(|info| info.durable < info.built);
+    oracle.lock().causes.newcomer |= setup.records > 0 && beside;
+}
+
+/// A program that is not recto cannot make the file durable. From now on no page leaves the cache: one that was refused, unnoticed by
+/// whoever wrote it, and is lost before the next sync can tell, is beyond the fault budget.
+fn foreign_sync_fails(disk: &SimDisk, setup: &Setup, oracle: &SharedOracle, now: &Mutex<Now>) {
+    oracle.lock().causes.syncs_may_fail = true;
+    now.lock().unnoticed = true;
+    disk.set_faults(Faults { evict: 0, ..setup.faults() });
+    disk.foreign_sync_fails();
+}
+
 /// Begins to read: the snapshot, its fingerprint, and whether it was durable.
 fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bool)> {
     let horizon = oracle.lock().horizon(p);
     let txn = match db.read() {
         Ok(txn) => txn,
         Err(e) => {
-            assert!(oracle.lock().forgives(&e), "read: {e}");
+            assert!(oracle.lock().forgives(&e, During::Read), "read: {e}");
             return None;
         }
     };

@@ -19,6 +19,7 @@ impl World {
         self.processes[usize::from(p)] = None;
         self.pending[usize::from(p)].clear();
         self.readers.retain(|held| held.process != p);
+        self.forget_writing(p);
     }
 
     pub(super) fn everybody_is_dead(&mut self) {
@@ -42,8 +43,12 @@ impl World {
         let booted = if remount { cut.remount(seed) } else { cut.boot(seed) };
         self.disk = booted.unwrap_or_else(|e| panic!("boot: {e}"));
         self.recovering += 1;
+        self.hangs = 0;
+        self.now.lock().unnoticed = false;
+        self.copy = None;
         {
             let mut tally = self.tally.lock();
+            tally.count("remounts", u64::from(remount));
             tally.cuts += 1;
             tally.second_cuts += u64::from(self.recovering == 2);
             tally.third_cuts += u64::from(self.recovering > 2);
@@ -57,7 +62,7 @@ impl World {
     }
 
     /// What is on the disk decides, or in its page cache.
-    fn start_from_disk(&mut self, allowed: &Allowed) -> Arc<Content> {
+    pub(super) fn start_from_disk(&mut self, allowed: &Allowed) -> Arc<Content> {
         let db =
             enter(&self.disk, &self.setup, 0).unwrap_or_else(|e| panic!("open after a cut: {e}"));
         let found = find(&db, allowed, &|| "after a cut".into());
@@ -72,7 +77,7 @@ impl World {
         let _ = self.disk.restart_os_alive(keep_lock_file);
         self.recovering += 1;
         if !keep_lock_file {
-            if self.setup.evict > 0 {
+            if self.setup.evict > 0 && !self.now.lock().unnoticed {
                 // Pages that the device has refused can leave the cache at any time, also behind an opening that
                 // has seen them in it. That is beyond the fault budget: here they leave before.
                 self.disk.evict();

@@ -1,16 +1,18 @@
 //! What is asked at each event of the machine: whether a cut point is due, and whether the script has an accident there.
 
-use super::{GUEST, Held, Now, TRACE, read};
+use super::{GUEST, Held, Now, TRACE, foreign_sync_fails, newcomer, read};
+use crate::sim::calls::{commit, flush};
+use crate::sim::causes::During;
 use crate::sim::coverage::{Column, Row, Tally};
 use crate::sim::edit::Edit;
 use crate::sim::judge::{Judge, enter};
 use crate::sim::op::What;
-use crate::sim::oracle::{SharedOracle, commit, flush};
+use crate::sim::oracle::SharedOracle;
 use crate::sim::script::Setup;
 use parking_lot::Mutex;
 use recto::harness::sim::{Action, CutPoint, Event, EventKind, SimDisk};
 use recto::harness::{is_log_page, is_pool_page};
-use recto::{Database, Durability};
+use recto::{Database, Durability, Error};
 use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,6 +28,7 @@ pub(super) struct Hook {
 
 impl Hook {
     pub fn at(&self, disk: &SimDisk, event: &Event) -> Action {
+        crate::hang::beat();
         if event.depth > 0 {
             return Action::Continue;
         }
@@ -110,20 +113,27 @@ impl Hook {
             }
             What::Fail { errno, times } => self.now.lock().failing = Some((None, errno, times)),
             What::Turn { deferred } => {
-                if self.turn(disk, deferred) {
+                if self.others(|| self.turn(disk, deferred)) {
                     self.befell(Column::Turn, rows, event, &cut);
                     self.tally.lock().turns += 1;
                 }
             }
             What::Visit => {
-                if self.visit(disk) {
+                if self.others(|| self.visit(disk)) {
                     self.befell(Column::Turn, rows, event, &cut);
                     self.tally.lock().turns += 1;
                     // What the visitor saw or made durable is not lost by a cut right now.
                     self.probe(disk, event, rows);
                 }
             }
-            What::Evict if self.setup.write_back_fails > 0 => {}
+            What::Stranger => {
+                foreign_sync_fails(disk, &self.setup, &self.oracle, &self.now);
+                if self.others(|| self.stranger(disk)) {
+                    self.befell(Column::Turn, rows, event, &cut);
+                    self.tally.lock().count("strangers", 1);
+                }
+            }
+            What::Evict if self.setup.write_back_fails > 0 || self.now.lock().unnoticed => {}
             What::Evict => disk.evict(),
         }
         None
@@ -148,9 +158,9 @@ impl Hook {
             errno
         };
         {
-            let mut oracle = self.oracle.lock();
-            oracle.calls_may_fail = true;
-            oracle.syncs_may_fail |= matches!(
+            let causes = &mut self.oracle.lock().causes;
+            causes.failed(errno);
+            causes.syncs_may_fail |= matches!(
                 event.kind,
                 EventKind::Write { .. } | EventKind::SyncBegin { .. } | EventKind::SyncEnd { .. }
             );
@@ -158,6 +168,25 @@ impl Hook {
         self.befell(Column::FailingCall, rows, event, &disk.cut_point());
         self.tally.lock().failed_calls += 1;
         Action::Fail(errno)
+    }
+
+    /// Somebody else has his turn: whoever waits for the process that is stopped here need not be waited for.
+    fn others(&self, work: impl FnOnce() -> bool) -> bool {
+        self.oracle.lock().causes.turns += 1;
+        let came = work();
+        self.oracle.lock().causes.turns -= 1;
+        came
+    }
+
+    /// Another process comes anew, and begins to read.
+    fn stranger(&self, disk: &SimDisk) -> bool {
+        let before = self.now.lock().guest.take();
+        drop(before);
+        let Some(guest) = self.guest(disk) else { return false };
+        let seen = read(&self.oracle, GUEST, &guest);
+        let came = seen.is_some();
+        self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
+        came
     }
 
     /// Another process makes three commits, so that what the first frees could be reused by the third.
@@ -187,7 +216,16 @@ impl Hook {
         if guest.is_some() {
             return guest;
         }
-        let db = enter(disk, &self.setup, GUEST).ok()?;
+        let db = match enter(disk, &self.setup, GUEST) {
+            Ok(db) => db,
+            // Whoever is stopped may be opening.
+            Err(Error::Busy | Error::LockFile { .. }) => return None,
+            Err(e) => {
+                assert!(self.oracle.lock().forgives(&e, During::Open), "a guest opens: {e}");
+                return None;
+            }
+        };
+        newcomer(&self.oracle, &self.setup, &db);
         self.oracle.lock().forget_process(GUEST);
         self.now.lock().guest = Some(db.clone());
         Some(db)

@@ -2,9 +2,10 @@
 //! it was refused.
 
 use super::World;
+use crate::sim::calls::commit;
+use crate::sim::causes::During;
 use crate::sim::content::print_of;
 use crate::sim::edit::Edit;
-use crate::sim::oracle::commit;
 use recto::harness::open;
 use recto::harness::sim::{Ending, ProcessOptions, run};
 use recto::{Durability, Error};
@@ -81,7 +82,9 @@ impl World {
         match ending {
             Ending::Done(Ok(())) => assert!(!lives, "opened beside others with another lock file"),
             Ending::Done(Err(Error::LockFile { .. })) => assert!(lives, "refused by nobody"),
-            Ending::Done(Err(e)) => assert!(self.oracle.lock().forgives(&e), "open: {e}"),
+            Ending::Done(Err(e)) => {
+                assert!(self.oracle.lock().forgives(&e, During::Open), "open: {e}")
+            }
             Ending::Killed(_) => {}
             Ending::PowerLost => return self.power_lost(),
         }

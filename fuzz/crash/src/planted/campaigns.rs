@@ -1,0 +1,46 @@
+//! Planted bugs that scripts of the simulation cannot find: other campaigns do, or nothing does.
+
+use recto::harness::{Bug, plant};
+
+/// Names the bug that a process of `crash` is to run with, and all processes that it starts.
+pub const ENVIRONMENT: &str = "CRASH_PLANTED";
+
+/// Which campaign finds a bug: arguments of `crash`, which ends with 1 then.
+pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
+    // Simulated files have no owner.
+    (Bug::LockFileOfWhoComes, &["kill", "--cycles", "1", "--special", "1"]),
+    // Takes a damaged file.
+    (Bug::PathNotCheckedAgain, &["hostile", "--files", "100000", "--seed", "31"]),
+];
+
+/// Bugs that are not looked for unless they are asked for by name, and why.
+pub const LEFT_OUT: &[(Bug, &str)] = &[
+    (
+        Bug::LockFileNotSettled,
+        "a simulated lock file shares no blocks: found by tests/shared_blocks.rs on btrfs and XFS",
+    ),
+    (
+        Bug::VisibleReadAfterSlots,
+        "two threads between two loads: found by the model visible_read_after_the_slots (src/shared/loom)",
+    ),
+    (
+        Bug::RepairWithoutWriterLock,
+        "takes three accidents: a writer at work, a failed sync, lost pages",
+    ),
+    (
+        Bug::OpeningMarkClearedEarly,
+        "takes a cut that loses one run, a death in the opening behind it, and another cut",
+    ),
+    (
+        Bug::SpilledPageNotVerified,
+        "takes a write-back that fails between two spills of one page, and its eviction: tests/transactions.rs",
+    ),
+];
+
+/// Plants the bug that the environment names, if any.
+pub fn plant_as_told() {
+    let name = std::env::var(ENVIRONMENT).unwrap_or_default();
+    if let Some(bug) = Bug::ALL.iter().find(|bug| bug.name() == name) {
+        plant(Some(*bug));
+    }
+}

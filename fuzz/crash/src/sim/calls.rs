@@ -1,0 +1,188 @@
+//! What a process asks of the engine, side by side with the oracle.
+
+use super::causes::During;
+use super::content::{Content, Snapshot, print_of};
+use super::edit::{Edit, Editing};
+use super::oracle::SharedOracle;
+use recto::{Database, Durability, Error, WriteTxn};
+use std::sync::Arc;
+
+/// A write transaction that has begun, with its model.
+pub struct Writing {
+    txn: WriteTxn,
+    base: Arc<Content>,
+    content: Content,
+}
+
+/// What has become of the first half of a commit.
+pub enum Built {
+    /// It changed nothing, or has failed.
+    Not,
+    /// It stands, and need not be made durable before it is acknowledged.
+    Done,
+    /// It must be made durable.
+    Pending(Pending),
+}
+
+/// A built transaction that has to be made durable.
+#[derive(Clone, Copy)]
+pub struct Pending {
+    index: usize,
+    id: u64,
+}
+
+/// Begins to write; none if it cannot.
+pub fn begin(oracle: &SharedOracle, p: u8, db: &Database) -> Option<Writing> {
+    let horizon = oracle.lock().horizon(p);
+    let txn = match db.write() {
+        Ok(txn) => txn,
+        Err(e) => {
+            assert!(oracle.lock().forgives(&e, During::Begin), "begin to write: {e}");
+            return None;
+        }
+    };
+    let (print, _) = read_or_die(&txn, "what a writer starts from");
+    let base = oracle.lock().begins(p, horizon, print);
+    Some(Writing { txn, content: Content::clone(&base), base })
+}
+
+impl Writing {
+    /// Changes something; none if that failed, which ends the transaction.
+    pub fn edited(mut self, oracle: &SharedOracle, edits: &[Edit]) -> Option<Writing> {
+        let mut stamp = oracle.lock().stamp;
+        let (txn, content) = (&mut self.txn, &mut self.content);
+        let mut editing = Editing { txn, content, stamp: &mut stamp };
+        let done = edits.iter().try_for_each(|edit| edit.apply(&mut editing));
+        {
+            let mut oracle = oracle.lock();
+            oracle.stamp = stamp;
+            oracle.edits += edits.iter().map(Edit::weight).sum::<u64>();
+        }
+        if let Err(e) = done {
+            {
+                let mut oracle = oracle.lock();
+                assert!(oracle.forgives(&e, During::Edit), "an edit: {e}");
+                oracle.found_full += u64::from(matches!(e, Error::DiskFull { .. }));
+            }
+            // It may have been done by half.
+            let built = recto::harness::build(self.txn, Durability::Durable);
+            assert!(
+                matches!(built, Err(Error::TransactionBroken)),
+                "a transaction is built after {e}: {built:?}"
+            );
+            return None;
+        }
+        self.looked_at(oracle)
+    }
+
+    /// Sees its own changes. What the device has refused, and the page cache has lost, it cannot see: an error then, and none of it is
+    /// ever committed.
+    pub fn looked_at(self, oracle: &SharedOracle) -> Option<Writing> {
+        match print_of(&self.txn) {
+            Ok((print, found)) => {
+                let expected = self.content.summary();
+                let same = print == self.content.print();
+                assert!(same, "a transaction sees {found}, not {expected}");
+                Some(self)
+            }
+            Err(_) if oracle.lock().unreliable() => None,
+            Err(e) => panic!("a transaction's own content: {e}"),
+        }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.content.print() == self.base.print()
+    }
+
+    /// The first half of a commit.
+    pub fn build(self, oracle: &SharedOracle, durability: Durability) -> Built {
+        let same = self.changes_nothing();
+        let index = oracle.lock().start(self.content, durability);
+        match recto::harness::build(self.txn, durability) {
+            Ok(Some((id, true))) => Built::Pending(Pending { index, id }),
+            Ok(Some((_, false))) => {
+                oracle.lock().built(index);
+                Built::Done
+            }
+            Ok(None) => {
+                assert!(same, "a change was not built");
+                oracle.lock().nothing_built(index);
+                Built::Not
+            }
+            Err(e) => {
+                failed(oracle, index, &e, During::Commit);
+                Built::Not
+            }
+        }
+    }
+
+    /// A whole commit. Whether it was acknowledged.
+    pub fn commit(mut self, oracle: &SharedOracle, durability: Durability) -> bool {
+        let same = self.changes_nothing();
+        let index = oracle.lock().start(self.content, durability);
+        self.txn.set_durability(durability);
+        let done = self.txn.commit();
+        match (&done, durability) {
+            // Perhaps it was built, perhaps not: what is there is the same.
+            (Ok(()), _) if same => oracle.lock().nothing_built(index),
+            (Ok(()), Durability::Durable) => oracle.lock().acknowledged(index),
+            (Ok(()), _) => oracle.lock().built(index),
+            (Err(e), _) => failed(oracle, index, e, During::Commit),
+        }
+        done.is_ok() && !same
+    }
+}
+
+/// A commit has failed: unless its outcome is unknown it has not happened.
+fn failed(oracle: &SharedOracle, index: usize, e: &Error, during: During) {
+    let mut oracle = oracle.lock();
+    assert!(oracle.forgives(e, during), "commit: {e}");
+    if !matches!(e, Error::OutcomeUnknown { .. }) {
+        oracle.withdraw(index, e);
+    }
+}
+
+/// The second half of a commit. Whether it was acknowledged.
+pub fn finish(oracle: &SharedOracle, db: &Database, pending: Pending) -> bool {
+    let done = recto::harness::make_durable(db, pending.id);
+    match &done {
+        Ok(()) => oracle.lock().acknowledged(pending.index),
+        Err(e) => failed(oracle, pending.index, e, During::Settle),
+    }
+    done.is_ok()
+}
+
+/// A transaction from its begin to its acknowledgement. Whether it was.
+pub fn commit(
+    oracle: &SharedOracle,
+    p: u8,
+    db: &Database,
+    durability: Durability,
+    edits: &[Edit],
+) -> bool {
+    let writing = begin(oracle, p, db).and_then(|writing| writing.edited(oracle, edits));
+    writing.is_some_and(|writing| writing.commit(oracle, durability))
+}
+
+/// Makes everything durable that is visible.
+pub fn flush(oracle: &SharedOracle, db: &Database) -> bool {
+    let visible = oracle.lock().visible();
+    match db.flush() {
+        Ok(()) => {
+            let mut oracle = oracle.lock();
+            // What was visible may have been rolled back before: then it is not what was flushed.
+            if !oracle.unreliable() {
+                oracle.acknowledged(visible);
+            }
+            true
+        }
+        Err(e) => {
+            assert!(oracle.lock().forgives(&e, During::Flush), "flush: {e}");
+            false
+        }
+    }
+}
+
+fn read_or_die(snapshot: &impl Snapshot, what: &str) -> (u64, String) {
+    print_of(snapshot).unwrap_or_else(|e| panic!("{what}: {e}"))
+}
