@@ -214,6 +214,8 @@ bugs! {
     RecordNotChecked,
     /// 32: the image of a transaction is believed without its check.
     ImageNotChecked,
+    /// 32: what a lock file calls visible is believed, however old it is.
+    VisibleOfAnyAge,
     /// B1: a lock file with pages that its list does not name is believed.
     UnlistedKept,
     /// 26: an opening without the lock file takes the page cache for the disk.

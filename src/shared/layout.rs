@@ -9,7 +9,7 @@ use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning, and with every feature of the file that whoever has the database open must
 /// know: so builds that do not understand each other never meet in one lock file.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
@@ -73,7 +73,9 @@ pub struct Image {
     pub unlisted: AtomicU64,
     /// Bytes of all pages that were ever listed, up to this transaction.
     pub list_bytes: AtomicU64,
-    /// Over the four above and the session (rule 32).
+    /// The snapshot that was visible when it was decided what this transaction may use again: an older one is not whole any more.
+    pub judged_at: AtomicU64,
+    /// Over the five above and the session (rule 32).
     pub check: AtomicU64,
 }
 

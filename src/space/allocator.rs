@@ -165,6 +165,11 @@ impl Allocator {
         Ok(a)
     }
 
+    /// The snapshot that was visible at the begin: readers of older ones, who have come since, are not protected.
+    pub fn judged_at(&self) -> TxnId {
+        self.pins.visible()
+    }
+
     /// High-water mark of the new snapshot so far.
     pub fn page_count(&self) -> u64 {
         self.page_count

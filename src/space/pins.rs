@@ -41,6 +41,11 @@ impl Pins {
         Pins { visible, commits: sorted(commits), readers: sorted(readers), no_reuse }
     }
 
+    /// The visible snapshot, by which all is judged.
+    pub fn visible(&self) -> TxnId {
+        self.visible
+    }
+
     /// No allocation may take a page that was in use before.
     pub fn no_reuse(&self) -> bool {
         self.no_reuse

@@ -73,12 +73,12 @@ impl Writer {
         let commits = self.base.commits.saturating_add(1);
         let catalog = self.catalog;
         let (session, id_limit) = (engine.session, self.id_limit());
-        let base = self.base.clone();
+        let (base, judged_at) = (self.base.clone(), self.alloc.judged_at());
         let meta = Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base };
         if planted(Bug::BuiltBeforePages) {
             let (list_end, unlisted, list_bytes) = (self.list_end, self.unlisted, self.list_bytes);
             let meta = meta.clone();
-            engine.store_image(&BuiltImage { meta, list_end, unlisted, list_bytes });
+            engine.store_image(&BuiltImage { meta, list_end, unlisted, list_bytes, judged_at });
         }
         let written = self.store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
@@ -92,7 +92,7 @@ impl Writer {
         }
         let unlisted = if listed { self.unlisted } else { txn };
         let list_bytes = self.list_bytes + if listed { self.bytes_of(&records) } else { 0 };
-        Ok(BuiltImage { meta, list_end, unlisted, list_bytes })
+        Ok(BuiltImage { meta, list_end, unlisted, list_bytes, judged_at })
     }
 
     /// Rule 8 behind that: shows the transaction, unless it is to be durable first.

@@ -8,8 +8,8 @@ use super::flush::Leadership;
 use super::lock::WriterThread;
 use super::slots::{Chosen, Found, Reader, RefusedMeta, Slots};
 use super::state::{
-    BuiltImage, Content, Durable, REPAIR, describe, load_image_of, say_synced_in, store_image_in,
-    synced_of,
+    BuiltImage, Content, Durable, REPAIR, describe, is_whole, load_image_of, say_synced_in,
+    store_image_in, synced_of,
 };
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
@@ -117,7 +117,7 @@ fn first_opener(
     if state == FirstState::Survives
         && let Some(durable) = survives(shared, &slots, reader)?
     {
-        return keep(shared, &slots, durable);
+        return keep(shared, &slots, durable, reader.page_size);
     }
     start_from_disk(shared, state, &slots, reader, platform)
 }
@@ -171,14 +171,24 @@ fn survives<'a>(
     if built == durable.0 && !image.meta.same_snapshot(&held.meta) {
         return Ok(None);
     }
-    if visible > durable && !reader.visible_pages_survive(shared, &image)? {
-        return Ok(None);
+    if visible > durable {
+        // An older one than what the newest has used again by (rule 4) is no snapshot any more. That its own pages are there says little:
+        // the next transaction goes on with what is free for the newest.
+        let whole = visible >= image.judged_at
+            && shared.look().is_ok_and(|descriptor| is_whole(&descriptor, session));
+        if !whole && !planted(Bug::VisibleOfAnyAge) {
+            return Ok(None);
+        }
+        if !reader.visible_pages_survive(shared, &image)? {
+            return Ok(None);
+        }
     }
     Ok(Some(held))
 }
 
 /// Goes on with the session that the shared memory has.
-fn keep(shared: &Shared, slots: &Slots, durable: &Found) -> Result<()> {
+fn keep(shared: &Shared, slots: &Slots, durable: &Found, page_size: usize) -> Result<()> {
+    let page_count = load_image_of(shared, page_size)?.meta.page_count;
     let words = shared.words();
     let txn = durable.meta.txn;
     // An older image of the lock file does not know which ids were shown since; the metas do (rule 29). The word itself is not asked: it
@@ -200,6 +210,10 @@ fn keep(shared: &Shared, slots: &Slots, durable: &Found) -> Result<()> {
     if shared.visible() <= txn {
         shared.reset_visible(&describe(&durable.meta))?;
     }
+    // Nobody reads what was rolled back before, so this word need not be believed either (rule 5).
+    let [_, shown, ..] = shared.look()?;
+    let high = shown.max(page_count).max(durable.meta.page_count);
+    words.page_high.0.store(high, Ordering::SeqCst);
     Ok(())
 }
 
@@ -250,7 +264,8 @@ fn start_from_disk(
     words.durable.0.store(durable.txn.0 << 1 | durable.slot as u64, Ordering::SeqCst);
     platform.step("opening: words set");
     let snapshot = describe(&meta);
-    let image = BuiltImage { meta, list_end: 0, unlisted: TxnId::NONE, list_bytes: 0 };
+    let (unlisted, judged_at) = (TxnId::NONE, meta.txn);
+    let image = BuiltImage { meta, list_end: 0, unlisted, list_bytes: 0, judged_at };
     store_image_in(shared, platform, &image);
     shared.reset_visible(&snapshot)
 }

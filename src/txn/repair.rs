@@ -280,8 +280,10 @@ impl Engine {
         let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
         let meta = Meta { txn, ..meta };
         let snapshot = describe(&meta);
-        let (list_end, list_bytes) = (image.list_end, image.list_bytes);
-        self.store_image(&BuiltImage { meta, list_end, unlisted: TxnId::NONE, list_bytes });
+        let (list_end, list_bytes, unlisted) = (image.list_end, image.list_bytes, TxnId::NONE);
+        // What is visible now, and is not after that, is dead.
+        let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at: txn };
+        self.store_image(&image);
         self.shared.publish_flushed(&snapshot)?;
         words.list_start.0.store(list_end, Ordering::SeqCst);
         words.bytes_start.0.store(list_bytes, Ordering::SeqCst);

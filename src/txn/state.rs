@@ -34,6 +34,8 @@ pub struct BuiltImage {
     pub unlisted: TxnId,
     /// Bytes of all pages that were ever listed, up to this transaction.
     pub list_bytes: u64,
+    /// The snapshot that was visible when it was decided what this one may use again.
+    pub judged_at: TxnId,
 }
 
 /// What a slot holds, to the last byte: ids alone say nothing about a file that may have been replaced (rule 28).
@@ -204,7 +206,7 @@ impl Engine {
 
 /// Of a lock file that is used again in one boot any part may be an older one, if the device was gone meanwhile: what belongs together is
 /// told from what does not by a word over all of it, its place, and the session (rule 32).
-fn check_word(session: u64, words: [u64; 4]) -> u64 {
+fn check_word<const N: usize>(session: u64, words: [u64; N]) -> u64 {
     words.into_iter().fold(session | 1, |sum, word| {
         let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         sum ^ sum >> 32
@@ -212,8 +214,8 @@ fn check_word(session: u64, words: [u64; 4]) -> u64 {
 }
 
 fn image_check(session: u64, image_crc: u32, image: &BuiltImage) -> u64 {
-    let BuiltImage { list_end, unlisted, list_bytes, .. } = image;
-    check_word(session, [image_crc.into(), *list_end, unlisted.0, *list_bytes])
+    let BuiltImage { list_end, unlisted, list_bytes, judged_at, .. } = image;
+    check_word(session, [image_crc.into(), *list_end, unlisted.0, *list_bytes, judged_at.0])
 }
 
 pub(super) fn synced_of(words: &CommitWords, slot: usize) -> Option<Content> {
@@ -256,6 +258,7 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
         let list_end = image.list_end.load(Ordering::Relaxed);
         let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
         let list_bytes = image.list_bytes.load(Ordering::Relaxed);
+        let judged_at = TxnId(image.judged_at.load(Ordering::Relaxed));
         let check = image.check.load(Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if shared.words().built.0.load(Ordering::SeqCst) != word {
@@ -264,7 +267,7 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
         let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
         let session = shared.identity().session.load(Ordering::Relaxed);
         if let Ok((meta, _)) = Meta::decode(&bytes) {
-            let built = BuiltImage { meta, list_end, unlisted, list_bytes };
+            let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at };
             let whole = check == image_check(session, crc, &built) || planted(Bug::ImageNotChecked);
             let meta = &built.meta;
             if meta.txn.0 == word >> 1 && meta.page_size == page_size && whole {
@@ -341,6 +344,7 @@ pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &B
     place.list_end.store(image.list_end, Ordering::Relaxed);
     place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
     place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
+    place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
     let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
     let session = shared.identity().session.load(Ordering::Relaxed);
     place.check.store(image_check(session, crc, image), Ordering::Relaxed);
@@ -361,11 +365,23 @@ pub fn describe(meta: &Meta) -> Descriptor {
         c.root.0,
         u64::from(c.depth),
         c.entries,
-        meta.space.free_pages,
+        0,
         c.leaf_pages,
         c.branch_pages,
     ];
-    std::array::from_fn(|i| words[i])
+    let check = check_word(meta.session, words);
+    std::array::from_fn(|i| if i == DESCRIPTOR_CHECK { check } else { words[i] })
+}
+
+/// The word of a descriptor that is the check over the others and the session (rule 32). Readers do not look at it: they are told from
+/// half a descriptor by the order of stores, but a lock file of which a part is older is not.
+const DESCRIPTOR_CHECK: usize = 5;
+
+/// Whether a descriptor is what somebody of this session has made visible.
+pub(super) fn is_whole(descriptor: &Descriptor, session: u64) -> bool {
+    let mut words = *descriptor;
+    let check = words.get_mut(DESCRIPTOR_CHECK).map(std::mem::take);
+    check == Some(check_word(session, words))
 }
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
