@@ -180,6 +180,15 @@ fn a_lock_file_with_holes_is_filled() {
         assert!(lock.metadata().unwrap().blocks() * 512 >= len, "with {keep} bytes");
         assert_clean(&db);
     }
+    // Blocks that it has elsewhere fill no hole.
+    lock.set_len(0).unwrap();
+    lock.set_len(len).unwrap();
+    let (fd, len) = (std::os::fd::AsRawFd::as_raw_fd(&lock), len as libc::off_t);
+    // SAFETY: an open descriptor and integers.
+    assert_eq!(unsafe { libc::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, len, len) }, 0);
+    let db = open_at(&path, &existing());
+    assert!(lock.metadata().unwrap().blocks() * 512 >= 2 * len as u64);
+    assert_clean(&db);
 }
 
 #[test]
@@ -472,6 +481,9 @@ fn a_database_is_no_lock_file() {
     let (link, hard) = (dir.path().join("link"), dir.path().join("hard.rdb"));
     std::os::unix::fs::symlink(dir.path(), &link).unwrap();
     fs::hard_link(&path, &hard).unwrap();
+    // One meta page is enough to be a database.
+    let half = fs::File::options().write(true).open(&other).unwrap();
+    half.write_all_at(&[0; 512], 0).unwrap();
     let before = (fs::read(&path).unwrap(), fs::read(&other).unwrap());
     let refused = |path: &Path, lock: &Path| {
         let mut builder = Builder::default();

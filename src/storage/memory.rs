@@ -112,7 +112,7 @@ fn anonymous(len: usize) -> Result<memmap2::MmapMut> {
 
 /// As much of `wish` as the system gives, by halves, and at least `need`.
 fn by_halves<T>(wish: usize, need: usize, make: impl Fn(usize) -> io::Result<T>) -> io::Result<T> {
-    let mut len = wish.max(need).next_multiple_of(SYSTEM_PAGE);
+    let mut len = wish.max(need).min(isize::MAX as usize / 2).next_multiple_of(SYSTEM_PAGE);
     loop {
         match make(len) {
             Err(_) if len > need.next_multiple_of(SYSTEM_PAGE) => {
@@ -290,6 +290,9 @@ mod tests {
         assert!(matches!(memory.grow(u64::MAX), Err(Error::DiskFull { .. })));
         memory.grow(1 << 20).unwrap();
         assert_eq!(memory.len().unwrap(), 1 << 20);
+        let memory = MemoryPlatform::new(usize::MAX, 4096).unwrap();
+        memory.grow(8192).unwrap();
+        memory.write(4096, &[1; 4096]).unwrap();
     }
 
     #[test]

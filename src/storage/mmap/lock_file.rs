@@ -14,7 +14,7 @@ use super::create::write_in_place;
 use super::file::{has_blocks, write_zeros};
 use super::open::{check_file_system, identity, kind};
 use crate::error::{Error, Result};
-use crate::format::meta::MAGIC;
+use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};
 use crate::planted::{Bug, planted};
 use memmap2::{MmapOptions, MmapRaw};
@@ -57,10 +57,15 @@ pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(Fi
     if identity(&file)? == identity(data)? {
         return Err(is_a_database(path));
     }
-    let mut start = [0; MAGIC.len()];
-    let read = file.read_at(&mut start, 0).map_err(failed("reading the lock file", path))?;
-    if start[..read] == MAGIC {
-        return Err(is_a_database(path));
+    // One of the two meta pages is enough; the second stands behind the first, whatever the size of a page.
+    let sizes = std::iter::successors(Some(*PAGE_SIZES.start()), |&size| Some(2 * size));
+    for at in std::iter::once(0).chain(sizes.take_while(|size| PAGE_SIZES.contains(size))) {
+        let mut start = [0; MAGIC.len()];
+        let read =
+            file.read_at(&mut start, at as u64).map_err(failed("reading the lock file", path))?;
+        if start[..read] == MAGIC {
+            return Err(is_a_database(path));
+        }
     }
     Ok((file, observer))
 }
@@ -204,6 +209,8 @@ pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<(
     }
     let failed = || failed("giving the lock file blocks of its own", path);
     if kind(file, path)? != FsKind::Btrfs {
+        // As many blocks as it needs may stand elsewhere in it, or behind its end.
+        let _ = os::fallocate(file, 0, len).map_err(failed())?;
         // Where it cannot be asked for, nothing is shared.
         return os::unshare(file, 0, len).map(drop).map_err(failed());
     }
