@@ -212,6 +212,8 @@ bugs! {
     TargetNotAdopted,
     /// 32: records of the list are believed without their check.
     RecordNotChecked,
+    /// 32: the check of a record is over its place in the list, not over the record before it.
+    RecordsByPlaceAlone,
     /// 32: the image of a transaction is believed without its check.
     ImageNotChecked,
     /// 32: what a lock file calls visible is believed, however old it is.

@@ -10,6 +10,7 @@ use recto::{Builder, Database, Durability};
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 /// At this step of this thread.
@@ -418,4 +419,44 @@ fn a_damaged_lock_file_uses_up_no_ids() {
             }
         }
     }
+}
+
+/// A process dies when it has listed its pages and not built its transaction: the next one stands in the same places of the list. If the page of
+/// the list is older than the rest, its records are whole, but another's.
+#[test]
+fn records_of_a_transaction_that_was_never_built_prove_no_other() {
+    let list = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "list of pages").unwrap().1;
+    let page = list / 4096 * 4096;
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, &Builder::default());
+    put(&db, b"base", b"durable");
+    defer(&db, "reserves");
+    db.flush().unwrap();
+    let (at, data, lock) = (path.clone(), dir.path().join("data"), dir.path().join("lock"));
+    let (to, to_lock) = (data.clone(), lock.clone());
+    when("build: image stored", move || {
+        fs::copy(&at, to).unwrap();
+        fs::copy(lock_of(&at), to_lock).unwrap();
+        // As good as a death: nothing behind it is done.
+        std::panic::panic_any(());
+    });
+    std::panic::catch_unwind(AssertUnwindSafe(|| defer(&db, "never built"))).unwrap_err();
+    let (dead, dead_lock) = (fs::read(data).unwrap(), fs::read(lock).unwrap());
+
+    assert!(!has(&db, "never built"));
+    defer(&db, "deferred 01");
+    assert!(has(&db, "deferred 01"));
+    let mut lock = fs::read(lock_of(&path)).unwrap();
+    lock[page..page + 4096].copy_from_slice(&dead_lock[page..page + 4096]);
+    drop(db);
+    put_back(&path, &dead);
+    put_back(&lock_of(&path), &lock);
+
+    let db = open_at(&path, &Builder::default());
+    assert!(has(&db, "base") && !has(&db, "never built"));
+    assert_clean(&db);
+    put(&db, b"more", b"");
+    assert!(has(&db, "base") && has(&db, "more") && !has(&db, "never built"));
+    assert_clean(&db);
 }

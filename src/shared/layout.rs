@@ -9,7 +9,7 @@ use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning, and with every feature of the file that whoever has the database open must
 /// know: so builds that do not understand each other never meet in one lock file.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
@@ -75,7 +75,9 @@ pub struct Image {
     pub list_bytes: AtomicU64,
     /// The snapshot that was visible when it was decided what this transaction may use again: an older one is not whole any more.
     pub judged_at: AtomicU64,
-    /// Over the five above and the session (rule 32).
+    /// `check` of the last of these records; 0 where none was ever listed.
+    pub list_check: AtomicU64,
+    /// Over the six above and the session (rule 32).
     pub check: AtomicU64,
 }
 
@@ -131,7 +133,7 @@ pub struct Record {
     pub pages_crc: AtomicU64,
     /// Transaction that wrote or freed it.
     pub txn: AtomicU64,
-    /// Over the three above, the place in the list and the session (rule 32). With it a record has 32 bytes: none lies in two pages or sectors.
+    /// Over the three above, the same word of the record before it, and the session (rule 32). With it a record has 32 bytes: none lies in two pages or sectors.
     pub check: AtomicU64,
 }
 

@@ -77,8 +77,9 @@ impl Writer {
         let meta = Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base };
         if planted(Bug::BuiltBeforePages) {
             let (list_end, unlisted, list_bytes) = (self.list_end, self.unlisted, self.list_bytes);
-            let meta = meta.clone();
-            engine.store_image(&BuiltImage { meta, list_end, unlisted, list_bytes, judged_at });
+            let (meta, list_check) = (meta.clone(), self.list_check);
+            let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
+            engine.store_image(&image);
         }
         let written = self.store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
@@ -87,12 +88,12 @@ impl Writer {
         let listed = self.make_list_room(records.len() as u64)?;
         let counted = listed && !planted(Bug::OwnPagesNotListed);
         let list_end = self.list_end + if counted { records.len() as u64 } else { 0 };
-        if listed {
-            engine.append_records(self.list_end, txn, &records);
-        }
+        let appended =
+            listed.then(|| engine.append_records(self.list_end, self.list_check, txn, &records));
+        let list_check = appended.filter(|_| counted).unwrap_or(self.list_check);
         let unlisted = if listed { self.unlisted } else { txn };
         let list_bytes = self.list_bytes + if listed { self.bytes_of(&records) } else { 0 };
-        Ok(BuiltImage { meta, list_end, unlisted, list_bytes, judged_at })
+        Ok(BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check })
     }
 
     /// Rule 8 behind that: shows the transaction, unless it is to be durable first.

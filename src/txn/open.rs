@@ -265,7 +265,8 @@ fn start_from_disk(
     platform.step("opening: words set");
     let snapshot = describe(&meta);
     let (unlisted, judged_at) = (TxnId::NONE, meta.txn);
-    let image = BuiltImage { meta, list_end: 0, unlisted, list_bytes: 0, judged_at };
+    let (list_end, list_bytes, list_check) = (0, 0, 0);
+    let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
     store_image_in(shared, platform, &image);
     shared.reset_visible(&snapshot)
 }

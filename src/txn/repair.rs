@@ -280,13 +280,12 @@ impl Engine {
         let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
         let meta = Meta { txn, ..meta };
         let snapshot = describe(&meta);
-        let (list_end, list_bytes, unlisted) = (image.list_end, image.list_bytes, TxnId::NONE);
         // What is visible now, and is not after that, is dead.
-        let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at: txn };
-        self.store_image(&image);
+        let again = BuiltImage { meta, unlisted: TxnId::NONE, judged_at: txn, ..*image };
+        self.store_image(&again);
         self.shared.publish_flushed(&snapshot)?;
-        words.list_start.0.store(list_end, Ordering::SeqCst);
-        words.bytes_start.0.store(list_bytes, Ordering::SeqCst);
+        words.list_start.0.store(image.list_end, Ordering::SeqCst);
+        words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
         Ok(())
     }
 

@@ -239,7 +239,7 @@ impl Reader<'_> {
         }
         let (visible, built) = (shared.visible(), image.meta.txn);
         for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
-            let Ok(live) = live_records_of(shared, image.list_end, txn) else { return Ok(false) };
+            let Ok(live) = live_records_of(shared, image, txn) else { return Ok(false) };
             let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
             if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
                 // Never that of a deferred commit, which is durable before it is shown if it needs so much.

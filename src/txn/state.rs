@@ -36,6 +36,8 @@ pub struct BuiltImage {
     pub list_bytes: u64,
     /// The snapshot that was visible when it was decided what this one may use again.
     pub judged_at: TxnId,
+    /// Check of the last record that was ever listed, up to this transaction.
+    pub list_check: u64,
 }
 
 /// What a slot holds, to the last byte: ids alone say nothing about a file that may have been replaced (rule 28).
@@ -179,8 +181,15 @@ impl Engine {
         store_image_in(&self.shared, &*self.platform, image);
     }
 
-    /// Appends to the list of pages; the records count from `built` moving on (rule 8).
-    pub(crate) fn append_records(&self, from: u64, txn: TxnId, records: &[ListRecord]) {
+    /// Appends to the list of pages; the records count from `built` moving on (rule 8). `check` is that of the record before them; gives
+    /// that of the last.
+    pub(crate) fn append_records(
+        &self,
+        from: u64,
+        mut check: u64,
+        txn: TxnId,
+        records: &[ListRecord],
+    ) -> u64 {
         for (i, r) in records.iter().enumerate() {
             let index = from + i as u64;
             let place = &self.shared.records()[(index % RECORDS as u64) as usize];
@@ -193,19 +202,22 @@ impl Engine {
             place.page.store(words[0], Ordering::Relaxed);
             place.pages_crc.store(words[1], Ordering::Relaxed);
             place.txn.store(words[2], Ordering::Relaxed);
-            let check = check_word(self.session, [index, words[0], words[1], words[2]]);
+            let before = if planted(Bug::RecordsByPlaceAlone) { index } else { check };
+            check = check_word(self.session, [before, words[0], words[1], words[2]]);
             place.check.store(check, Ordering::Relaxed);
         }
+        check
     }
 
     /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
     pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<PageMap<Written>> {
-        live_records_of(&self.shared, image.list_end, image.meta.txn)
+        live_records_of(&self.shared, image, image.meta.txn)
     }
 }
 
 /// Of a lock file that is used again in one boot any part may be an older one, if the device was gone meanwhile: what belongs together is
-/// told from what does not by a word over all of it, its place, and the session (rule 32).
+/// told from what does not by a word over all of it, what was before it, and the session (rule 32). The place in the list would not do: a
+/// process that dies before its transaction is built leaves whole records in places that others use again.
 fn check_word<const N: usize>(session: u64, words: [u64; N]) -> u64 {
     words.into_iter().fold(session | 1, |sum, word| {
         let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -214,8 +226,9 @@ fn check_word<const N: usize>(session: u64, words: [u64; N]) -> u64 {
 }
 
 fn image_check(session: u64, image_crc: u32, image: &BuiltImage) -> u64 {
-    let BuiltImage { list_end, unlisted, list_bytes, judged_at, .. } = image;
-    check_word(session, [image_crc.into(), *list_end, unlisted.0, *list_bytes, judged_at.0])
+    let BuiltImage { list_end, unlisted, list_bytes, judged_at, list_check, .. } = image;
+    let words = [image_crc.into(), *list_end, unlisted.0, *list_bytes, judged_at.0, *list_check];
+    check_word(session, words)
 }
 
 pub(super) fn synced_of(words: &CommitWords, slot: usize) -> Option<Content> {
@@ -259,6 +272,7 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
         let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
         let list_bytes = image.list_bytes.load(Ordering::Relaxed);
         let judged_at = TxnId(image.judged_at.load(Ordering::Relaxed));
+        let list_check = image.list_check.load(Ordering::Relaxed);
         let check = image.check.load(Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if shared.words().built.0.load(Ordering::SeqCst) != word {
@@ -267,7 +281,7 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
         let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
         let session = shared.identity().session.load(Ordering::Relaxed);
         if let Ok((meta, _)) = Meta::decode(&bytes) {
-            let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at };
+            let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
             let whole = check == image_check(session, crc, &built) || planted(Bug::ImageNotChecked);
             let meta = &built.meta;
             if meta.txn.0 == word >> 1 && meta.page_size == page_size && whole {
@@ -280,11 +294,11 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
     Err(Error::Busy)
 }
 
-/// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; the list of
-/// the newest built transaction ends before `list_end`.
+/// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; `image` is that of
+/// the newest built one. Each record goes with the one before it, and the last one with the image; so does the first: its check stands beside it.
 pub(super) fn live_records_of(
     shared: &Shared,
-    list_end: u64,
+    image: &BuiltImage,
     txn: TxnId,
 ) -> Result<PageMap<Written>> {
     let words = shared.words();
@@ -294,8 +308,9 @@ pub(super) fn live_records_of(
     let dead = DeadIds::of(words);
     let session = shared.identity().session.load(Ordering::Relaxed);
     let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
-    let n = list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
+    let n = image.list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
     let mut live = PageMap::default();
+    let mut before = None;
     for i in 0..n.ok_or_else(broken)? {
         let r = &shared.records()[((start + i) % RECORDS as u64) as usize];
         let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
@@ -303,10 +318,13 @@ pub(super) fn live_records_of(
         let page = PageId(word & PAGE_MASK);
         let by = TxnId(load(&r.txn));
         // First of all: what an old record says decides nothing, not even that it can be passed over.
-        let check = check_word(session, [start + i, word, pages_crc, by.0]);
-        if load(&r.check) != check && !planted(Bug::RecordNotChecked) {
+        let check = load(&r.check);
+        let by_place = planted(Bug::RecordsByPlaceAlone).then_some(start + i);
+        let goes_on = |before| check == check_word(session, [before, word, pages_crc, by.0]);
+        if !by_place.or(before).is_none_or(goes_on) && !planted(Bug::RecordNotChecked) {
             return Err(broken());
         }
+        before = Some(check);
         let w = Written { crc: pages_crc as u32, pages: (pages_crc >> 32) as u32 };
         let end = page.0 + u64::from(w.pages.max(1));
         let kind = word >> 48;
@@ -327,7 +345,9 @@ pub(super) fn live_records_of(
             _ => drop(live.insert(page, w)),
         }
     }
-    Ok(live)
+    let whole = before.is_none_or(|last| last == image.list_check);
+    let believed = planted(Bug::RecordNotChecked) || planted(Bug::RecordsByPlaceAlone);
+    if whole || believed { Ok(live) } else { Err(broken()) }
 }
 
 /// Rule 8, for whoever holds the writer lock or is alone.
@@ -345,6 +365,7 @@ pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &B
     place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
     place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
     place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
+    place.list_check.store(image.list_check, Ordering::Relaxed);
     let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
     let session = shared.identity().session.load(Ordering::Relaxed);
     place.check.store(image_check(session, crc, image), Ordering::Relaxed);

@@ -42,6 +42,7 @@ pub struct Writer {
     pub(super) list_end: u64,
     pub(super) unlisted: TxnId,
     pub(super) list_bytes: u64,
+    pub(super) list_check: u64,
     pub(super) catalog: TableDescriptor,
     tables: Vec<OpenTable>,
     /// An operation has failed half-way, or is at work.
@@ -98,6 +99,7 @@ impl Engine {
             list_end: image.list_end,
             unlisted: image.unlisted,
             list_bytes: image.list_bytes,
+            list_check: image.list_check,
             tables: Vec::new(),
             broken: false,
             lock,

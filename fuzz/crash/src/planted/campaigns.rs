@@ -39,6 +39,10 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
         Bug::SpilledPageNotVerified,
         "takes a write-back that fails between two spills of one page, and its eviction: tests/transactions.rs",
     ),
+    (
+        Bug::RecordsByPlaceAlone,
+        "takes a death between the list and W, and a list of which a page is as old: tests/identity.rs",
+    ),
 ];
 
 /// Plants the bug that the environment names, if any.
