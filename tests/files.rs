@@ -56,6 +56,7 @@ fn child() {
         }
         "observe" => observe(path),
         "no_room" => no_room(path),
+        "file_limit" => file_limit(path),
         "open_as" => open_as(path, role[2].parse().unwrap(), &role[3]),
         "nameless" => nameless(path),
         "overlay_reader" => overlay_reader(path),
@@ -541,6 +542,41 @@ fn no_room_for_the_lock_file_is_not_the_databases_fault() {
     let child = Process::start("child", &["no_room", dir.path().to_str().unwrap()]);
     let said = child.line();
     assert!(said == "done" || said.starts_with("skipped"), "{said}");
+    child.finish();
+}
+
+/// A file that would be longer than the process may make one is a full disk, and no signal.
+fn file_limit(path: &Path) {
+    sample(path, 500);
+    let limit = |bytes: u64| {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: 1 << 40 };
+        // SAFETY: a struct that lives across the call.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    };
+    limit(4 << 20);
+    let db = open_at(path, &existing());
+    let one = |n: u8| {
+        let mut txn = db.write()?;
+        txn.open_table("large")?.put(&[n], &vec![n; 1 << 20])?;
+        txn.commit()
+    };
+    let full = (0..9).map(one).find_map(Result::err);
+    assert!(matches!(full, Some(Error::DiskFull { .. })), "{full:?}");
+    put(&db, b"small", b"fits");
+    assert_clean(&db);
+    drop(db);
+    fs::remove_file(lock_of(path)).unwrap();
+    limit(1 << 20);
+    assert!(matches!(refused(path, &existing()), Error::LockFile { .. }));
+    say("done");
+}
+
+#[test]
+fn a_limit_of_file_lengths_is_a_full_disk() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    let child = Process::start("child", &["file_limit", path.to_str().unwrap()]);
+    assert_eq!(child.line(), "done");
     child.finish();
 }
 

@@ -98,6 +98,11 @@ fn allocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result
     if len == 0 {
         return Ok(Fallocate::Done);
     }
+    // Who makes a file longer than the process may gets a signal, and not this error.
+    let end = offset.saturating_add(len) as u64;
+    if end > super::memory::file_size_limit()? && end > file_len(file)? {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
     // SAFETY: an open descriptor and two integers.
     match check_repeat(|| unsafe { libc::fallocate64(file.as_raw_fd(), mode, offset, len) }) {
         Ok(_) => Ok(Fallocate::Done),

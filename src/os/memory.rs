@@ -125,7 +125,7 @@ impl AnonMap {
 const OBJECT: u64 = 1 << 46;
 
 /// The longest file that this process may make.
-fn file_size_limit() -> io::Result<u64> {
+pub(super) fn file_size_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a struct that lives across the call.
     check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) })?;
