@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
 use crate::inspect::salvage::{Part, SalvageOptions, SalvageReport, Take, salvage_snapshot};
-use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report};
+use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report, SlotState};
 use crate::storage::MapView;
 use crate::txn::Engine;
 use crate::txn::read::Snapshot;
@@ -57,7 +57,17 @@ pub(crate) fn check_live(
         CheckOptions { meta: MetaChoice::At(meta), progress, ..CheckOptions::default() },
     );
     drop(snapshot);
-    report
+    let mut report = report?;
+    // Until the first write transaction erases it.
+    if let Some(refused) = engine.refused_meta().filter(|_| engine.opening_is_pending()) {
+        let why = match refused.page {
+            Some(page) => format!("transaction {}: page {page} does not verify", refused.txn),
+            None => format!("transaction {}: the meta page itself is not whole", refused.txn),
+        };
+        report.slots[refused.slot & 1] = SlotState::Refused(why);
+        report.slots[refused.slot & 1 ^ 1] = SlotState::Valid(engine.durable().txn);
+    }
+    Ok(report)
 }
 
 /// Gives a part of the newest visible snapshot, page by page as each has been proved.

@@ -6,6 +6,7 @@ mod common;
 
 use common::{assert_clean, memory_dir, open_at, pairs, put, write};
 use recto::harness::{LOCK_FILE_PARTS, build, on_step};
+use recto::inspect::SlotState;
 use recto::{Builder, Database, Durability};
 use std::cell::RefCell;
 use std::fs;
@@ -458,5 +459,30 @@ fn records_of_a_transaction_that_was_never_built_prove_no_other() {
     assert_clean(&db);
     put(&db, b"more", b"");
     assert!(has(&db, "base") && has(&db, "more") && !has(&db, "never built"));
+    assert_clean(&db);
+}
+
+/// Finding 11: until somebody writes, the full check of the open database says what was refused.
+#[test]
+fn a_refused_meta_is_told_by_the_check() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.rdb");
+    let db = open_at(&path, &Builder::default());
+    put(&db, b"one", b"1");
+    put(&db, b"two", b"2");
+    drop(db);
+    fs::remove_file(lock_of(&path)).unwrap();
+    let mut file = fs::read(&path).unwrap();
+    let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
+    let newest = usize::from(word(4096 + 32) > word(32));
+    let root = word(newest * 4096 + 48) as usize;
+    file[root * 4096 + 4000] ^= 1;
+    fs::write(&path, &file).unwrap();
+    let db = open_at(&path, &Builder::default());
+    assert!(has(&db, "one") && !has(&db, "two"));
+    let slots = db.check(None).unwrap().slots;
+    assert!(matches!(slots[newest], SlotState::Refused(_)), "{slots:?}");
+    put(&db, b"more", b"");
+    assert!(!matches!(db.check(None).unwrap().slots[newest], SlotState::Refused(_)));
     assert_clean(&db);
 }

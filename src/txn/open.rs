@@ -83,6 +83,11 @@ impl Engine {
         (meta != 0).then_some(RefusedMeta { txn: meta >> 1, slot: (meta & 1) as usize, page })
     }
 
+    /// What the opening of this session has chosen is still to be made durable, and what it has refused to be erased (rule 26).
+    pub(crate) fn opening_is_pending(&self) -> bool {
+        self.shared.identity().opening.load(Ordering::SeqCst) != 0
+    }
+
     /// The newest transaction that has written pages so far. One that somebody builds just now may have spilled some, or begun to
     /// write them early: it counts. Whoever takes the writer lock after this look writes when this handle's description is open.
     fn newest_begun(&self) -> Result<TxnId> {
