@@ -96,11 +96,9 @@ mod words {
     /// `to.len()` bytes from `from` can be read, and whoever stores to them at the same time does it by [`store`].
     pub unsafe fn load(from: *const u8, to: &mut [u8]) {
         let (head, whole) = parts(from, to.len());
-        for (i, byte) in to.iter_mut().enumerate() {
-            if !(head..head + whole).contains(&i) {
-                // SAFETY: inside the range, by the contract; a relaxed load is defined on memory that can only be read.
-                *byte = unsafe { AtomicU8::from_ptr(from.add(i).cast_mut()) }.load(Relaxed);
-            }
+        for i in (0..head).chain(head + whole..to.len()) {
+            // SAFETY: inside the range, by the contract; a relaxed load is defined on memory that can only be read.
+            to[i] = unsafe { AtomicU8::from_ptr(from.add(i).cast_mut()) }.load(Relaxed);
         }
         for (i, bytes) in to[head..head + whole].chunks_exact_mut(WORD).enumerate() {
             // SAFETY: as above, and aligned: `head` bytes lead to a multiple of a word.
@@ -115,11 +113,9 @@ mod words {
     /// `from.len()` bytes from `to` can be written, and whoever looks at them at the same time does it by [`load`].
     pub unsafe fn store(to: *mut u8, from: &[u8]) {
         let (head, whole) = parts(to, from.len());
-        for (i, &byte) in from.iter().enumerate() {
-            if !(head..head + whole).contains(&i) {
-                // SAFETY: inside the range, by the contract.
-                unsafe { AtomicU8::from_ptr(to.add(i)) }.store(byte, Relaxed);
-            }
+        for i in (0..head).chain(head + whole..from.len()) {
+            // SAFETY: inside the range, by the contract.
+            unsafe { AtomicU8::from_ptr(to.add(i)) }.store(from[i], Relaxed);
         }
         for (i, bytes) in from[head..head + whole].chunks_exact(WORD).enumerate() {
             let mut word = [0; WORD];
