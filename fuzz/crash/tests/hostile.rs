@@ -114,7 +114,9 @@ fn transaction_ids_have_an_end_that_both_sides_know() {
         assert!(matches!(check_image(&image), Err(Error::Corrupt { .. })), "{id}");
         assert!(matches!(database(&image, 4096).1, Err(Error::Corrupt { .. })), "{id}");
     }
-    let image = in_both_metas(&origin, 32, 8, LAST - 1);
+    // Without a limit of ids: all below it count as used.
+    let limit = in_both_metas(&origin, 320, 8, 0);
+    let image = in_both_metas(&Origin { image: limit, ..origin }, 32, 8, LAST - 1);
     let (disk, db) = database(&image, 4096);
     let db = db.unwrap();
     commit(&db).unwrap();
@@ -151,7 +153,12 @@ fn a_foreign_recto_that_does_not_fit_does_not_hide_the_verso() {
     let mut image = small.image.clone();
     let longer = origin("two-phase").image;
     assert!(longer.len() > image.len() && longer[16..32] != image[16..32]);
+    let newest = [0, 4096].into_iter().max_by_key(|at| get(&image, at + 32, 8)).unwrap();
+    image.copy_within(newest..newest + 4096, 4096);
     image[..4096].copy_from_slice(&longer[..4096]);
+    let pages = image.len() as u64 / 4096;
+    put(&mut image, 40, 8, pages + 1);
+    repair::repair(&mut image, 4096);
     assert_clean(check_image(&image));
     let db = database(&image, 4096).1.unwrap();
     assert!(!db.read().unwrap().tables().unwrap().is_empty());

@@ -60,6 +60,8 @@ fn expect<T>(sound: bool, what: &str, result: recto::Result<T>) -> Result<Option
         Ok(value) => Ok(Some(value)),
         // True of a file, or a slot that is not followed, with the last id there is; then nothing can be written.
         Err(e) if e.to_string().contains("no transaction id is left") => Ok(None),
+        // Of a newer version, to whoever reads it as good as any other.
+        Err(Error::Features { to_write: true, .. }) => Ok(None),
         Err(e) if sound => Err(format!("{what} a database that passes the check: {e}")),
         Err(_) => Ok(None),
     }

@@ -31,13 +31,15 @@ pub enum Setting {
 }
 
 /// Points that stand close beside others, or that only readers pass: the simulation stops there, the campaign of processes does not.
-pub const UNNAMED: [&str; 8] = [
+pub const UNNAMED: [&str; 10] = [
     "begin: flush target seen",
     "flush: target chosen",
     "observe: snapshot copied",
     "read: slot claimed",
     "repair: flush of a dead leader finished",
+    "repair: flush target synced",
     "repair: older meta put back",
+    "repair: other slot synced",
     "repair: page verified",
     "scan: slots seen",
 ];
