@@ -102,7 +102,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Something befell the database as a whole, so many times; one of [`BEFALLS`].
+    /// Something befell the database as a whole, so many times; one of `BEFALLS`.
     pub fn count(&mut self, what: &'static str, times: u64) {
         debug_assert!(BEFALLS.contains(&what), "{what}");
         *self.befallen.entry(what).or_default() += times;
