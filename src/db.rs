@@ -36,7 +36,7 @@ pub struct Database {
 /// let dir = tempfile::tempdir().unwrap();
 /// // SAFETY: nothing but recto changes the file while it is open.
 /// let db = unsafe {
-///     recto::Database::builder().page_size(16384).open(dir.path().join("my.rdb"))?
+///     recto::Database::builder().page_size(16384).open(dir.path().join("my.recto"))?
 /// };
 /// # drop(db); Ok(()) }
 /// ```

@@ -6,7 +6,7 @@
 //! ```
 //! # fn main() -> recto::Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
-//! # let path = dir.path().join("fruit.rdb");
+//! # let path = dir.path().join("fruit.recto");
 //! // SAFETY: nothing but recto changes the file while it is open.
 //! let db = unsafe { recto::Database::open(&path)? };
 //!
