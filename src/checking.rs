@@ -1,4 +1,4 @@
-//! The full check over a live database, and over a file that does not open.
+//! The full check over a live database, and over a file that does not open; and reading a live database with a proof of each page.
 
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
