@@ -120,10 +120,14 @@ bugs! {
     OwnPagesNotListed,
     /// 8: an error behind the building of a transaction is passed on as one that says it did not happen.
     BuiltErrorPassedOn,
-    /// 8: a deferred commit is shown although it stands on one that the list does not name and that is not durable.
-    ShownOnUnlisted,
+    /// 8: a transaction that the list does not name is shown before it is durable.
+    UnlistedShown,
+    /// 8: the writer lock is given back while a transaction that the list does not name is not durable, and others build on it.
+    UnlistedNotAwaited,
     /// 23: a transaction is built although a sync has failed since it began, and nobody has looked what became of its base.
     BaseNotProvedAgain,
+    /// 23: a deferred commit is shown although a sync has failed and no repair has proved its pages.
+    DoubtedShown,
     /// 23: a transaction that has led a repair forgets that the failed sync took its own pages along.
     OwnPagesForgotten,
     /// 8: a transaction in which an operation failed half-way can be committed.

@@ -45,7 +45,7 @@ impl Writer {
     }
 
     /// Builds the transaction and gives the writer lock back. None if it changed nothing. The error is [`Error::OutcomeUnknown`] if the
-    /// transaction exists, and another one if it does not.
+    /// transaction exists, and another one if it does not. One that the list does not name is durable by then.
     pub fn build(mut self) -> Result<Option<Built>> {
         self.check_usable()?;
         if !self.store_tables()? {
@@ -56,7 +56,11 @@ impl Writer {
         let image = self.prepare().map_err(did_not_happen)?;
         engine.store_image(&image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
-        let built = self.show(&image).map_err(may_have_happened)?;
+        let mut built = self.show(&image).map_err(may_have_happened)?;
+        if image.unlisted == built.txn && !planted(Bug::UnlistedNotAwaited) {
+            self.flush_unlisted(built.txn).map_err(may_have_happened)?;
+            built.flush = false;
+        }
         self.release();
         Ok(Some(built))
     }
@@ -102,8 +106,10 @@ impl Writer {
         let words = engine.words();
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
-        let proved = image.unlisted <= engine.durable().txn
-            || (planted(Bug::ShownOnUnlisted) && image.unlisted != image.meta.txn);
+        let listed = image.unlisted <= engine.durable().txn || planted(Bug::UnlistedShown);
+        // After a failed sync nobody knows what the kernel has kept: shown is what the repair has proved (rule 23).
+        let failed = words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
+        let proved = listed && (!failed || planted(Bug::DoubtedShown));
         // A first opener may have to read all that is listed, and may not know any more which ids were used (rule 29).
         let unproved = image.list_bytes.saturating_sub(words.bytes_start.0.load(Ordering::SeqCst));
         let bounded = unproved <= engine.options.unproved_limit || planted(Bug::UnprovedUnbounded);
@@ -122,6 +128,18 @@ impl Writer {
         let limit = engine.options.list_limit as u64;
         let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
+    }
+
+    /// Rule 8: what the list does not name is made durable before the writer lock is given back. Anybody who built on it, or flushed it, and
+    /// was opened after it was written could not prove it, and would have to take it back.
+    fn flush_unlisted(&self, txn: TxnId) -> Result<()> {
+        let engine = &self.store.engine;
+        let flush = FlushLock::take(engine, None)?;
+        if engine.durable().txn < txn {
+            engine.repair_or_lead(&flush)?;
+        }
+        drop(flush);
+        engine.settled(txn).map(drop)
     }
 
     /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is durable goes beyond the one that is durable
@@ -169,6 +187,7 @@ impl Writer {
                 }
             }
         }
+        engine.knows_all_above(self.base.txn);
         Ok(records <= limit)
     }
 

@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// Whether `txn` is durable; an error if its flush failed or it was rolled back.
-    fn settled(&self, txn: TxnId) -> Result<bool> {
+    pub(super) fn settled(&self, txn: TxnId) -> Result<bool> {
         self.shared.check_alive()?;
         if self.is_dead(txn) {
             let detail = "the transaction was rolled back after a failed write to the device";
@@ -164,7 +164,17 @@ impl Engine {
         let words = self.words();
         words.suspect.0.load(Ordering::SeqCst) != 0
             || self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst)))
-            || (self.durable().txn < self.opened_at && !planted(Bug::OpenedTooLateToKnow))
+            || (self.durable().txn < self.opened_at() && !planted(Bug::OpenedTooLateToKnow))
+    }
+
+    /// See the field.
+    pub(super) fn opened_at(&self) -> TxnId {
+        TxnId(self.opened_at.load(Ordering::SeqCst))
+    }
+
+    /// Nothing is built above `durable`, and the writer lock is held.
+    pub(super) fn knows_all_above(&self, durable: TxnId) {
+        self.opened_at.fetch_min(durable.0, Ordering::SeqCst);
     }
 
     /// Whether F, if nobody holds the flush lock, says that a leader died.

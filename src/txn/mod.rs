@@ -99,8 +99,9 @@ pub struct Engine {
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
     /// Newest transaction of which pages may have been written when this handle was opened: those that are not durable may have failed
-    /// to reach the disk without this handle's description being told (hole 10).
-    opened_at: TxnId,
+    /// to reach the disk without this handle's description being told (hole 10). Falls to D when this handle has the writer lock and
+    /// nothing is built above D: what is written from then on is written while its description is open.
+    opened_at: AtomicU64,
     /// Held by the one writer of this handle; what it keeps from one transaction to the next.
     writer: Arc<Mutex<write::Reuse>>,
     /// The thread of this process that has the write transaction of the file.
@@ -112,16 +113,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do. An error if a repair, now or since this
-    /// handle has built its last transaction, takes some of it back.
+    /// Waits for everything that is visible, and all that this handle has built, to be durable; one flush, none if there is nothing to do. An
+    /// error if a repair, now or since this handle has built its last transaction, takes some of it back.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_alive()?;
         self.check_writable()?;
-        let (newest, own) = (self.built(), TxnId(self.newest_built.load(Ordering::Relaxed)));
+        // What others have built and nobody was shown is theirs to make durable, or nobody's if they have died.
+        let (visible, own) =
+            (self.shared.visible(), TxnId(self.newest_built.load(Ordering::Relaxed)));
         if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
-            self.repair_now().map_err(|e| self.told_of(newest, e))?;
+            self.repair_now().map_err(|e| self.told_of(visible, e))?;
         }
-        self.make_durable(newest)?;
+        self.make_durable(visible)?;
         if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) }
     }
 

@@ -61,14 +61,14 @@ impl Engine {
             page_size,
             unknown_to_write: slots.unknown_to_write(),
             opening_pages_read: pages,
-            opened_at: TxnId::NONE,
+            opened_at: Plain::new(0),
             session: 0,
             writer: Arc::default(),
             writer_thread,
             leadership: Leadership::default(),
             newest_built: Plain::new(0),
         };
-        engine.opened_at = engine.newest_begun()?;
+        engine.opened_at = Plain::new(engine.newest_begun()?.0);
         engine.session = engine.shared.identity().session.load(Ordering::SeqCst);
         Ok(Arc::new(engine))
     }

@@ -194,7 +194,7 @@ impl Engine {
         let durable = self.durable().txn;
         image.unlisted > durable
             && suspect & SYNC_FAILED == 0
-            && self.opened_at <= durable
+            && self.opened_at() <= durable
             && !planted(Bug::DeathTakenForFailure)
     }
 

@@ -2,8 +2,10 @@
 
 use super::Engine;
 use super::commit::Durability;
+use super::flush::FlushLock;
 use super::lock::{WriterLock, end_of};
 use super::read::check_birth;
+use super::state::BuiltImage;
 use super::store::{PageStore, in_use};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
@@ -15,7 +17,7 @@ use crate::tree::{self, Edge, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the writer of a handle keeps from one transaction to the next.
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl Engine {
         let end = end_of(timeout);
         let mut lock = WriterLock::take(Arc::clone(self), end)?;
         self.repair_if_marked(&lock, end)?;
-        let image = self.load_image()?;
+        let image = self.settled_base(end)?;
         let base = image.meta;
         let view = self.platform.storage().refresh()?;
         if base.page_count * self.page_size as u64 > view.len as u64 {
@@ -104,6 +106,24 @@ impl Engine {
             broken: false,
             lock,
         })
+    }
+
+    /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock until it is durable (rule 8): if it is not, its
+    /// builder has died or could not go on, and it is flushed or taken back now. Nothing is ever built on it.
+    fn settled_base(&self, end: Option<Instant>) -> Result<BuiltImage> {
+        let mut image = self.load_image()?;
+        if image.unlisted > self.durable().txn && !planted(Bug::UnlistedNotAwaited) {
+            let flush = FlushLock::take(self, end)?;
+            if image.unlisted > self.durable().txn {
+                self.repair_or_lead(&flush)?;
+            }
+            drop(flush);
+            image = self.load_image()?;
+        }
+        if self.durable().txn == image.meta.txn {
+            self.knows_all_above(image.meta.txn);
+        }
+        Ok(image)
     }
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True if somebody reads a snapshot that was

@@ -88,8 +88,8 @@ fn every_script_of_up_to_two_operations() {
 
 #[test]
 fn random_scripts() {
-    let tally = all(80, |n| generate(1_000_000 + n));
-    assert!(tally.cuts > 10_000 && tally.double_faults > 4_000, "{tally}");
+    let tally = all(200, |n| generate(1_000_000 + n));
+    assert!(tally.cuts > 20_000 && tally.double_faults > 5_000, "{tally}");
 }
 
 /// A disk that is full at every size: errors, nothing lost, and all is well once there is room.

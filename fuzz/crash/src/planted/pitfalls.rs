@@ -103,7 +103,7 @@ const PITFALLS: [Pitfall; 23] = [
     Pitfall { text: include_str!("scripts/spilled.txt"), machines: 8, probe: 3, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/unlisted.txt"),
-        accidents: &[What::Kill],
+        accidents: &[What::Kill, What::Turn { deferred: false }],
         probe: 3,
         ..PLAIN
     },

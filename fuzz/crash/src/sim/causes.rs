@@ -33,9 +33,6 @@ pub struct Causes {
     pub failed_now: bool,
     /// Processes that have their turn while others are stopped in the middle of something.
     pub turns: u32,
-    /// A handle was opened beside a transaction that was not durable, and that the list of pages perhaps did not name: it cannot
-    /// prove it, and whoever stands on it is told so.
-    pub newcomer: bool,
     /// Who keeps a write transaction from one deed to the next.
     pub writers: [bool; PROCESSES as usize],
 }
@@ -72,7 +69,7 @@ impl Causes {
         match e {
             // Whatever keeps a built transaction from its end, nobody knows what has become of it.
             Error::OutcomeUnknown { .. } => match during {
-                Commit | Settle => failed || full || self.newcomer || self.stopped(),
+                Commit | Settle => failed || full || self.stopped(),
                 Begin | Flush | Check => self.unreliable(),
                 Open | Read | Edit => false,
             },
@@ -80,8 +77,7 @@ impl Causes {
             Error::DiskFull { .. } => full,
             Error::Io { .. } => failed,
             Error::TransactionBroken => {
-                let rolled_back = failed || self.full_now || self.newcomer;
-                matches!(during, Edit | Commit) && rolled_back
+                matches!(during, Edit | Commit) && (failed || self.full_now)
             }
             Error::Busy => during != Read && self.stopped(),
             Error::WriterOnThisThread => {

@@ -324,10 +324,7 @@ impl World {
         let ending = run(|| {
             if self.processes[place].is_none() {
                 match enter(&self.disk, &self.setup, p) {
-                    Ok(db) => {
-                        newcomer(&self.oracle, &self.setup, &db);
-                        self.processes[place] = Some(db);
-                    }
+                    Ok(db) => self.processes[place] = Some(db),
                     Err(e) => {
                         assert!(self.oracle.lock().forgives(&e, During::Open), "open: {e}");
                         return None;
@@ -455,12 +452,6 @@ impl World {
         self.count_machine();
         self.everybody_is_dead();
     }
-}
-
-/// A handle has been opened, perhaps beside a transaction that it cannot prove.
-fn newcomer(oracle: &SharedOracle, setup: &Setup, db: &Database) {
-    let beside = db.info().is_ok_and(|info| info.durable < info.built);
-    oracle.lock().causes.newcomer |= setup.records > 0 && beside;
 }
 
 /// A program that is not recto cannot make the file durable. From now on no page leaves the cache: one that was refused, unnoticed by

@@ -5,7 +5,7 @@ use crate::disk::ALL;
 use crate::explore::Found;
 use crate::planted::Bug;
 use crate::state::{
-    GHOSTS, PAGES, REPAIR, SEEN, SYNC_FAILED, State, TOLD_FIRST, TOLD_SECOND, TREE,
+    GHOSTS, PAGES, REPAIR, SEEN, SYNC_FAILED, State, TOLD_FIRST, TOLD_SECOND, TREE, WAITS,
 };
 use crate::step::Step;
 
@@ -47,7 +47,7 @@ pub fn set_manifest(c: &Config, s: &mut State, ghost: u8) -> bool {
 /// Everything that a leader may do next.
 pub fn steps(c: &Config, s: &State, marked: bool, found: &mut Found) {
     if s.leader == 0 {
-        let idle = s.opening == 0 && !marked && (c.group || s.writer == 0);
+        let idle = s.opening == 0 && !marked && (c.group || s.writer == 0 || s.writer == WAITS);
         if idle && s.words.newest != s.words.durable {
             begin(c, s, false, found);
             if s.second != 0 && s.second - 1 <= s.txn(s.words.durable).id {
@@ -93,6 +93,7 @@ pub fn steps(c: &Config, s: &State, marked: bool, found: &mut Found) {
             &|q| {
                 (q.words.durable, q.words.durable_slot) = (ghost, (slot - PAGES) as u8);
                 q.acked = ghost;
+                q.flush_ended();
             },
             found,
         ),
@@ -128,6 +129,7 @@ pub fn steps(c: &Config, s: &State, marked: bool, found: &mut Found) {
 fn failed(s: &mut State) {
     s.words.suspect |= REPAIR | SYNC_FAILED;
     s.error &= !told(s);
+    s.flush_ended();
 }
 
 fn told(s: &State) -> u8 {
@@ -194,22 +196,30 @@ fn synced(c: &Config, s: &State, found: &mut Found) {
         q.sync_succeeds(c);
         found.next(q, Step::Flush { ghost: s.target, step: q.leader });
     }
-    if is_told || s.fails > 0 {
-        let mut q = *s;
-        if !is_told {
-            q.fails -= 1;
-            if c.spill || c.unlisted {
-                // All who have the file open will be told.
-                q.error =
-                    (q.error | TOLD_FIRST) & !SEEN | if s.second != 0 { TOLD_SECOND } else { 0 };
-            }
-        }
-        q.sync_fails();
-        if !c.spill && !c.unlisted {
-            q.error &= !told(s);
-        }
+    let handles = c.spill || c.unlisted;
+    let mut refused = |mut q: State| {
         q.leader = if data { 30 } else { 20 };
         found.next(q, Step::FlushSyncFails { ghost: s.target, step: s.leader });
+    };
+    if handles && is_told {
+        // An older failure: this time all pages get there.
+        let mut q = *s;
+        q.sync_succeeds(c);
+        q.io = 1;
+        refused(q);
+    }
+    if s.fails > 0 || is_told && !handles {
+        let mut q = *s;
+        if handles {
+            // All who have the file open will be told.
+            q.fails -= 1;
+            q.error = (q.error | TOLD_FIRST) & !SEEN | if s.second != 0 { TOLD_SECOND } else { 0 };
+        } else {
+            q.fails -= u8::from(!is_told);
+            q.error &= !told(s);
+        }
+        q.sync_fails();
+        refused(q);
     }
 }
 

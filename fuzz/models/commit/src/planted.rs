@@ -59,6 +59,8 @@ pub enum Bug {
     /// It is flushed again although a sync has failed.
     UnlistedFlushedAfterFailure,
     DeferredOnUnlisted,
+    /// The writer lock is given back before it is durable.
+    UnlistedNotAwaited,
     /// It is built on what is not durable yet.
     UnlistedOnUnflushed,
     /// A leader shows what it has made durable before it says so.
@@ -75,7 +77,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 52] = [
+    pub const ALL: [Bug; 53] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -122,6 +124,7 @@ impl Bug {
         Bug::UnlistedRolledBack,
         Bug::UnlistedFlushedAfterFailure,
         Bug::DeferredOnUnlisted,
+        Bug::UnlistedNotAwaited,
         Bug::UnlistedOnUnflushed,
         Bug::SyncedNotSaid,
         Bug::LogPageFreeTooEarly,

@@ -6,7 +6,7 @@ use crate::explore::Found;
 use crate::flush::set_manifest;
 use crate::planted::Bug;
 use crate::state::{
-    GHOSTS, PAGES, REPAIR, SYNC_FAILED, State, TOLD_FIRST, TOLD_SECOND, TREE, Words,
+    GHOSTS, PAGES, REPAIR, SYNC_FAILED, State, TOLD_FIRST, TOLD_SECOND, TREE, WAITS, Words,
 };
 use crate::step::{Repair, Step};
 use bytemuck::Zeroable;
@@ -274,8 +274,9 @@ fn opened(c: &Config, s: &State, found: &mut Found) {
 /// Repair: holds the writer lock and the flush lock.
 pub fn repair(c: &Config, s: &State, marked: bool, found: &mut Found) {
     let late = s.second != 0 && s.second - 1 > s.txn(s.words.durable).id;
-    // A builder that needs room in the list may lead one.
-    let locked = s.writer == 0 || c.spill && s.writer == 1 && marked;
+    // A builder that needs room in the list may lead one, and one that waits for its flush.
+    let builder = c.spill && s.writer == 1 || s.writer == WAITS;
+    let locked = s.writer == 0 || builder && marked;
     if s.opening == 0 && s.leader == 0 && locked {
         if marked {
             begin(c, s, s.words.first != 0, found);
@@ -373,6 +374,11 @@ fn begin(c: &Config, s: &State, late: bool, found: &mut Found) {
         return found.next(q, Step::Repairs { ghost: w.newest, how });
     }
     let step = Step::Repairs { ghost: w.durable, how: Repair::Back };
+    let calm = (s.kills, s.fails, s.cuts, s.evicts) == (c.kills, c.fails, c.cuts, c.evicts);
+    if c.unlisted && unlisted && calm && s.io == 0 {
+        let what = format!("g{} is rolled back, and nothing has failed", w.newest);
+        found.wrong(what, step);
+    }
     let there = |page: u8, writer: u8| s.cache(usize::from(page)) == writer;
     let v = s.txn(w.visible);
     if c.unlisted
@@ -419,6 +425,7 @@ fn forward(c: &Config, s: &State, found: &mut Found) {
     }
     (q.words.durable, q.words.flushing, q.words.first) = (ghost, 0, 0);
     (q.acked, q.opening, q.chosen) = (ghost, 0, 0);
+    q.flush_ended();
     // Rule 23: pages of the builder itself were in the cache when the sync failed, and are in no list.
     let again = s.writer == 1 && s.words.suspect & SYNC_FAILED != 0 && s.spilled != 0;
     if !again || c.bug(Bug::BuilderTakesMarkDown) {

@@ -91,6 +91,9 @@ pub struct Words {
     pub first: u8,
 }
 
+/// `State::writer`: it has built what the list does not name, and waits for its flush.
+pub const WAITS: u8 = 2;
+
 pub const REPAIR: u8 = 1;
 pub const SYNC_FAILED: u8 = 2;
 
@@ -112,7 +115,7 @@ pub struct State {
     /// The lock file as it was at some moment: an older image on its disk, or one at another path.
     pub saved: Words,
 
-    /// Writer: 0 none, 10 to 13 collecting what is protected, 20 about to allocate, 1 has allocated.
+    /// Writer: 0 none, 10 to 13 collecting what is protected, 20 about to allocate, 1 has allocated, `WAITS`.
     pub writer: u8,
     pub protected: u8,
     pub building: u8,
@@ -235,6 +238,13 @@ impl State {
     pub fn end_writer(&mut self) {
         (self.writer, self.protected, self.building, self.rewrites) = (0, 0, 0, 0);
         (self.spilled, self.spills_log) = (0, 0);
+    }
+
+    /// A flush or a repair has ended: whoever waits for its outcome knows it.
+    pub fn flush_ended(&mut self) {
+        if self.writer == WAITS {
+            self.end_writer();
+        }
     }
 
     /// A snapshot becomes visible. What is wrong, if that id was shown for another one before.

@@ -24,6 +24,7 @@ pub enum Step {
     AllDie(LockFile),
     SavesLockFile,
     SecondOpens,
+    SecondBegins,
     ForeignSync,
     Truncates(u8),
     Pins(u8),
@@ -98,6 +99,7 @@ impl fmt::Display for Step {
             }
             Step::SavesLockFile => f.write_str("the lock file as it is now is saved"),
             Step::SecondOpens => f.write_str("a second handle is opened"),
+            Step::SecondBegins => f.write_str("the second handle begins a transaction on D"),
             Step::ForeignSync => f.write_str("another program syncs the file and is told"),
             Step::Truncates(pages) => write!(f, "the file is cut to {pages} pages"),
             Step::Pins(ghost) => write!(f, "reader: pins g{ghost}"),

@@ -112,6 +112,7 @@ pub const MATRIX: &[Row] = &[
         "unlisted=1 group=1 deferred=1 most=4 cuts=1 kills=1 fails=1 all-die=1 manifest=1",
     ),
     quick("unlisted3", "unlisted=1 group=1 deferred=1 most=3 kills=1 fails=1 all-die=1"),
+    quick("unlisted-n", "unlisted=1 foreign=1 group=1 deferred=1 most=4 kills=1"),
     row(
         "unlisted-f",
         "unlisted=1 foreign=1 write-backs=1 group=1 deferred=1 most=4 cuts=1 kills=1 fails=2 manifest=1",
@@ -206,6 +207,7 @@ pub const PLANTED: &[Row] = &[
     ),
     quick("unlisted", "unlisted=1 group=1 deferred=1 fails=1 most=4 bug=DeferredOnUnlisted"),
     quick("unlisted", "unlisted=1 fails=1 most=4 bug=UnlistedFlushedAfterFailure"),
+    quick("unlisted-n", "unlisted=1 foreign=1 group=1 most=4 bug=UnlistedNotAwaited"),
     row(
         "log",
         "log=1 deferred=1 most=6 cuts=1 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 orders=1 durable=0 bug=LogPageFreeTooEarly",

@@ -184,6 +184,14 @@ fn handles(c: &Config, s: &State, found: &mut Found) {
         q.error = if c.spill || c.unlisted { s.error | SEEN } else { 0 };
         found.next(q, Step::ForeignSync);
     }
+    // It has the writer lock for a moment, and nothing is built above D: what is written from now on is written while it is there.
+    let durable = s.txn(s.words.durable).id;
+    let settled = s.words.newest == s.words.durable && !recover::is_marked(c, s);
+    if c.unlisted && s.second > 1 + durable && s.writer == 0 && settled && s.opening == 0 {
+        let mut q = *s;
+        q.second = 1 + durable;
+        found.next(q, Step::SecondBegins);
+    }
     if (c.spill || c.unlisted) && c.foreign && s.second == 0 && s.opening == 0 {
         let mut q = *s;
         let last = if s.writer != 0 && !c.bug(Bug::OpenedBesideWriter) {

@@ -3,13 +3,15 @@
 use crate::config::Config;
 use crate::explore::Found;
 use crate::planted::Bug;
-use crate::state::{GHOSTS, PAGES, State, TREE, Txn};
+use crate::state::{GHOSTS, PAGES, State, TREE, Txn, WAITS};
 use crate::step::Step;
 
 /// Everything that the writer may do next. `marked`: the repair mark is up.
 pub fn steps(c: &Config, s: &State, marked: bool, found: &mut Found) {
     let free = s.opening == 0 || c.bug(Bug::RepairWithoutWriterLock);
-    let may_begin = free && (!marked || s.opening != 0) && s.ghosts < c.most;
+    // Whoever built it has died: the next makes it durable first, or takes it back.
+    let unlisted = awaited(c) && s.txn(s.words.newest).unlisted > s.txn(s.words.durable).id;
+    let may_begin = free && (!marked || s.opening != 0) && !unlisted && s.ghosts < c.most;
     let alone = s.leader == 0 && s.words.newest == s.words.visible;
     if c.split {
         if s.writer == 0 && may_begin && (c.group || alone) {
@@ -28,10 +30,17 @@ pub fn steps(c: &Config, s: &State, marked: bool, found: &mut Found) {
     if s.writer == 1 && free {
         spill(c, s, found);
         build(c, s, found);
-        if s.kills > 0 {
-            dies(s, found);
-        }
     }
+    if matches!(s.writer, 1 | WAITS) && free && s.kills > 0 {
+        dies(s, found);
+    }
+}
+
+/// Rule 8: who builds what the list does not name keeps the writer lock until it is durable.
+fn awaited(c: &Config) -> bool {
+    !c.bug(Bug::DeferredOnUnlisted)
+        && !c.bug(Bug::UnlistedRolledBack)
+        && !c.bug(Bug::UnlistedNotAwaited)
 }
 
 fn dies(s: &State, found: &mut Found) {
@@ -339,6 +348,9 @@ fn build(c: &Config, s: &State, found: &mut Found) {
         q.write(c, usize::from(t.log), ghost);
     }
     q.end_writer();
+    if t.unlisted == t.id && awaited(c) {
+        q.writer = WAITS;
+    }
     (q.words.newest, q.words.list, q.words.last_id) = (ghost, ghost, t.id);
     q.words.high = q.words.high.max(t.high);
     let step = Step::Builds(ghost);

@@ -1,6 +1,6 @@
 //! What is asked at each event of the machine: whether a cut point is due, and whether the script has an accident there.
 
-use super::{GUEST, Held, Now, TRACE, foreign_sync_fails, newcomer, read};
+use super::{GUEST, Held, Now, TRACE, foreign_sync_fails, read};
 use crate::sim::calls::{commit, flush};
 use crate::sim::causes::During;
 use crate::sim::coverage::{Column, Row, Tally};
@@ -225,7 +225,6 @@ impl Hook {
                 return None;
             }
         };
-        newcomer(&self.oracle, &self.setup, &db);
         self.oracle.lock().forget_process(GUEST);
         self.now.lock().guest = Some(db.clone());
         Some(db)
