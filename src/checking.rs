@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Tries to see a moment in which the newest transaction is the visible one, half a millisecond apart: without the writer lock,
-/// and in all.
+/// Tries to see a moment in which the newest transaction is the visible one, half a millisecond apart: where that cannot be waited for, and
+/// before the writer lock is taken.
 const TRIES: u32 = 2_000;
 const TRIES_WITHOUT_LOCK: u32 = 20;
 
@@ -84,23 +84,41 @@ pub(crate) fn salvage_live(
     report
 }
 
+/// What each of these snapshots keeps from being used again. Takes no lock.
+pub(crate) fn pages_held_live(engine: &Arc<Engine>, snapshots: &[u64]) -> Result<Vec<u64>> {
+    let (snapshot, meta) = within_tries(engine, TRIES_WITHOUT_LOCK)?.ok_or(Error::Busy)?;
+    let pages = Live { engine, view: engine.platform.storage().refresh()? };
+    let meta = MetaChoice::At(meta.encode(&Phase::TwoPhase));
+    let held = inspect::pages_held(&pages, &meta, snapshots);
+    drop(snapshot);
+    held
+}
+
 fn snapshot_and_meta(engine: &Arc<Engine>) -> Result<(Snapshot, Meta)> {
-    for tries in 0..TRIES {
+    if let Some(found) = within_tries(engine, TRIES_WITHOUT_LOCK)? {
+        return Ok(found);
+    }
+    if !engine.options.read_only {
+        return engine.with_all_durable(|| {
+            let snapshot = engine.begin_read()?;
+            let meta = engine.meta_of(snapshot.txn)?.ok_or(Error::Busy)?;
+            Ok((snapshot, meta))
+        });
+    }
+    within_tries(engine, TRIES)?.ok_or(Error::Busy)
+}
+
+/// A snapshot and its meta, if in one of so many moments the newest transaction, or the durable one, is the visible one.
+fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Meta)>> {
+    for _ in 0..tries {
         let snapshot = engine.begin_read()?;
         if let Some(meta) = engine.meta_of(snapshot.txn)? {
-            return Ok((snapshot, meta));
+            return Ok(Some((snapshot, meta)));
         }
         drop(snapshot);
-        if tries >= TRIES_WITHOUT_LOCK && !engine.options.read_only {
-            return engine.with_all_durable(|| {
-                let snapshot = engine.begin_read()?;
-                let meta = engine.meta_of(snapshot.txn)?.ok_or(Error::Busy)?;
-                Ok((snapshot, meta))
-            });
-        }
         std::thread::sleep(Duration::from_micros(500));
     }
-    Err(Error::Busy)
+    Ok(None)
 }
 
 /// Checks a file without opening it as a database: no lock, no map, no writing. For files that do not open, and for

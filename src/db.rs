@@ -376,6 +376,14 @@ impl Database {
         })
     }
 
+    /// For each of these snapshots, as [`Info::readers`] names them, how many free pages wait because it can see them: what could be used again
+    /// if nobody read it, unless another snapshot sees the same pages. Reads the list of free pages, and disturbs nobody.
+    ///
+    /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
+    pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
+        crate::checking::pages_held_live(&self.engine, snapshots)
+    }
+
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
     /// twice or by nobody. Reads the whole database while it is in use by others; `progress` is told the pages done and in all.
     /// An error means that the check could not be done; faults are in the report. Under commits without a pause it waits for the write

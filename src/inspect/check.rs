@@ -79,6 +79,19 @@ pub fn stats(pages: &dyn Pages, meta: &MetaChoice) -> Result<Vec<TableStats>> {
     walk(pages, meta, &mut |_| ControlFlow::Continue(())).map(|report| report.tables)
 }
 
+/// For each of the snapshots, how many pages wait in the free-log queues that it can see: most of them could be used again if nobody read it.
+/// Reads the free-log pages.
+///
+/// # Errors
+/// As [`check`].
+pub fn pages_held(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Result<Vec<u64>> {
+    let opened = open_meta(pages, meta)?;
+    let mut scan = Scan::new(pages, &opened.meta, false);
+    scan.held = snapshots.iter().map(|&snapshot| (snapshot, 0)).collect();
+    space::free_space(&mut scan, &opened.meta);
+    Ok(scan.held.into_iter().map(|(_, held)| held).collect())
+}
+
 fn inspect(mut scan: Scan<'_>, opened: OpenedMeta) -> Report {
     let (catalog, tables) = everything(&mut scan, &opened);
     if !scan.conflicts.is_empty() && !scan.stopped {

@@ -31,7 +31,7 @@ mod scan;
 mod space;
 mod tree;
 
-pub use check::{CheckOptions, check, stats, walk};
+pub use check::{CheckOptions, check, pages_held, stats, walk};
 pub use opening::{MetaChoice, OpenedMeta, open_meta};
 pub use owners::PageKind;
 pub use pages::{FilePages, Pages};

@@ -117,6 +117,8 @@ pub(super) struct Scan<'a> {
     manifest: BTreeMap<u64, u64>,
     /// The manifest must list every page of this transaction.
     sealed: bool,
+    /// Snapshots, and how many waiting pages each is known to see.
+    pub held: Vec<(u64, u64)>,
     pub visit: Option<Visit<'a>>,
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
     pub cancelled: Option<&'a AtomicBool>,
@@ -145,6 +147,7 @@ impl<'a> Scan<'a> {
             manifest: meta.manifest.iter().map(|l| (l.page, l.pages)).collect(),
             // Bytes given from outside are an image without its manifest.
             sealed: meta.slot.is_some() && meta.phase == layout::PHASE_SEALED,
+            held: Vec::new(),
             visit: None,
             progress: None,
             cancelled: None,

@@ -11,6 +11,7 @@ compile_error!(
      process, on MADV_WIPEONFORK and on fallocate, which other systems do not have"
 );
 
+pub mod clock;
 pub mod file;
 pub mod fork;
 #[cfg_attr(loom, allow(dead_code))] // a model has its own

@@ -100,6 +100,7 @@ impl Shared {
     fn assemble(region: Region, index: Option<u32>, life: Option<Held>, gates: [Held; 2]) -> Self {
         Shared {
             index,
+            pid: std::process::id(),
             leases: Leases::new(),
             clearing: Mutex::new(()),
             observed: Mutex::new(BTreeMap::new()),

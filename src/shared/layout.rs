@@ -9,7 +9,7 @@ use super::sync::{AtomicU32, AtomicU64};
 
 /// Changes whenever a byte of this layout changes its meaning, and with every feature of the file that whoever has the database open must
 /// know: so builds that do not understand each other never meet in one lock file.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
 /// Reader slots.
@@ -24,6 +24,10 @@ pub const RECORDS: usize = if cfg!(loom) { 1 } else { 32_768 };
 pub const DEAD_RANGES: usize = 8;
 /// Words of the image of a built transaction.
 pub const IMAGE_WORDS: usize = if cfg!(loom) { 2 } else { 512 };
+/// Levels of [`Times`], and the notes that each keeps.
+pub const TIME_LEVELS: usize = if cfg!(loom) { 1 } else { 24 };
+/// See [`TIME_LEVELS`].
+pub const TIMES_EACH: usize = if cfg!(loom) { 1 } else { 8 };
 /// Words of a snapshot descriptor; word 0 is the transaction id.
 pub const DESCRIPTOR_WORDS: usize = if cfg!(loom) { 2 } else { 8 };
 
@@ -145,6 +149,19 @@ pub struct Slot {
     pub txn: AtomicU64,
     /// 0 free, else handle index + 1.
     pub owner: AtomicU32,
+    /// Process that claimed it last, as it knows itself. For people: a process in another container has another number here, and numbers are used
+    /// again. Whether the owner lives is told by the lock of its handle alone.
+    pub pid: AtomicU32,
+}
+
+/// When which snapshot was visible (`times`). For people.
+#[cfg_attr(loom, derive(Default))]
+#[repr(C)]
+pub struct Times {
+    /// Notes that were ever made << 32 | second of the last, counted from the boot.
+    pub clock: AtomicU64,
+    /// Id and second. Note n stands in the level that says how often 2 divides n.
+    pub notes: [[[AtomicU64; 2]; TIMES_EACH]; TIME_LEVELS],
 }
 
 /// A reader that could not settle on a snapshot yet: pins every page that anything sees.
@@ -170,6 +187,8 @@ pub struct Layout {
     pub slots_used: Line<AtomicU64>,
     /// A bit for each handle index that is believed to be taken: where to look for a free one. The byte locks are what counts.
     pub handles: Line<[AtomicU64; HANDLES.div_ceil(64) as usize]>,
+    /// When which snapshot was visible.
+    pub times: Line<Times>,
     /// Images of built transactions (rule 8).
     pub images: [Line<Image>; 2],
     /// Reader slots.

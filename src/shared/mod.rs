@@ -23,6 +23,7 @@ mod publish;
 mod readers;
 mod region;
 pub(crate) mod sync;
+mod times;
 
 #[cfg(all(loom, test))]
 mod loom;
@@ -44,6 +45,8 @@ use sync::Mutex;
 pub struct Shared {
     /// Handle index; none for an observer, which cannot store to the memory.
     index: Option<u32>,
+    /// This process, for people.
+    pid: u32,
     leases: Leases,
     /// One thread at a time clears the dead.
     clearing: Mutex<()>,
@@ -150,6 +153,7 @@ impl Scan {
 
 /// A line of the reader table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ReaderInfo {
     /// Number of the slot.
     pub slot: u32,
@@ -161,6 +165,11 @@ pub struct ReaderInfo {
     pub pending: bool,
     /// Whether the handle is alive.
     pub alive: bool,
+    /// The process, as it knows itself: in another container it has another number here. For people; `alive` does not depend on it.
+    pub pid: u32,
+    /// For how long there has been a newer snapshot than the one that is read, at least; none while it is the newest. To the second, and to about
+    /// an eighth of the time.
+    pub outdated: Option<Duration>,
 }
 
 impl Shared {

@@ -48,6 +48,7 @@ impl Shared {
             Published::Moved => {
                 self.step("publish: visible moved");
                 self.wake_waiters();
+                self.note_time(descriptor);
                 Ok(true)
             }
             Published::Older => Ok(false),
@@ -71,7 +72,15 @@ impl Shared {
         fence(SeqCst);
         self.step("reset: visible set");
         self.wake_waiters();
+        self.note_time(descriptor);
         Ok(())
+    }
+
+    /// For people who look for old readers.
+    fn note_time(&self, descriptor: &Descriptor) {
+        if !cfg!(loom) {
+            self.layout().times.0.note(descriptor[0], self.platform().seconds());
+        }
     }
 
     fn check_writable(&self, descriptor: &Descriptor) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::planted::{Bug, planted};
 use crate::storage::{LockByte, LockMode};
 use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::time::Duration;
 
 /// Tries before a reader pins everything: far more than commits can become visible in so little time.
 const TRIES: u32 = 1_000;
@@ -175,6 +176,9 @@ impl Shared {
             }
             if slot.owner.compare_exchange(0, index + 1, AcqRel, Relaxed).is_ok() {
                 slot.txn.store(0, Release);
+                if !cfg!(loom) {
+                    slot.pid.store(self.pid, Relaxed); // nothing depends on it
+                }
                 self.step("read: slot claimed");
                 return Some(i as u32);
             }
@@ -295,6 +299,7 @@ impl Shared {
         self.region.check_alive()?;
         let mut known: Vec<Option<bool>> = vec![None; HANDLES as usize];
         let mut table = Vec::new();
+        let (visible, now) = (self.visible().0, self.platform().seconds());
         for (i, slot) in self.layout().slots[..self.slots_claimed()].iter().enumerate() {
             let txn = slot.txn.load(Acquire);
             let Some(handle) = slot.owner.load(Acquire).checked_sub(1) else { continue };
@@ -310,7 +315,12 @@ impl Shared {
             };
             let pending = txn == PENDING;
             let txn = TxnId(if pending { 0 } else { txn });
-            table.push(ReaderInfo { slot: i as u32, handle, txn, pending, alive });
+            let outdated = (!pending && txn.0 != 0 && txn.0 < visible)
+                .then(|| self.layout().times.0.outdated(txn.0, visible, now))
+                .map(|seconds| Duration::from_secs(seconds.into()));
+            let pid = slot.pid.load(Relaxed);
+            let slot = i as u32;
+            table.push(ReaderInfo { slot, handle, txn, pending, alive, pid, outdated });
         }
         Ok(table)
     }

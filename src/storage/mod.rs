@@ -304,6 +304,10 @@ pub trait Platform: Send + Sync {
         crate::os::random_bytes(&mut bytes).map_err(|e| crate::Error::io("get random bytes", e))?;
         Ok(u64::from_le_bytes(bytes).max(1))
     }
+    /// Seconds since boot, for people: nothing is decided by them.
+    fn seconds(&self) -> u32 {
+        crate::os::clock::seconds_since_boot()
+    }
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);
     /// Whether the files that are open are still the ones that their paths lead to: asked once the gate is

@@ -75,7 +75,8 @@ fn only_the_dead_are_cleared() {
     dead.kill(&disk);
     let info = |slot, handle, alive| {
         let (txn, pending) = (TxnId(1), false);
-        ReaderInfo { slot, handle, txn, pending, alive }
+        let (pid, outdated) = (std::process::id(), Some(Duration::ZERO)); // the machine's clock stands still
+        ReaderInfo { slot, handle, txn, pending, alive, pid, outdated }
     };
     let table = [info(0, 0, true), info(1, 2, true), info(2, 1, false), info(3, 1, false)];
     assert_eq!(own.reader_table().unwrap(), table);

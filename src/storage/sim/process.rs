@@ -276,6 +276,10 @@ impl Platform for SimProcess {
     fn data_file_id(&self) -> (u64, u64) {
         self.machine.options.file_id
     }
+    /// Time stands still, so that a script runs the same every time.
+    fn seconds(&self) -> u32 {
+        0
+    }
     fn step(&self, step: Step) {
         if self.alive.load(Ordering::Acquire) == 1 {
             // As in `stored`.

@@ -12,6 +12,7 @@ mod database;
 mod failure;
 mod input;
 mod output;
+mod process;
 mod progress;
 mod range;
 

@@ -155,6 +155,37 @@ pub fn one_line(text: &str) -> String {
     out
 }
 
+/// A number of bytes in the unit that fits.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut number, mut unit) = (bytes as f64, "bytes");
+    for next in UNITS {
+        if number < 999.5 {
+            break;
+        }
+        (number, unit) = (number / 1024.0, next);
+    }
+    match number {
+        _ if unit == "bytes" => format!("{bytes} {unit}"),
+        n if n < 99.95 => format!("{n:.1} {unit}"),
+        n => format!("{n:.0} {unit}"),
+    }
+}
+
+/// A time in its two largest units.
+pub fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let at = UNITS.iter().position(|(length, _)| seconds >= *length).unwrap_or(3);
+    let (length, unit) = UNITS[at];
+    let whole = format!("{} {unit}", seconds / length);
+    match UNITS.get(at + 1) {
+        Some((next, name)) if seconds % length / next > 0 => {
+            format!("{whole} {} {name}", seconds % length / next)
+        }
+        _ => whole,
+    }
+}
+
 /// A number with its digits in groups of three.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

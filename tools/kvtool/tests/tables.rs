@@ -14,7 +14,7 @@ fn keys(p: &Place) -> String {
 fn create_makes_what_is_not_there() {
     let p = Place::new();
     p.run("create", ["--page-size", "8192"]).ok();
-    assert!(p.run("info", NO_ARGS).ok().contains("page size            8,192"));
+    assert!(p.run("info", NO_ARGS).ok().contains("page size      8,192\n"));
     assert_eq!(p.run("tables", NO_ARGS).ok().lines().count(), 1, "only the heads");
     assert!(p.run("create", NO_ARGS).said(2).contains("exists already; -t"));
     assert_eq!(

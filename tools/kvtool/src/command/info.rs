@@ -4,11 +4,22 @@ use super::Status;
 use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
-use crate::text::{encode_hex, grouped};
+use crate::process;
+use crate::text::{encode_hex, grouped, size, span};
+use recto::{Database, ReaderInfo};
 use serde_json::json;
+use std::path::Path;
+
+const HELP: &str = "\
+Of each reader: the process (a number of its own container), the transaction that it reads, for how long,
+at least, there has been a newer one, and how many free pages nobody can use because it still sees them.
+A long list of those makes the file grow: end the transaction, or the process.
+
+Example:
+  kvtool info fruit.recto";
 
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  kvtool info fruit.recto")]
+#[command(after_help = HELP)]
 pub struct Info {
     #[command(flatten)]
     file: ReadArg,
@@ -19,28 +30,34 @@ pub struct Info {
 impl Info {
     pub fn run(self) -> Outcome<Status> {
         let file = self.file.path();
-        let info = self.file.open()?.info().map_err(|e| Failure::engine(file, e))?;
+        let db = self.file.open()?;
+        let info = db.info().map_err(|e| Failure::engine(file, e))?;
+        let readers = readers(&db, &info, file);
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
-            out.object(&self.object(&info))?;
+            out.object(&self.object(&info, &readers))?;
         } else {
-            self.text(&info, &mut out)?;
+            self.text(&info, &readers, &mut out)?;
         }
         out.finish()?;
         Ok(Status::Fine)
     }
 
-    fn object(&self, info: &recto::Info) -> serde_json::Value {
-        let readers: Vec<_> = info
-            .readers
+    fn object(&self, info: &recto::Info, readers: &[Reader<'_>]) -> serde_json::Value {
+        let readers: Vec<_> = readers
             .iter()
-            .map(|r| {
+            .map(|Reader { it, command, behind, pages_held }| {
                 json!({
-                    "slot": r.slot,
-                    "handle": r.handle,
-                    "txn": r.txn.0,
-                    "pending": r.pending,
-                    "alive": r.alive,
+                    "slot": it.slot,
+                    "handle": it.handle,
+                    "txn": it.txn.0,
+                    "pending": it.pending,
+                    "alive": it.alive,
+                    "pid": it.pid,
+                    "command": command,
+                    "behind": behind,
+                    "outdated_seconds": it.outdated.map(|time| time.as_secs()),
+                    "pages_held": pages_held,
                 })
             })
             .collect();
@@ -62,37 +79,86 @@ impl Info {
         })
     }
 
-    fn text(&self, info: &recto::Info, out: &mut Output) -> Outcome<()> {
+    fn text(&self, info: &recto::Info, readers: &[Reader<'_>], out: &mut Output) -> Outcome<()> {
+        let pages = |n: u64| format!("{} ({})", grouped(n), size(n * u64::from(info.page_size)));
+        let durable = match info.visible.saturating_sub(info.durable) {
+            0 => "all commits".into(),
+            n => format!("up to transaction {}, {} behind", info.durable, grouped(n)),
+        };
         let repair = if info.repair_pending { "the next writer does it" } else { "not needed" };
         out.fields(&[
             ("path", self.file.path().display().to_string()),
             ("uuid", uuid(&info.uuid)),
             ("page size", grouped(info.page_size.into())),
-            ("file bytes", grouped(info.file_bytes)),
-            ("pages", grouped(info.page_count)),
-            ("free pages", grouped(info.free_pages)),
+            ("file bytes", format!("{} ({})", grouped(info.file_bytes), size(info.file_bytes))),
+            ("pages", pages(info.page_count)),
+            ("free pages", pages(info.free_pages)),
             ("longest key", grouped(info.max_key_len as u64)),
-            ("visible transaction", info.visible.to_string()),
-            ("durable transaction", info.durable.to_string()),
-            ("built transaction", info.built.to_string()),
+            ("last commit", format!("transaction {}", info.visible)),
+            ("on the device", durable),
             ("repair", repair.into()),
-            ("pages read to open", grouped(info.opening_pages_read)),
-            ("readers", info.readers.len().to_string()),
+            ("readers", readers.len().to_string()),
         ])?;
         if let Some(r) = &info.refused {
             let why = r.page.map_or("damaged".into(), |page| format!("page {page} does not match"));
             out.line(&format!("  newer transaction {} in slot {} refused: {why}", r.txn, r.slot))?;
         }
-        for r in &info.readers {
-            let life = if r.alive { "" } else { ", dead" };
-            let what = match (r.pending, r.txn.0) {
-                (true, _) => "beginning to read".into(),
-                (false, 0) => "idle".into(),
-                (false, txn) => format!("reads transaction {txn}"),
-            };
-            out.line(&format!("  slot {}, handle {}: {what}{life}", r.slot, r.handle))?;
+        for reader in readers {
+            out.line(&format!("  {}", reader.text(info.page_size)))?;
         }
         Ok(())
+    }
+}
+
+/// A reader, and what is found out about it here.
+struct Reader<'a> {
+    it: &'a ReaderInfo,
+    command: Option<String>,
+    /// Transactions since its snapshot.
+    behind: u64,
+    /// Free pages that it can see; None if there was no moment to look.
+    pages_held: Option<u64>,
+}
+
+/// The readers, oldest first.
+fn readers<'a>(db: &Database, info: &'a recto::Info, file: &Path) -> Vec<Reader<'a>> {
+    let mut found: Vec<_> = info.readers.iter().collect();
+    found.sort_by_key(|it| it.txn); // who has not settled, and pins everything, has none
+    let snapshots: Vec<u64> = found.iter().map(|it| it.txn.0).collect();
+    // Busy, or no slot left to look with: then the rest is shown without it.
+    let held = if found.is_empty() { None } else { db.pages_held(&snapshots).ok() };
+    let reader = |(i, it): (usize, &'a ReaderInfo)| Reader {
+        it,
+        command: process::command(it.pid, file).filter(|_| it.alive),
+        behind: if it.pending { 0 } else { info.visible.saturating_sub(it.txn.0) },
+        pages_held: held.as_ref().and_then(|held| held.get(i).copied()).filter(|_| !it.pending),
+    };
+    found.into_iter().enumerate().map(reader).collect()
+}
+
+impl Reader<'_> {
+    fn text(&self, page_size: u32) -> String {
+        let Reader { it, command, behind, pages_held } = self;
+        let mut text = format!("process {}", it.pid);
+        if let Some(command) = command {
+            text.push_str(&format!(" ({command})"));
+        }
+        text.push_str(&match (it.pending, behind) {
+            (true, _) => ": beginning to read".into(),
+            (false, 0) => format!(": reads transaction {}, the last", it.txn.0),
+            (false, n) => format!(": reads transaction {}, {} behind", it.txn.0, grouped(*n)),
+        });
+        if let Some(time) = it.outdated {
+            text.push_str(&format!(", out of date for {}", span(time.as_secs())));
+        }
+        if let Some(pages) = pages_held.filter(|&pages| pages > 0) {
+            let bytes = size(pages.saturating_mul(page_size.into()));
+            text.push_str(&format!(", holds back {} pages ({bytes})", grouped(pages)));
+        }
+        if !it.alive {
+            text.push_str("; dead, the next writer clears it away");
+        }
+        text
     }
 }
 
