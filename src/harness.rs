@@ -28,6 +28,7 @@ use std::sync::Arc;
 pub mod space {
     pub use crate::format::meta::Meta;
     pub use crate::space::allocator::{Allocator, LogPages, Start};
+    pub use crate::space::is_flush_due;
     pub use crate::space::pins::Pins;
 }
 

@@ -153,6 +153,8 @@ bugs! {
     PiecesNotJoined,
     /// A5: single pages are taken from long runs, however much is free.
     LongRunsCutUp,
+    /// A6: deferred commits are not flushed, however much of the file older commits keep.
+    HeldPagesKept,
     /// A1: a page that was copied is not given back.
     OldPageNotFreed,
 

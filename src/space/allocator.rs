@@ -11,8 +11,8 @@
 //! tail of a queue, or it is a log page; (A2) nothing enters `ready` but by a `Reusable` verdict or because it was born in this very
 //! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
 //! finished state has the bounds of the meta page; (A4) the file grows for a run while more than a quarter of it is free only if all that can
-//! be used again has been joined, or is still to be paid for; (A5) single pages do not cut up long runs while more than a third of the
-//! file is free.
+//! be used again has been joined, or is still to be paid for; (A5) single pages do not cut up long runs while more than a sixth of the
+//! file is free, and there are others.
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
@@ -45,9 +45,8 @@ const SORTED_MOST: u32 = 1024;
 const JOINED_PART: u64 = 4;
 /// Entries of the log for whose sorting a page pays by which the file would grow.
 const PAID_ENTRIES: u64 = 16;
-/// Single pages go where they are in nobody's way if more than this part of the file is free and a run of so many pages is ready (A5).
-const CRUMBS_PART: u64 = 3;
-const CRUMBS_BESIDE: u64 = 32;
+/// Single pages go where they are in nobody's way if more than this part of the file is free and a long run is ready (A5).
+const CRUMBS_PART: u64 = 6;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
 const BACKLOG: u64 = 64;
 /// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would
@@ -155,7 +154,7 @@ impl Allocator {
             pins,
         };
         let much = base.free_pages > base_pages / CRUMBS_PART;
-        a.crumbs_first = much && a.ready.longest() >= CRUMBS_BESIDE && !planted(Bug::LongRunsCutUp);
+        a.crumbs_first = much && a.ready.longest() >= pool::LONG && !planted(Bug::LongRunsCutUp);
         let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
         if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
@@ -182,10 +181,15 @@ impl Allocator {
 
     /// One page.
     pub fn allocate(&mut self, log: &impl LogPages) -> Result<PageId> {
-        if self.run.is_empty() && self.ready.count() == 0 {
+        if self.run.is_empty() && (self.ready.count() == 0 || self.lacks_crumbs()) {
             self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
         }
         self.allocate_from_ready()
+    }
+
+    /// Whether the next single page would cut up a long run although the pool has other pages (A5).
+    fn lacks_crumbs(&self) -> bool {
+        self.crumbs_first && self.ready.shortest() >= pool::LONG && !self.is_empty(POOL)
     }
 
     fn allocate_from_ready(&mut self) -> Result<PageId> {

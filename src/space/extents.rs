@@ -58,6 +58,11 @@ impl Extents {
         self.by_len.last().map_or(0, |&(l, _)| l)
     }
 
+    /// Pages of the shortest extent.
+    pub fn shortest(&self) -> u64 {
+        self.by_len.first().map_or(0, |&(l, _)| l)
+    }
+
     /// Takes up to `n` extents from the end of the file, but none of the `longest` longest.
     pub fn take_last_but(&mut self, longest: usize, n: usize) -> Vec<(PageId, u64)> {
         let Some(&(bound, _)) = self.by_len.iter().rev().nth(longest) else { return Vec::new() };

@@ -7,6 +7,7 @@ use super::write::Writer;
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
 use crate::planted::{Bug, planted};
+use crate::space::is_flush_due;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -127,6 +128,8 @@ impl Writer {
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
         let limit = engine.options.list_limit as u64;
         let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
+        let Meta { page_size, page_count, ref space, .. } = image.meta;
+        let crowded = crowded || is_flush_due(unproved, page_size, page_count, space.free_pages);
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
     }
 

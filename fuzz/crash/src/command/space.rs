@@ -22,8 +22,18 @@ impl Space {
     pub fn run(self) -> Outcome {
         let stop = super::stop_on_signals()?;
         println!(
-            "{:<22} {:>8} {:>9} {:>9} {:>9} {:>5}  {:>8} {:>5} {:>7} {:>8}",
-            "mix", "commits", "file", "live", "in use", "ratio", "log", "worst", "pieces", "us"
+            "{:<22} {:>8} {:>8} {:>9} {:>9} {:>9} {:>5}  {:>8} {:>5} {:>7} {:>8}",
+            "mix",
+            "commits",
+            "flushes",
+            "file",
+            "live",
+            "in use",
+            "ratio",
+            "log",
+            "worst",
+            "pieces",
+            "us"
         );
         let mut sound = true;
         let wanted =
@@ -34,13 +44,14 @@ impl Space {
                 Ok(f) => {
                     let each = |n: u64| n as f64 / f.commits as f64;
                     println!(
-                        "{:<22} {:>8} {:>9} {:>9} {:>9} {:>5.2}  {:>8.2} {:>5} {:>7.2} {:>8.1}",
+                        "{:<22} {:>8} {:>8} {:>9} {:>9} {:>9} {:>5.2}  {:>8.2} {:>5} {:>7.2} {:>8.1}",
                         mix.name,
                         f.commits,
+                        f.flushes,
                         f.most_file,
                         f.most_live,
-                        f.most_held,
-                        f.most_file as f64 / f.most_held as f64,
+                        f.most_read,
+                        f.most_file as f64 / f.most_read as f64,
                         each(f.reads + f.written),
                         f.most_work,
                         each(f.pieces),

@@ -1,4 +1,4 @@
-//! Twelve ways to use a database, for as many commits as one likes.
+//! Fourteen ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,16 +25,18 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 12] = [
+pub const MIXES: [Mix; 14] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
+    of("mixed, a larger tree", |w| load(w, 20_000), |w, _| w.commit(true, mixed)),
     of("in turns", |w| load(w, 2_500), |w, n| in_turns(w, n, 2)),
     of("now and then", |w| load(w, 2_500), |w, n| in_turns(w, n, 10)),
     of("growing and shrinking", |w| load(w, 2_500), waves),
     of("tables", |w| load(w, 500), tables),
     of("readers", |w| load(w, 2_500), readers),
     of("deferred", |w| load(w, 2_500), deferred),
+    of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
     of("large deletes", |w| load(w, 20_000), deletes),
     of("a million holes", holes, in_holes),
@@ -130,7 +132,7 @@ fn readers(w: &mut World, n: u64) {
 }
 
 fn deferred(w: &mut World, _: u64) {
-    // A flush comes when the list of pages is three quarters full.
+    // Others flush too.
     if w.rng.u32(..1_500) == 0 {
         w.flush();
     }

@@ -1,8 +1,9 @@
 //! The space of a database over very many commits: how long the file gets for what it holds, and what a commit does for that.
 //!
 //! No bytes are written: the real allocator is asked for pages and told which are free, and its log pages are in memory. So a million commits
-//! take minutes. Held to: the file has less than twice the pages that were in use at one time at most (A4, A5), and no commit reads and writes
-//! more log pages than a fixed number, and two for each page that it takes or frees.
+//! take minutes. Held to: the file has less than twice the pages that the newest snapshot and readers see at one time at most (A4 to A6),
+//! where deferred commits may write 16 MiB more, and no commit reads and writes more log pages than a fixed number, and two for each page that
+//! it takes or frees.
 
 pub mod mixes;
 pub mod world;
@@ -16,6 +17,9 @@ pub const WORK_MOST: u64 = 2_304;
 
 /// Pages that are always granted: tables of a few pages are no measure.
 const FEW: u64 = 256;
+/// What deferred commits may write before they are flushed, however small the database is.
+const UNFLUSHED: u64 = 4_096;
+
 /// Makes `commits` commits of a mix, and answers what came of it, or what was wrong in the end.
 pub fn run(mix: &Mix, seed: u64, commits: u64, stop: &AtomicBool) -> Result<Figures, String> {
     let mut world = mix.world(seed);
@@ -30,10 +34,11 @@ pub fn run(mix: &Mix, seed: u64, commits: u64, stop: &AtomicBool) -> Result<Figu
 }
 
 fn judge(f: &Figures) -> Result<(), String> {
-    let Figures { commits, most_file, most_held, most_work, .. } = *f;
-    if most_file > 2 * most_held + FEW {
+    let Figures { commits, flushes, most_file, most_read, most_work, .. } = *f;
+    let granted = if flushes < commits { UNFLUSHED } else { FEW };
+    if most_file > 2 * most_read + granted {
         return Err(format!(
-            "{most_file} pages for the {most_held} that were in use, after {commits} commits"
+            "{most_file} pages for the {most_read} that were in use, after {commits} commits"
         ));
     }
     if most_work > WORK_MOST {

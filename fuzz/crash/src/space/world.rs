@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use recto::harness::checksum::page_crc;
-use recto::harness::space::{Allocator, LogPages, Meta, Pins, Start};
+use recto::harness::space::{Allocator, LogPages, Meta, Pins, Start, is_flush_due};
 use recto::{PageId, Result, TxnId};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -90,6 +90,7 @@ pub struct Figures {
     pub written: u64,
     pub most_work: u64,
     pub taken: u64,
+    pub flushes: u64,
     /// Pages side by side, written in one piece.
     pub pieces: u64,
 }
@@ -107,6 +108,8 @@ pub struct World {
     page_high: u64,
     dead: std::ops::Range<u64>,
     roll_backs: bool,
+    /// Bytes written since the last flush.
+    unflushed: u64,
     /// Pages taken while nothing might be used again.
     appended: u64,
     appended_from: Option<u64>,
@@ -213,6 +216,7 @@ impl World {
             holders: Vec::new(),
             dead: 0..0,
             roll_backs,
+            unflushed: 0,
             appended: 0,
             appended_from: None,
             figures: Figures::default(),
@@ -302,6 +306,9 @@ impl World {
         work(&mut txn);
         let Txn { mut alloc, freed, taken, given, pieces, .. } = txn;
         let space = alloc.finish(&mut self.log).expect("the log is whole");
+        self.unflushed += taken * PAGE as u64;
+        let pages = alloc.page_count();
+        let flush = durable || is_flush_due(self.unflushed, PAGE, pages, space.free_pages);
         let written = self.seal();
         for dead in freed {
             self.pin(dead);
@@ -314,7 +321,7 @@ impl World {
         self.appended = from.map_or(0, |from| self.base.page_count - from);
         self.count(taken, taken + given, written);
         self.figures.pieces += pieces;
-        if durable {
+        if flush {
             self.flush();
         }
     }
@@ -364,6 +371,8 @@ impl World {
             self.remove_holder(at);
         }
         self.add_holder(self.base.txn, false);
+        self.figures.flushes += 1;
+        self.unflushed = 0;
         self.durable.0 = self.base.clone();
         if self.roll_backs {
             self.durable.1 = self.live.clone();
