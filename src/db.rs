@@ -466,8 +466,10 @@ pub struct Info {
     pub repair_pending: bool,
     /// Pages read when this handle was opened.
     pub opening_pages_read: u64,
-    /// A newer meta page that the opening of this session has refused, and that the next write erases. After a power cut that is the commit that
-    /// was in flight; otherwise something is damaged.
+    /// A newer meta page that the opening of this session has refused, and that the first write erases. After a power cut that is the commit that
+    /// was in flight; otherwise something is damaged. What the write erases it keeps, together with the pages that only that commit had (4 MiB at
+    /// most), in a file of the same name with `-refused` behind it: [`inspect::salvage`](crate::inspect::salvage) reads it. The next such file takes
+    /// its place; it may be deleted at any time. Where none can be made for want of permission the write goes on without it.
     pub refused: Option<RefusedMeta>,
     /// Device flushes (`msync`) that this handle has asked for.
     pub flushes: u64,

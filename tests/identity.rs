@@ -7,6 +7,7 @@ mod common;
 use common::{assert_clean, memory_dir, open_at, pairs, put, write};
 use recto::harness::{LOCK_FILE_PARTS, build, on_step};
 use recto::inspect::SlotState;
+use recto::inspect::salvage::{SalvageOptions, salvage};
 use recto::{Builder, Database, Durability};
 use std::cell::RefCell;
 use std::fs;
@@ -348,6 +349,29 @@ fn deferred_commits_that_are_not_durable_are_bounded_in_bytes() {
     assert_clean(&db);
 }
 
+fn refused_of(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-refused", path.display()))
+}
+
+/// The commit's pages stand in the file beside the database, in their places, the rotten one too. Once that is mended all pairs come out.
+fn what_was_refused_is_kept(path: &Path, before: &[u8], rotten: usize) {
+    let mut kept = fs::read(refused_of(path)).unwrap();
+    assert_eq!(kept.len(), before.len());
+    let page = rotten * 4096..(rotten + 1) * 4096;
+    assert_eq!(kept[page.clone()], before[page.clone()]);
+    let value = b"a value that can be found";
+    let at = kept[page.clone()].windows(25).position(|w| w[1..] == value[1..]).unwrap();
+    kept[page.start + at] = value[0];
+    let mut found = false;
+    let options = SalvageOptions::default();
+    salvage(&kept, options, &mut |pair| {
+        found |= (pair.key, pair.value) == (&b"k"[..], &value[..]);
+        Ok(())
+    })
+    .unwrap();
+    assert!(found);
+}
+
 /// Finding 11: rot looks like a torn commit, unless a lock file says that the commit was whole.
 #[test]
 fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
@@ -380,8 +404,10 @@ fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
             assert!(info.visible < newest);
             let refused = info.refused.expect("told");
             assert_eq!((refused.txn, refused.page), (newest, Some(at as u64 / 4096)));
+            assert!(!refused_of(&path).exists(), "reading keeps nothing");
             put(&db, b"after", b"");
             assert_clean(&db);
+            what_was_refused_is_kept(&path, &data, at / 4096);
             continue;
         }
         assert_eq!((info.visible, info.refused), (newest, None), "{how}");

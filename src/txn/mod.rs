@@ -113,19 +113,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Waits for everything that is visible, and all that this handle has built, to be durable; one flush, none if there is nothing to do. An
-    /// error if a repair, now or since this handle has built its last transaction, takes some of it back.
+    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do. An error if a repair, now or since this
+    /// handle has built its last transaction, takes some of it back that somebody may have seen.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_alive()?;
         self.check_writable()?;
-        // What others have built and nobody was shown is theirs to make durable, or nobody's if they have died.
-        let (visible, own) =
-            (self.shared.visible(), TxnId(self.newest_built.load(Ordering::Relaxed)));
-        if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
-            self.repair_now().map_err(|e| self.told_of(visible, e))?;
+        let own = TxnId(self.newest_built.load(Ordering::Relaxed));
+        loop {
+            let (seen, newest) = (self.shared.visible(), self.built());
+            if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
+                self.repair_now().map_err(|e| self.told_of(newest, e))?;
+            }
+            match self.make_durable(newest) {
+                // Of a process that has died in its commit: nobody was ever told of it.
+                Err(_) if newest > seen.max(own) && self.is_dead(newest) => continue,
+                done => done?,
+            }
+            return if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) };
         }
-        self.make_durable(visible)?;
-        if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) }
     }
 
     /// Whether this handle may store to the file.

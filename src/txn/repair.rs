@@ -328,6 +328,7 @@ impl Engine {
         if planted(Bug::OpeningMarkClearedEarly) {
             self.shared.identity().opening.store(0, Ordering::SeqCst);
         }
+        self.keep_refused()?;
         let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
         if !planted(Bug::RefusedMetaKept) {
             self.store_in_other_slot(&self.renewed(&meta, last))?;
@@ -335,6 +336,32 @@ impl Engine {
         self.platform.step("opening: other slot synced");
         self.shared.identity().opening.store(0, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// A refused meta that is erased next may be that of an acknowledged commit, of which a page has rotted. It and the pages of its manifest
+    /// are all that the chosen snapshot has not got: they are kept beside the file, for whoever looks.
+    fn keep_refused(&self) -> Result<()> {
+        let Some(refused) = self.refused_meta() else { return Ok(()) };
+        let decoded = Meta::decode(&self.slot_bytes(refused.slot)?);
+        let stands_there = match &decoded {
+            Ok((meta, _)) => meta.txn.0 == refused.txn,
+            Err(_) => refused.page.is_none(),
+        };
+        if !stands_there {
+            return Ok(());
+        }
+        let size = self.page_size as u64;
+        let mut parts = Vec::new();
+        for slot in 0..2 {
+            parts.push((slot as u64 * size, self.slot_bytes(slot)?));
+        }
+        if let Ok((_, Phase::Sealed(manifest))) = decoded {
+            for m in manifest {
+                let bytes = self.file_bytes(m.page, m.pages.into())?;
+                parts.extend(bytes.map(|bytes| (m.page.0 * size, bytes.to_vec())));
+            }
+        }
+        self.platform.keep_beside(&parts)
     }
 
     /// Page count of the meta in a slot; none if it cannot be read.

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::os::{self, FsKind};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
@@ -20,6 +21,41 @@ pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<
     match new.link() {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(failed("create", e)),
         _ => Ok(()),
+    }
+}
+
+/// Where parts of a file are kept: its name with `-refused` behind it.
+fn refused_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-refused");
+    name.into()
+}
+
+/// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and belongs to its owner.
+/// One that stands there already is replaced.
+pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> Result<()> {
+    let beside = refused_path(path);
+    let keep = || {
+        let meta = data.metadata()?;
+        let new = os::create_unlinked(&beside, os::PRIVATE)?;
+        os::give_to(new.file(), meta.uid(), meta.gid());
+        for (at, bytes) in parts {
+            os::pwrite_all(new.file(), *at, bytes)?;
+        }
+        new.file().set_len(meta.len())?;
+        new.file().sync_all()?;
+        match std::fs::remove_file(&beside) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => new.link(),
+        }
+    };
+    match keep() {
+        Err(e)
+            if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            Ok(())
+        }
+        done => done.map(drop).map_err(|e| Error::io("keep a refused commit", e).at(&beside)),
     }
 }
 
