@@ -194,11 +194,18 @@ impl Region {
         Ok(Region(Some(MmapRaw::from(map))))
     }
 
-    /// With content that an earlier boot left.
-    pub(super) fn with(content: &[u8]) -> Result<Region> {
-        let region = Region::new(content.len())?;
-        // SAFETY: the map is new, nobody else knows it, and is as long as `content` at least.
-        unsafe { ptr::copy_nonoverlapping(content.as_ptr(), region.base(), content.len()) };
+    /// With pages that an earlier boot left.
+    pub(super) fn with(pages: &[Page]) -> Result<Region> {
+        let region = Region::new(pages.len() * PAGE)?;
+        for (number, page) in pages.iter().enumerate() {
+            if !Arc::ptr_eq(page, &super::medium::zero_page()) {
+                // SAFETY: the map is new, nobody else knows it, and has as many pages at least.
+                unsafe {
+                    let place = region.base().add(number * PAGE);
+                    ptr::copy_nonoverlapping(page.0.as_ptr(), place, PAGE);
+                }
+            }
+        }
         Ok(region)
     }
 
@@ -225,11 +232,6 @@ impl Region {
         // SAFETY: the map is page-aligned, has this length, a multiple of 4,096, and its bytes are
         // only ever touched as atomics.
         unsafe { std::slice::from_raw_parts(self.map().as_ptr().cast(), self.map().len() / 8) }
-    }
-
-    /// A copy of the content.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.words().iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect()
     }
 
     /// Number of its pages.

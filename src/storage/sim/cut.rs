@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Seeds below this number name the mixtures of [`Special`], in their order.
 pub const SPECIAL_SEEDS: u64 = Special::ALL.len() as u64;
 
+/// From this seed on a remount finds file and lock file as they were at two moments ([`CutPoint::remount`]).
+pub const PARTS: u64 = 1 << 48;
+
 /// The mixtures that are chosen by hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Special {
@@ -110,12 +113,43 @@ impl CutPoint {
 
     /// The same boot of the machine, whose device has gone away and come back: the file is as after a cut,
     /// the lock file as it was, if this point has it, or as write-back has left it
-    /// ([`SimDisk::remember_lock_file`]).
+    /// ([`SimDisk::remember_lock_file`]). Seeds from [`PARTS`] on take both from now and from one earlier moment: whole, or of the
+    /// lock file a sector or a page.
     pub fn remount(&self, seed: u64) -> Result<SimDisk> {
-        let (pages, len) = self.pages(seed);
+        let mut rng = Rng::new(seed);
         let options = SimOptions { seed, ..self.options.clone() };
-        let lock_file = self.lock_file.as_ref().map(|old| old.after_remount(&mut Rng::new(seed)));
-        SimDisk::from_pages(pages, len, options, lock_file)
+        let Some(lock_file) = self.lock_file.as_ref().filter(|_| seed >= PARTS) else {
+            let (pages, len) = self.pages(seed);
+            let lock_file = self.lock_file.as_ref().map(|old| old.after_remount(&mut rng));
+            return SimDisk::from_pages(pages, len, options, lock_file);
+        };
+        let then = lock_file.moment(&mut rng);
+        let (pages, len) = match (then, rng.below(8)) {
+            (_, 0..=2) => self.special(Special::Everything),
+            (_, 3) => self.special(Special::Nothing),
+            (Some(then), 4..=6) => self.as_of(then.medium),
+            _ => self.random(seed),
+        };
+        let lock_file = match then {
+            Some(then) => lock_file.of_two_ages(then, &mut rng),
+            None => lock_file.newest(),
+        };
+        SimDisk::from_pages(pages, len, options, Some(lock_file))
+    }
+
+    /// Everybody has died, the system lives: the file as its page cache shows it, the lock file as it was, if this point has it.
+    pub fn all_dead(&self) -> Result<SimDisk> {
+        let (pages, len) = self.special(Special::Everything);
+        let lock_file = self.lock_file.as_ref().map(|lock_file| lock_file.newest());
+        SimDisk::from_pages(pages, len, self.options.clone(), lock_file)
+    }
+
+    /// Everything that was written up to a version of the medium, and nothing since.
+    fn as_of(&self, version: u64) -> (Vec<Page>, u64) {
+        let newest = self.medium.lengths().len() - 1;
+        self.build(newest, |page, choices| {
+            choices[self.medium.rank(page, version).min(choices.len() - 1)].clone()
+        })
     }
 
     /// Pages written since their last sync: what a cut here can lose. 0: every image is the same,

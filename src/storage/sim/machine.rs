@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) faults: Faults,
     pub(super) disk_limit: Option<u64>,
+    /// What every process draws for a random number; 0: each its own.
+    pub(super) drawn: u64,
     pub(super) power_cut: Option<CutPoint>,
     pub(super) powered: bool,
     /// Failed write-backs so far, and whether somebody was told of the latest.
@@ -235,6 +237,30 @@ impl State {
         self.errors = (self.errors.0 + 1, false);
     }
 
+    /// The system writes everything that is dirty; or the device refuses it, all of it or some, and the next sync is told.
+    pub(super) fn write_back_all(&mut self, cache: &Cache, fails: bool) {
+        self.observe(cache);
+        if self.medium.was_cut() {
+            self.medium.settle_length();
+        }
+        let all = self.rng.chance(3, 4);
+        for number in self.medium.dirty_in(0, pages_in(self.medium.len())) {
+            match fails && (all || self.rng.chance(1, 2)) {
+                true => {
+                    self.drop_page(number);
+                    self.errors = (self.errors.0 + 1, false);
+                }
+                false => self.write_back(number),
+            }
+        }
+        self.counters.write_backs += 1;
+    }
+
+    /// Whether somebody was told of the latest write-back that failed.
+    pub(super) fn error_is_told(&self) -> bool {
+        self.errors.1
+    }
+
     /// The write-back of a dirty page fails: it is clean from now on, and may leave the cache.
     fn drop_page(&mut self, number: u64) {
         let kept = self.medium.lengths().len() - 1;
@@ -359,7 +385,7 @@ impl Machine {
         pages: Vec<Page>,
         len: u64,
         options: SimOptions,
-        lock_file: Option<Vec<u8>>,
+        lock_file: Option<Vec<Page>>,
     ) -> Result<Arc<Machine>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let cache = Cache::new(options.reserve.max(len as usize), &pages, len)?;
@@ -381,6 +407,7 @@ impl Machine {
             counters: Counters::default(),
             faults: Faults::default(),
             disk_limit: None,
+            drawn: 0,
             power_cut: None,
             powered: true,
             errors: (0, true),
@@ -421,8 +448,9 @@ impl Machine {
             state.observe(&self.cache);
             state.background(&self.cache);
             let (index, lock_file) = (state.counters.events, Arc::clone(&state.lock_file.1));
+            let medium = state.medium.version;
             if let Some(history) = &mut state.history {
-                history.note(index, &lock_file);
+                history.note(index, medium, &lock_file);
             }
             state.counters.events += 1;
             state.counters.events - 1

@@ -42,6 +42,8 @@ pub(super) fn zero_page() -> Page {
 pub(super) struct Version {
     /// Index of the length that the file had then.
     epoch: usize,
+    /// Of the medium, when the page was given this content.
+    version: u64,
     pub(super) page: Page,
 }
 
@@ -114,8 +116,8 @@ impl Medium {
         match versions.last() {
             Some(last) if last.epoch == epoch && last.page == page => {}
             _ => {
-                versions.push(Version { epoch, page });
                 self.version += 1;
+                versions.push(Version { epoch, version: self.version, page });
             }
         }
     }
@@ -197,6 +199,13 @@ impl Medium {
             );
         }
         all
+    }
+
+    /// How many of the contents that a page was given since it was durable it had already at a version of the medium, for a file that
+    /// was never cut.
+    pub(super) fn rank(&self, number: u64, version: u64) -> usize {
+        let versions = self.unsynced.get(&number);
+        versions.map_or(0, |all| all.iter().take_while(|one| one.version <= version).count())
     }
 
     /// Pages that may differ from the durable image after a cut.

@@ -32,7 +32,7 @@ mod tests;
 #[cfg(test)]
 mod toy_tests;
 
-pub use cut::{CutPoint, SPECIAL_SEEDS, Sector, Special};
+pub use cut::{CutPoint, PARTS, SPECIAL_SEEDS, Sector, Special};
 pub use event::{Action, Ending, Event, EventKind, Hook, Killed, PowerLost, run};
 pub use medium::{PAGE, SECTOR};
 pub use process::SimProcess;
@@ -189,7 +189,7 @@ impl SimDisk {
         pages: Vec<Page>,
         len: u64,
         options: SimOptions,
-        lock_file: Option<Vec<u8>>,
+        lock_file: Option<Vec<Page>>,
     ) -> Result<SimDisk> {
         Machine::new(pages, len, options, lock_file).map(SimDisk)
     }
@@ -297,6 +297,11 @@ impl SimDisk {
         Ok(())
     }
 
+    /// Every process draws this number from now on, as another one did on another machine; 0: each its own.
+    pub fn draw(&self, number: u64) {
+        self.0.state.lock().drawn = number;
+    }
+
     /// Whoever opens the database from now on believes the lock file to be at the other of two paths. What stands at the one stays
     /// there until this is called again.
     pub fn other_lock_file(&self) -> Result<()> {
@@ -328,6 +333,16 @@ impl SimDisk {
     /// the medium, though none to the page cache.
     pub fn foreign_sync_fails(&self) {
         self.0.state.lock().foreign_sync_fails(&self.0.cache);
+    }
+
+    /// The system writes every dirty page; or, if that fails, counts all or some of them as written, and tells the next who syncs.
+    pub fn write_back_all(&self, fails: bool) {
+        self.0.state.lock().write_back_all(&self.0.cache, fails);
+    }
+
+    /// Whether somebody was told of the latest write-back that failed: a process, or a program that is not recto.
+    pub fn error_is_told(&self) -> bool {
+        self.0.state.lock().error_is_told()
     }
 
     /// Stores to word `index` (of eight bytes) of the current lock file, as a foreign hand does.

@@ -267,6 +267,9 @@ impl Platform for SimProcess {
     }
     fn random(&self) -> crate::error::Result<u64> {
         let state = self.machine.state.lock();
+        if state.drawn != 0 {
+            return Ok(state.drawn);
+        }
         let options = &self.machine.options;
         let drawn = [options.seed, options.boot, self.id as u64, state.counters.events];
         let mix =
