@@ -154,6 +154,13 @@ impl Builder {
 
     #[cfg(feature = "harness")]
     #[doc(hidden)]
+    pub fn manifest_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.engine.manifest_bytes = bytes.min(meta::MANIFEST_BYTES);
+        self
+    }
+
+    #[cfg(feature = "harness")]
+    #[doc(hidden)]
     pub fn free_limit(&mut self, entries: usize) -> &mut Self {
         self.engine.free_limit = entries.max(2);
         self

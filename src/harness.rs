@@ -23,6 +23,7 @@ use crate::txn::commit::Durability;
 use crate::txn::open::initial_file;
 use crate::types::TxnId;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What the allocator of a transaction works with.
 pub mod space {
@@ -66,6 +67,13 @@ pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Id and session of the newest meta of a file.
+pub fn newest_meta(file: &[u8], page_size: usize) -> Option<(u64, u64)> {
+    let slots = [0, page_size].into_iter().filter_map(|at| Meta::decode(file.get(at..)?).ok());
+    let newest = slots.max_by_key(|(meta, _)| (meta.txn, meta.id_limit));
+    newest.map(|(meta, _)| (meta.txn.0, meta.session))
+}
+
 /// The bytes of a new database, as `open` would put them into place.
 pub fn new_file(page_size: usize) -> Vec<u8> {
     initial_file(page_size, *b"simulated-recto!")
@@ -95,6 +103,20 @@ pub fn build(mut txn: WriteTxn, durability: Durability) -> Result<Option<(u64, b
 /// The second half of a commit.
 pub fn make_durable(db: &Database, txn: u64) -> Result<()> {
     db.engine().finish_commit(TxnId(txn))
+}
+
+/// Bytes of the pages that an opening may have to read to prove the visible snapshot, if nothing newer is built.
+pub fn unproved_bytes(db: &Database) -> Option<u64> {
+    let engine = db.engine();
+    let image = engine.load_image().ok()?;
+    let visible = engine.shared.visible() == image.meta.txn;
+    let start = engine.words().bytes_start.0.load(Ordering::SeqCst);
+    visible.then(|| image.list_bytes.saturating_sub(start))
+}
+
+/// No thread of this process is sent the write transaction of another: whoever asks for it where he has it is told so at once.
+pub fn no_grace() {
+    crate::txn::no_grace();
 }
 
 /// The full check of a database image without any live process.

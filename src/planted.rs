@@ -208,10 +208,8 @@ bugs! {
     UnprovedUnbounded,
     /// 29: a deferred commit is shown under an id that no durable meta reserves.
     IdLimitIgnored,
-    /// 28: the lock file is believed whichever session wrote the metas.
-    SessionNotCompared,
-    /// 28: the lock file is believed whatever stands in the meta with the right id.
-    ContentNotCompared,
+    /// 28: the lock file is believed if it knows the newest id, whoever wrote that, and what.
+    IdsAloneCompared,
     /// 28: a session that starts from the disk goes on under the name of the last one.
     SessionNotRenewed,
     /// 30: the target of a flush that may have ended is flushed over.

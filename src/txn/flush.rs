@@ -8,7 +8,7 @@ use super::repair::crc_of;
 use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use super::store::PageMap;
 use crate::error::{Error, Result};
-use crate::format::meta::{self, ManifestEntry, Phase};
+use crate::format::meta::{ManifestEntry, Phase};
 use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::{Condvar, Mutex};
@@ -309,7 +309,7 @@ impl Engine {
         }
         let sealed = self.live_records(image).ok().and_then(|live| {
             let room = image.meta.manifest_room().min(self.options.manifest_limit);
-            manifest(room, meta::MANIFEST_BYTES / self.page_size as u64, live)
+            manifest(room, self.options.manifest_bytes / self.page_size as u64, live)
         });
         sealed.map_or(Phase::TwoPhase, Phase::Sealed)
     }

@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// How long a thread that seems to have the write transaction waits for a sign that it has been sent to another one.
 const GRACE: Duration = Duration::from_secs(1);
+/// The simulation has no other thread, and waits for none.
+#[cfg(feature = "harness")]
+static NO_GRACE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long an opening waits for the table of names: for ever only in a forked child, if another thread of its parent had it.
@@ -77,6 +80,22 @@ impl WriterThread {
             self.0.store(token, Relaxed);
         }
     }
+}
+
+/// No thread of this process is ever sent the transaction of another.
+#[cfg(feature = "harness")]
+pub(crate) fn no_grace() {
+    NO_GRACE.store(true, Relaxed);
+}
+
+#[cfg(feature = "harness")]
+fn grace() -> Duration {
+    if NO_GRACE.load(Relaxed) { Duration::ZERO } else { GRACE }
+}
+
+#[cfg(not(feature = "harness"))]
+const fn grace() -> Duration {
+    GRACE
 }
 
 /// A number of the calling thread, never 0, never used again by another thread.
@@ -155,7 +174,7 @@ impl<E: Deref<Target = Engine>> Drop for WriterLock<E> {
 impl Engine {
     /// Returns when this thread does not have the write transaction. It may have been sent to another thread that has not touched it yet.
     fn wait_for_own_transaction(&self, end: Option<Instant>) -> Result<()> {
-        let grace_ends = end_of(Some(GRACE));
+        let grace_ends = end_of(Some(grace()));
         let over = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
         while self.writer_thread.is_this() {
             if over(end) {

@@ -26,6 +26,8 @@ use crate::storage::PlatformRef;
 use crate::types::TxnId;
 use flush::FlushLock;
 use lock::WriterLock;
+#[cfg(feature = "harness")]
+pub(crate) use lock::no_grace;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +64,8 @@ pub struct EngineOptions {
     pub list_limit: usize,
     /// Smallest step in which the file grows, in bytes.
     pub growth_step: u64,
+    /// Bytes of the pages that a manifest may name, where the format allows more.
+    pub manifest_bytes: u64,
     /// Bytes of pages that may stand in the list when a deferred commit is shown.
     pub unproved_limit: u64,
     /// Ids that are reserved at a time for deferred commits.
@@ -79,6 +83,7 @@ impl Default for EngineOptions {
             free_limit: usize::MAX,
             list_limit: RECORDS,
             growth_step: 256 << 10,
+            manifest_bytes: meta::MANIFEST_BYTES,
             unproved_limit: meta::UNPROVED_BYTES,
             ids_ahead: meta::IDS_AHEAD,
         }

@@ -146,9 +146,14 @@ fn survives<'a>(
     // Every meta of the session was synced by it, and is known by its crc; another session may have used the same ids.
     let ours = |found: &Found, slot: usize, txn: TxnId| {
         found.meta.txn == txn
-            && (found.meta.session == session || planted(Bug::SessionNotCompared))
-            && (synced_of(words, slot) == Some(found.content) || planted(Bug::ContentNotCompared))
+            && found.meta.session == session
+            && synced_of(words, slot) == Some(found.content)
     };
+    if planted(Bug::IdsAloneCompared) {
+        let newest = slots.ids().into_iter().max().unwrap_or_default();
+        let held = slots.metas[slot].as_ref().filter(|found| found.meta.txn == durable);
+        return Ok(held.filter(|_| newest == durable || newest.0 == flushing));
+    }
     let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
         return Ok(None);
     };
@@ -164,7 +169,7 @@ fn survives<'a>(
     let other = slots.metas[slot ^ 1].as_ref().filter(|other| other.age() > held.age());
     if let Some(other) = other {
         let target = other.meta.txn.0 == flushing && other.meta.session == session;
-        if !target && !planted(Bug::SessionNotCompared) {
+        if !target {
             return Ok(None);
         }
         // It may have been acknowledged since, if this is an older image of the lock file. Whoever repairs makes it durable before anything
