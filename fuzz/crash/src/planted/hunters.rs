@@ -3,6 +3,7 @@
 use super::pitfalls;
 use crate::sim::accidents::{KINDS, everywhere};
 use crate::sim::generate::generate;
+use crate::sim::profiles::PROFILES;
 use crate::sim::scenarios;
 use crate::sim::script::Script;
 use recto::harness::sim::Rng;
@@ -12,6 +13,8 @@ use std::sync::OnceLock;
 pub struct Hunter {
     /// Its name in the table.
     pub name: &'static str,
+    /// How much longer its turns are than those of others.
+    pub share: u64,
     scripts: Box<dyn Fn(u64) -> Option<Script> + Sync>,
 }
 
@@ -28,7 +31,11 @@ impl Hunter {
         get: impl Fn(&T, u64) -> Option<Script> + Sync + 'static,
     ) -> Hunter {
         let made = OnceLock::new();
-        Hunter { name, scripts: Box::new(move |number| get(made.get_or_init(make), number)) }
+        Hunter {
+            name,
+            share: 1,
+            scripts: Box::new(move |number| get(made.get_or_init(make), number)),
+        }
     }
 
     fn of_list(name: &'static str, list: fn() -> Vec<Script>) -> Hunter {
@@ -39,16 +46,24 @@ impl Hunter {
 /// All of them, the quick ones first. What is random begins with this seed.
 pub fn all(seed: u64) -> Vec<Hunter> {
     let deeper = move |all: &Vec<_>, n| pitfalls::two_accidents(all, seed.wrapping_add(n));
-    vec![
+    let profiles = PROFILES.map(|(name, script)| {
+        let scripts = move |(): &(), n| Some(script(seed.wrapping_add(n)));
+        Hunter { share: 3, ..Hunter::of(name, || (), scripts) }
+    });
+    let mut all = vec![
         Hunter::of_list("short", || both("short").map(with_cuts).collect()),
         Hunter::of_list("pitfalls", pitfalls::scripts),
         Hunter::of_list("accidents", accidents),
         Hunter::of("two accidents", pitfalls::deeper, deeper),
+    ];
+    all.extend(profiles);
+    all.extend([
         Hunter::of("random", || (), move |(), n| Some(generate(seed.wrapping_add(n)))),
         Hunter::of_list("long", || {
             ["long", "free-log", "pool"].into_iter().flat_map(both).collect()
         }),
-    ]
+    ]);
+    all
 }
 
 /// A scenario, with both page sinks.

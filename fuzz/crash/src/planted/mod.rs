@@ -1,7 +1,7 @@
 //! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find some.
 //!
-//! In a hunt each hunter has a short turn, in which most bugs are found, and then one to the end of its budget. Turns are counted
-//! in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
+//! In a hunt each hunter has a short turn, in which most bugs are found, and then ones that are twice as long each, to the end of its budget.
+//! Turns are counted in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
 //!
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
 
@@ -64,10 +64,13 @@ pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Op
     let mut effort = Effort::default();
     let mut tracks: Vec<Track> =
         hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0 }).collect();
-    for until in [FIRST_TURN.min(budget.cuts), budget.cuts] {
+    let mut until = 0;
+    while until < budget.cuts {
+        until = (2 * until).clamp(FIRST_TURN, FIRST_TURN.max(budget.cuts)).min(budget.cuts);
         for track in &mut tracks {
             let _ = track.hunter.script(0);
             plant(bug);
+            let until = (until * track.hunter.share).min(budget.cuts);
             let catch = chase(track, until, end, &mut effort);
             plant(None);
             if catch.is_some() {

@@ -33,6 +33,10 @@ pub struct Causes {
     pub failed_now: bool,
     /// Processes that have their turn while others are stopped in the middle of something.
     pub turns: u32,
+    /// The device was gone for a moment, and what was not durable with it.
+    pub device_was_gone: bool,
+    /// Pages of an open transaction or of what it stands on have left the cache: what it reads is worth nothing, and it is never committed.
+    pub pages_lost: bool,
     /// Who keeps a write transaction from one deed to the next.
     pub writers: [bool; PROCESSES as usize],
 }
@@ -70,12 +74,14 @@ impl Causes {
             // Whatever keeps a built transaction from its end, nobody knows what has become of it.
             Error::OutcomeUnknown { .. } => match during {
                 Commit | Settle => failed || full || self.stopped(),
-                Begin | Flush | Check => self.unreliable(),
+                Flush => self.unreliable() || self.device_was_gone,
+                Begin | Check => self.unreliable(),
                 Open | Read | Edit => false,
             },
             _ if during == Settle => false,
             Error::DiskFull { .. } => full,
             Error::Io { .. } => failed,
+            Error::Corrupt { .. } => matches!(during, Edit | Commit) && self.pages_lost,
             Error::TransactionBroken => {
                 matches!(during, Edit | Commit) && (failed || self.full_now)
             }

@@ -47,8 +47,9 @@ const ROWS: [(Row, &str); 13] = [
     (Row::Repair, "repair"),
 ];
 /// What can befall the database as a whole.
-const BEFALLS: [&str; 7] = [
+const BEFALLS: [&str; 8] = [
     "crowds of readers",
+    "devices that refuse",
     "files put back",
     "newer builds",
     "other lock files",

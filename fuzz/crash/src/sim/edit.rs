@@ -30,6 +30,8 @@ pub struct Editing<'a> {
     pub content: &'a mut Content,
     /// Of the next write.
     pub stamp: &'a mut u32,
+    /// What it stands on is lost: what it is told is worth nothing.
+    pub doubtful: bool,
 }
 
 impl Editing<'_> {
@@ -43,7 +45,8 @@ impl Editing<'_> {
         let mut t = self.txn.open_table(TABLES[table as usize])?;
         let there = t.put(&key_bytes(key), &bytes)?;
         let expected = self.content.put(table, key, value, &bytes);
-        assert_eq!(there, expected, "put {} {key} says that it was there", TABLES[table as usize]);
+        let right = there == expected || self.doubtful;
+        assert!(right, "put {} {key} says that it was there: {there}", TABLES[table as usize]);
         Ok(())
     }
 
@@ -51,11 +54,8 @@ impl Editing<'_> {
         let mut t = self.txn.open_table(TABLES[table as usize])?;
         let there = t.delete(&key_bytes(key))?;
         let expected = self.content.delete(table, key);
-        assert_eq!(
-            there, expected,
-            "delete {} {key} says that it was there",
-            TABLES[table as usize]
-        );
+        let right = there == expected || self.doubtful;
+        assert!(right, "delete {} {key} says that it was there: {there}", TABLES[table as usize]);
         Ok(())
     }
 
@@ -67,7 +67,8 @@ impl Editing<'_> {
             Err(recto::Error::NoSuchTable(_)) => None,
             Err(e) => return Err(e),
         };
-        assert!(found == expected.map(Value::bytes), "get {table} {key} in its own transaction");
+        let right = found == expected.map(Value::bytes) || self.doubtful;
+        assert!(right, "get {table} {key} in its own transaction");
         Ok(())
     }
 }
@@ -99,16 +100,18 @@ impl Edit {
             }
             Edit::Drop { table } => {
                 let there = e.txn.drop_table(TABLES[table as usize])?;
-                assert_eq!(there, e.content.drop_table(table), "drop says that it was there");
+                let right = there == e.content.drop_table(table) || e.doubtful;
+                assert!(right, "drop says that it was there: {there}");
                 Ok(())
             }
             Edit::Rename { from, to } => {
                 let renamed = e.txn.rename_table(TABLES[from as usize], TABLES[to as usize]);
                 let expected = from != to && e.content.rename(from, to);
+                let doubtful = e.doubtful;
                 match renamed {
-                    Ok(()) => assert!(expected || from == to, "renamed {from} to {to}"),
+                    Ok(()) => assert!(expected || from == to || doubtful, "renamed {from} to {to}"),
                     Err(recto::Error::NoSuchTable(_) | recto::Error::TableExists(_)) => {
-                        assert!(!expected, "not renamed: {from} to {to}");
+                        assert!(!expected || doubtful, "not renamed: {from} to {to}");
                     }
                     Err(e) => return Err(e),
                 }

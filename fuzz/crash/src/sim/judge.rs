@@ -1,7 +1,7 @@
 //! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and goes on; also when the power
 //! fails again on the way, and again.
 
-use super::calls::commit;
+use super::calls::{commit, read};
 use super::content::{Content, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
@@ -17,7 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Stamps of what is written after a cut, far from those of any script.
-const LATER: u32 = 1 << 30;
+pub const LATER: u32 = 1 << 30;
+/// Pages that an opening may read beside those of two manifests.
+const OPENING_PAGES: u64 = 10;
+/// One recovery in so many is asked which ids it gives, where they are few.
+const IDS_EVERY: u64 = 4;
 /// How often a power cut may follow on a power cut.
 const DEPTH: u32 = 3;
 
@@ -109,7 +113,7 @@ impl Judge {
     }
 
     /// Whether the recovery that follows now is to be cut again.
-    fn again(&self, depth: u32) -> bool {
+    pub fn again(&self, depth: u32) -> bool {
         let n = self.count.fetch_add(1, Relaxed);
         // Each recovery that is cut again costs some two hundred more.
         let every = self.setup.second * if depth > 1 { 40 } else { 1 };
@@ -150,26 +154,44 @@ impl Judge {
         crate::hang::beat();
         let db = enter(disk, &self.setup, (seed % 3) as u8)
             .unwrap_or_else(|e| panic!("{}: open: {e}", what()));
-        let content = find(&db, allowed, what);
+        let found = find(&db, allowed, what);
         assert_clean(&db, &what());
+        self.assert_bounded(&db, what);
         if again {
-            self.go_on(disk, &db, content, depth, what());
+            let oracle = Arc::new(Mutex::new(Oracle::holding(allowed[found].clone(), LATER)));
+            self.cut_everywhere(disk, &oracle, depth, 1, &what());
+            self.go_on(disk, &db, &oracle, what());
+        } else if self.setup.ids_ahead > 0 && self.count.load(Relaxed).is_multiple_of(IDS_EVERY) {
+            let oracle = Arc::new(Mutex::new(Oracle::after(allowed, found, LATER)));
+            let edits = [Edit::Put { table: 3, key: 5, len: 30 }];
+            commit(&oracle, 0, &db, Durability::Deferred, &edits);
+            read(&oracle, &self.setup, 0, &db);
         }
     }
 
-    /// Whatever was found must be found again, or what is built on it: the power fails at every event.
-    fn go_on(
+    /// An opening without a lock file reads a bounded number of pages, whatever was committed.
+    fn assert_bounded(&self, db: &Database, what: &dyn Fn() -> String) {
+        if self.setup.manifest_pages == 0 {
+            return;
+        }
+        let read = db.info().map_or(0, |info| info.opening_pages_read);
+        let most = OPENING_PAGES + 2 * self.setup.manifest_pages;
+        assert!(read <= most, "{}: an opening reads {read} pages, of {most}", what());
+    }
+
+    /// Whatever was found must be found again, or what is built on it: the power fails at every event from now on, or at one in so many.
+    pub fn cut_everywhere(
         self: &Arc<Judge>,
         disk: &SimDisk,
-        db: &Database,
-        content: Arc<Content>,
+        oracle: &SharedOracle,
         depth: u32,
-        what: String,
+        one_in: u64,
+        what: &str,
     ) {
-        let oracle: SharedOracle = Arc::new(Mutex::new(Oracle::holding(content, LATER)));
-        let (in_hook, judge, outer) = (oracle.clone(), self.clone(), what.clone());
+        let (in_hook, judge, outer) = (oracle.clone(), self.clone(), what.to_string());
         disk.set_hook(move |disk, event| {
             if event.depth > 0
+                || !event.index.is_multiple_of(one_in)
                 || matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
             {
                 return Action::Continue;
@@ -180,31 +202,35 @@ impl Judge {
             let allowed = in_hook.lock().after_power_loss();
             let what = format!("{outer}; then at {} {:?}", event.index, event.kind);
             let random = SPECIAL_SEEDS + event.index;
-            let seeds = if cut.is_settled() {
-                vec![0]
-            } else {
-                vec![event.index % SPECIAL_SEEDS, 1, random]
+            let seeds = match one_in {
+                _ if cut.is_settled() => vec![0],
+                1 => vec![event.index % SPECIAL_SEEDS, 1, random],
+                _ if event.index.is_multiple_of(2) => vec![event.index / 2 % SPECIAL_SEEDS],
+                _ => vec![random],
             };
             for seed in seeds {
                 judge.outcome(&cut, seed, &allowed, depth + 1, &what);
             }
             Action::Continue
         });
+    }
+
+    fn go_on(&self, disk: &SimDisk, db: &Database, oracle: &SharedOracle, what: String) {
         let first = [Edit::Put { table: 3, key: 5, len: 300 }];
-        commit(&oracle, 0, db, Durability::Durable, &first);
+        commit(oracle, 0, db, Durability::Durable, &first);
         let large = self.setup.page_size as u32 * 2;
         let second = [Edit::Put { table: 3, key: 6, len: large }, Edit::Del { table: 3, key: 5 }];
-        commit(&oracle, 0, db, Durability::Durable, &second);
+        commit(oracle, 0, db, Durability::Durable, &second);
         disk.clear_hook();
         assert_clean(db, &what);
     }
 }
 
-/// Which of the allowed contents the database shows.
-pub fn find(db: &Database, allowed: &Allowed, what: &dyn Fn() -> String) -> Arc<Content> {
+/// Which of the allowed contents the database shows: its number.
+pub fn find(db: &Database, allowed: &[Arc<Content>], what: &dyn Fn() -> String) -> usize {
     let txn = db.read().unwrap_or_else(|e| panic!("{}: read: {e}", what()));
     let (print, summary) = print_of(&txn).unwrap_or_else(|e| panic!("{}: {e}", what()));
-    let found = allowed.iter().find(|c| c.print() == print).cloned();
+    let found = allowed.iter().position(|c| c.print() == print);
     found.unwrap_or_else(|| {
         let allowed: Vec<_> = allowed.iter().map(|c| c.summary()).collect();
         panic!("{}: found {summary}; allowed {allowed:#?}", what())

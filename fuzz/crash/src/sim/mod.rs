@@ -8,7 +8,7 @@
 //! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found now; [`causes`]: which errors may be
 //!   given now; [`calls`]: what a process asks of the engine, beside these.
 //! - [`world`]: a machine with processes on it, which runs a script.
-//! - [`judge`]: boots machines after a cut, and checks what is there.
+//! - [`judge`]: boots machines after a cut, and checks what is there; [`returns`]: the same within one boot, with a lock file that is left.
 //! - [`coverage`]: what all that has reached.
 //! - [`shrink`]: makes a failing script small.
 //!
@@ -25,6 +25,8 @@ pub mod generate;
 pub mod judge;
 pub mod op;
 pub mod oracle;
+pub mod profiles;
+pub mod returns;
 pub mod scenarios;
 pub mod script;
 pub mod shrink;

@@ -39,6 +39,13 @@ pub enum Deed {
     ForeignSync,
     /// `foreign-sync-fails`: it cannot, and nobody who opens the file after it is told of the pages that were lost.
     ForeignSyncFails,
+    /// `device-writes`: the system writes everything that is dirty.
+    DeviceWrites,
+    /// `device-refuses`: it tries to, and cannot: all of it or some counts as written, is not, and the next who syncs is told.
+    DeviceRefuses,
+    /// `evict`: pages that were refused leave the cache, where recto was told of that, or needs none of them but what an open transaction
+    /// has written.
+    Evict,
     /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database then must be refused. Then
     /// everybody dies.
     LoseLockFile,
@@ -55,7 +62,8 @@ pub enum Deed {
     /// `copy P`: makes everything durable, and keeps a copy of the file.
     Copy,
     /// `restore COMMITS`: everybody dies, and the copy is put in the place of the file, after so many commits elsewhere: of one who opened it
-    /// there, or with none as it was.
+    /// there, or with none as it was. 255: as many as it takes to come to the ids of the file; 254: the same on a machine that draws the
+    /// same random numbers, as the copy of a virtual machine may.
     Restore { commits: u8 },
     /// `newer SLOT version`, `newer SLOT to-read`, `newer SLOT to-write`: everybody dies, and a newer build has committed into the slot,
     /// with a version or a feature that this one does not know: nobody writes to the file then. It is undone.
@@ -144,6 +152,9 @@ impl Deed {
             Deed::End { .. } => "end".into(),
             Deed::Crowd { .. } => "crowd".into(),
             Deed::ForeignSyncFails => "foreign-sync-fails".into(),
+            Deed::DeviceWrites => "device-writes".into(),
+            Deed::DeviceRefuses => "device-refuses".into(),
+            Deed::Evict => "evict".into(),
             Deed::OtherLockFile => "other-lock-file".into(),
             Deed::Copy => "copy".into(),
             Deed::Restore { commits } => format!("restore {commits}"),
@@ -176,6 +187,9 @@ impl Deed {
                 | Deed::AllDie { .. }
                 | Deed::ForeignSync
                 | Deed::ForeignSyncFails
+                | Deed::DeviceWrites
+                | Deed::DeviceRefuses
+                | Deed::Evict
                 | Deed::OtherLockFile
                 | Deed::Restore { .. }
                 | Deed::Newer { .. }
@@ -285,6 +299,9 @@ impl Op {
                 (p, Deed::Crowd { count: u16::try_from(number(count)?).map_err(|_| bad())? })
             }
             ["foreign-sync-fails"] => ("0", Deed::ForeignSyncFails),
+            ["device-writes"] => ("0", Deed::DeviceWrites),
+            ["device-refuses"] => ("0", Deed::DeviceRefuses),
+            ["evict"] => ("0", Deed::Evict),
             ["other-lock-file"] => ("0", Deed::OtherLockFile),
             ["restore", commits] => {
                 ("0", Deed::Restore { commits: u8::try_from(number(commits)?).map_err(|_| bad())? })

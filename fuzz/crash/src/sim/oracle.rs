@@ -9,7 +9,12 @@ use super::content::Content;
 use super::script::PROCESSES;
 use parking_lot::Mutex;
 use recto::{Durability, Error};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// Faults after which a transaction that is known to be durable may be forgotten to be: a bounded number of roll-backs is told apart.
+const TOLD_APART: u32 = 4;
 
 /// A transaction's content.
 struct Entry {
@@ -18,11 +23,13 @@ struct Entry {
     gone: bool,
     /// Somebody else has begun from it, or read it.
     seen: bool,
+    /// Somebody has flushed, and seen that this is what is durable: faults before that.
+    flushed: Option<u32>,
 }
 
 impl Entry {
     fn new(content: Arc<Content>) -> Entry {
-        Entry { content, gone: false, seen: false }
+        Entry { content, gone: false, seen: false, flushed: None }
     }
 
     fn is(&self, print: u64) -> bool {
@@ -40,6 +47,10 @@ pub struct Oracle {
     /// What each process has seen: it never sees anything older again.
     seen: [usize; PROCESSES as usize],
     pub causes: Causes,
+    /// What was shown under each id.
+    ids: Ids,
+    /// Failed syncs and write-backs.
+    pub faults: u32,
     /// Of the next write.
     pub stamp: u32,
     /// Transactions that found the disk full.
@@ -55,8 +66,29 @@ pub struct Horizon {
     visible: usize,
 }
 
-/// Contents that may be found.
-pub type Allowed = Vec<Arc<Content>>;
+/// What was shown under ids, as fingerprints: for ever.
+type Ids = Arc<BTreeMap<u64, u64>>;
+
+/// Contents that may be found, and what has been shown.
+#[derive(Clone)]
+pub struct Allowed {
+    contents: Vec<Arc<Content>>,
+    ids: Ids,
+}
+
+impl Allowed {
+    /// This one alone, where nothing has been shown.
+    pub fn only(content: Arc<Content>) -> Allowed {
+        Allowed { contents: vec![content], ids: Ids::default() }
+    }
+}
+
+impl Deref for Allowed {
+    type Target = [Arc<Content>];
+    fn deref(&self) -> &[Arc<Content>] {
+        &self.contents
+    }
+}
 
 /// Shared with the hook of a machine. Never locked while the engine runs.
 pub type SharedOracle = Arc<Mutex<Oracle>>;
@@ -76,15 +108,27 @@ impl Oracle {
             deferred: 0,
             seen: [0; PROCESSES as usize],
             causes: Causes::default(),
+            ids: Ids::default(),
+            faults: 0,
             stamp,
             found_full: 0,
             edits: 0,
         }
     }
 
+    /// A database in which any of these may be durable, and number `found` is visible.
+    pub fn after(allowed: &Allowed, found: usize, stamp: u32) -> Oracle {
+        let contents = allowed.iter().map(|content| Entry::new(content.clone())).collect();
+        let deferred = allowed.len() - 1;
+        let ids = allowed.ids.clone();
+        let calm = Oracle::holding(Arc::default(), stamp);
+        Oracle { contents, visible: found, deferred, ids, ..calm }
+    }
+
     fn from(&self, index: usize) -> Allowed {
         let there = self.contents[index..].iter().filter(|entry| !entry.gone);
-        there.map(|entry| entry.content.clone()).collect()
+        let contents = there.map(|entry| entry.content.clone()).collect();
+        Allowed { contents, ids: self.ids.clone() }
     }
 
     fn position(&self, from: usize, print: u64) -> Option<usize> {
@@ -99,6 +143,12 @@ impl Oracle {
     /// What may be found while the system lives.
     pub fn while_alive(&self) -> Allowed {
         self.from(self.oldest_alive())
+    }
+
+    /// How many of the contents after a power loss may not be found while the system lives.
+    pub fn older_than_alive(&self) -> usize {
+        let older = &self.contents[self.durable..self.oldest_alive().max(self.durable)];
+        older.iter().filter(|entry| !entry.gone).count()
     }
 
     /// What was visible may be rolled back.
@@ -120,8 +170,20 @@ impl Oracle {
         let calm = Oracle::holding(content, self.stamp);
         let Causes { disk_may_be_full, device_fails, .. } = self.causes;
         let causes = Causes { disk_may_be_full, device_fails, ..Causes::default() };
-        let (found_full, edits) = (self.found_full, self.edits);
-        *self = Oracle { causes, found_full, edits, ..calm };
+        let (found_full, edits, faults) = (self.found_full, self.edits, self.faults);
+        let ids = std::mem::take(&mut self.ids);
+        *self = Oracle { causes, found_full, edits, faults, ids, ..calm };
+    }
+
+    /// The file is another one.
+    pub fn forget_ids(&mut self) {
+        self.ids = Ids::default();
+    }
+
+    /// A reader was shown a content under an id, which never shows another one.
+    pub fn shown(&mut self, id: u64, print: u64) {
+        let before = Arc::make_mut(&mut self.ids).insert(id, print);
+        assert!(before.is_none_or(|b| b == print), "id {id} was shown with another content before");
     }
 
     /// All processes are gone, and this is what the next one sees: what was not durable before is not durable now. What was
@@ -215,6 +277,22 @@ impl Oracle {
     pub fn acknowledged(&mut self, index: usize) {
         self.durable = self.durable.max(index);
         self.built(index);
+    }
+
+    /// A flush has ended well, and this is what is durable then.
+    pub fn flushed(&mut self, print: u64) {
+        if let Some(found) = self.position(self.durable, print) {
+            self.acknowledged(found);
+            let counted = !self.causes.device_fails;
+            self.contents[found].flushed = counted.then_some(self.faults);
+        }
+    }
+
+    /// It is said that nobody knows what has become of a transaction.
+    pub fn doubted(&self, index: usize) {
+        let flushed = self.contents[index].flushed;
+        let known = flushed.is_some_and(|at| self.faults - at <= TOLD_APART);
+        assert!(!known, "a transaction that was flushed is said to be in doubt");
     }
 
     /// What is built last and has not failed.

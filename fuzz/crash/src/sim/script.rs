@@ -12,6 +12,8 @@
 //! lists 0
 //! records 0
 //! remember 0
+//! limits ids 0 unproved 0 manifest 0
+//! remounts 0
 //! probe 4 outcomes 3 second 16
 //! from 0 subsets 0
 //! durable 0: put main 1 60; fill main 0 40 1 120
@@ -46,6 +48,14 @@ pub struct Setup {
     /// The lock file may be written back at every so-manieth event, page by page, and be found like that by a remount. 0: a
     /// remount finds it as it was.
     pub remember: u64,
+    /// Ids that are reserved at a time for deferred commits; 0: as ever.
+    pub ids_ahead: u64,
+    /// Pages that may be listed when a deferred commit is shown; 0: as ever.
+    pub unproved: u64,
+    /// Pages that a manifest may name, those of runs counted; 0: as ever.
+    pub manifest_pages: u64,
+    /// Outcomes of a device that goes away and comes back, at each cut point, beside the death of everybody; 0: neither.
+    pub remounts: u64,
     /// Pages by which the file grows.
     pub growth: u64,
     /// Seed of what the machine decides by itself.
@@ -79,6 +89,10 @@ impl Default for Setup {
             lists: 0,
             records: 0,
             remember: 0,
+            ids_ahead: 0,
+            unproved: 0,
+            manifest_pages: 0,
+            remounts: 0,
             growth: 2,
             machine: 11,
             write_back: 0,
@@ -115,6 +129,16 @@ impl Setup {
         builder.free_limit(if self.lists == 0 { usize::MAX } else { self.lists });
         builder.list_limit(if self.records == 0 { usize::MAX } else { self.records });
         builder.growth_step(self.growth * self.page_size as u64);
+        let bytes = |pages: u64| pages * self.page_size as u64;
+        if self.ids_ahead > 0 {
+            builder.ids_ahead(self.ids_ahead);
+        }
+        if self.unproved > 0 {
+            builder.unproved_limit(bytes(self.unproved));
+        }
+        if self.manifest_pages > 0 {
+            builder.manifest_bytes(bytes(self.manifest_pages));
+        }
         builder
     }
 }
@@ -156,6 +180,10 @@ impl Script {
             ["lists", n] => s.lists = number(n)? as usize,
             ["records", n] => s.records = number(n)? as usize,
             ["remember", n] => s.remember = number(n)?,
+            ["limits", "ids", a, "unproved", b, "manifest", c] => {
+                (s.ids_ahead, s.unproved, s.manifest_pages) = (number(a)?, number(b)?, number(c)?);
+            }
+            ["remounts", n] => s.remounts = number(n)?,
             ["disk", n] => s.disk = number(n)?,
             ["manifest", a, b, c] => {
                 s.manifest = [number(a)? as usize, number(b)? as usize, number(c)? as usize];
@@ -188,6 +216,9 @@ impl fmt::Display for Script {
         )?;
         writeln!(f, "disk {}\nlists {}", s.disk, s.lists)?;
         writeln!(f, "records {}\nremember {}", s.records, s.remember)?;
+        let Setup { ids_ahead, unproved, manifest_pages, .. } = s;
+        writeln!(f, "limits ids {ids_ahead} unproved {unproved} manifest {manifest_pages}")?;
+        writeln!(f, "remounts {}", s.remounts)?;
         writeln!(f, "probe {} outcomes {} second {}", s.probe, s.outcomes, s.second)?;
         writeln!(f, "from {} subsets {}", s.from, s.subsets)?;
         self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))

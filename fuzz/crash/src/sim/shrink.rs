@@ -106,6 +106,10 @@ fn simpler(setup: &Setup) -> Vec<Setup> {
         Setup { lists: plain.lists, ..setup.clone() },
         Setup { manifest: plain.manifest, ..setup.clone() },
         Setup { outcomes: 1, ..setup.clone() },
+        Setup { remounts: setup.remounts.min(1), ..setup.clone() },
+        Setup { remounts: 0, ..setup.clone() },
+        Setup { records: 0, ..setup.clone() },
+        Setup { ids_ahead: 0, unproved: 0, manifest_pages: 0, ..setup.clone() },
     ]
 }
 

@@ -3,13 +3,14 @@
 //! At each event of the machine its hook looks whether the script has an accident there, takes a cut point where the setup asks for
 //! one, and has every outcome of it judged. When the power really fails, another machine boots and the script goes on there.
 
+mod device;
 mod ends;
 mod hook;
 mod leftovers;
 mod others;
 mod writing;
 
-use super::calls::{Built, Pending, Writing, begin, commit, finish, flush};
+use super::calls::{Built, Pending, Writing, begin, commit, finish, flush, read};
 use super::causes::During;
 use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
@@ -22,7 +23,7 @@ use hook::Hook;
 use parking_lot::Mutex;
 use recto::harness::sim::{Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
 use recto::harness::{machine, new_file, open};
-use recto::{Database, Durability, Info, ReadTxn};
+use recto::{Database, Durability, ReadTxn};
 use std::collections::VecDeque;
 use std::mem::Discriminant;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ struct Now {
     visitors: Vec<Held>,
     /// Pages were refused, and nobody who uses them was told.
     unnoticed: bool,
+    /// The device has refused pages on this machine, by a deed.
+    refused: bool,
     /// No cut points for a while.
     quiet: bool,
     /// Number of the deed.
@@ -143,6 +146,7 @@ pub fn try_script(script: &Script) -> Result<Tally, String> {
 
 impl World {
     fn new(setup: &Setup) -> World {
+        recto::harness::no_grace();
         let disk = machine(&new_file(setup.page_size), setup.page_size, setup.machine)
             .unwrap_or_else(|e| panic!("no machine: {e}"));
         let tally = Arc::new(Mutex::new(Tally::default()));
@@ -171,7 +175,11 @@ impl World {
 
     /// The machine is new: its faults, its limit, its hook.
     fn switch_on(&mut self) {
-        let evict = if self.now.lock().unnoticed { 0 } else { self.setup.evict };
+        let (unnoticed, refused) = {
+            let now = self.now.lock();
+            (now.unnoticed, now.refused)
+        };
+        let evict = if unnoticed || refused { 0 } else { self.setup.evict };
         self.disk.set_faults(Faults { evict, ..self.setup.faults() });
         self.disk.set_disk_limit((self.setup.disk > 0).then_some(self.setup.disk * 4096));
         self.disk.remember_lock_file(self.setup.remember);
@@ -281,10 +289,13 @@ impl World {
             }
             Deed::Churn { count } => self.churn(p, *count),
             Deed::Crowd { count } => self.crowd(p, *count),
-            Deed::ForeignSync => self.disk.foreign_sync(),
+            Deed::ForeignSync => self.foreign_sync(),
             Deed::ForeignSyncFails => {
-                foreign_sync_fails(&self.disk, &self.setup, &oracle, &self.now)
+                device::foreign_sync_fails(&self.disk, &self.setup, &oracle, &self.now)
             }
+            Deed::DeviceWrites => self.disk.write_back_all(false),
+            Deed::DeviceRefuses => self.device_refuses(),
+            Deed::Evict => self.evict(),
             Deed::LoseLockFile => self.lose_lock_file(p),
             Deed::Leave => self.leave(p),
             Deed::Cut { seed, lock_file } => {
@@ -349,7 +360,8 @@ impl World {
 
     fn hold(&mut self, p: u8) {
         let oracle = self.oracle.clone();
-        let held = self.in_process(p, |db| read(&oracle, p, db));
+        let setup = self.setup.clone();
+        let held = self.in_process(p, |db| read(&oracle, &setup, p, db));
         if let Some(Some(seen)) = held {
             self.readers.push_back(Held::new(p, seen));
         }
@@ -368,7 +380,7 @@ impl World {
             let mut builder = setup.builder(p);
             builder.read_only(true);
             match open(disk.process(options), &builder) {
-                Ok(db) => read(&oracle, GUEST, &db).map(|seen| (db, seen)),
+                Ok(db) => read(&oracle, &setup, GUEST, &db).map(|seen| (db, seen)),
                 Err(e) => {
                     assert!(oracle.lock().forgives(&e, During::Open), "an observer opens: {e}");
                     None
@@ -441,8 +453,9 @@ impl World {
                 == Some(true)
         });
         assert!(done, "all is well, and no commit succeeds");
+        let setup = self.setup.clone();
         self.in_process(1, |db| {
-            read(&oracle, 1, db);
+            read(&oracle, &setup, 1, db);
             assert_clean(db, "in the end");
         });
         let cut = self.disk.cut_point();
@@ -452,43 +465,4 @@ impl World {
         self.count_machine();
         self.everybody_is_dead();
     }
-}
-
-/// A program that is not recto cannot make the file durable. From now on no page leaves the cache: one that was refused, unnoticed by
-/// whoever wrote it, and is lost before the next sync can tell, is beyond the fault budget.
-fn foreign_sync_fails(disk: &SimDisk, setup: &Setup, oracle: &SharedOracle, now: &Mutex<Now>) {
-    oracle.lock().causes.syncs_may_fail = true;
-    now.lock().unnoticed = true;
-    disk.set_faults(Faults { evict: 0, ..setup.faults() });
-    disk.foreign_sync_fails();
-}
-
-/// Begins to read: the snapshot, its fingerprint, and whether it was durable.
-fn read(oracle: &SharedOracle, p: u8, db: &Database) -> Option<(ReadTxn, u64, bool)> {
-    let horizon = oracle.lock().horizon(p);
-    let txn = match db.read() {
-        Ok(txn) => txn,
-        Err(e) => {
-            assert!(oracle.lock().forgives(&e, During::Read), "read: {e}");
-            return None;
-        }
-    };
-    let info = db.info().ok();
-    if let Some(info) = &info {
-        let Info { durable, visible, built, .. } = *info;
-        assert!(durable <= visible && visible <= built, "D {durable}, V {visible}, W {built}");
-    }
-    let durable = info.is_some_and(|info| info.durable >= txn.id());
-    let seen = print_of(&txn);
-    if !durable && oracle.lock().unreliable() {
-        // The device may have refused its pages, and the cache may have lost them: beyond the fault budget.
-        return seen.ok().map(|(print, _)| (txn, print, false));
-    }
-    let (print, _) = seen.unwrap_or_else(|e| panic!("a new snapshot: {e}"));
-    {
-        let mut oracle = oracle.lock();
-        oracle.reads(p, horizon, print, "a reader");
-        oracle.was_shown(p);
-    }
-    Some((txn, print, durable))
 }

@@ -44,7 +44,10 @@ impl World {
         self.disk = booted.unwrap_or_else(|e| panic!("boot: {e}"));
         self.recovering += 1;
         self.hangs = 0;
-        self.now.lock().unnoticed = false;
+        {
+            let mut now = self.now.lock();
+            (now.unnoticed, now.refused) = (false, false);
+        }
         self.copy = None;
         {
             let mut tally = self.tally.lock();
@@ -55,7 +58,11 @@ impl World {
         }
         let found = self.start_from_disk(&allowed);
         match remount {
-            true => self.oracle.lock().survived_by(&found, true),
+            true => {
+                let mut oracle = self.oracle.lock();
+                oracle.survived_by(&found, true);
+                oracle.causes.device_was_gone = true;
+            }
             false => self.oracle.lock().restart_from(found),
         }
         self.switch_on();
@@ -65,7 +72,7 @@ impl World {
     pub(super) fn start_from_disk(&mut self, allowed: &Allowed) -> Arc<Content> {
         let db =
             enter(&self.disk, &self.setup, 0).unwrap_or_else(|e| panic!("open after a cut: {e}"));
-        let found = find(&db, allowed, &|| "after a cut".into());
+        let found = allowed[find(&db, allowed, &|| "after a cut".into())].clone();
         assert_clean(&db, "after a cut");
         // It goes, so that whoever comes next is the first again, with an opening that is not finished.
         drop(db);
@@ -82,6 +89,7 @@ impl World {
                 // has seen them in it. That is beyond the fault budget: here they leave before.
                 self.disk.evict();
             }
+            self.forget_refused();
             // Without the shared memory the disk decides, as its page cache shows it.
             let allowed = self.oracle.lock().after_power_loss();
             self.disk.clear_hook();

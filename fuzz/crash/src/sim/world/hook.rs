@@ -1,13 +1,15 @@
 //! What is asked at each event of the machine: whether a cut point is due, and whether the script has an accident there.
 
-use super::{GUEST, Held, Now, TRACE, foreign_sync_fails, read};
-use crate::sim::calls::{commit, flush};
+use super::device::{beyond_budget, foreign_sync_fails};
+use super::{GUEST, Held, Now, TRACE};
+use crate::sim::calls::{commit, flush, read};
 use crate::sim::causes::During;
 use crate::sim::coverage::{Column, Row, Tally};
 use crate::sim::edit::Edit;
 use crate::sim::judge::{Judge, enter};
 use crate::sim::op::What;
 use crate::sim::oracle::SharedOracle;
+use crate::sim::returns::Expected;
 use crate::sim::script::Setup;
 use parking_lot::Mutex;
 use recto::harness::sim::{Action, CutPoint, Event, EventKind, SimDisk};
@@ -91,6 +93,15 @@ impl Hook {
         let allowed = self.oracle.lock().after_power_loss();
         let what = format!("{}, event {} {:?}", self.now.lock().line, event.index, event.kind);
         self.judge.all_outcomes(&cut, &allowed, &what);
+        if self.setup.remounts > 0 {
+            let cut = disk.cut_point_with_lock_file();
+            let oracle = self.oracle.lock();
+            let calm = !oracle.unreliable() && disk.lost_pages().is_empty();
+            let alive = calm.then(|| oracle.older_than_alive());
+            let gone = oracle.causes.device_was_gone;
+            drop(oracle);
+            self.judge.returns(&cut, &Expected { allowed, alive, gone }, &what);
+        }
     }
 
     fn accident(&self, disk: &SimDisk, event: &Event, rows: &[Row], what: What) -> Option<Action> {
@@ -101,6 +112,8 @@ impl Hook {
             self.tally.lock().double_faults += u64::from(now.troubles > 1);
         }
         match what {
+            // Others would stand on what is lost, before anybody is told.
+            What::Turn { .. } | What::Kill if self.oracle.lock().causes.pages_lost => {}
             What::Kill => {
                 self.befell(Column::Death, rows, event, &cut);
                 self.tally.lock().deaths += 1;
@@ -133,7 +146,9 @@ impl Hook {
                     self.tally.lock().count("strangers", 1);
                 }
             }
-            What::Evict if self.setup.write_back_fails > 0 || self.now.lock().unnoticed => {}
+            What::Evict if self.setup.write_back_fails > 0 || beyond_budget(disk, &self.now) => {}
+            // What somebody reads may change under him then.
+            What::Evict if self.now.lock().refused => {}
             What::Evict => disk.evict(),
         }
         None
@@ -158,7 +173,9 @@ impl Hook {
             errno
         };
         {
-            let causes = &mut self.oracle.lock().causes;
+            let mut oracle = self.oracle.lock();
+            oracle.faults += 1;
+            let causes = &mut oracle.causes;
             causes.failed(errno);
             causes.syncs_may_fail |= matches!(
                 event.kind,
@@ -183,7 +200,7 @@ impl Hook {
         let before = self.now.lock().guest.take();
         drop(before);
         let Some(guest) = self.guest(disk) else { return false };
-        let seen = read(&self.oracle, GUEST, &guest);
+        let seen = read(&self.oracle, &self.setup, GUEST, &guest);
         let came = seen.is_some();
         self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
         came
@@ -205,7 +222,7 @@ impl Hook {
     /// Another process begins to read, and then leads a flush.
     fn visit(&self, disk: &SimDisk) -> bool {
         let Some(guest) = self.guest(disk) else { return false };
-        let seen = read(&self.oracle, GUEST, &guest);
+        let seen = read(&self.oracle, &self.setup, GUEST, &guest);
         let came = seen.is_some();
         self.now.lock().visitors.extend(seen.map(|seen| Held::new(GUEST, seen)));
         flush(&self.oracle, &guest) || came

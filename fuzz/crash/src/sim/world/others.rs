@@ -1,20 +1,23 @@
 //! What others than the processes of this database do to it: who uses another lock file, who puts another file into its place, who is a
 //! newer build. And many readers at once.
 
-use super::{Copied, World, read};
-use crate::sim::calls::{commit, flush};
+use super::{Copied, World};
+use crate::sim::calls::{commit, flush, read};
 use crate::sim::causes::During;
 use crate::sim::edit::Edit;
 use crate::sim::judge::enter;
-use crate::sim::oracle::Oracle;
+use crate::sim::oracle::{Allowed, Oracle};
 use parking_lot::Mutex;
 use recto::harness::sim::ProcessOptions;
-use recto::harness::{Newer, READER_SLOTS, machine, newer_meta, open};
+use recto::harness::{Newer, READER_SLOTS, machine, newer_meta, newest_meta, open};
 use recto::{Durability, Error};
 use std::sync::Arc;
 
 /// Idle slots that a handle may keep for itself.
 const KEPT_SLOTS: usize = 8;
+/// `restore` with so many commits or more: as many as it takes.
+const TWIN: u8 = 254;
+const MOST: u16 = 40;
 /// Stamps of what is written to a copy elsewhere.
 const ELSEWHERE: u32 = 1 << 29;
 
@@ -24,6 +27,7 @@ impl World {
     pub(super) fn other_lock_file(&mut self) {
         self.everybody_is_dead();
         let _ = self.disk.other_lock_file();
+        self.forget_refused();
         self.recovering += 1;
         self.tally.lock().count("other lock files", 1);
         self.copy = None;
@@ -36,14 +40,16 @@ impl World {
 
     /// A copy of the file as it is when everything is durable.
     pub(super) fn copy(&mut self, p: u8) {
-        let oracle = self.oracle.clone();
+        let (oracle, setup) = (self.oracle.clone(), self.setup.clone());
         let copied = self.in_process(p, |db| {
             if !flush(&oracle, db) || oracle.lock().unreliable() {
                 return None;
             }
-            let settled = db.info().is_ok_and(|i| i.durable == i.built && !i.repair_pending);
-            let (_, print, _) = read(&oracle, p, db).filter(|_| settled)?;
-            oracle.lock().having(print)
+            let (txn, print, _) = read(&oracle, &setup, p, db)?;
+            // Others may have had their turn meanwhile.
+            let info = db.info().ok()?;
+            let settled = info.durable == info.built && info.built == txn.id();
+            oracle.lock().having(print).filter(|_| settled && !info.repair_pending)
         });
         if let Some(Some(content)) = copied {
             self.copy = Some(Copied { bytes: self.disk.bytes(), content });
@@ -64,8 +70,12 @@ impl World {
         self.disk.replace_file(&bytes).unwrap_or_else(|e| panic!("another file: {e}"));
         self.recovering += 1;
         self.tally.lock().count("files put back", 1);
-        let found = self.start_from_disk(&vec![content]);
-        self.oracle.lock().restart_from(found);
+        let found = self.start_from_disk(&Allowed::only(content));
+        {
+            let mut oracle = self.oracle.lock();
+            oracle.restart_from(found);
+            oracle.forget_ids();
+        }
         self.switch_on();
     }
 
@@ -73,9 +83,16 @@ impl World {
     fn elsewhere(&self, copied: Copied, commits: u8) -> Copied {
         let elsewhere = machine(&copied.bytes, self.setup.page_size, self.setup.machine)
             .unwrap_or_else(|e| panic!("elsewhere: {e}"));
+        let here = newest_meta(&self.disk.bytes(), self.setup.page_size);
+        let (newest, session) = here.filter(|_| commits >= TWIN).unwrap_or_default();
+        elsewhere.draw(if commits == TWIN { session } else { 0 });
         let db = enter(&elsewhere, &self.setup, 0).unwrap_or_else(|e| panic!("elsewhere: {e}"));
         let oracle = Arc::new(Mutex::new(Oracle::holding(copied.content, ELSEWHERE)));
-        for n in 0..u16::from(commits) {
+        let most = if commits >= TWIN { MOST } else { u16::from(commits) };
+        for n in 0..most {
+            if commits >= TWIN && db.info().is_ok_and(|info| info.durable >= newest) {
+                break;
+            }
             let edits = [
                 Edit::Put { table: 2, key: n, len: 500 },
                 Edit::Fill { table: 0, from: 0, count: 20, step: 1, len: 30 },

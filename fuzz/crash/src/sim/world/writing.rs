@@ -1,6 +1,7 @@
 //! Transactions that stay open from one deed to the next, and waits that nobody would end.
 
 use super::World;
+use super::device::beyond_budget;
 use crate::sim::calls::{Built, begin};
 use crate::sim::edit::Edit;
 use crate::sim::op::{Deed, How};
@@ -27,15 +28,27 @@ impl World {
     }
 
     fn keep(&mut self, p: u8, writing: Option<crate::sim::calls::Writing>) {
-        self.oracle.lock().causes.writers[usize::from(p)] = writing.is_some();
+        self.writes(p, writing.is_some());
         self.tally.lock().count("transactions kept open", u64::from(writing.is_some()));
         self.writing[usize::from(p)] = writing;
+    }
+
+    /// Whether a process keeps a write transaction from now on.
+    fn writes(&mut self, p: u8, yes: bool) {
+        let causes = &mut self.oracle.lock().causes;
+        causes.writers[usize::from(p)] = yes;
+        if !causes.writers.contains(&true) {
+            causes.pages_lost = false;
+        }
     }
 
     /// Ends the transaction that is kept. It may be the last that holds on to its handle.
     pub(super) fn end(&mut self, p: u8, how: How) {
         let place = usize::from(p);
         let Some(writing) = self.writing[place].take() else { return };
+        let untold = self.oracle.lock().causes.pages_lost && beyond_budget(&self.disk, &self.now);
+        // Whoever stands on what is lost and was not told of it is beyond the fault budget: a flush tells.
+        let how = if untold && how != How::Abort { How::Durable } else { how };
         let oracle = self.oracle.clone();
         let ending = run(|| match how {
             How::Abort => {
@@ -56,7 +69,7 @@ impl World {
                 (writing.is_some_and(|writing| writing.commit(&oracle, durability)), None)
             }
         });
-        self.oracle.lock().causes.writers[place] = false;
+        self.writes(p, false);
         match ending {
             Ending::Done((done, pending)) => {
                 self.acknowledged(done, how == How::Durable);
@@ -72,7 +85,7 @@ impl World {
 
     /// Everything that a process kept is gone with it.
     pub(super) fn forget_writing(&mut self, p: u8) {
-        self.oracle.lock().causes.writers[usize::from(p)] = false;
+        self.writes(p, false);
         let writing = self.writing[usize::from(p)].take();
         // Its handle may be another than the one that died.
         if let Ending::PowerLost = run(|| drop(writing)) {

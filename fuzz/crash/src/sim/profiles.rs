@@ -1,0 +1,311 @@
+//! Random scripts of three worlds, each with much of what stands in the way of one kind of promise: lock files that are older than the
+//! file, or another's; a device that refuses what it is to write; bounds that are reached. A mix of everything finds these rarely.
+
+use super::edit::Edit;
+use super::op::{Accident, Deed, How, Op, What};
+use super::script::{Script, Setup};
+use recto::harness::sim::{PARTS, Rng};
+use recto::{Durability, Sink};
+
+/// A world: its name, and its script of a seed.
+pub type Profile = (&'static str, fn(u64) -> Script);
+
+/// All of them.
+pub const PROFILES: [Profile; 3] =
+    [("lock files", lock_files), ("bad device", bad_device), ("bounds", bounds)];
+
+/// A script of one of them.
+pub fn any(seed: u64) -> Script {
+    let (_, script) = PROFILES[Rng::new(seed).index(PROFILES.len())];
+    script(seed)
+}
+
+const MAIN: u8 = 0;
+
+/// What is written down of a script, and by whom.
+struct Pen {
+    rng: Rng,
+    ops: Vec<Op>,
+    processes: u64,
+}
+
+impl Pen {
+    fn new(seed: u64, processes: u64) -> Pen {
+        Pen { rng: Rng::new(seed), ops: Vec::new(), processes }
+    }
+
+    fn of<T: Clone, const N: usize>(&mut self, all: [T; N]) -> T {
+        all[self.rng.index(N)].clone()
+    }
+
+    fn process(&mut self) -> u8 {
+        self.rng.below(self.processes) as u8
+    }
+
+    fn op(&mut self, deed: Deed) {
+        let op = Op::new(self.process(), deed);
+        self.ops.push(op);
+    }
+
+    /// Something befalls the last operation.
+    fn befalls(&mut self, what: What) {
+        let op = self.ops.last_mut();
+        // Where most of what matters stands: a build has few events, a flush comes behind one.
+        let (first, count) = match op.as_ref().map(|op| &op.deed) {
+            _ if self.rng.chance(1, 3) => (0, 26),
+            Some(Deed::Commit { durability: Durability::Deferred, .. } | Deed::Build { .. }) => {
+                (3, 8)
+            }
+            _ => (6, 16),
+        };
+        let at = (first + self.rng.below(count)) as u32;
+        if let Some(op) = op {
+            op.accidents.push(Accident { at, what });
+        }
+    }
+
+    fn commit(&mut self, durability: Durability, edits: Vec<Edit>) {
+        self.op(Deed::Commit { durability, edits });
+    }
+
+    fn begins_with(&mut self, count: u16) {
+        let fill = Edit::Fill { table: MAIN, from: 0, count, step: 1, len: 60 };
+        self.commit(Durability::Durable, vec![fill]);
+    }
+
+    /// One page of a tree or two; now and then a value in pages of its own.
+    fn small(&mut self) -> Vec<Edit> {
+        let count = 1 + self.rng.below(2);
+        let edit = |pen: &mut Pen| {
+            let (key, table) = (pen.rng.below(12) as u16, pen.of([0, 0, 0, 3]));
+            match pen.rng.below(8) {
+                0 => Edit::Del { table, key },
+                1 => Edit::Put { table, key, len: 2_500 + pen.rng.below(6_000) as u32 },
+                _ => Edit::Put { table, key, len: 4 + pen.rng.below(900) as u32 },
+            }
+        };
+        (0..count).map(|_| edit(self)).collect()
+    }
+
+    fn script(self, setup: Setup) -> Script {
+        Script { setup, ops: self.ops }
+    }
+}
+
+fn plain(pen: &mut Pen) -> Setup {
+    Setup {
+        page_size: pen.of([4096, 4096, 4096, 8192]),
+        sink: if pen.rng.chance(1, 4) { Sink::Direct } else { Sink::Staged },
+        machine: pen.rng.next_u64() >> 1,
+        second: 0,
+        outcomes: 0,
+        ..Setup::default()
+    }
+}
+
+/// The lock file is older than the file, as a whole or in parts; or another one is used in turns; or the file is not the one it was; and
+/// whoever used it has died in the middle of something.
+fn lock_files(seed: u64) -> Script {
+    let mut pen = Pen::new(seed, 2);
+    let setup = Setup {
+        manifest: pen.of([[40; 3], [40, 4, 1]]),
+        records: pen.of([0, 0, 0, 6, 30]),
+        remember: 1,
+        ids_ahead: pen.of([0, 1, 2, 6]),
+        probe: pen.of([3, 5, 9, 17]),
+        remounts: pen.of([1, 3]),
+        second: pen.of([0, 5, 15]),
+        ..plain(&mut pen)
+    };
+    pen.begins_with(4);
+    for _ in 0..6 + pen.rng.below(16) {
+        let edits = pen.small();
+        match pen.rng.below(32) {
+            0..=10 => pen.commit(Durability::Deferred, edits),
+            11..=14 => pen.commit(Durability::Durable, edits),
+            15 => pen.op(Deed::Build { edits }),
+            16 => pen.op(Deed::Finish),
+            17 => pen.op(Deed::Flush),
+            18 => pen.op(Deed::Hold),
+            19 => pen.op(Deed::Release),
+            20 => pen.op(Deed::Leave),
+            21 | 22 => pen.op(Deed::AllDie { keep_lock_file: true }),
+            23 => pen.op(Deed::AllDie { keep_lock_file: false }),
+            24 | 25 => pen.op(Deed::OtherLockFile),
+            26 => pen.op(Deed::Copy),
+            27 | 28 => {
+                let commits = pen.of([0, 1, 3, 254, 254, 255, 255]);
+                pen.op(Deed::Restore { commits });
+            }
+            29 => {
+                let seed = pen.rng.below(1 << 40);
+                pen.op(Deed::Cut { seed, lock_file: true });
+            }
+            _ => {
+                let seed = PARTS | pen.rng.next_u64() >> 8;
+                pen.op(Deed::Remount { seed });
+            }
+        }
+        if pen.rng.chance(1, 3) {
+            let (turn, deferred) = (What::Turn { deferred: false }, What::Turn { deferred: true });
+            let what =
+                pen.of([What::Kill, What::Kill, What::Kill, deferred, deferred, turn, What::Visit]);
+            pen.befalls(what);
+        }
+    }
+    pen.script(setup)
+}
+
+/// The device refuses what it is to write, who is told of it is another, and what was lost leaves the cache: between commits, in the
+/// middle of a transaction, and while others wait for theirs.
+fn bad_device(seed: u64) -> Script {
+    let mut pen = Pen::new(seed, 2);
+    let setup = Setup {
+        stage: pen.of([4, 4, 24]),
+        records: pen.of([0, 12, 30, 100]),
+        probe: pen.of([0, 0, 4, 9]),
+        outcomes: 1 + pen.rng.below(2),
+        ..plain(&mut pen)
+    };
+    pen.begins_with(30);
+    for _ in 0..10 + pen.rng.below(30) {
+        let edits = pen.small();
+        match pen.rng.below(32) {
+            0..=5 => pen.commit(Durability::Deferred, edits),
+            6 | 7 => pen.commit(Durability::Durable, edits),
+            8 | 9 => pen.op(Deed::Build { edits }),
+            10 | 11 => pen.op(Deed::Finish),
+            12 => pen.interrupted(edits),
+            13..=15 => {
+                let edits = pen.many();
+                pen.op(Deed::Begin { edits });
+            }
+            16 | 17 => {
+                let how =
+                    pen.of([How::Durable, How::Durable, How::Deferred, How::Build, How::Abort]);
+                pen.op(Deed::End { how });
+            }
+            18 | 19 => pen.op(Deed::Flush),
+            20..=22 => pen.op(Deed::DeviceWrites),
+            23 | 24 => pen.op(Deed::DeviceRefuses),
+            25 => pen.op(Deed::Evict),
+            26 => pen.op(Deed::ForeignSync),
+            27 => {
+                let deed = pen.of([Deed::Hold, Deed::Release, Deed::Leave]);
+                pen.op(deed);
+            }
+            28 => pen.spilled(),
+            29 => {
+                pen.op(Deed::Flush);
+                pen.lost();
+                pen.op(Deed::Finish);
+            }
+            _ => pen.lost(),
+        }
+        if pen.rng.chance(1, 12) {
+            let what = pen.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
+            pen.befalls(what);
+        }
+    }
+    pen.script(setup)
+}
+
+impl Pen {
+    /// More than a small stage keeps.
+    fn many(&mut self) -> Vec<Edit> {
+        let (from, step) = (self.rng.below(3) as u16 * 20, 1 + self.rng.below(3) as u16);
+        let (count, len) = match self.rng.below(3) {
+            0 => (4 + self.rng.below(16) as u16, 1_200 + self.rng.below(2_000) as u32),
+            _ => (40 + self.rng.below(120) as u16, 40 + self.rng.below(100) as u32),
+        };
+        vec![Edit::Fill { table: MAIN, from, count, step, len }]
+    }
+
+    /// Lost, and known to be.
+    fn lost(&mut self) {
+        self.op(Deed::DeviceRefuses);
+        self.op(Deed::Flush);
+        self.op(Deed::Evict);
+    }
+
+    /// Deferred commits, of which the device has taken some; and a transaction on top, beside which a flush fails.
+    fn interrupted(&mut self, edits: Vec<Edit>) {
+        for _ in 0..self.rng.below(8) {
+            let edits = self.small();
+            self.commit(Durability::Deferred, edits);
+            if self.rng.chance(2, 3) {
+                self.op(Deed::DeviceWrites);
+            }
+        }
+        let process = self.process();
+        self.ops.push(Op::new(process, Deed::Begin { edits: edits.clone() }));
+        self.lost();
+        self.ops.push(Op::new(process, Deed::Begin { edits }));
+        let how = self.of([How::Durable, How::Durable, How::Deferred, How::Build]);
+        self.ops.push(Op::new(process, Deed::End { how }));
+    }
+
+    /// A transaction that comes back to its pages, while the device writes some and refuses others.
+    fn spilled(&mut self) {
+        let process = self.process();
+        for _ in 0..2 + self.rng.below(4) {
+            let edits = self.many();
+            self.ops.push(Op::new(process, Deed::Begin { edits }));
+            match self.rng.below(4) {
+                0 => {}
+                1 => self.op(Deed::DeviceWrites),
+                _ => {
+                    self.op(Deed::DeviceRefuses);
+                    self.op(Deed::Evict);
+                }
+            }
+        }
+        self.ops.push(Op::new(process, Deed::End { how: How::Durable }));
+    }
+}
+
+/// Ids are reserved by ones and twos, a manifest may name a few pages, and few may be shown that are not durable.
+fn bounds(seed: u64) -> Script {
+    let mut pen = Pen::new(seed, 3);
+    let setup = Setup {
+        ids_ahead: 1 + pen.rng.below(3),
+        unproved: pen.of([0, 4, 10]),
+        manifest_pages: pen.of([0, 2, 6]),
+        records: pen.of([0, 0, 0, 30]),
+        probe: pen.of([1, 2]),
+        outcomes: 2,
+        remounts: pen.rng.below(2),
+        second: pen.of([0, 200]),
+        ..plain(&mut pen)
+    };
+    pen.begins_with(4);
+    for _ in 0..8 + pen.rng.below(16) {
+        let mut edits = pen.small();
+        if pen.rng.chance(1, 3) {
+            let pages = 1 + pen.rng.below(24) as u32;
+            let len = pages * setup.page_size as u32;
+            edits.push(Edit::Put { table: 2, key: pen.rng.below(4) as u16, len });
+        }
+        match pen.rng.below(16) {
+            0..=7 => pen.commit(Durability::Deferred, edits),
+            8..=10 => pen.commit(Durability::Durable, edits),
+            11 => pen.op(Deed::Flush),
+            12 => pen.op(Deed::Hold),
+            13 => pen.op(Deed::Release),
+            14 => {
+                let seed = pen.rng.below(1 << 40);
+                let lock_file = pen.rng.chance(1, 4);
+                pen.op(Deed::Cut { seed, lock_file });
+            }
+            _ => {
+                let keep_lock_file = pen.rng.chance(1, 2);
+                pen.op(Deed::AllDie { keep_lock_file });
+            }
+        }
+        if pen.rng.chance(1, 8) {
+            let what = pen.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
+            pen.befalls(what);
+        }
+    }
+    pen.script(setup)
+}
