@@ -339,7 +339,7 @@ impl Engine {
     }
 
     /// A refused meta that is erased next may be that of an acknowledged commit, of which a page has rotted. It and the pages of its manifest
-    /// are all that the chosen snapshot has not got: they are kept beside the file, for whoever looks.
+    /// are all that the chosen snapshot has not got, 4 MiB at most: they are kept beside the file, for whoever looks.
     fn keep_refused(&self) -> Result<()> {
         let Some(refused) = self.refused_meta() else { return Ok(()) };
         let decoded = Meta::decode(&self.slot_bytes(refused.slot)?);
