@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod driver;
+pub mod full;
 pub mod hang;
 pub mod hostile;
 pub mod kill;

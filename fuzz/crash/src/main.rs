@@ -36,6 +36,8 @@ enum Verb {
     Kill(command::kill::Kill),
     /// Cut the power below a real file system
     Block(command::block::Block),
+    /// Work on full disks that share blocks
+    Full(command::full::Full),
     /// Fail every system call on a real file
     Syscalls(command::syscalls::Syscalls),
     /// Change valid databases and use the result
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Planted(command) => command.run(),
         Verb::Kill(command) => command.run(),
         Verb::Block(command) => command.run(),
+        Verb::Full(command) => command.run(),
         Verb::Syscalls(command) => command.run(),
         Verb::Hostile(command) => command.run(),
         Verb::Space(command) => command.run(),

@@ -3,6 +3,7 @@
 pub mod block;
 pub mod exhaust;
 pub mod faults;
+pub mod full;
 pub mod hostile;
 pub mod kill;
 pub mod planted;
