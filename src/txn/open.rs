@@ -184,12 +184,16 @@ fn survives<'a>(
     if visible > durable {
         // An older one than what the newest has used again by (rule 4) is no snapshot any more. That its own pages are there says little:
         // the next transaction goes on with what is free for the newest.
+        let descriptor = shared.look();
         let whole = visible >= image.judged_at
-            && shared.look().is_ok_and(|descriptor| is_whole(&descriptor, session));
+            && descriptor.as_ref().is_ok_and(|descriptor| is_whole(descriptor, session));
         if !whole && !planted(Bug::VisibleOfAnyAge) {
             return Ok(None);
         }
-        if !reader.visible_pages_survive(shared, &image)? {
+        // Its pages may all be there, and the file end before those that it counts and has not used.
+        let [_, page_count, ..] = descriptor?;
+        let fits = reader.fits(page_count)? && reader.fits(image.meta.page_count)?;
+        if !fits || !reader.visible_pages_survive(shared, &image)? {
             return Ok(None);
         }
     }

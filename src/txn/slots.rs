@@ -148,7 +148,7 @@ impl Reader<'_> {
         let (recto, verso) = match (recto.ok(), verso) {
             // Two databases: the recto's, unless the file cannot be its own.
             (Some(r), Some(v)) if r.meta.uuid != v.meta.uuid => {
-                match !self.fits(&r.meta)? && self.fits(&v.meta)? {
+                match !self.meta_fits(&r.meta)? && self.meta_fits(&v.meta)? {
                     true => (None, Some(v)),
                     false => (Some(r), None),
                 }
@@ -214,7 +214,7 @@ impl Reader<'_> {
         });
         let mut refused: Option<Refused> = None;
         for (slot, found) in order {
-            let synced = synced[slot] == Some(found.content) && self.fits(&found.meta)?;
+            let synced = synced[slot] == Some(found.content) && self.meta_fits(&found.meta)?;
             let Some(page) = (if synced { None } else { self.refusal(found)? }) else {
                 let newer = refused.or(lost).filter(|r| r.txn >= found.meta.txn);
                 return Ok(Chosen { found: found.clone(), slot, synced, refused: newer });
@@ -264,14 +264,20 @@ impl Reader<'_> {
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
-    fn fits(&self, meta: &Meta) -> Result<bool> {
+    fn meta_fits(&self, meta: &Meta) -> Result<bool> {
         let len = self.platform.storage().len()?;
         Ok(meta.page_count.saturating_mul(meta.page_size as u64) <= len)
     }
 
+    /// Whether the file is as long as so many pages.
+    pub fn fits(&self, page_count: u64) -> Result<bool> {
+        let len = self.platform.storage().len()?;
+        Ok(page_count.saturating_mul(self.page_size as u64) <= len)
+    }
+
     /// The page because of which a meta cannot be trusted; page 0 if the file is too short for it.
     pub fn refusal(&mut self, found: &Found) -> Result<Option<PageId>> {
-        if !self.fits(&found.meta)? {
+        if !self.meta_fits(&found.meta)? {
             return Ok(Some(PageId::NONE));
         }
         let Phase::Sealed(manifest) = &found.phase else { return Ok(None) };
