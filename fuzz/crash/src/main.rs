@@ -46,7 +46,20 @@ enum Verb {
     Space(command::space::Space),
 }
 
+/// A reader of standard output that has seen enough ends the process without a word.
+fn end_with_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout: Broken pipe") {
+            std::process::exit(0);
+        }
+        before(info);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_with_reader();
     recto_crash::planted::campaigns::plant_as_told();
     let outcome = match Cli::parse().verb {
         Verb::Sim(command) => command.run(),

@@ -1,5 +1,6 @@
 //! `crash exhaust`: all short scripts, every cut, every subset.
 
+use super::Detail;
 use crate::Outcome;
 use recto::Sink;
 use recto_crash::driver::{self, Limits, cores};
@@ -40,13 +41,11 @@ impl Exhaust {
         };
         let one = |n: u64| script(self.first + n, sink, self.subsets);
         let outcome = driver::run(limits, &*super::stop_on_signals()?, |n| Some(one(n)));
-        super::report(&outcome, false, |n| {
+        super::report(&outcome, Detail::CutsOnly, |failure| {
             let direct = if self.direct { " --direct" } else { "" };
-            format!("crash exhaust --first {} --subsets {}{direct}", self.first + n, self.subsets)
+            let (first, subsets) = (self.first + failure.number, self.subsets);
+            super::again(&format!("exhaust --first {first} --subsets {subsets}{direct}"))
         });
-        for failure in &outcome.failures {
-            println!("{}", failure.script);
-        }
         Ok(outcome.failures.is_empty())
     }
 }

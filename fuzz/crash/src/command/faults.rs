@@ -1,9 +1,11 @@
 //! `crash faults`: at every event of every scenario every accident, once and for ever.
 
+use super::Detail;
 use crate::Outcome;
-use recto_crash::driver::{self, Limits, cores};
+use recto_crash::driver::{self, Failure, Limits, cores};
 use recto_crash::sim::accidents::{KINDS, everywhere};
 use recto_crash::sim::scenarios;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(clap::Args, Debug)]
@@ -46,10 +48,18 @@ impl Faults {
         };
         let outcome =
             driver::run(limits, &*super::stop_on_signals()?, |n| scripts.get(n as usize).cloned());
-        super::report(&outcome, false, |_| "crash replay FILE, with these lines in it:".into());
-        for failure in &outcome.failures {
-            println!("{}", failure.script);
-        }
+        super::report(&outcome, Detail::Cells, |failure| match save(failure) {
+            Ok(path) => super::again(&format!("replay {}", path.display())),
+            Err(e) => format!("{e}; save this and give it to `replay`:\n{}", failure.script),
+        });
         Ok(outcome.failures.is_empty())
     }
+}
+
+/// Keeps the script of a failure where it can be run again.
+fn save(failure: &Failure) -> std::io::Result<PathBuf> {
+    let name = format!("crash-faults-{}-{}.txt", std::process::id(), failure.number);
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, failure.script.to_string())?;
+    Ok(path)
 }

@@ -43,6 +43,9 @@ fn space_hunt(bug: Option<Bug>, seed: u64) -> Option<String> {
 
 /// What stands in the table where no bug was planted.
 const NOTHING: &str = "(nothing)";
+/// Said before the table.
+const CONTROL: &str = "Each row is a rule of the engine that was taken away, and the hunter that noticed. The first row is the control: \
+     the same hunters\non the engine as it is, who must find nothing in as many power cuts.\n";
 const ENDLESS: Duration = Duration::from_secs(1_800);
 
 #[derive(clap::Args, Debug)]
@@ -195,6 +198,7 @@ impl Planted {
             bar.set_style(style);
         }
         let names = bugs.iter().map(|bug| bug.name().len()).max().unwrap_or(0).max(NOTHING.len());
+        println!("{CONTROL}");
         println!("{:<names$}  {:<8}  {:<18}  {:>7}  after", "bug", "rule", "caught by", "seconds");
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());

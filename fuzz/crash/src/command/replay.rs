@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(clap::Args, Debug)]
 pub struct Replay {
-    /// A saved script
-    #[arg(required_unless_present = "seed", conflicts_with = "seed")]
+    /// A saved script; or give --seed
+    #[arg(conflicts_with = "seed")]
     file: Option<PathBuf>,
     /// The seed of a script
     #[arg(long)]
@@ -43,9 +43,13 @@ pub struct Replay {
 impl Replay {
     pub fn run(self) -> Outcome {
         let mut script = match (&self.file, self.seed) {
-            (Some(file), _) => Script::parse(&std::fs::read_to_string(file)?)?,
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|e| format!("{}: {e}", file.display()))?;
+                Script::parse(&text).map_err(|e| format!("{}: {e}", file.display()))?
+            }
             (None, Some(seed)) => generate(seed),
-            (None, None) => return Err("nothing to run again".into()),
+            (None, None) => return Err("what to run: FILE or --seed SEED".into()),
         };
         if let Some(name) = &self.bug {
             let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
@@ -70,7 +74,9 @@ impl Replay {
         }
         match result {
             Ok(tally) => {
-                println!("{tally}\n{}", tally.table());
+                let [cuts, double] = [tally.cuts, tally.double_faults].map(super::grouped);
+                println!("{tally}\n{}\n", tally.table());
+                println!("no data lost: {cuts} power cuts, {double} double faults");
                 Ok(true)
             }
             Err(what) => {

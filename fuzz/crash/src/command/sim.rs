@@ -1,5 +1,6 @@
 //! `crash sim`: random scripts, each from a seed.
 
+use super::Detail;
 use crate::Outcome;
 use recto_crash::driver::{self, Limits, cores};
 use recto_crash::sim::generate::generate;
@@ -40,11 +41,21 @@ impl Sim {
             failures: self.failures,
             threads: self.threads.unwrap_or_else(cores),
         };
+        let long = match (time, self.scripts) {
+            (Some(seconds), _) => format!("{seconds} seconds"),
+            (None, Some(scripts)) => format!("{scripts} scripts"),
+            (None, None) => "no end".into(),
+        };
+        let (seed, threads) = (self.seed, limits.threads);
+        eprintln!(
+            "random scripts from seed {seed} on, {long}, threads: {threads}; Ctrl-C ends and reports"
+        );
         let outcome = driver::run(limits, &*super::stop_on_signals()?, |n| {
             Some(generate(self.seed.wrapping_add(n)))
         });
-        super::report(&outcome, self.steps, |number| {
-            format!("crash replay --seed {}", self.seed.wrapping_add(number))
+        let detail = if self.steps { Detail::Steps } else { Detail::Cells };
+        super::report(&outcome, detail, |failure| {
+            super::again(&format!("replay --seed {}", self.seed.wrapping_add(failure.number)))
         });
         Ok(outcome.failures.is_empty())
     }

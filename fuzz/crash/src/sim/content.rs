@@ -5,7 +5,6 @@
 
 use recto::{ReadTxn, Table, TableInfo, WriteTxn};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Names of the tables.
@@ -152,11 +151,33 @@ impl Content {
 
     /// For people: tables and numbers of pairs.
     pub fn summary(&self) -> String {
-        let mut text = format!("{:016x}", self.print);
-        for (&table, pairs) in &self.tables {
-            let _ = write!(text, " {}:{}", TABLES[table as usize], pairs.len());
+        let tables = self.tables.iter();
+        in_words(self.print, tables.map(|(&table, pairs)| (TABLES[table as usize], pairs.len())))
+    }
+}
+
+/// What a content is, in words: "main 4 keys, tail 1 key". Contents of the same sizes are told apart by the end of their fingerprint.
+fn in_words<'a>(print: u64, tables: impl Iterator<Item = (&'a str, usize)>) -> String {
+    let each = |(name, n)| format!("{name} {n} {}", if n == 1 { "key" } else { "keys" });
+    let text = tables.map(each).collect::<Vec<_>>().join(", ");
+    if text.is_empty() {
+        "an empty database".into()
+    } else {
+        format!("{text} [{:08x}]", print as u32)
+    }
+}
+
+/// Contents that may be found, in words: the oldest and the newest of many.
+pub fn any_of(contents: &[Arc<Content>]) -> String {
+    const SHOWN: usize = 3;
+    let words: Vec<String> = contents.iter().map(|content| content.summary()).collect();
+    match words.len() {
+        0 => "nothing".into(),
+        n if n <= 2 * SHOWN => words.join(", or "),
+        n => {
+            let (first, last) = (words[..SHOWN].join(", or "), words[n - SHOWN..].join(", or "));
+            format!("{first}, or {} more, or {last}", n - 2 * SHOWN)
         }
-        text
     }
 }
 
@@ -192,7 +213,7 @@ pub type Shown = Result<(u64, String), String>;
 /// Fingerprint of all that a snapshot shows, with the number of its pairs. An error is a finding: a snapshot can be read.
 pub fn print_of(snapshot: &impl Snapshot) -> Shown {
     let mut print = 0u64;
-    let mut summary = String::new();
+    let mut counts = Vec::new();
     for info in snapshot.tables().map_err(|e| format!("tables: {e}"))? {
         let Some(table) = TABLES.iter().position(|name| *name == info.name) else {
             return Err(format!("a table named {:?}", info.name));
@@ -209,7 +230,7 @@ pub fn print_of(snapshot: &impl Snapshot) -> Shown {
         if count != info.stats.entries {
             return Err(format!("table {}: {count} pairs, said {}", info.name, info.stats.entries));
         }
-        let _ = write!(summary, " {}:{count}", info.name);
+        counts.push((TABLES[table as usize], count as usize));
     }
-    Ok((print, format!("{print:016x}{summary}")))
+    Ok((print, in_words(print, counts.into_iter())))
 }

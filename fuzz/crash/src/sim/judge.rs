@@ -2,7 +2,7 @@
 //! fails again on the way, and again.
 
 use super::calls::{commit, read};
-use super::content::{Content, print_of};
+use super::content::{Content, any_of, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
 use super::oracle::{Allowed, Oracle, SharedOracle};
@@ -231,8 +231,5 @@ pub fn find(db: &Database, allowed: &[Arc<Content>], what: &dyn Fn() -> String) 
     let txn = db.read().unwrap_or_else(|e| panic!("{}: read: {e}", what()));
     let (print, summary) = print_of(&txn).unwrap_or_else(|e| panic!("{}: {e}", what()));
     let found = allowed.iter().position(|c| c.print() == print);
-    found.unwrap_or_else(|| {
-        let allowed: Vec<_> = allowed.iter().map(|c| c.summary()).collect();
-        panic!("{}: found {summary}; allowed {allowed:#?}", what())
-    })
+    found.unwrap_or_else(|| panic!("{}: found {summary}; allowed: {}", what(), any_of(allowed)))
 }

@@ -5,7 +5,7 @@
 //! the content itself: nobody may have seen it, nobody ever may.
 
 use super::causes::{Causes, During};
-use super::content::Content;
+use super::content::{Content, any_of};
 use super::script::PROCESSES;
 use parking_lot::Mutex;
 use recto::{Durability, Error};
@@ -215,12 +215,15 @@ impl Oracle {
         let from = if self.unreliable() { horizon.durable } else { horizon.visible };
         let Some(found) = self.position(from, print) else {
             let earlier = self.contents.iter().position(|entry| entry.content.print() == print);
-            let known: Vec<_> = self.from(from).iter().map(|c| c.summary()).collect();
+            let known = any_of(&self.from(from));
             panic!(
-                "{what}: process {p} sees {print:016x}, {}; allowed: {known:#?}",
-                earlier.map_or("which nobody made".into(), |e| match self.contents[e].gone {
-                    true => format!("number {e}, which was said not to have happened"),
-                    false => format!("number {e}, older than {from}"),
+                "{what}: process {p} sees {}; allowed: {known}",
+                earlier.map_or(format!("[{:08x}], which nobody made", print as u32), |e| {
+                    let words = self.contents[e].content.summary();
+                    match self.contents[e].gone {
+                        true => format!("{words}, which was said not to have happened"),
+                        false => format!("{words}, which is too old"),
+                    }
                 })
             );
         };
