@@ -75,7 +75,7 @@ struct Side {
 
 impl Side {
     fn new(sink: Sink, dir: &Path, keys: u64) -> Side {
-        let path = dir.join(format!("{sink:?}.rdb"));
+        let path = dir.join(format!("{sink:?}.recto"));
         Side { sink, path, db: None, rng: fastrand::Rng::with_seed(7), keys }
     }
 

@@ -69,7 +69,7 @@ fn child() {
 fn created_by_many_at_once_it_is_one_database() {
     for round in 0..5 {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let processes = if round == 0 { 4 } else { 0 };
         let mut children: Vec<Process> = (0..processes)
             .map(|i| {
@@ -106,7 +106,7 @@ fn created_by_many_at_once_it_is_one_database() {
         let mut names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["x.rdb", "x.rdb-lock"]);
+        assert_eq!(names, ["x.recto", "x.recto-lock"]);
     }
 }
 
@@ -169,7 +169,7 @@ fn assert_sample(db: &Database, keys: u64) {
 #[test]
 fn a_lock_file_with_holes_is_filled() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 100);
     let lock = fs::OpenOptions::new().write(true).open(lock_of(&path)).unwrap();
     let len = lock.metadata().unwrap().len();
@@ -195,15 +195,15 @@ fn a_lock_file_with_holes_is_filled() {
 #[test]
 fn a_truncated_database_is_refused_or_older() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 2_000);
     let whole = fs::read(&path).unwrap();
     for len in [1, 4095, 4096, 8191, 8192, 12_000, 100_000, whole.len() / 2] {
         for keep_lock in [true, false] {
-            let path = dir.path().join(format!("{len}-{keep_lock}.rdb"));
+            let path = dir.path().join(format!("{len}-{keep_lock}.recto"));
             fs::write(&path, &whole[..len]).unwrap();
             if keep_lock {
-                fs::copy(dir.path().join("x.rdb-lock"), lock_of(&path)).unwrap();
+                fs::copy(dir.path().join("x.recto-lock"), lock_of(&path)).unwrap();
             }
             let e = refused(&path, &Builder::default());
             assert!(matches!(e, Error::NotADatabase { .. } | Error::Corrupt { .. }), "{len}: {e}");
@@ -214,7 +214,7 @@ fn a_truncated_database_is_refused_or_older() {
 #[test]
 fn a_newer_format_and_bad_page_sizes_are_refused() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     for size in [0, 1, 512, 2048, 4097, 12_288, 131_072, usize::MAX] {
         let e = refused(&path, Builder::default().page_size(size));
         assert!(matches!(e, Error::InvalidArgument(_)), "{size}: {e}");
@@ -259,7 +259,7 @@ fn a_newer_format_and_bad_page_sizes_are_refused() {
 #[test]
 fn metas_that_are_being_stored_are_looked_at_again() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 100);
     let held = open_at(&path, &existing());
     let file = fs::File::options().write(true).open(&path).unwrap();
@@ -297,7 +297,7 @@ fn metas_that_are_being_stored_are_looked_at_again() {
 #[test]
 fn a_copy_is_a_database_of_its_own() {
     let dir = memory_dir();
-    let (path, copy) = (dir.path().join("x.rdb"), dir.path().join("copy.rdb"));
+    let (path, copy) = (dir.path().join("x.recto"), dir.path().join("copy.recto"));
     sample(&path, 500);
     fs::copy(&path, &copy).unwrap();
     // With the lock file of the original, as a backup of a directory has it; and without.
@@ -329,7 +329,7 @@ fn a_copy_is_a_database_of_its_own() {
 #[test]
 fn a_second_lock_file_is_refused_while_the_first_is_used() {
     let dir = memory_dir();
-    let (path, link) = (dir.path().join("x.rdb"), dir.path().join("link.rdb"));
+    let (path, link) = (dir.path().join("x.recto"), dir.path().join("link.recto"));
     sample(&path, 500);
     fs::hard_link(&path, &link).unwrap();
     let db = open_at(&path, &existing());
@@ -341,7 +341,7 @@ fn a_second_lock_file_is_refused_while_the_first_is_used() {
     explained(refused(&link, existing().read_only(true)));
     explained(refused(&path, existing().lock_file(dir.path().join("elsewhere"))));
     // A symbolic link to the data leads to the same lock file, or is refused.
-    let soft = dir.path().join("soft.rdb");
+    let soft = dir.path().join("soft.recto");
     std::os::unix::fs::symlink(&path, &soft).unwrap();
     let mut builder = existing();
     builder.open_timeout(Duration::from_millis(50));
@@ -366,7 +366,7 @@ fn a_second_lock_file_is_refused_while_the_first_is_used() {
 #[test]
 fn a_lock_file_that_is_something_else_is_refused() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 500);
     let lock = lock_of(&path);
     fs::remove_file(&lock).unwrap();
@@ -390,7 +390,7 @@ fn a_lock_file_that_is_something_else_is_refused() {
 #[test]
 fn garbage_in_the_lock_file_does_no_harm() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 1_000);
     let lock = lock_of(&path);
     let good = fs::read(&lock).unwrap();
@@ -431,7 +431,7 @@ fn garbage_in_the_lock_file_does_no_harm() {
 #[test]
 fn the_lock_file_of_an_older_boot_is_not_believed() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 1_000);
     for round in 0..3u8 {
         let lock = fs::File::options().read(true).write(true).open(lock_of(&path)).unwrap();
@@ -454,7 +454,7 @@ fn the_lock_file_of_an_older_boot_is_not_believed() {
 #[test]
 fn the_lock_file_may_lie_elsewhere() {
     let (dir, elsewhere) = (memory_dir(), memory_dir());
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let mut builder = Builder::default();
     builder.lock_file(elsewhere.path().join("lock"));
     let a = open_at(&path, &builder);
@@ -476,10 +476,10 @@ fn the_lock_file_may_lie_elsewhere() {
 #[test]
 fn a_database_is_no_lock_file() {
     let dir = memory_dir();
-    let (path, other) = (dir.path().join("x.rdb"), dir.path().join("other.rdb"));
+    let (path, other) = (dir.path().join("x.recto"), dir.path().join("other.recto"));
     sample(&path, 500);
     sample(&other, 500);
-    let (link, hard) = (dir.path().join("link"), dir.path().join("hard.rdb"));
+    let (link, hard) = (dir.path().join("link"), dir.path().join("hard.recto"));
     std::os::unix::fs::symlink(dir.path(), &link).unwrap();
     fs::hard_link(&path, &hard).unwrap();
     // One meta page is enough to be a database.
@@ -498,12 +498,12 @@ fn a_database_is_no_lock_file() {
             Ok(_) => panic!("{} was opened", lock.display()),
         }
     };
-    for lock in [&path, &link.join("x.rdb"), &hard, &other] {
+    for lock in [&path, &link.join("x.recto"), &hard, &other] {
         refused(&path, lock);
     }
-    let new = dir.path().join("new.rdb");
+    let new = dir.path().join("new.recto");
     refused(&new, &new);
-    refused(&new, &link.join("new.rdb"));
+    refused(&new, &link.join("new.recto"));
     assert!(!new.exists());
     // Nor is what only might have been one.
     let garbage = dir.path().join("garbage");
@@ -518,7 +518,7 @@ fn a_database_is_no_lock_file() {
 
 /// The disk of the lock file is full, and not that of the data.
 fn no_room(place: &Path) {
-    let (path, small) = (place.join("x.rdb"), place.join("small"));
+    let (path, small) = (place.join("x.recto"), place.join("small"));
     sample(&path, 500);
     fs::create_dir(&small).unwrap();
     if let Err(e) = mount_privately("tmpfs", &small, "size=256k") {
@@ -574,7 +574,7 @@ fn file_limit(path: &Path) {
 #[test]
 fn a_limit_of_file_lengths_is_a_full_disk() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let child = Process::start("child", &["file_limit", path.to_str().unwrap()]);
     assert_eq!(child.line(), "done");
     child.finish();
@@ -583,7 +583,7 @@ fn a_limit_of_file_lengths_is_a_full_disk() {
 #[test]
 fn without_a_lock_file_only_reading_is_possible() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     sample(&path, 500);
     fs::remove_file(lock_of(&path)).unwrap();
     assert!(matches!(refused(&path, existing().no_lock(true)), Error::InvalidArgument(_)));
@@ -598,7 +598,7 @@ fn without_a_lock_file_only_reading_is_possible() {
 #[test]
 fn the_lock_file_has_the_mode_of_the_data() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     drop(open_at(&path, &Builder::default()));
     let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(&lock_of(&path))), (0o600, 0o600));
@@ -643,7 +643,7 @@ fn the_name_of_an_empty_database_is_made_durable_by_whoever_opens_it() {
     let inside = dir.path().join("inside");
     fs::create_dir(&inside).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = inside.join("x.rdb");
+    let path = inside.join("x.recto");
     let child = Process::start("child", &["nameless", path.to_str().unwrap()]);
     child.expect("done");
     child.finish();
@@ -659,7 +659,7 @@ fn overlay(place: &Path) -> Option<PathBuf> {
         fs::create_dir(at(name)).unwrap();
         fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let path = at("layers/lower/x.rdb");
+    let path = at("layers/lower/x.recto");
     sample(&path, 500);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::remove_file(lock_of(&path)).unwrap();
@@ -670,7 +670,7 @@ fn overlay(place: &Path) -> Option<PathBuf> {
         say(&format!("skipped, cannot mount: {e}"));
         return None;
     }
-    Some(at("merged/x.rdb"))
+    Some(at("merged/x.recto"))
 }
 
 /// A reader that maps the file before the first writer opens it must see what that one writes.
@@ -699,7 +699,7 @@ fn overlay_stranger(place: &Path) {
     assert_sample(&db, 500);
     assert_clean(&db);
     drop(db);
-    assert!(!place.join("layers/upper/x.rdb").exists(), "copied for nothing");
+    assert!(!place.join("layers/upper/x.recto").exists(), "copied for nothing");
     say("done");
 }
 
@@ -736,7 +736,7 @@ fn a_user_who_may_only_read_pins_snapshots() {
     }
     let dir = memory_dir();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     for file in [&path, &lock_of(&path)] {
         fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -863,7 +863,7 @@ fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
     }
     let dir = memory_dir();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     drop(open_at(&path, &Builder::default()));
     std::os::unix::fs::chown(&path, Some(OWNER), Some(OWNER)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -875,7 +875,7 @@ fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
 
     fs::remove_file(&lock).unwrap();
     let said = opened_as(&path, NOBODY, "r");
-    assert!(said.contains("x.rdb-lock") && said.contains("write"), "{said}");
+    assert!(said.contains("x.recto-lock") && said.contains("write"), "{said}");
     assert!(!lock.exists(), "made by somebody who may only read");
     assert_eq!(opened_as(&path, OWNER, "w"), "opened");
     owned();
@@ -894,7 +894,7 @@ fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
     // One that does not belong to it: whose it is, and what to do.
     std::os::unix::fs::chown(&lock, Some(NOBODY), Some(NOBODY)).unwrap();
     let said = opened_as(&path, OWNER, "w");
-    let told = ["x.rdb-lock", "65534", "65533", "644", "owner"];
+    let told = ["x.recto-lock", "65534", "65533", "644", "owner"];
     assert!(told.iter().all(|word| said.contains(word)), "{said}");
     assert_eq!(opened_as(&path, 0, "w"), "opened");
     fs::remove_file(&lock).unwrap();
@@ -903,7 +903,7 @@ fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
     // Nobody has it open, and this user may write the lock file but not the data.
     fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
     let said = opened_as(&path, NOBODY, "r");
-    assert!(said.contains("x.rdb-lock") && said.contains("open it first"), "{said}");
+    assert!(said.contains("x.recto-lock") && said.contains("open it first"), "{said}");
     let held = open_at(&path, &existing());
     assert_eq!(opened_as(&path, NOBODY, "r"), "opened");
     assert_clean(&held);

@@ -180,7 +180,7 @@ impl Reader<'_> {
 #[test]
 fn a_file_can_be_read_by_the_document() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     // SAFETY: the directory belongs to the test, and only recto touches the file while it is open.
     let db = unsafe { recto::Database::open(&path).unwrap() };
     let mut txn = db.write().unwrap();

@@ -88,7 +88,7 @@ fn handles_and_transactions_end_in_any_order() {
         for (case, order) in orders(4).iter().enumerate() {
             for of in 0..8 {
                 let (writer_of, reader_of, commits) = (of & 1, of >> 1 & 1, of >> 2 == 1);
-                let path = dir.path().join(format!("{case}-{of}.rdb"));
+                let path = dir.path().join(format!("{case}-{of}.recto"));
                 let mut things: Vec<_> =
                     things(&path, writer_of, reader_of).into_iter().map(Some).collect();
                 for &i in order {
@@ -118,7 +118,7 @@ fn handles_and_transactions_end_in_any_order() {
 fn closing_does_not_wait_for_a_transaction_of_another_thread() {
     watched(|| {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let first = open(&path);
         deferred(&first, b"first");
         let second = open(&path);
@@ -158,7 +158,7 @@ fn closing_does_not_wait_for_a_stopped_process() {
     }
     watched(|| {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let first = open(&path);
         deferred(&first, b"first");
         let second = open(&path);
@@ -186,7 +186,7 @@ fn closing_does_not_wait_for_a_stopped_process() {
 fn the_last_handle_that_closes_leaves_nothing_deferred() {
     watched(|| {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let first = open(&path);
         deferred(&first, b"first");
         let second = open(&path);
@@ -205,7 +205,7 @@ fn the_last_handle_that_closes_leaves_nothing_deferred() {
 fn a_flush_that_needs_this_threads_own_writer_lock_says_so() {
     watched(|| {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let first = open(&path);
         deferred(&first, b"first");
         let second = open(&path);
@@ -226,7 +226,7 @@ fn a_flush_that_needs_this_threads_own_writer_lock_says_so() {
 fn two_handles_on_one_file_know_each_others_writer() {
     watched(|| {
         let dir = memory_dir();
-        let (path, other) = (dir.path().join("x.rdb"), dir.path().join("y.rdb"));
+        let (path, other) = (dir.path().join("x.recto"), dir.path().join("y.recto"));
         let first = open(&path);
         let second = open(&path);
         let unrelated = open(&other);
@@ -315,7 +315,7 @@ fn the_longest_timeout_is_no_timeout() {
         assert_eq!(db.wait_for_commit(seen - 1, Some(Duration::MAX)).unwrap(), seen);
         let builder = Database::builder().open_timeout(Duration::MAX).clone();
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let (first, second) = (open_at(&path, &builder), open_at(&path, &builder));
         drop(first.write_timeout(Duration::MAX).unwrap());
         drop(second.write_timeout(Duration::MAX).unwrap());

@@ -37,7 +37,7 @@ fn when(step: &'static str, act: impl FnOnce() + 'static) {
 }
 
 fn lock_of(path: &Path) -> PathBuf {
-    path.with_extension("rdb-lock")
+    path.with_extension("recto-lock")
 }
 
 /// Puts content into a file that keeps its inode; it becomes no shorter.
@@ -70,7 +70,7 @@ fn defer(db: &Database, key: &str) -> u64 {
 #[test]
 fn what_another_lock_file_has_seen_is_not_rolled_back() {
     let dir = memory_dir();
-    let (path, service) = (dir.path().join("x.rdb"), dir.path().join("service-lock"));
+    let (path, service) = (dir.path().join("x.recto"), dir.path().join("service-lock"));
     let db = open_at(&path, &with_lock(&service));
     put(&db, b"a", b"1");
     put(&db, b"b", b"2");
@@ -103,7 +103,7 @@ fn what_another_lock_file_has_seen_is_not_rolled_back() {
 #[test]
 fn a_copy_that_went_another_way_is_not_taken_for_the_file_it_replaces() {
     let dir = memory_dir();
-    let (path, copy) = (dir.path().join("x.rdb"), dir.path().join("copy.rdb"));
+    let (path, copy) = (dir.path().join("x.recto"), dir.path().join("copy.recto"));
     let db = open_at(&path, &Builder::default());
     put(&db, b"base", b"");
     drop(db);
@@ -135,7 +135,7 @@ fn a_list_of_which_a_page_is_old_proves_nothing() {
     let page = list / 4096 * 4096;
     for laps in [0, 1] {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let db = open_at(&path, &Builder::default());
         put(&db, b"base", b"durable");
         if laps == 1 {
@@ -167,7 +167,7 @@ fn an_image_of_which_a_part_is_old_is_not_believed() {
     let (from, len) = (images.1, images.2);
     for piece in (from / 512 * 512..from + len).step_by(512) {
         let dir = memory_dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let db = open_at(&path, &Builder::default());
         put(&db, b"base", b"durable");
         (0..3).for_each(|n| _ = defer(&db, &format!("one {n}")));
@@ -214,7 +214,7 @@ fn acknowledged_since(path: &Path, on_top: Durability) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn what_was_flushed_since_an_older_lock_file_is_not_rolled_back() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let (data, lock) = acknowledged_since(&path, Durability::Durable);
     put_back(&path, &data);
     put_back(&lock_of(&path), &lock);
@@ -232,13 +232,13 @@ fn what_was_flushed_since_an_older_lock_file_is_not_rolled_back() {
 #[test]
 fn the_target_of_a_flush_is_made_durable_before_anything_newer() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let (data, lock) = acknowledged_since(&path, Durability::Deferred);
     put_back(&path, &data);
     put_back(&lock_of(&path), &lock);
     let db = open_at(&path, &Builder::default());
     assert!(has(&db, "second") && has(&db, "third"));
-    let (at, cut) = (path.clone(), dir.path().join("cut.rdb"));
+    let (at, cut) = (path.clone(), dir.path().join("cut.recto"));
     let to = cut.clone();
     when("flush: meta stored", move || _ = fs::copy(at, to).unwrap());
     put(&db, b"fourth", b"4");
@@ -259,7 +259,7 @@ fn the_target_of_a_flush_is_made_durable_before_anything_newer() {
 #[test]
 fn an_id_that_was_shown_is_not_used_again() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     put(&db, b"base", b"");
     let lock = fs::read(lock_of(&path)).unwrap();
@@ -285,7 +285,7 @@ fn an_id_that_was_shown_is_not_used_again() {
 #[test]
 fn ids_are_reserved_when_they_are_needed() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let mut builder = Builder::default();
     builder.ids_ahead(3);
     let db = open_at(&path, &builder);
@@ -305,7 +305,7 @@ fn ids_are_reserved_when_they_are_needed() {
 #[test]
 fn a_manifest_does_not_name_long_values() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     let commit = |mib: usize| {
         write(&db, Durability::Durable, |txn| {
@@ -316,7 +316,7 @@ fn a_manifest_does_not_name_long_values() {
         });
     };
     commit(6);
-    let cut = dir.path().join("cut.rdb");
+    let cut = dir.path().join("cut.recto");
     fs::copy(&path, &cut).unwrap();
     let again = open_at(&cut, &Builder::default());
     let read = again.info().unwrap().opening_pages_read;
@@ -331,7 +331,7 @@ fn a_manifest_does_not_name_long_values() {
 #[test]
 fn deferred_commits_that_are_not_durable_are_bounded_in_bytes() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let mut builder = Builder::default();
     builder.unproved_limit(1 << 20);
     let db = open_at(&path, &builder);
@@ -376,7 +376,7 @@ fn what_was_refused_is_kept(path: &Path, before: &[u8], rotten: usize) {
 #[test]
 fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     put(&db, b"before", b"");
     write(&db, Durability::Durable, |txn| {
@@ -429,7 +429,7 @@ fn a_damaged_lock_file_uses_up_no_ids() {
     for at in (from..from + len).step_by(128) {
         for also_opening in [false, true] {
             let dir = memory_dir();
-            let path = dir.path().join("x.rdb");
+            let path = dir.path().join("x.recto");
             let db = open_at(&path, &Builder::default());
             put(&db, b"base", b"");
             drop(db);
@@ -455,7 +455,7 @@ fn records_of_a_transaction_that_was_never_built_prove_no_other() {
     let list = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "list of pages").unwrap().1;
     let page = list / 4096 * 4096;
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     put(&db, b"base", b"durable");
     defer(&db, "reserves");
@@ -492,7 +492,7 @@ fn records_of_a_transaction_that_was_never_built_prove_no_other() {
 #[test]
 fn a_refused_meta_is_told_by_the_check() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     put(&db, b"one", b"1");
     put(&db, b"two", b"2");

@@ -200,7 +200,7 @@ const OPERATIONS: u64 = 105_000;
 
 fn on_file(page_size: usize, sink: Sink, seed: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("model.rdb");
+    let path = dir.path().join("model.recto");
     let mut builder = Builder::default();
     builder.page_size(page_size).sink(sink).reserve(1 << 20).stage_bytes(40 * page_size);
     let mut r = run(open_at(&path, &builder), seed, OPERATIONS / 2);

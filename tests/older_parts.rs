@@ -31,7 +31,7 @@ fn reached(step: &'static str) {
 }
 
 fn lock_of(path: &Path) -> PathBuf {
-    path.with_extension("rdb-lock")
+    path.with_extension("recto-lock")
 }
 
 /// Puts content into a file that keeps its inode.
@@ -46,7 +46,7 @@ fn put_back(path: &Path, content: &[u8]) {
 fn what_is_visible_is_as_old_as_the_rest() {
     on_step(reached);
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     put(&db, b"base", b"durable");
     WATCHED.with(|watched| *watched.borrow_mut() = Some(path.clone()));

@@ -81,7 +81,7 @@ fn hold_writer(path: &Path) {
 #[test]
 fn a_stopped_writer_delays_writers_only() {
     let dir = disk_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     fill(&db, 7);
     for stopped_inside in [true, false] {
@@ -128,7 +128,7 @@ fn hold_reader(path: &Path) {
 #[test]
 fn a_stopped_reader_keeps_its_snapshot_until_it_is_killed() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, &Builder::default());
     fill(&db, 1);
     db.flush().unwrap();
@@ -167,7 +167,7 @@ fn a_stopped_reader_keeps_its_snapshot_until_it_is_killed() {
 fn a_forked_child_is_refused_and_leaves_its_parent_alone() {
     let dir = disk_dir();
     // In a process of its own, where no other test runs threads.
-    let child = start("fork", &dir.path().join("x.rdb"), &[]);
+    let child = start("fork", &dir.path().join("x.recto"), &[]);
     child.expect("done");
     child.finish();
 }
@@ -291,7 +291,7 @@ fn fork_tests(path: &Path) {
 #[test]
 fn a_read_transaction_makes_no_system_call() {
     let dir = disk_dir();
-    let child = start("quiet", &dir.path().join("x.rdb"), &[]);
+    let child = start("quiet", &dir.path().join("x.recto"), &[]);
     child.expect("done");
     child.finish();
 }
@@ -369,7 +369,7 @@ fn opening_after_a_killed_load_reads_few_pages() {
     let dir = disk_dir();
     let bytes: u64 = if full() { 1 << 30 } else { 64 << 20 };
     for (how, lock_lost) in [("many", false), ("many", true), ("one", true)] {
-        let path = dir.path().join(format!("{how}-{lock_lost}.rdb"));
+        let path = dir.path().join(format!("{how}-{lock_lost}.recto"));
         put(&open_at(&path, &Builder::default()), b"before", b"it all");
         let mut child = start("load", &path, &[how]);
         // The one transaction spills its pages to the file as it goes.
@@ -386,7 +386,7 @@ fn opening_after_a_killed_load_reads_few_pages() {
         }
         let least = if lock_lost { durable } else { acked };
         if lock_lost {
-            std::fs::remove_file(path.with_extension("rdb-lock")).unwrap();
+            std::fs::remove_file(path.with_extension("recto-lock")).unwrap();
         }
         let started = Instant::now();
         let db = open_at(&path, &Builder::default());

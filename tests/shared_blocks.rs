@@ -169,7 +169,7 @@ fn snapshot(there: &Path) {
     if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
         return say(&format!("skipped: {why}"));
     }
-    let path = inside.join("x.rdb");
+    let path = inside.join("x.recto");
     some(&open_at(&path, &Builder::default()));
     let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
     tool(&snapshot).unwrap();
@@ -178,7 +178,7 @@ fn snapshot(there: &Path) {
     // SAFETY: the directory belongs to the test.
     match unsafe { Builder::default().open(&path) } {
         Err(Error::LockFile { path, detail }) => {
-            assert!(path.ends_with("x.rdb-lock") && detail.contains("room"), "{detail}");
+            assert!(path.ends_with("x.recto-lock") && detail.contains("room"), "{detail}");
         }
         Err(e) => panic!("{e}"),
         Ok(_) => panic!("opened"),
@@ -195,9 +195,9 @@ fn a_lock_file_that_a_snapshot_shares_gets_blocks_of_its_own() {
 
 /// A copy has not got the flag of its original: the lock file is made anew, and the direct sink is not used.
 fn plain_copy(there: &Path) {
-    let (path, copy) = (there.join("x.rdb"), there.join("copy.rdb"));
+    let (path, copy) = (there.join("x.recto"), there.join("copy.recto"));
     some(&open_at(&path, &Builder::default()));
-    for (from, to) in [("x.rdb", "copy.rdb"), ("x.rdb-lock", "copy.rdb-lock")] {
+    for (from, to) in [("x.recto", "copy.recto"), ("x.recto-lock", "copy.recto-lock")] {
         fs::write(there.join(to), fs::read(there.join(from)).unwrap()).unwrap();
     }
     let db = open_at(&copy, Builder::default().sink(Sink::Direct));
@@ -214,12 +214,12 @@ fn a_copied_lock_file_is_written_in_place() {
 /// Copies that share their blocks with the originals; these share theirs too.
 fn reflink(there: &Path) {
     let at = |name: &str| there.join(name);
-    some(&open_at(&at("x.rdb"), &Builder::default()));
+    some(&open_at(&at("x.recto"), &Builder::default()));
     sync(there);
-    for (from, to) in [("x.rdb", "copy.rdb"), ("x.rdb-lock", "copy.rdb-lock")] {
+    for (from, to) in [("x.recto", "copy.recto"), ("x.recto-lock", "copy.recto-lock")] {
         ran(Command::new("cp").arg("--reflink=always").args([at(from), at(to)])).unwrap();
     }
-    for (name, sink) in [("x.rdb", Sink::Staged), ("copy.rdb", Sink::Direct)] {
+    for (name, sink) in [("x.recto", Sink::Staged), ("copy.recto", Sink::Direct)] {
         let db = open_at(&at(name), Builder::default().sink(sink));
         work_on_a_full_disk(&db, there);
     }

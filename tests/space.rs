@@ -71,7 +71,7 @@ fn one_key_commits_leave_the_file_as_it_is() {
     let (n, commits) = pick((20_000, 2_000), (1_000_000, 100_000));
     for sink in SINKS {
         let dir = dir();
-        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        let db = open_at(&dir.path().join("x.recto"), Builder::default().sink(sink));
         load(&db, n);
         let (start, syncs) = (file_bytes(&db), sync_count(&db));
         let mut rng = Rng::with_seed(1);
@@ -110,7 +110,7 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
     let (n, batches, batch) = pick((20_000, 600, 100), (1_000_000, 1_000, 1_000));
     for durability in [Durability::Durable, Durability::Deferred] {
         let dir = dir();
-        let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+        let db = open_at(&dir.path().join("x.recto"), &Builder::default());
         load(&db, n);
         let loaded = file_bytes(&db);
         let mut rng = Rng::with_seed(2);
@@ -155,7 +155,7 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
 fn readers_that_come_and_go_keep_the_file_bounded() {
     let (n, batches, batch) = pick((20_000, 1_200, 50), (1_000_000, 2_000, 500));
     let dir = dir();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     load(&db, n);
     let start = file_bytes(&db);
     let mut rng = Rng::with_seed(3);
@@ -208,7 +208,7 @@ fn large_values_are_overwritten_in_bounded_space() {
     let (keys, writes) = pick((200, 3_000), (200, 20_000));
     for sink in SINKS {
         let dir = dir();
-        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        let db = open_at(&dir.path().join("x.recto"), Builder::default().sink(sink));
         let mut rng = Rng::with_seed(4);
         let mut hashes = vec![(0, 0); keys as usize];
         let (mut live, mut most_live, mut done) = (0u64, 0, 0);
@@ -250,7 +250,7 @@ fn large_values_are_overwritten_in_bounded_space() {
 fn values_of_all_lengths_share_a_file() {
     let (n, commits) = pick((20_000, 3_000), (100_000, 100_000));
     let dir = dir();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     load(&db, n);
     let mut rng = Rng::with_seed(5);
     let bytes = vec![7; 400 << 10];
@@ -276,7 +276,7 @@ fn values_of_all_lengths_share_a_file() {
 fn a_dropped_table_gives_the_end_of_the_file_back() {
     for sink in SINKS {
         let dir = dir();
-        let db = open_at(&dir.path().join("x.rdb"), Builder::default().sink(sink));
+        let db = open_at(&dir.path().join("x.recto"), Builder::default().sink(sink));
         put(&db, b"small", b"but there");
         write(&db, Durability::Durable, |txn| {
             let mut table = txn.create_table("big").unwrap();
@@ -309,7 +309,7 @@ fn a_dropped_table_gives_the_end_of_the_file_back() {
 #[test]
 fn a_file_that_became_shorter_stays_short() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let db = open_at(&path, Builder::default().growth_step(64 << 10));
     put(&db, b"small", b"but there");
     write(&db, Durability::Durable, |txn| {
@@ -330,7 +330,7 @@ fn a_file_that_became_shorter_stays_short() {
     drop(db.read().unwrap());
     let slots = recto::harness::LOCK_FILE_PARTS.iter().find(|part| part.0 == "reader slots");
     let slot = slots.expect("a part of the lock file").1 as u64;
-    let lock_file = std::fs::OpenOptions::new().write(true).open(dir.path().join("x.rdb-lock"));
+    let lock_file = std::fs::OpenOptions::new().write(true).open(dir.path().join("x.recto-lock"));
     let lock_file = lock_file.unwrap();
     lock_file.write_all_at(&u64::MAX.to_ne_bytes(), slot).unwrap();
     for i in 0..20u8 {
@@ -349,7 +349,7 @@ fn a_file_that_became_shorter_stays_short() {
 fn a_reservation_that_is_outgrown_keeps_old_readers() {
     for sink in SINKS {
         let dir = dir();
-        let path = dir.path().join("x.rdb");
+        let path = dir.path().join("x.recto");
         let mut builder = Builder::default();
         builder.reserve(64 << 10).sink(sink);
         let db = open_at(&path, &builder);
@@ -392,7 +392,7 @@ fn three_hundred_databases_in_one_process() {
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
     }
     let dir = memory_dir();
-    let path = |i: u32| dir.path().join(format!("{i}.rdb"));
+    let path = |i: u32| dir.path().join(format!("{i}.recto"));
     let open = |i: u32| open_at(&path(i), Builder::default().sink(SINKS[i as usize % 2]));
     let all: Vec<Database> = (0..300).map(open).collect();
     let mut readers = Vec::new();
@@ -477,8 +477,8 @@ fn file_limit(place: &Path, sink: Sink) {
 
 /// Adds rounds of values until there is no room; `free` makes some.
 fn fill_up(place: &Path, sink: Sink, free: impl FnOnce()) {
-    let db = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
-    let other = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
+    let db = open_at(&place.join("x.recto"), Builder::default().sink(sink));
+    let other = open_at(&place.join("x.recto"), Builder::default().sink(sink));
     let mut rounds = 0u64;
     let add = |db: &Database, round: u64| -> recto::Result<()> {
         let mut txn = db.write()?;
@@ -536,7 +536,7 @@ fn fill_up(place: &Path, sink: Sink, free: impl FnOnce()) {
     // What can be made durable without room is; a database that is full can be opened and read.
     db.flush().unwrap();
     drop(other);
-    let again = open_at(&place.join("x.rdb"), Builder::default().sink(sink));
+    let again = open_at(&place.join("x.recto"), Builder::default().sink(sink));
     verify(&again, rounds);
     free();
     let before = rounds;

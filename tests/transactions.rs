@@ -96,7 +96,7 @@ fn a_spilled_page_that_was_lost_is_not_sealed_anew() {
 #[test]
 fn a_transaction_outlives_the_handle_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     put(&db, b"a", b"1");
     let txn = db.read().unwrap();
     let mut writer = db.write().unwrap();
@@ -105,7 +105,7 @@ fn a_transaction_outlives_the_handle_it_came_from() {
     writer.open_table("main").unwrap().put(b"b", b"2").unwrap();
     writer.commit().unwrap();
     drop(txn);
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     assert_eq!(pairs(&db, "main").len(), 2);
     assert_clean(&db);
 }
@@ -199,7 +199,7 @@ fn several_threads_read_one_uncommitted_transaction() {
 #[test]
 fn concurrent_durable_commits_share_flushes() {
     let dir = tempfile::tempdir().unwrap();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     put(&db, b"first", b"");
     let before = recto::harness::sync_count(&db);
     let (threads, each) = (16, 50);
@@ -255,7 +255,7 @@ fn only_a_large_commit_that_waits_asks_the_device_to_begin() {
 #[test]
 fn deferred_commits_are_visible_and_flushed_on_demand() {
     let dir = tempfile::tempdir().unwrap();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     put(&db, b"first", b"");
     let before = recto::harness::sync_count(&db);
     for i in 0..500u32 {
@@ -281,7 +281,7 @@ fn deferred_commits_are_visible_and_flushed_on_demand() {
 #[test]
 fn what_the_list_of_pages_cannot_hold_is_flushed_before_it_is_shown() {
     let dir = memory_dir();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     // Each value takes a page of its own.
     let load = |first: u32, count: u32| {
         write(&db, Durability::Deferred, |txn| {
@@ -309,7 +309,7 @@ fn what_the_list_of_pages_cannot_hold_is_flushed_before_it_is_shown() {
 #[test]
 fn one_flush_for_a_commit_and_none_for_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     put(&db, b"a", b"0");
     for i in 0..200u32 {
         let before = recto::harness::sync_count(&db);
@@ -388,7 +388,7 @@ fn tables_are_made_renamed_dropped_and_listed() {
 #[test]
 fn opened_twice_in_one_process() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let a = open_at(&path, &Builder::default());
     let b = open_at(&path, &Builder::default());
     put(&a, b"a", b"1");
@@ -409,7 +409,7 @@ fn opened_twice_in_one_process() {
 #[test]
 fn read_only_handles_cannot_write_and_need_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let mut ro = Builder::default();
     ro.read_only(true);
     // SAFETY: there is no file.
@@ -476,7 +476,7 @@ fn any_number_of_tables_is_listed() {
 #[test]
 fn many_keys_at_once_and_lent_keys_are_the_same_pairs() {
     let dir = memory_dir();
-    let db = open_at(&dir.path().join("x.rdb"), &Builder::default());
+    let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     let long = vec![b'k'; db.max_key_len()];
     let mut all: Vec<(Vec<u8>, Vec<u8>)> = (0..3_000u32)
         .map(|i| (i.to_be_bytes().to_vec(), vec![i as u8; i as usize % 300]))
@@ -524,7 +524,7 @@ fn forget(path: &std::path::Path) {
 #[test]
 fn what_has_to_be_fetched_is_the_same() {
     let dir = disk_dir();
-    let path = dir.path().join("cold.rdb");
+    let path = dir.path().join("cold.recto");
     let db = open_at(&path, &Builder::default());
     let keys: Vec<[u8; 8]> = (0..20_000).map(spread).collect();
     write(&db, Durability::Durable, |txn| {

@@ -41,7 +41,7 @@ fn two_commits(path: &Path) -> Vec<u8> {
 }
 
 fn forget_session(path: &Path) {
-    fs::remove_file(path.with_extension("rdb-lock")).unwrap();
+    fs::remove_file(path.with_extension("recto-lock")).unwrap();
 }
 
 fn open(path: &Path) -> recto::Result<Database> {
@@ -53,7 +53,7 @@ fn open(path: &Path) -> recto::Result<Database> {
 #[test]
 fn a_newer_version_in_either_slot_refuses_the_file() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let good = two_commits(&path);
     let newest = newest(&good);
     for slot in [newest, 1 - newest] {
@@ -76,7 +76,7 @@ fn a_newer_version_in_either_slot_refuses_the_file() {
 #[test]
 fn a_flipped_bit_is_no_newer_version() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let good = two_commits(&path);
     let newest = newest(&good);
     for slot in [newest, 1 - newest] {
@@ -99,7 +99,7 @@ fn a_flipped_bit_is_no_newer_version() {
 #[test]
 fn what_must_be_known_to_write_is_only_read() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let good = two_commits(&path);
     for slot in [0, 1] {
         let mut file = good.clone();
@@ -123,7 +123,7 @@ fn what_must_be_known_to_write_is_only_read() {
 #[test]
 fn what_may_be_ignored_is_forgotten_by_a_write() {
     let dir = memory_dir();
-    let path = dir.path().join("x.rdb");
+    let path = dir.path().join("x.recto");
     let mut file = two_commits(&path);
     let slot = newest(&file);
     patch(&mut file, slot, 460, 77, true);

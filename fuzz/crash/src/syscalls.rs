@@ -131,7 +131,7 @@ pub fn child(path: &Path, sink: Sink) {
 
 /// Runs the child, with the fault, in `dir`, and looks at what it has left. `program` and `args` start [`child`].
 pub fn run(program: &Path, dir: &Path, fault: Fault) -> Result<Ending, String> {
-    let path = dir.join("db.rdb");
+    let path = dir.join("db.recto");
     let log = dir.join("strace.txt");
     let when = format!("{}{}", fault.nth, if fault.ever { "+" } else { "" });
     let inject = format!("inject={}:error={}:when={when}", fault.call, fault.error);

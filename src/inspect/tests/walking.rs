@@ -158,7 +158,7 @@ fn pages_that_cannot_be_read_are_faults_and_the_rest_is_checked() {
 fn a_file_is_read_like_a_slice() {
     let image = sample(4096).build();
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("image.rdb");
+    let path = dir.path().join("image.recto");
     std::fs::File::create(&path).unwrap().write_all(&image).unwrap();
     let file = FilePages::open(&path).unwrap();
     assert_eq!(file.len(), image.len() as u64);

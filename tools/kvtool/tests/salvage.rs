@@ -20,7 +20,7 @@ fn sound() -> Place {
 }
 
 fn salvage(p: &Place, more: &[&str]) -> Ran {
-    let new = p.path("new.rdb");
+    let new = p.path("new.recto");
     p.run("salvage", [&["-o", new.to_str().unwrap()], more].concat())
 }
 
@@ -31,7 +31,7 @@ fn json(ran: &Ran) -> Value {
 /// `kvtool VERB NEW ARGS...`
 fn of_new(p: &Place, verb: &str, args: &[&str]) -> Ran {
     let mut command = kvtool();
-    command.arg(verb).arg(p.path("new.rdb")).args(args);
+    command.arg(verb).arg(p.path("new.recto")).args(args);
     finish(command, b"")
 }
 
@@ -82,8 +82,8 @@ fn what_is_lost_is_said_and_the_rest_comes_out() {
     assert_eq!(of_new(&p, "check", &[]).code, Some(0));
     assert_eq!(std::fs::read(p.db()).unwrap(), bytes);
     // The same for people.
-    std::fs::remove_file(p.path("new.rdb")).unwrap();
-    std::fs::remove_file(lock_of(&p.path("new.rdb"))).unwrap();
+    std::fs::remove_file(p.path("new.recto")).unwrap();
+    std::fs::remove_file(lock_of(&p.path("new.recto"))).unwrap();
     let text = salvage(&p, &[]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("of level 0, keys from key") && text.contains("checksum"), "{text}");
@@ -129,14 +129,14 @@ fn branches_that_are_gone_lose_nothing() {
 fn nothing_is_left_behind_when_nothing_can_be_done() {
     let p = Place::new();
     for content in [&b""[..], b"short", &[0; 40_000], &[0xab; 50_000]] {
-        p.file("test.rdb", content);
+        p.file("test.recto", content);
         assert!(salvage(&p, &[]).said(2).contains("not a recto database"));
-        assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+        assert!(!p.path("new.recto").exists() && !lock_of(&p.path("new.recto")).exists());
     }
     let p = sound();
-    p.file("new.rdb", b"somebody's");
+    p.file("new.recto", b"somebody's");
     assert!(salvage(&p, &[]).said(2).contains("exists already"));
-    assert_eq!(std::fs::read(p.path("new.rdb")).unwrap(), b"somebody's");
+    assert_eq!(std::fs::read(p.path("new.recto")).unwrap(), b"somebody's");
 }
 
 #[test]
@@ -145,10 +145,10 @@ fn a_full_disk_leaves_no_half_database() {
     // No file longer than a few pages can be written.
     let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" salvage \"$1\" -o \"$2\"";
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", script, env!("CARGO_BIN_EXE_kvtool")]).arg(p.db()).arg(p.path("new.rdb"));
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_kvtool")]).arg(p.db()).arg(p.path("new.recto"));
     let said = finish(shell, b"").said(2);
-    assert!(said.contains("new.rdb") && said.contains("no room"), "{said}");
-    assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+    assert!(said.contains("new.recto") && said.contains("no room"), "{said}");
+    assert!(!p.path("new.recto").exists() && !lock_of(&p.path("new.recto")).exists());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn ctrl_c_leaves_nothing_behind() {
     change(&p, |bytes| bytes[..2 * PAGE].fill(0));
     let file = std::fs::OpenOptions::new().write(true).open(p.db()).unwrap();
     file.set_len(64 << 30).unwrap();
-    let mut command = p.command("salvage", ["-o", p.path("new.rdb").to_str().unwrap()]);
+    let mut command = p.command("salvage", ["-o", p.path("new.recto").to_str().unwrap()]);
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     // Not before it can hear it.
     let hears = || {
@@ -171,7 +171,7 @@ fn ctrl_c_leaves_nothing_behind() {
     }
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert_eq!(wait(&mut child, &command), Some(2));
-    assert!(!p.path("new.rdb").exists() && !lock_of(&p.path("new.rdb")).exists());
+    assert!(!p.path("new.recto").exists() && !lock_of(&p.path("new.recto")).exists());
 }
 
 /// `dump` and `scan` of a file with a damaged leaf: what can be proved comes out, the rest is named, and the exit status says so.

@@ -232,7 +232,7 @@ fn a_missing_file_is_not_made_by_reading() {
         ("compare", vec![input]),
     ] {
         let said = p.run(verb, args).said(2);
-        assert!(said.contains("test.rdb: no such file"), "{verb}: {said}");
+        assert!(said.contains("test.recto: no such file"), "{verb}: {said}");
         assert!(!p.db().exists() && !lock_of(&p.db()).exists(), "{verb} made a file");
     }
 }
@@ -249,12 +249,12 @@ fn a_directory_is_no_database() {
 fn other_files_are_refused() {
     let p = Place::new();
     for content in ["", "short", &"some text that is long enough to be a page\n".repeat(1000)] {
-        p.file("test.rdb", content);
+        p.file("test.recto", content);
         for (verb, args) in
             [("info", vec![]), ("scan", vec![]), ("put", vec!["a", "b"]), ("get", vec!["a"])]
         {
             let said = p.run(verb, args).said(2);
-            assert!(said.contains("test.rdb"), "{verb}: {said}");
+            assert!(said.contains("test.recto"), "{verb}: {said}");
         }
         assert!(matches!(p.run("check", NO_ARGS).code, Some(1 | 2)));
         assert_eq!(std::fs::read(p.db()).unwrap(), content.as_bytes(), "left alone");
@@ -321,4 +321,22 @@ fn a_key_too_long_is_said() {
     assert!(said.contains("100000 bytes"), "{said}");
     assert!(p.run("get", [&key]).code != Some(0));
     p.assert_clean();
+}
+
+/// `.recto` is a habit: the engine asks for no extension, and files named as before go on.
+#[test]
+fn any_name_will_do() {
+    let p = Place::new();
+    for name in ["old.rdb", "plain", "two.parts.db"] {
+        let path = p.path(name);
+        let run = |verb: &str, args: &[&str]| {
+            let mut command = kvtool();
+            command.arg(verb).arg(&path).args(args);
+            finish(command, b"")
+        };
+        run("put", &["k", "v"]).ok();
+        assert_eq!(run("get", &["k"]).ok(), "v\n");
+        assert!(lock_of(&path).exists(), "{name}");
+        assert_eq!(run("check", &[]).code, Some(0));
+    }
 }

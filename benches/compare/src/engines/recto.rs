@@ -32,7 +32,7 @@ impl Engine for Recto {
             Mode::Deferred => Durability::Deferred,
         };
         // SAFETY: the directory belongs to this run, and only recto touches the file while it is open.
-        let db = unsafe { Database::builder().durability(durability).open(dir.join("data.rdb"))? };
+        let db = unsafe { Database::builder().durability(durability).open(dir.join("data.recto"))? };
         Ok(Recto(db))
     }
 

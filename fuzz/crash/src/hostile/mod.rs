@@ -266,8 +266,8 @@ impl Case {
         exercise: &mut Exercise<'_>,
     ) -> Result<(), Wrong> {
         let failed = |e: std::io::Error| format!("cannot set up: {e}");
-        let path = place.join("hostile.rdb");
-        let lock = place.join("hostile.rdb-lock");
+        let path = place.join("hostile.recto");
+        let lock = place.join("hostile.recto-lock");
         std::fs::write(&path, &self.image).map_err(failed)?;
         let _ = std::fs::remove_file(&lock);
         let spoil = self.options.has(Options::LOCK_FILE);

@@ -125,7 +125,7 @@ impl<'a> Life<'a> {
 
     /// Its lock file.
     pub fn lock_path(&self) -> PathBuf {
-        let beside = || self.dir.path().join("x.rdb-lock");
+        let beside = || self.dir.path().join("x.recto-lock");
         self.common.lock.clone().unwrap_or_else(beside)
     }
 

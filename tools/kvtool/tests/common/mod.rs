@@ -55,7 +55,7 @@ impl Place {
 
     /// The database.
     pub fn db(&self) -> PathBuf {
-        self.path("test.rdb")
+        self.path("test.recto")
     }
 
     /// Writes a file; its path.

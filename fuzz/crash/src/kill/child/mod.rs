@@ -166,7 +166,7 @@ impl Child {
 
     /// The database.
     pub fn path(&self) -> PathBuf {
-        self.dir.join("x.rdb")
+        self.dir.join("x.recto")
     }
 
     fn habit(&self) -> Habit {
