@@ -80,7 +80,8 @@ impl Info {
     }
 
     fn text(&self, info: &recto::Info, readers: &[Reader<'_>], out: &mut Output) -> Outcome<()> {
-        let pages = |n: u64| format!("{} ({})", grouped(n), size(n * u64::from(info.page_size)));
+        let bytes = |pages: u64| size(pages.saturating_mul(info.page_size.into()));
+        let pages = |n: u64| format!("{} ({})", grouped(n), bytes(n));
         let durable = match info.visible.saturating_sub(info.durable) {
             0 => "all commits".into(),
             n => format!("up to transaction {}, {} behind", info.durable, grouped(n)),

@@ -156,6 +156,11 @@ fn read_all(mut from: impl Read) -> Vec<u8> {
     bytes
 }
 
+/// A sign of life of a test that takes its time: past the test runner, which keeps what tests print to itself.
+pub fn alive(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// The lock file of a database.
 pub fn lock_of(db: &Path) -> PathBuf {
     let mut name = db.as_os_str().to_owned();
