@@ -22,6 +22,8 @@ pub struct Abilities {
     pub writer_threads: bool,
     /// Several processes may have the database open.
     pub processes: bool,
+    /// And may write.
+    pub writer_processes: bool,
     /// Name of the mode for [`Mode::Deferred`].
     pub deferred: Option<&'static str>,
     /// Name of the call behind [`Engine::append_all`].
@@ -38,6 +40,7 @@ pub struct Abilities {
 pub const ABLE: Abilities = Abilities {
     writer_threads: true,
     processes: false,
+    writer_processes: false,
     deferred: None,
     append: None,
     get_many: None,

@@ -3,7 +3,7 @@
 use crate::database::Data;
 use crate::keys::{head, pair_head, whole};
 use crate::outcome::{Guard, Outcome, expect_eq};
-use crate::report::{Limit, median};
+use crate::report::{Limit, median, time};
 use memmap2::{Advice, MmapMut};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -48,6 +48,23 @@ fn ns_each(start: Instant, ops: usize) -> f64 {
     start.elapsed().as_nanos() as f64 / ops as f64
 }
 
+/// The four limits that ratios depend on most.
+pub fn in_a_line(limits: &[Limit]) -> String {
+    let named = |name: &str| limits.iter().find(|limit| limit.name == name).map(|l| l.median);
+    let [load, flush] = [LOAD, FLUSH].map(|name| named(name).map_or("-".into(), time));
+    let [memory, disk] =
+        [MEMORY, DISK].map(|name| named(name).map_or("-".into(), |v| format!("{v:.1}")));
+    format!(
+        "dependent load {load}, bare flush {flush}, sequential read {memory} GiB/s of memory, {disk} of the disk"
+    )
+}
+
+/// Names of the limits that stand at the top too.
+const LOAD: &str = "dependent load";
+const FLUSH: &str = "4 KiB pwrite + fdatasync";
+const MEMORY: &str = "memory, sequential read";
+const DISK: &str = "disk, cold sequential read";
+
 pub fn measure(data: &Data, dir: &Path, rounds: usize, guard: &mut Guard) -> Outcome<Vec<Limit>> {
     let mut list = vec![];
     disk(&mut list, data, dir, rounds, guard)?;
@@ -76,9 +93,7 @@ fn disk(
     }
     file.sync_all()?;
     let mut rng = fastrand::Rng::with_seed(5);
-    for (name, len) in
-        [("4 KiB pwrite + fdatasync", 4 << 10), ("16 KiB pwrite + fdatasync", 16 << 10)]
-    {
+    for (name, len) in [(FLUSH, 4 << 10), ("16 KiB pwrite + fdatasync", 16 << 10)] {
         repeat(list, name, "ns", rounds, guard, || {
             let count = 100;
             let start = Instant::now();
@@ -90,7 +105,7 @@ fn disk(
             Ok(ns_each(start, count))
         })?;
     }
-    repeat(list, "disk, cold sequential read", "GiB/s", rounds, guard, || {
+    repeat(list, DISK, "GiB/s", rounds, guard, || {
         crate::device::forget(&folder)?;
         let start = Instant::now();
         crate::device::cat(&folder)?;
@@ -139,12 +154,12 @@ fn memory(list: &mut Vec<Limit>, data: &Data, rounds: usize, guard: &mut Guard) 
     let ring = chase_ring(bytes)?;
     let mut rng = fastrand::Rng::with_seed(10);
     let mut one = [0];
-    repeat(list, "dependent load", "ns", rounds, guard, || Ok(chase(&ring, &mut one, 1_000_000)))?;
+    repeat(list, LOAD, "ns", rounds, guard, || Ok(chase(&ring, &mut one, 1_000_000)))?;
     let mut eight = [(); 8].map(|()| rng.usize(..bytes / LINE));
     repeat(list, "dependent load, 8 chains", "ns", rounds, guard, || {
         Ok(chase(&ring, &mut eight, 500_000))
     })?;
-    repeat(list, "memory, sequential read", "GiB/s", rounds, guard, || {
+    repeat(list, MEMORY, "GiB/s", rounds, guard, || {
         let start = Instant::now();
         black_box(whole(&ring));
         Ok(bytes as f64 / (1u64 << 30) as f64 / start.elapsed().as_secs_f64())

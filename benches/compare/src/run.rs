@@ -81,6 +81,7 @@ pub fn run(options: &Options, dir: &Path) -> Outcome<Report> {
     if options.limits {
         eprintln!("limits of the machine");
         report.limits = limits::measure(&run.data, dir, options.rounds, &mut run.guard)?;
+        report.machine.insert("limits".into(), limits::in_a_line(&report.limits));
     }
     for (at, workload) in options.workloads.iter().enumerate() {
         let result = run.workload(workload);

@@ -248,9 +248,8 @@ impl Kind {
             _ if value_len > abilities.max_value => Some("values too long for it"),
             Kind::Append if abilities.append.is_none() => Some("has no such call"),
             Kind::CommitThreads(_) if !abilities.writer_threads => Some("no writers side by side"),
-            Kind::ReadProcesses(_) | Kind::CommitProcesses(_) if !abilities.processes => {
-                Some("one process only")
-            }
+            Kind::ReadProcesses(_) if !abilities.processes => Some("one process only"),
+            Kind::CommitProcesses(_) if !abilities.writer_processes => Some("one process writes"),
             Kind::Deferred1 if abilities.deferred.is_none() => Some("has no such mode"),
             Kind::LongReader if !abilities.long_reader => Some("a reader would block it"),
             _ => None,

@@ -59,6 +59,8 @@ fn every_workload_of_every_engine() {
                 assert!(!takes_all || !left_out, "{} {name}", workload["name"]);
             }
         }
+        let line = json["machine"]["limits"].as_str().expect("a line");
+        assert!(line.starts_with("dependent load ") && line.contains("bare flush "), "{line}");
         assert!(json["limits"].as_array().is_some_and(|limits| limits.len() > 8));
         assert!(std::fs::read_dir(&svg).expect("charts").count() > 5);
     }

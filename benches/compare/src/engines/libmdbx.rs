@@ -21,6 +21,7 @@ impl Engine for Mdbx {
     const NAME: &'static str = "libmdbx";
     const ABILITIES: Abilities = Abilities {
         processes: true,
+        writer_processes: true,
         deferred: Some("MDBX_SAFE_NOSYNC"),
         append: Some("MDBX_APPEND"),
         ..ABLE

@@ -21,6 +21,7 @@ impl<const WRITEMAP: bool> Engine for Lmdb<WRITEMAP> {
     const NAME: &'static str = if WRITEMAP { "lmdb-writemap" } else { "lmdb" };
     const ABILITIES: Abilities = Abilities {
         processes: true,
+        writer_processes: true,
         deferred: Some("MDB_NOMETASYNC (still one flush a commit; MDB_NOSYNC may corrupt)"),
         append: Some("MDB_APPEND"),
         ..ABLE

@@ -1,5 +1,7 @@
 //! The engines that were compiled in.
 
+#[cfg(feature = "canopydb")]
+pub mod canopydb;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 #[cfg(feature = "libmdbx")]
@@ -28,7 +30,13 @@ macro_rules! for_each_engine {
         #[cfg(feature = "libmdbx")]
         $each!($crate::engines::libmdbx::Mdbx);
         #[cfg(feature = "redb")]
-        $each!($crate::engines::redb::Redb);
+        $each!($crate::engines::redb::Redb<$crate::engines::redb::Exclusive>);
+        #[cfg(feature = "redb")]
+        $each!($crate::engines::redb::Redb<$crate::engines::redb::OneWriter>);
+        #[cfg(feature = "redb")]
+        $each!($crate::engines::redb::Redb<$crate::engines::redb::ManyWriters>);
+        #[cfg(feature = "canopydb")]
+        $each!($crate::engines::canopydb::Canopy);
         #[cfg(feature = "sanakirja")]
         $each!($crate::engines::sanakirja::Sanakirja);
         #[cfg(feature = "fjall")]

@@ -14,6 +14,7 @@ impl Engine for Recto {
     const NAME: &'static str = "recto";
     const ABILITIES: Abilities = Abilities {
         processes: true,
+        writer_processes: true,
         deferred: Some("Durability::Deferred"),
         append: Some("put"),
         get_many: Some("get_many"),
@@ -32,7 +33,8 @@ impl Engine for Recto {
             Mode::Deferred => Durability::Deferred,
         };
         // SAFETY: the directory belongs to this run, and only recto touches the file while it is open.
-        let db = unsafe { Database::builder().durability(durability).open(dir.join("data.recto"))? };
+        let db =
+            unsafe { Database::builder().durability(durability).open(dir.join("data.recto"))? };
         Ok(Recto(db))
     }
 

@@ -72,6 +72,7 @@ impl Engine for Sqlite {
     const NAME: &'static str = "sqlite";
     const ABILITIES: Abilities = Abilities {
         processes: true,
+        writer_processes: true,
         deferred: Some("synchronous = NORMAL"),
         max_value: 1 << 30,
         ..ABLE
