@@ -1,7 +1,7 @@
 //! Does one thing after the other as it is told, and answers each with a line: the eyes and hands of the campaign, which never
 //! opens a database itself and so survives whatever happens to those who do.
 
-use super::{Child, Seen, look, lost, say, take_over, told};
+use super::{Child, Seen, look, lost, say, show_all, take_over, told};
 use crate::kill::acks::{self, LaneLog};
 use crate::kill::content::{self, Row};
 use fastrand::Rng;
@@ -158,7 +158,11 @@ impl Agent<'_> {
             told(table.put(b"settled", &i.to_le_bytes()), "put")?;
             told(txn.commit(), "commit")?;
         }
-        let left: Vec<_> = dead(&self.db)?.into_iter().filter(|r| before.contains(r)).collect();
+        let same = |a: &recto::ReaderInfo, b: &recto::ReaderInfo| {
+            (a.slot, a.handle, a.txn, a.pending) == (b.slot, b.handle, b.txn, b.pending)
+        };
+        let was_there = |r: &recto::ReaderInfo| before.iter().any(|b| same(b, r));
+        let left: Vec<_> = dead(&self.db)?.into_iter().filter(was_there).collect();
         if !left.is_empty() {
             return Err(format!("readers that are dead are still in the table: {left:?}"));
         }
@@ -171,8 +175,7 @@ impl Agent<'_> {
         let Child { dir, lanes, .. } = self.child;
         let logged = |e: std::io::Error| format!("the logs: {e}");
         // The first writer repairs; what is left is durable then.
-        drop(told(self.db.write(), "begin")?);
-        told(self.db.flush(), "flush")?;
+        show_all(&self.db)?;
         let floor = acks::durable_floor(dir, *lanes).map_err(logged)?;
         let txn = told(self.db.read(), "read")?;
         let rows = content::verify(&txn, *lanes)?;

@@ -12,7 +12,7 @@ use super::acks::{self, Lane, LaneLog};
 use super::content::{self, Habit, Row};
 use super::point::{self, Order};
 use clap::{Args, ValueEnum};
-use recto::{Builder, Database, ReadTxn, Sink};
+use recto::{Builder, Database, Durability, ReadTxn, Sink};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -336,10 +336,18 @@ fn agrees(before: &Lane, after: &Lane, seq: u64) -> bool {
     if before == after { before.allows(seq) } else { before.acked <= seq && seq <= after.begun }
 }
 
+/// What the dead had built, and nobody has seen, shows with the next commit, or is gone.
+fn show_all(db: &Database) -> Result<(), String> {
+    let mut txn = told(db.write(), "begin")?;
+    txn.set_durability(Durability::Durable);
+    let id = txn.id();
+    told(told(txn.open_table("notes"), "open a table")?.put(b"shown", &id.to_le_bytes()), "put")?;
+    told(txn.commit(), "commit")
+}
+
 /// What the lane's last writer left. From here on it is known, whatever was known before.
 fn take_over(child: &Child, db: &Database, log: &mut LaneLog, lane: u64) -> Result<Row, String> {
-    // What was built and not flushed shows or is gone after this.
-    told(db.flush(), "flush")?;
+    show_all(db)?;
     let rows = content::verify(&told(db.read(), "read")?, child.lanes)?;
     let row = rows[lane as usize];
     if !log.lane.allows(row.seq) {
