@@ -37,7 +37,10 @@ impl Hook {
         if TRACE.load(Relaxed) {
             let now = self.now.lock();
             let at = event.index.saturating_sub(now.start);
-            println!("{:<50} event {at:>3} process {} {:?}", now.line, event.process, event.kind);
+            if at == 0 {
+                println!("{}", now.line);
+            }
+            println!("    event {at:>3} process {} {:?}", event.process, event.kind);
         }
         let rows = self.rows(event);
         let nothing_new = matches!(event.kind, EventKind::Lock { .. } | EventKind::Map { .. })
