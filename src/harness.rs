@@ -11,7 +11,7 @@ pub use crate::storage::sim;
 
 use crate::db::{Builder, Database};
 use crate::error::Result;
-use crate::format::bytes::{put_u32, put_u64};
+use crate::format::bytes::{get_u64, put_u32, put_u64};
 use crate::format::freelog;
 use crate::format::meta::{self, Meta};
 use crate::format::page::KIND_FREE_LOG;
@@ -61,6 +61,9 @@ pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
         Newer::ToWrite => put_u32(&mut bytes, meta::AT_WRITE_FEATURES, 1 << 31),
     }
     put_u64(&mut bytes, meta::AT_TXN, txn.0 + 1);
+    // The first commit of a session stands at the limit itself; above it a meta is damaged.
+    let limit = get_u64(&bytes, meta::AT_ID_LIMIT)?;
+    put_u64(&mut bytes, meta::AT_ID_LIMIT, if limit == 0 { 0 } else { limit.max(txn.0 + 1) });
     put_u32(&mut bytes, meta::AT_CRC, 0);
     let crc = crc32fast::hash(&bytes);
     put_u32(&mut bytes, meta::AT_CRC, crc);

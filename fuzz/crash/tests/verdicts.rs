@@ -63,5 +63,5 @@ fn what_is_missing_is_named() {
         "",
     );
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.contains("The first row is the control"), "{out}");
+    assert!(out.contains("is the control"), "{out}");
 }

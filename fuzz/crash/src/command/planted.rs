@@ -44,7 +44,7 @@ fn space_hunt(bug: Option<Bug>, seed: u64) -> Option<String> {
 /// What stands in the table where no bug was planted.
 const NOTHING: &str = "(nothing)";
 /// Said before the table.
-const CONTROL: &str = "Each row is a rule of the engine that was taken away, and the hunter that noticed. The first row is the control: \
+const CONTROL: &str = "Each row is a rule of the engine that was taken away, and the hunter that noticed. The row \"(nothing)\" is the control: \
      the same hunters\non the engine as it is, who must find nothing in as many power cuts.\n";
 const ENDLESS: Duration = Duration::from_secs(1_800);
 
