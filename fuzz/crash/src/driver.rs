@@ -1,5 +1,6 @@
 //! Runs many scripts on all cores, with progress, until enough are done or one fails.
 
+use crate::alive::Alive;
 use crate::sim::coverage::Tally;
 use crate::sim::script::Script;
 use crate::sim::world::try_script;
@@ -7,9 +8,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// Between two lines about how far a run is, where no bar can be drawn.
-const EVERY_SECONDS: u64 = 20;
 
 /// A script that did not hold.
 pub struct Failure {
@@ -51,7 +49,7 @@ pub fn run(
     let next = AtomicU64::new(0);
     let tally = Mutex::new(Tally::default());
     let failures = Mutex::new(Vec::new());
-    let told = AtomicU64::new(0);
+    let alive = Alive::new();
     let bar = ProgressBar::new(limits.scripts);
     if limits.scripts == u64::MAX {
         bar.unset_length();
@@ -82,11 +80,10 @@ pub fn run(
             }
             bar.inc(1);
             // Where no bar is drawn, a line now and then.
-            let (seconds, last) = (begin.elapsed().as_secs(), told.load(Relaxed));
-            let due = bar.is_hidden() && seconds >= last + EVERY_SECONDS;
-            if due && told.compare_exchange(last, seconds, Relaxed, Relaxed).is_ok() {
-                let cuts = tally.lock().cuts;
-                eprintln!("{seconds} s: {} scripts, {cuts} power cuts", bar.position());
+            if bar.is_hidden() {
+                let how_far =
+                    || format!("{} scripts, {} power cuts", bar.position(), tally.lock().cuts);
+                alive.tell(how_far);
             }
         }
     };

@@ -1,6 +1,7 @@
 //! The crash-recovery harness of recto: everything that `crash` does, for its command line and for tests.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod alive;
 pub mod block;
 pub mod driver;
 pub mod full;

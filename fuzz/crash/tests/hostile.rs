@@ -4,6 +4,7 @@ use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, check_image, open};
 use recto::inspect::Report;
 use recto::{Builder, Database, Error};
+use recto_crash::alive::Alive;
 use recto_crash::hostile::bytes::{get, put};
 use recto_crash::hostile::mutate::KINDS;
 use recto_crash::hostile::origins::{self, Origin};
@@ -19,7 +20,9 @@ fn errors_or_right_answers() {
     let place = tempfile::tempdir().unwrap();
     let mut used = vec![0u64; KINDS.len()];
     let (mut opened, mut written, mut damaged) = (0, 0, 0);
+    let alive = Alive::new();
     for index in 0..CASES {
+        alive.tell(|| format!("hostile: {index} of {CASES} changed files"));
         let (case, descent) = Case::made(&origins, 7, index);
         for kind in &descent.kinds {
             used[KINDS.iter().position(|k| k.name == kind.name).unwrap()] += 1;

@@ -1,7 +1,9 @@
 //! Breakages of every room that the harness must find within a bounded number of cuts. `crash planted` has all of them.
 
+use recto_crash::alive::Alive;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 /// Found by the first scripts of the first hunters: one for each way in which a commit, a recovery or a reader can be broken.
 const BUGS: [&str; 14] = [
@@ -34,6 +36,8 @@ const IN_WORLDS: [(&str, &str); 7] = [
 
 /// Whether the hunt for a bug, or for what is wrong without one, finds nothing. A bug may end it by a signal.
 fn finds_nothing(bug: &str, cuts: u64, more: &[&str]) -> bool {
+    static ALIVE: LazyLock<Alive> = LazyLock::new(Alive::new);
+    ALIVE.tell(|| format!("planted: {bug}"));
     let mut hunt = Command::new(Path::new(env!("CARGO_BIN_EXE_crash")));
     hunt.args(["planted", "--here", bug, "--cuts", &cuts.to_string()]).args(more);
     hunt.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
