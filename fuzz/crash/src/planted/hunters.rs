@@ -38,6 +38,11 @@ impl Hunter {
         }
     }
 
+    /// With turns that are so many times as long.
+    fn longer(self, share: u64) -> Hunter {
+        Hunter { share, ..self }
+    }
+
     fn of_list(name: &'static str, list: fn() -> Vec<Script>) -> Hunter {
         Hunter::of(name, list, |list, number| list.get(number as usize).cloned())
     }
@@ -48,13 +53,14 @@ pub fn all(seed: u64) -> Vec<Hunter> {
     let deeper = move |all: &Vec<_>, n| pitfalls::two_accidents(all, seed.wrapping_add(n));
     let profiles = PROFILES.map(|(name, script)| {
         let scripts = move |(): &(), n| Some(script(seed.wrapping_add(n)));
-        Hunter { share: 3, ..Hunter::of(name, || (), scripts) }
+        // Few cuts of that world are made in a second.
+        Hunter::of(name, || (), scripts).longer(if name == "bounds" { 1 } else { 3 })
     });
     let mut all = vec![
         Hunter::of_list("short", || both("short").map(with_cuts).collect()),
-        Hunter::of_list("pitfalls", pitfalls::scripts),
-        Hunter::of_list("accidents", accidents),
-        Hunter::of("two accidents", pitfalls::deeper, deeper),
+        Hunter::of_list("pitfalls", pitfalls::scripts).longer(4),
+        Hunter::of_list("accidents", accidents).longer(4),
+        Hunter::of("two accidents", pitfalls::deeper, deeper).longer(4),
     ];
     all.extend(profiles);
     all.extend([
