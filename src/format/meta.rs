@@ -351,7 +351,8 @@ fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
             let mut manifest = Vec::new();
             // Opening reads all of them.
             let most = MANIFEST_BYTES / u64::from(word32(b, AT_PAGE_SIZE)).max(1);
-            let mut left = if planted(Bug::ManifestUnbounded) { page_count } else { most };
+            let most = if planted(Bug::ManifestUnbounded) { page_count } else { most };
+            let mut left = most.min(page_count);
             for _ in 0..count {
                 let m = ManifestEntry {
                     page: PageId(get_u48(b, at)?),

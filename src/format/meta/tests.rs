@@ -41,6 +41,12 @@ fn a_manifest_lists_no_more_than_there_is() {
         |entries: Vec<ManifestEntry>| Meta::decode(&m.encode(&Phase::Sealed(entries))[..]).is_ok();
     assert!(listed(vec![entry(2), entry(300)]));
     assert!(!listed(vec![entry(2), entry(300), entry(600)]));
+    // Nor the same pages over and over; found by `crash hostile --seed 131 --first 1934 --files 1`.
+    let (mut small, _) = sample();
+    (small.page_count, small.space.ready) = (400, vec![]);
+    let again = |pages| vec![entry(2), ManifestEntry { pages, ..entry(2) }];
+    let listed = |pages| Meta::decode(&small.encode(&Phase::Sealed(again(pages)))[..]).is_ok();
+    assert!(listed(150) && !listed(151));
 }
 
 #[test]

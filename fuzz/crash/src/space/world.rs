@@ -95,6 +95,13 @@ pub struct Figures {
     pub pieces: u64,
 }
 
+impl Figures {
+    /// Pages that were in use at one time, at most: with deferred commits, what durable snapshots keep is.
+    pub fn in_use(&self) -> u64 {
+        if self.flushes < self.commits { self.most_held } else { self.most_read }
+    }
+}
+
 /// See the head of the file.
 pub struct World {
     pub rng: Rng,
