@@ -475,8 +475,8 @@ pub struct Info {
     pub opening_pages_read: u64,
     /// A newer meta page that the opening of this session has refused, and that the first write erases. After a power cut that is the commit that
     /// was in flight; otherwise something is damaged. What the write erases it keeps, together with the pages that only that commit had (4 MiB at
-    /// most), in a file of the same name with `-refused` behind it: [`inspect::salvage`](crate::inspect::salvage) reads it. The next such file takes
-    /// its place; it may be deleted at any time. Where none can be made for want of permission the write goes on without it.
+    /// most), in a file of the same name with `-refused` behind it: [`inspect::salvage`](crate::inspect::salvage) reads it. One that is
+    /// there already stays, and nothing more is kept until it is deleted. Where none can be made the write goes on without it.
     pub refused: Option<RefusedMeta>,
     /// Device flushes (`msync`) that this handle has asked for.
     pub flushes: u64,

@@ -405,6 +405,27 @@ fn a_flush_says_that_deferred_commits_were_rolled_back() {
     }
 }
 
+/// A third handle flushes, and repairs: a transaction that nobody has seen is rolled back together with one that was shown.
+#[test]
+fn a_flush_says_that_what_others_had_shown_was_rolled_back() {
+    let disk = machine(9);
+    let [owner, builder, third] = [(); 3].map(|()| enter(&disk, &Database::builder()));
+    put(&owner, Durability::Durable, 0..1);
+    let before = disk.bytes();
+    put(&owner, Durability::Deferred, 1..2);
+    let mut txn = builder.write().unwrap();
+    txn.open_table("main").unwrap().put(&2u32.to_be_bytes(), &LARGE).unwrap();
+    build(txn, Durability::Durable).unwrap().unwrap();
+    refused(&disk, &builder, &before);
+    // The first sync of this process is told of what was refused.
+    assert!(matches!(third.write(), Err(Error::Io { .. })));
+    assert!(matches!(third.flush(), Err(Error::OutcomeUnknown { .. })));
+    assert_eq!(pairs(&third, "main").len(), 1);
+    third.flush().unwrap();
+    assert_durable(&disk, 0..1);
+    assert_clean(&third);
+}
+
 /// Whoever waits for a transaction between two that were rolled back is told that it is durable.
 #[test]
 fn what_lies_between_two_roll_backs_lives() {

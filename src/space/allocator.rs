@@ -79,6 +79,8 @@ pub struct Allocator {
     joined: bool,
     /// Single pages are taken from the first free ones, however few lie side by side (A5).
     crumbs_first: bool,
+    /// And more of these have been looked for.
+    crumbs_sought: bool,
     /// It moves nothing to a side queue where it would wait for too long: what is sorted later is not lost.
     sorting: bool,
     queues: [Queue; QUEUES],
@@ -145,6 +147,7 @@ impl Allocator {
             sorted: false,
             joined: false,
             crumbs_first: false,
+            crumbs_sought: false,
             sorting: false,
             queues: base.queues.clone(),
             freed: Vec::new(),
@@ -181,15 +184,16 @@ impl Allocator {
 
     /// One page.
     pub fn allocate(&mut self, log: &impl LogPages) -> Result<PageId> {
-        if self.run.is_empty() && (self.ready.count() == 0 || self.lacks_crumbs()) {
+        if self.run.is_empty() && (self.ready.count() == 0 || self.seeks_crumbs()) {
             self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
         }
         self.allocate_from_ready()
     }
 
-    /// Whether the next single page would cut up a long run although the pool has other pages (A5).
-    fn lacks_crumbs(&self) -> bool {
-        self.crumbs_first && self.ready.shortest() >= pool::LONG && !self.is_empty(POOL)
+    /// Whether the next single page would cut up a long run although the pool may have other pages (A5). Once in a transaction: there may be none.
+    fn seeks_crumbs(&mut self) -> bool {
+        let lacks = self.crumbs_first && self.ready.shortest() >= pool::LONG;
+        lacks && !std::mem::replace(&mut self.crumbs_sought, true)
     }
 
     fn allocate_from_ready(&mut self) -> Result<PageId> {

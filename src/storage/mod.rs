@@ -320,11 +320,8 @@ pub trait Platform: Send + Sync {
     fn settle_shared(&self, _keep: bool) -> Result<()> {
         Ok(())
     }
-    /// Keeps parts of the data file, each with its place, in a file beside it, in place of what was kept there before. A permission that is
-    /// missing for that is no error.
-    fn keep_beside(&self, _parts: &[(u64, Vec<u8>)]) -> Result<()> {
-        Ok(())
-    }
+    /// Keeps parts of the data file, each with its place, in a file beside it, if that can be done. One that is there already stays.
+    fn keep_beside(&self, _parts: &[(u64, Vec<u8>)]) {}
     /// Device flushes asked for so far, where they are counted.
     fn sync_count(&self) -> u64 {
         0

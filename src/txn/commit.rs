@@ -142,7 +142,9 @@ impl Writer {
             engine.repair_or_lead(&flush)?;
         }
         drop(flush);
-        engine.settled(txn).map(drop)
+        // Neither durable nor known to be lost: what the shared memory says of it is damaged.
+        let unknown = || Error::OutcomeUnknown { detail: "its flush has ended without it".into() };
+        if engine.settled(txn)? { Ok(()) } else { Err(unknown()) }
     }
 
     /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is durable goes beyond the one that is durable

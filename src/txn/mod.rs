@@ -124,18 +124,28 @@ impl Engine {
         self.shared.check_alive()?;
         self.check_writable()?;
         let own = TxnId(self.newest_built.load(Ordering::Relaxed));
+        let seen = self.shared.visible();
         loop {
-            let (seen, newest) = (self.shared.visible(), self.built());
+            let newest = self.built();
             if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
                 self.repair_now().map_err(|e| self.told_of(newest, e))?;
             }
             match self.make_durable(newest) {
                 // Of a process that has died in its commit: nobody was ever told of it.
-                Err(_) if newest > seen.max(own) && self.is_dead(newest) => continue,
-                done => done?,
+                Err(_) if newest > seen.max(own) && self.is_dead(newest) && !self.is_dead(seen) => {
+                }
+                done => {
+                    done?;
+                    break;
+                }
             }
-            return if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) };
         }
+        for acknowledged in [seen, own] {
+            if acknowledged != TxnId::NONE {
+                self.make_durable(acknowledged)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether this handle may store to the file.

@@ -157,6 +157,10 @@ fn survives<'a>(
     let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
         return Ok(None);
     };
+    // The device may have kept all but the length.
+    if !reader.fits(held.meta.page_count)? {
+        return Ok(None);
+    }
     // Nothing is flushed before it is built: a lock file that says so is damaged.
     let built = load(&words.built.0) >> 1;
     let Ok(image) = load_image_of(shared, reader.page_size) else { return Ok(None) };

@@ -121,6 +121,7 @@ impl Engine {
             words.list_start.0.store(image.list_end, Ordering::SeqCst);
             words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
         } else if !self.is_dead(image.meta.txn)
+            && self.is_long_enough(&image.meta)?
             && (self.can_flush_again(&image, before) || self.rewrite_listed(&image)?)
         {
             // Rule 21: forward.
@@ -148,7 +149,7 @@ impl Engine {
         let Ok((meta, phase)) = Meta::decode(&bytes) else { return Ok(()) };
         let txn = meta.txn;
         let ours = meta.session == self.session && txn > durable.txn && txn <= self.built();
-        if !ours || self.is_dead(txn) {
+        if !ours || self.is_dead(txn) || !self.is_long_enough(&meta)? {
             return Ok(());
         }
         let content = Content { txn, crc: crc_of(&bytes) };
@@ -328,7 +329,7 @@ impl Engine {
         if planted(Bug::OpeningMarkClearedEarly) {
             self.shared.identity().opening.store(0, Ordering::SeqCst);
         }
-        self.keep_refused()?;
+        self.keep_refused();
         let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
         if !planted(Bug::RefusedMetaKept) {
             self.store_in_other_slot(&self.renewed(&meta, last))?;
@@ -339,29 +340,33 @@ impl Engine {
     }
 
     /// A refused meta that is erased next may be that of an acknowledged commit, of which a page has rotted. It and the pages of its manifest
-    /// are all that the chosen snapshot has not got, 4 MiB at most: they are kept beside the file, for whoever looks.
-    fn keep_refused(&self) -> Result<()> {
-        let Some(refused) = self.refused_meta() else { return Ok(()) };
-        let decoded = Meta::decode(&self.slot_bytes(refused.slot)?);
-        let stands_there = match &decoded {
-            Ok((meta, _)) => meta.txn.0 == refused.txn,
-            Err(_) => refused.page.is_none(),
-        };
-        if !stands_there {
-            return Ok(());
+    /// are all that the chosen snapshot has not got, 4 MiB at most: they are kept beside the file, for whoever looks. Where that fails the
+    /// database is written to all the same.
+    fn keep_refused(&self) {
+        if let Some(refused) = self.refused_meta()
+            && let Ok(parts) = self.refused_parts(refused.slot)
+        {
+            self.platform.keep_beside(&parts);
         }
+    }
+
+    /// Both slots, and the pages that the meta in one of them lists.
+    fn refused_parts(&self, slot: usize) -> Result<Vec<(u64, Vec<u8>)>> {
         let size = self.page_size as u64;
-        let mut parts = Vec::new();
-        for slot in 0..2 {
-            parts.push((slot as u64 * size, self.slot_bytes(slot)?));
-        }
-        if let Ok((_, Phase::Sealed(manifest))) = decoded {
+        let mut parts = vec![(0, self.slot_bytes(0)?), (size, self.slot_bytes(1)?)];
+        if let Ok((_, Phase::Sealed(manifest))) = Meta::decode(&parts[slot].1) {
             for m in manifest {
                 let bytes = self.file_bytes(m.page, m.pages.into())?;
                 parts.extend(bytes.map(|bytes| (m.page.0 * size, bytes.to_vec())));
             }
         }
-        self.platform.keep_beside(&parts)
+        Ok(parts)
+    }
+
+    /// Whether the file is as long as the snapshot says. It is before W moves, but a device that has been gone may not have kept the length.
+    fn is_long_enough(&self, meta: &Meta) -> Result<bool> {
+        let len = self.platform.storage().len()?;
+        Ok(meta.page_count.saturating_mul(self.page_size as u64) <= len)
     }
 
     /// Page count of the meta in a slot; none if it cannot be read.

@@ -142,7 +142,8 @@ impl Engine {
         let ranges = &self.words().dead.0;
         let DeadIds(now) = DeadIds::of(self.words());
         // No id was above `again`, whatever a damaged lock file says.
-        let later = now.iter().filter(|[low, high]| *low > durable.0 && *high < again.0);
+        let sound = |[low, high]: &&[u64; 2]| durable.0 < *low && low <= high && *high < again.0;
+        let later = now.iter().filter(sound);
         let since = later.map(|[_, high]| *high).max();
         let low = since.map_or(durable.0 + 1, |high| high.saturating_add(2));
         if low >= again.0 {
@@ -478,5 +479,9 @@ mod tests {
         ranges[0][1].store(u64::MAX, Ordering::SeqCst);
         engine.bury_ids(TxnId(5), TxnId(8));
         assert_eq!(dead(engine), [6, 7]);
+        ranges[3][0].store(1 << 50, Ordering::SeqCst);
+        ranges[3][1].store(14, Ordering::SeqCst);
+        engine.bury_ids(TxnId(12), TxnId(16));
+        assert_eq!(dead(engine), [6, 7, 13, 14, 15]);
     }
 }

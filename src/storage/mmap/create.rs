@@ -5,7 +5,7 @@ use super::{MapOptions, lock_file, open};
 use crate::error::{Error, Result};
 use crate::os::{self, FsKind};
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -32,31 +32,17 @@ fn refused_path(path: &Path) -> PathBuf {
 }
 
 /// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and belongs to its owner.
-/// One that stands there already is replaced.
-pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> Result<()> {
-    let beside = refused_path(path);
-    let keep = || {
-        let meta = data.metadata()?;
-        let new = os::create_unlinked(&beside, os::PRIVATE)?;
-        os::give_to(new.file(), meta.uid(), meta.gid());
-        for (at, bytes) in parts {
-            os::pwrite_all(new.file(), *at, bytes)?;
-        }
-        new.file().set_len(meta.len())?;
-        new.file().sync_all()?;
-        match std::fs::remove_file(&beside) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => new.link(),
-        }
-    };
-    match keep() {
-        Err(e)
-            if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-        {
-            Ok(())
-        }
-        done => done.map(drop).map_err(|e| Error::io("keep a refused commit", e).at(&beside)),
+/// One that stands there already stays: nobody has looked at it, or it is something else.
+pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> io::Result<()> {
+    let meta = data.metadata()?;
+    let new = os::create_unlinked(&refused_path(path), os::PRIVATE)?;
+    os::give_to(new.file(), meta.uid(), meta.gid());
+    for (at, bytes) in parts {
+        os::pwrite_all(new.file(), *at, bytes)?;
     }
+    new.file().set_len(meta.len())?;
+    new.file().sync_all()?;
+    new.link().map(drop)
 }
 
 /// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,

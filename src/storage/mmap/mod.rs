@@ -168,8 +168,9 @@ impl Platform for MmapPlatform {
             None => Ok(()),
         }
     }
-    fn keep_beside(&self, parts: &[(u64, Vec<u8>)]) -> Result<()> {
-        create::keep_beside(self.storage.file(), &self.path, parts)
+    fn keep_beside(&self, parts: &[(u64, Vec<u8>)]) {
+        // Nothing depends on it.
+        let _ = create::keep_beside(self.storage.file(), &self.path, parts);
     }
     fn sync_count(&self) -> u64 {
         self.storage.sync_count()

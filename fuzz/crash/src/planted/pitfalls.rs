@@ -39,7 +39,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 23] = [
+const PITFALLS: [Pitfall; 24] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
@@ -101,6 +101,12 @@ const PITFALLS: [Pitfall; 23] = [
     Pitfall { text: include_str!("scripts/crowd.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/closing.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/spilled.txt"), machines: 8, probe: 3, ..PLAIN },
+    Pitfall {
+        text: include_str!("scripts/shown-unlisted.txt"),
+        accidents: &[What::Kill],
+        probe: 0,
+        ..PLAIN
+    },
     Pitfall {
         text: include_str!("scripts/unlisted.txt"),
         accidents: &[What::Kill, What::Turn { deferred: false }],
