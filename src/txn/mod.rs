@@ -125,25 +125,30 @@ impl Engine {
         self.check_writable()?;
         let own = TxnId(self.newest_built.load(Ordering::Relaxed));
         let seen = self.shared.visible();
-        loop {
+        // Each further look takes another death meanwhile; a damaged list of dead ids may have all of them.
+        for look in 0.. {
             let newest = self.built();
             if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
                 self.repair_now().map_err(|e| self.told_of(newest, e))?;
             }
             match self.make_durable(newest) {
                 // Of a process that has died in its commit: nobody was ever told of it.
-                Err(_) if newest > seen.max(own) && self.is_dead(newest) && !self.is_dead(seen) => {
-                }
+                Err(_)
+                    if newest > seen.max(own)
+                        && self.is_dead(newest)
+                        && !self.is_dead(seen)
+                        && look < 8 => {}
                 done => {
                     done?;
                     break;
                 }
             }
         }
-        for acknowledged in [seen, own] {
-            if acknowledged != TxnId::NONE {
-                self.make_durable(acknowledged)?;
-            }
+        if self.is_dead(seen) {
+            self.settled(seen)?;
+        }
+        if own != TxnId::NONE {
+            self.make_durable(own)?;
         }
         Ok(())
     }
