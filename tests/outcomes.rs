@@ -7,7 +7,7 @@ use common::{assert_clean, pairs, write};
 use parking_lot::Mutex;
 use recto::harness::sim::{Action, Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
 use recto::harness::{build, make_durable};
-use recto::{Builder, Database, Durability, Error};
+use recto::{Builder, Database, Durability, Error, WriteTxn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -142,6 +142,22 @@ fn who_opens_beside_a_write_transaction_does_not_believe_what_was_spilled() {
     }
 }
 
+/// A transaction on deferred commits, of which the device has refused the pages that it has written so far; and this process was told so.
+fn begin_beside_a_failed_flush(disk: &SimDisk, db: &Database) -> WriteTxn {
+    put(db, Durability::Durable, 0..1);
+    put(db, Durability::Deferred, 1..40);
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    refuse(disk, true);
+    for key in 40..60u32 {
+        table.put(&key.to_be_bytes(), &LARGE).unwrap();
+    }
+    refuse(disk, false);
+    assert!(!disk.lost_pages().is_empty());
+    assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+    txn
+}
+
 /// A flush fails while another transaction has spilled pages; then that one has to repair, to make room in the list. The repair knows
 /// nothing of its pages, which the kernel may call clean.
 #[test]
@@ -151,18 +167,7 @@ fn a_transaction_that_repairs_writes_its_own_pages_again() {
         let mut builder = Database::builder();
         builder.list_limit(100);
         let db = enter(&disk, &builder);
-        put(&db, Durability::Durable, 0..1);
-        put(&db, Durability::Deferred, 1..40);
-        let mut txn = db.write().unwrap();
-        let mut table = txn.open_table("main").unwrap();
-        refuse(&disk, true);
-        for key in 40..60u32 {
-            table.put(&key.to_be_bytes(), &LARGE).unwrap();
-        }
-        refuse(&disk, false);
-        assert!(!disk.lost_pages().is_empty());
-        // The error is told to this process: before the transaction is built.
-        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+        let mut txn = begin_beside_a_failed_flush(&disk, &db);
         let mut table = txn.open_table("main").unwrap();
         for key in 60..110u32 {
             table.put(&key.to_be_bytes(), &LARGE).unwrap();
@@ -179,17 +184,7 @@ fn a_deferred_commit_behind_a_failed_sync_is_proved_before_it_is_shown() {
     for seed in 0..8 {
         let disk = machine(seed);
         let db = enter(&disk, &Database::builder());
-        put(&db, Durability::Durable, 0..1);
-        put(&db, Durability::Deferred, 1..40);
-        let mut txn = db.write().unwrap();
-        let mut table = txn.open_table("main").unwrap();
-        refuse(&disk, true);
-        for key in 40..60u32 {
-            table.put(&key.to_be_bytes(), &LARGE).unwrap();
-        }
-        refuse(&disk, false);
-        assert!(!disk.lost_pages().is_empty());
-        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
+        let mut txn = begin_beside_a_failed_flush(&disk, &db);
         txn.set_durability(Durability::Deferred);
         txn.commit().unwrap();
         disk.evict();

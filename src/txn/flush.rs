@@ -124,6 +124,12 @@ impl Engine {
             if self.settled(txn)? {
                 return Ok(());
             }
+            // W never goes back. No flush makes durable what it does not reach.
+            if txn > self.built() {
+                let detail =
+                    "shared memory: the newest transaction is older than one that was built";
+                return Err(Error::corrupt(PageId::NONE, detail));
+            }
             // Whoever led while this thread waited may have carried its transaction along: group commit.
             let Some(lock) = FlushLock::take_or_wait(self)? else { continue };
             if self.settled(txn)? {
@@ -365,7 +371,19 @@ fn manifest(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::txn::state::tests::engine;
     use std::sync::atomic::AtomicUsize;
+
+    /// Damaged shared memory may name one. Found by `crash hostile --seed 3 --first 191 --files 1`: a flush without an end.
+    #[test]
+    fn nobody_waits_for_what_was_never_built() {
+        let engine = engine();
+        engine.flush().unwrap();
+        let above = TxnId(engine.built().0 + 1);
+        assert!(matches!(engine.make_durable(above), Err(Error::Corrupt { .. })));
+        engine.newest_built.store(above.0, Ordering::Relaxed);
+        assert!(matches!(engine.flush(), Err(Error::Corrupt { .. })));
+    }
 
     #[test]
     fn one_leads_and_its_end_wakes_all() {

@@ -125,32 +125,20 @@ impl Engine {
         self.check_writable()?;
         let own = TxnId(self.newest_built.load(Ordering::Relaxed));
         let seen = self.shared.visible();
-        // Each further look takes another death meanwhile; a damaged list of dead ids may have all of them.
-        for look in 0.. {
+        loop {
             let newest = self.built();
             if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
                 self.repair_now().map_err(|e| self.told_of(newest, e))?;
             }
-            match self.make_durable(newest) {
-                // Of a process that has died in its commit: nobody was ever told of it.
-                Err(_)
-                    if newest > seen.max(own)
-                        && self.is_dead(newest)
-                        && !self.is_dead(seen)
-                        && look < 8 => {}
-                done => {
-                    done?;
-                    break;
-                }
+            let Err(e) = self.make_durable(newest) else { break };
+            // Of a process that has died in its commit: nobody was ever told of it. Whoever takes it back moves W on.
+            let unseen = newest > seen.max(own) && self.is_dead(newest);
+            if !unseen || self.built() == newest {
+                return Err(e);
             }
         }
-        if self.is_dead(seen) {
-            self.settled(seen)?;
-        }
-        if own != TxnId::NONE {
-            self.make_durable(own)?;
-        }
-        Ok(())
+        self.make_durable(seen)?;
+        if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) }
     }
 
     /// Whether this handle may store to the file.

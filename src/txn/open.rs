@@ -6,7 +6,7 @@
 
 use super::flush::Leadership;
 use super::lock::WriterThread;
-use super::slots::{Chosen, Found, Reader, RefusedMeta, Slots};
+use super::slots::{Chosen, Found, Reader, RefusedMeta, Slots, fits};
 use super::state::{
     BuiltImage, Content, Durable, REPAIR, describe, is_whole, load_image_of, say_synced_in,
     store_image_in, synced_of,
@@ -157,8 +157,9 @@ fn survives<'a>(
     let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
         return Ok(None);
     };
-    // The device may have kept all but the length.
-    if !reader.fits(held.meta.page_count)? {
+    let (platform, page_size) = (reader.platform, reader.page_size);
+    let fits = |page_count| fits(platform, page_count, page_size);
+    if !fits(held.meta.page_count)? {
         return Ok(None);
     }
     // Nothing is flushed before it is built: a lock file that says so is damaged.
@@ -196,7 +197,7 @@ fn survives<'a>(
         }
         // Its pages may all be there, and the file end before those that it counts and has not used.
         let [_, page_count, ..] = descriptor?;
-        let fits = reader.fits(page_count)? && reader.fits(image.meta.page_count)?;
+        let fits = fits(page_count)? && fits(image.meta.page_count)?;
         if !fits || !reader.visible_pages_survive(shared, &image)? {
             return Ok(None);
         }

@@ -7,6 +7,7 @@
 use super::Engine;
 use super::flush::FlushLock;
 use super::lock::WriterLock;
+use super::slots::fits;
 use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
@@ -121,7 +122,7 @@ impl Engine {
             words.list_start.0.store(image.list_end, Ordering::SeqCst);
             words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
         } else if !self.is_dead(image.meta.txn)
-            && self.is_long_enough(&image.meta)?
+            && fits(&*self.platform, image.meta.page_count, self.page_size)?
             && (self.can_flush_again(&image, before) || self.rewrite_listed(&image)?)
         {
             // Rule 21: forward.
@@ -149,7 +150,7 @@ impl Engine {
         let Ok((meta, phase)) = Meta::decode(&bytes) else { return Ok(()) };
         let txn = meta.txn;
         let ours = meta.session == self.session && txn > durable.txn && txn <= self.built();
-        if !ours || self.is_dead(txn) || !self.is_long_enough(&meta)? {
+        if !ours || self.is_dead(txn) || !fits(&*self.platform, meta.page_count, self.page_size)? {
             return Ok(());
         }
         let content = Content { txn, crc: crc_of(&bytes) };
@@ -361,12 +362,6 @@ impl Engine {
             }
         }
         Ok(parts)
-    }
-
-    /// Whether the file is as long as the snapshot says. It is before W moves, but a device that has been gone may not have kept the length.
-    fn is_long_enough(&self, meta: &Meta) -> Result<bool> {
-        let len = self.platform.storage().len()?;
-        Ok(meta.page_count.saturating_mul(self.page_size as u64) <= len)
     }
 
     /// Page count of the meta in a slot; none if it cannot be read.

@@ -265,14 +265,7 @@ impl Reader<'_> {
     }
 
     fn meta_fits(&self, meta: &Meta) -> Result<bool> {
-        let len = self.platform.storage().len()?;
-        Ok(meta.page_count.saturating_mul(meta.page_size as u64) <= len)
-    }
-
-    /// Whether the file is as long as so many pages.
-    pub fn fits(&self, page_count: u64) -> Result<bool> {
-        let len = self.platform.storage().len()?;
-        Ok(page_count.saturating_mul(self.page_size as u64) <= len)
+        fits(self.platform, meta.page_count, meta.page_size)
     }
 
     /// The page because of which a meta cannot be trusted; page 0 if the file is too short for it.
@@ -291,6 +284,11 @@ impl Reader<'_> {
         }
         Ok(None)
     }
+}
+
+/// Whether the file is as long as so many pages. It is before a transaction is built; but a device that has been gone may not have kept the length.
+pub(super) fn fits(platform: &dyn Platform, page_count: u64, page_size: usize) -> Result<bool> {
+    Ok(page_count.saturating_mul(page_size as u64) <= platform.storage().len()?)
 }
 
 /// The error for a slot that is intact and not for this build.

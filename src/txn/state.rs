@@ -427,7 +427,7 @@ pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::shared::layout;
     use crate::storage::PlatformRef;
@@ -435,8 +435,8 @@ mod tests {
     use crate::txn::{EngineOptions, open::initial_file};
     use std::sync::Arc;
 
-    /// Nothing here touches a page of it.
-    fn engine() -> Arc<Engine> {
+    /// An empty database. Nothing here touches a page of it.
+    pub fn engine() -> Arc<Engine> {
         let platform: PlatformRef = Arc::new(MemoryPlatform::new(1 << 20, layout::SIZE).unwrap());
         let file = initial_file(4096, [1; 16]);
         platform.storage().grow(file.len() as u64).unwrap();

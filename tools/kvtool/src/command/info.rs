@@ -104,7 +104,9 @@ impl Info {
             let why = r.page.map_or("damaged".into(), |page| format!("page {page} does not match"));
             out.line(&format!("  newer transaction {} in slot {} refused: {why}", r.txn, r.slot))?;
             let path = self.file.path().display();
-            out.line(&format!("  the first write moves it to {path}-refused, for kvtool salvage"))?;
+            out.line(&format!(
+                "  a write that erases it keeps it in {path}-refused, for kvtool salvage"
+            ))?;
         }
         for reader in readers {
             out.line(&format!("  {}", reader.text(info.page_size)))?;
