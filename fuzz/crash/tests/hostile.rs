@@ -209,11 +209,14 @@ fn free_pages_are_counted_within_the_file() {
 
     let origin = origin("small log");
     let mut image = origin.image;
-    let log = (2..image.len() / 4096).find(|id| image[id * 4096 + 4] == 3).unwrap();
-    put(&mut image, log * 4096 + 24, 8, u64::MAX);
+    // Some of these pages are in no queue any more.
+    let pages = 2..image.len() / 4096;
+    let logs: Vec<_> = pages.filter(|id| image[id * 4096 + 4] == 3).collect();
+    assert!(!logs.is_empty());
+    logs.iter().for_each(|log| put(&mut image, log * 4096 + 24, 8, u64::MAX));
     repair::repair(&mut image, 4096);
     let db = database(&image, 4096).1.unwrap();
-    assert!((0..400).any(|_| matches!(commit(&db), Err(Error::Corrupt { .. }))));
+    assert!((0..4).any(|_| matches!(commit(&db), Err(Error::Corrupt { .. }))));
 }
 
 #[test]
