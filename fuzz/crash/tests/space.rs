@@ -19,7 +19,7 @@ fn the_file_stays_below_twice_what_is_in_use() {
     for (bug, mix, commits) in [
         (Bug::PiecesNotJoined, "growing and shrinking", 40_000),
         (Bug::LongRunsCutUp, "mixed", 6_000),
-        (Bug::HeldPagesKept, "deferred, a larger tree", 6_000),
+        (Bug::HeldPagesKept, "deferred", 12_000),
     ] {
         let mix = MIXES.iter().find(|one| one.name == mix).unwrap();
         plant(Some(bug));

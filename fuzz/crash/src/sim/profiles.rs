@@ -22,16 +22,16 @@ pub fn any(seed: u64) -> Script {
 
 const MAIN: u8 = 0;
 
-/// What is written down of a script, and by whom.
-struct Pen {
+/// A script that is being made, and what decides about it.
+struct ScriptBuilder {
     rng: Rng,
     ops: Vec<Op>,
     processes: u64,
 }
 
-impl Pen {
-    fn new(seed: u64, processes: u64) -> Pen {
-        Pen { rng: Rng::new(seed), ops: Vec::new(), processes }
+impl ScriptBuilder {
+    fn new(seed: u64, processes: u64) -> ScriptBuilder {
+        ScriptBuilder { rng: Rng::new(seed), ops: Vec::new(), processes }
     }
 
     fn of<T: Clone, const N: usize>(&mut self, all: [T; N]) -> T {
@@ -76,12 +76,12 @@ impl Pen {
     /// One page of a tree or two; now and then a value in pages of its own.
     fn small(&mut self) -> Vec<Edit> {
         let count = 1 + self.rng.below(2);
-        let edit = |pen: &mut Pen| {
-            let (key, table) = (pen.rng.below(12) as u16, pen.of([0, 0, 0, 3]));
-            match pen.rng.below(8) {
+        let edit = |builder: &mut ScriptBuilder| {
+            let (key, table) = (builder.rng.below(12) as u16, builder.of([0, 0, 0, 3]));
+            match builder.rng.below(8) {
                 0 => Edit::Del { table, key },
-                1 => Edit::Put { table, key, len: 2_500 + pen.rng.below(6_000) as u32 },
-                _ => Edit::Put { table, key, len: 4 + pen.rng.below(900) as u32 },
+                1 => Edit::Put { table, key, len: 2_500 + builder.rng.below(6_000) as u32 },
+                _ => Edit::Put { table, key, len: 4 + builder.rng.below(900) as u32 },
             }
         };
         (0..count).map(|_| edit(self)).collect()
@@ -92,11 +92,11 @@ impl Pen {
     }
 }
 
-fn plain(pen: &mut Pen) -> Setup {
+fn plain(builder: &mut ScriptBuilder) -> Setup {
     Setup {
-        page_size: pen.of([4096, 4096, 4096, 8192]),
-        sink: if pen.rng.chance(1, 4) { Sink::Direct } else { Sink::Staged },
-        machine: pen.rng.next_u64() >> 1,
+        page_size: builder.of([4096, 4096, 4096, 8192]),
+        sink: if builder.rng.chance(1, 4) { Sink::Direct } else { Sink::Staged },
+        machine: builder.rng.next_u64() >> 1,
         second: 0,
         outcomes: 0,
         ..Setup::default()
@@ -106,111 +106,118 @@ fn plain(pen: &mut Pen) -> Setup {
 /// The lock file is older than the file, as a whole or in parts; or another one is used in turns; or the file is not the one it was; and
 /// whoever used it has died in the middle of something.
 fn lock_files(seed: u64) -> Script {
-    let mut pen = Pen::new(seed, 2);
+    let mut builder = ScriptBuilder::new(seed, 2);
     let setup = Setup {
-        manifest: pen.of([[40; 3], [40, 4, 1]]),
-        records: pen.of([0, 0, 0, 6, 30]),
+        manifest: builder.of([[40; 3], [40, 4, 1]]),
+        records: builder.of([0, 0, 0, 6, 30]),
         remember: 1,
-        ids_ahead: pen.of([0, 1, 2, 6]),
-        probe: pen.of([3, 5, 9, 17]),
-        remounts: pen.of([1, 3]),
-        second: pen.of([0, 5, 15]),
-        ..plain(&mut pen)
+        ids_ahead: builder.of([0, 1, 2, 6]),
+        probe: builder.of([3, 5, 9, 17]),
+        remounts: builder.of([1, 3]),
+        second: builder.of([0, 5, 15]),
+        ..plain(&mut builder)
     };
-    pen.begins_with(4);
-    for _ in 0..6 + pen.rng.below(16) {
-        let edits = pen.small();
-        match pen.rng.below(32) {
-            0..=10 => pen.commit(Durability::Deferred, edits),
-            11..=14 => pen.commit(Durability::Durable, edits),
-            15 => pen.op(Deed::Build { edits }),
-            16 => pen.op(Deed::Finish),
-            17 => pen.op(Deed::Flush),
-            18 => pen.op(Deed::Hold),
-            19 => pen.op(Deed::Release),
-            20 => pen.op(Deed::Leave),
-            21 | 22 => pen.op(Deed::AllDie { keep_lock_file: true }),
-            23 => pen.op(Deed::AllDie { keep_lock_file: false }),
-            24 | 25 => pen.op(Deed::OtherLockFile),
-            26 => pen.op(Deed::Copy),
+    builder.begins_with(4);
+    for _ in 0..6 + builder.rng.below(16) {
+        let edits = builder.small();
+        match builder.rng.below(32) {
+            0..=10 => builder.commit(Durability::Deferred, edits),
+            11..=14 => builder.commit(Durability::Durable, edits),
+            15 => builder.op(Deed::Build { edits }),
+            16 => builder.op(Deed::Finish),
+            17 => builder.op(Deed::Flush),
+            18 => builder.op(Deed::Hold),
+            19 => builder.op(Deed::Release),
+            20 => builder.op(Deed::Leave),
+            21 | 22 => builder.op(Deed::AllDie { keep_lock_file: true }),
+            23 => builder.op(Deed::AllDie { keep_lock_file: false }),
+            24 | 25 => builder.op(Deed::OtherLockFile),
+            26 => builder.op(Deed::Copy),
             27 | 28 => {
-                let commits = pen.of([0, 1, 3, 254, 254, 255, 255]);
-                pen.op(Deed::Restore { commits });
+                let commits = builder.of([0, 1, 3, 254, 254, 255, 255]);
+                builder.op(Deed::Restore { commits });
             }
             29 => {
-                let seed = pen.rng.below(1 << 40);
-                pen.op(Deed::Cut { seed, lock_file: true });
+                let seed = builder.rng.below(1 << 40);
+                builder.op(Deed::Cut { seed, lock_file: true });
             }
             _ => {
-                let seed = PARTS | pen.rng.next_u64() >> 8;
-                pen.op(Deed::Remount { seed });
+                let seed = PARTS | builder.rng.next_u64() >> 8;
+                builder.op(Deed::Remount { seed });
             }
         }
-        if pen.rng.chance(1, 3) {
+        if builder.rng.chance(1, 3) {
             let (turn, deferred) = (What::Turn { deferred: false }, What::Turn { deferred: true });
-            let what =
-                pen.of([What::Kill, What::Kill, What::Kill, deferred, deferred, turn, What::Visit]);
-            pen.befalls(what);
+            let what = builder.of([
+                What::Kill,
+                What::Kill,
+                What::Kill,
+                deferred,
+                deferred,
+                turn,
+                What::Visit,
+            ]);
+            builder.befalls(what);
         }
     }
-    pen.script(setup)
+    builder.script(setup)
 }
 
 /// The device refuses what it is to write, who is told of it is another, and what was lost leaves the cache: between commits, in the
 /// middle of a transaction, and while others wait for theirs.
 fn bad_device(seed: u64) -> Script {
-    let mut pen = Pen::new(seed, 2);
+    let mut builder = ScriptBuilder::new(seed, 2);
     let setup = Setup {
-        stage: pen.of([4, 4, 24]),
-        records: pen.of([0, 12, 30, 100]),
-        probe: pen.of([0, 0, 4, 9]),
-        outcomes: 1 + pen.rng.below(2),
-        ..plain(&mut pen)
+        stage: builder.of([4, 4, 24]),
+        records: builder.of([0, 12, 30, 100]),
+        probe: builder.of([0, 0, 4, 9]),
+        outcomes: 1 + builder.rng.below(2),
+        ..plain(&mut builder)
     };
-    pen.begins_with(30);
-    for _ in 0..10 + pen.rng.below(30) {
-        let edits = pen.small();
-        match pen.rng.below(32) {
-            0..=5 => pen.commit(Durability::Deferred, edits),
-            6 | 7 => pen.commit(Durability::Durable, edits),
-            8 | 9 => pen.op(Deed::Build { edits }),
-            10 | 11 => pen.op(Deed::Finish),
-            12 => pen.interrupted(edits),
+    builder.begins_with(30);
+    for _ in 0..10 + builder.rng.below(30) {
+        let edits = builder.small();
+        match builder.rng.below(32) {
+            0..=5 => builder.commit(Durability::Deferred, edits),
+            6 | 7 => builder.commit(Durability::Durable, edits),
+            8 | 9 => builder.op(Deed::Build { edits }),
+            10 | 11 => builder.op(Deed::Finish),
+            12 => builder.interrupted(edits),
             13..=15 => {
-                let edits = pen.many();
-                pen.op(Deed::Begin { edits });
+                let edits = builder.many();
+                builder.op(Deed::Begin { edits });
             }
             16 | 17 => {
                 let how =
-                    pen.of([How::Durable, How::Durable, How::Deferred, How::Build, How::Abort]);
-                pen.op(Deed::End { how });
+                    builder.of([How::Durable, How::Durable, How::Deferred, How::Build, How::Abort]);
+                builder.op(Deed::End { how });
             }
-            18 | 19 => pen.op(Deed::Flush),
-            20..=22 => pen.op(Deed::DeviceWrites),
-            23 | 24 => pen.op(Deed::DeviceRefuses),
-            25 => pen.op(Deed::Evict),
-            26 => pen.op(Deed::ForeignSync),
+            18 | 19 => builder.op(Deed::Flush),
+            20..=22 => builder.op(Deed::DeviceWrites),
+            23 | 24 => builder.op(Deed::DeviceRefuses),
+            25 => builder.op(Deed::Evict),
+            26 => builder.op(Deed::ForeignSync),
             27 => {
-                let deed = pen.of([Deed::Hold, Deed::Release, Deed::Leave]);
-                pen.op(deed);
+                let deed = builder.of([Deed::Hold, Deed::Release, Deed::Leave]);
+                builder.op(deed);
             }
-            28 => pen.spilled(),
+            28 => builder.spilled(),
             29 => {
-                pen.op(Deed::Flush);
-                pen.lost();
-                pen.op(Deed::Finish);
+                builder.op(Deed::Flush);
+                builder.lost();
+                builder.op(Deed::Finish);
             }
-            _ => pen.lost(),
+            _ => builder.lost(),
         }
-        if pen.rng.chance(1, 12) {
-            let what = pen.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
-            pen.befalls(what);
+        if builder.rng.chance(1, 12) {
+            let what = builder.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
+            builder.befalls(what);
         }
     }
-    pen.script(setup)
+    builder.script(setup)
 }
 
-impl Pen {
+impl ScriptBuilder {
     /// More than a small stage keeps.
     fn many(&mut self) -> Vec<Edit> {
         let (from, step) = (self.rng.below(3) as u16 * 20, 1 + self.rng.below(3) as u16);
@@ -266,46 +273,46 @@ impl Pen {
 
 /// Ids are reserved by ones and twos, a manifest may name a few pages, and few may be shown that are not durable.
 fn bounds(seed: u64) -> Script {
-    let mut pen = Pen::new(seed, 3);
+    let mut builder = ScriptBuilder::new(seed, 3);
     let setup = Setup {
-        ids_ahead: 1 + pen.rng.below(3),
-        unproved: pen.of([0, 4, 10]),
-        manifest_pages: pen.of([0, 2, 6]),
-        records: pen.of([0, 0, 0, 30]),
-        probe: pen.of([1, 2]),
+        ids_ahead: 1 + builder.rng.below(3),
+        unproved: builder.of([0, 4, 10]),
+        manifest_pages: builder.of([0, 2, 6]),
+        records: builder.of([0, 0, 0, 30]),
+        probe: builder.of([1, 2]),
         outcomes: 2,
-        remounts: pen.rng.below(2),
-        second: pen.of([0, 200]),
-        ..plain(&mut pen)
+        remounts: builder.rng.below(2),
+        second: builder.of([0, 200]),
+        ..plain(&mut builder)
     };
-    pen.begins_with(4);
-    for _ in 0..8 + pen.rng.below(16) {
-        let mut edits = pen.small();
-        if pen.rng.chance(1, 3) {
-            let pages = 1 + pen.rng.below(24) as u32;
+    builder.begins_with(4);
+    for _ in 0..8 + builder.rng.below(16) {
+        let mut edits = builder.small();
+        if builder.rng.chance(1, 3) {
+            let pages = 1 + builder.rng.below(24) as u32;
             let len = pages * setup.page_size as u32;
-            edits.push(Edit::Put { table: 2, key: pen.rng.below(4) as u16, len });
+            edits.push(Edit::Put { table: 2, key: builder.rng.below(4) as u16, len });
         }
-        match pen.rng.below(16) {
-            0..=7 => pen.commit(Durability::Deferred, edits),
-            8..=10 => pen.commit(Durability::Durable, edits),
-            11 => pen.op(Deed::Flush),
-            12 => pen.op(Deed::Hold),
-            13 => pen.op(Deed::Release),
+        match builder.rng.below(16) {
+            0..=7 => builder.commit(Durability::Deferred, edits),
+            8..=10 => builder.commit(Durability::Durable, edits),
+            11 => builder.op(Deed::Flush),
+            12 => builder.op(Deed::Hold),
+            13 => builder.op(Deed::Release),
             14 => {
-                let seed = pen.rng.below(1 << 40);
-                let lock_file = pen.rng.chance(1, 4);
-                pen.op(Deed::Cut { seed, lock_file });
+                let seed = builder.rng.below(1 << 40);
+                let lock_file = builder.rng.chance(1, 4);
+                builder.op(Deed::Cut { seed, lock_file });
             }
             _ => {
-                let keep_lock_file = pen.rng.chance(1, 2);
-                pen.op(Deed::AllDie { keep_lock_file });
+                let keep_lock_file = builder.rng.chance(1, 2);
+                builder.op(Deed::AllDie { keep_lock_file });
             }
         }
-        if pen.rng.chance(1, 8) {
-            let what = pen.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
-            pen.befalls(what);
+        if builder.rng.chance(1, 8) {
+            let what = builder.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
+            builder.befalls(what);
         }
     }
-    pen.script(setup)
+    builder.script(setup)
 }
