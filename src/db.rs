@@ -380,10 +380,11 @@ impl Database {
             flushes: engine.platform.sync_count(),
             max_key_len: self.max_key_len(),
             readers,
+            observed: engine.shared.observed()?,
         })
     }
 
-    /// For each of these snapshots, as [`Info::readers`] names them, how many free pages wait because it can see them: what could be used again
+    /// For each of these snapshots, as [`Info::readers`] and [`Info::observed`] name them, how many free pages wait because it can see them: what could be used again
     /// if nobody read it, unless another snapshot sees the same pages. Reads the list of free pages, and disturbs nobody.
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
@@ -444,7 +445,7 @@ impl std::fmt::Debug for Database {
 }
 
 /// A live reader, or what a dead one left that has not been cleared yet.
-pub use crate::shared::ReaderInfo;
+pub use crate::shared::{ObservedSnapshot, ReaderInfo};
 pub use crate::txn::slots::RefusedMeta;
 
 /// Numbers about a database.
@@ -484,4 +485,6 @@ pub struct Info {
     pub max_key_len: usize,
     /// Readers at work, and what dead ones have left.
     pub readers: Vec<ReaderInfo>,
+    /// What processes read that may not write to the lock file, oldest first, 256 at most. Reads through this handle are not among them.
+    pub observed: Vec<ObservedSnapshot>,
 }

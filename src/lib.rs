@@ -52,7 +52,7 @@ mod tree;
 mod txn;
 
 pub use checking::check_file;
-pub use db::{Builder, Database, Info, ReaderInfo, RefusedMeta};
+pub use db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
 pub use error::{Error, Result};
 pub use inspect::{Fault, Report};
 pub use table::{Range, Table, TableMut, TableStats};

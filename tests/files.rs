@@ -762,9 +762,14 @@ fn a_user_who_may_only_read_pins_snapshots() {
             child.expect(&round.to_string());
         }
     }
-    let held = db.info().unwrap().file_bytes;
+    let info = db.info().unwrap();
+    let held = info.file_bytes;
+    let [seen] = info.observed[..] else { panic!("{:?}", info.observed) };
+    assert!(seen.txn.0 < info.visible && seen.outdated.is_some(), "{seen:?}");
+    assert!(db.pages_held(&[seen.txn.0]).unwrap()[0] > 0);
     child.tell("end");
     child.expect("ended");
+    assert_eq!(db.info().unwrap().observed, []);
     for round in 50..90 {
         fill(round);
     }

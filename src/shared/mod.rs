@@ -172,6 +172,16 @@ pub struct ReaderInfo {
     pub outdated: Option<Duration>,
 }
 
+/// A snapshot that is read by processes which may not write to the lock file. They pin it by locks, which do not tell whose they are, nor how many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ObservedSnapshot {
+    /// The snapshot.
+    pub txn: TxnId,
+    /// As [`ReaderInfo::outdated`].
+    pub outdated: Option<Duration>,
+}
+
 impl Shared {
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn check_alive(&self) -> Result<()> {

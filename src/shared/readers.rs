@@ -11,7 +11,7 @@ use super::leases;
 use super::locks::Held;
 use super::region::damaged;
 use super::sync::fence;
-use super::{Lease, ReaderInfo, Reading, Scan, Shared};
+use super::{Lease, ObservedSnapshot, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
 use crate::planted::{Bug, planted};
 use crate::storage::{LockByte, LockMode};
@@ -299,7 +299,7 @@ impl Shared {
         self.region.check_alive()?;
         let mut known: Vec<Option<bool>> = vec![None; HANDLES as usize];
         let mut table = Vec::new();
-        let (visible, now) = (self.visible().0, self.platform().seconds());
+        let visible = self.visible();
         for (i, slot) in self.layout().slots[..self.slots_claimed()].iter().enumerate() {
             let txn = slot.txn.load(Acquire);
             let Some(handle) = slot.owner.load(Acquire).checked_sub(1) else { continue };
@@ -315,14 +315,30 @@ impl Shared {
             };
             let pending = txn == PENDING;
             let txn = TxnId(if pending { 0 } else { txn });
-            let outdated = (!pending && txn.0 != 0 && txn.0 < visible)
-                .then(|| self.layout().times.0.outdated(txn.0, visible, now))
-                .map(|seconds| Duration::from_secs(seconds.into()));
+            let outdated = self.outdated(txn, visible);
             let pid = slot.pid.load(Relaxed);
             let slot = i as u32;
             table.push(ReaderInfo { slot, handle, txn, pending, alive, pid, outdated });
         }
         Ok(table)
+    }
+
+    /// What observers read, oldest first, at most [`OBSERVED`]; not what this handle does, should it be one.
+    pub fn observed(&self) -> Result<Vec<ObservedSnapshot>> {
+        self.region.check_alive()?;
+        let visible = self.visible();
+        let mut snapshots = Vec::new();
+        self.scan_observers(visible.0, &mut snapshots)?;
+        let seen = |txn| ObservedSnapshot { txn, outdated: self.outdated(txn, visible) };
+        Ok(snapshots.into_iter().map(seen).collect())
+    }
+
+    /// For how long there has been a newer snapshot, at least; none for the newest.
+    fn outdated(&self, txn: TxnId, visible: TxnId) -> Option<Duration> {
+        let old = txn != TxnId::NONE && txn < visible;
+        let times = &self.layout().times.0;
+        let seconds = old.then(|| times.outdated(txn.0, visible.0, self.platform().seconds()))?;
+        Some(Duration::from_secs(seconds.into()))
     }
 
     /// B16: registers by a lock on the byte of the snapshot instead of a store.

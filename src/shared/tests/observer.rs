@@ -10,6 +10,11 @@ fn observe(disk: &SimDisk) -> Result<Option<Opened>> {
     Ok(shared.map(|shared| Opened { shared, arrival: Arrival::Joined, process }))
 }
 
+/// Each snapshot that is said to be observed, and whether it is said to be out of date.
+fn observed(shared: &Shared) -> Vec<(TxnId, bool)> {
+    shared.observed().unwrap().iter().map(|it| (it.txn, it.outdated.is_some())).collect()
+}
+
 #[test]
 fn an_observer_pins_by_the_byte_of_its_snapshot() {
     let disk = machine();
@@ -24,6 +29,8 @@ fn an_observer_pins_by_the_byte_of_its_snapshot() {
     let other = observe(&disk).unwrap().unwrap();
     let mut third = other.begin_read().unwrap();
     assert_eq!(one.scan().unwrap().readers, txns(&[1, 3]));
+    assert_eq!(observed(&one), [(TxnId(1), true), (TxnId(3), false)]);
+    assert_eq!(observed(&other), [(TxnId(1), true)], "not what is its own");
     observer.end_read(&mut first.lease);
     observer.end_read(&mut first.lease);
     assert_eq!(one.scan().unwrap().readers, txns(&[1, 3]), "the other read goes on");
@@ -31,6 +38,7 @@ fn an_observer_pins_by_the_byte_of_its_snapshot() {
     assert_eq!(one.scan().unwrap().readers, txns(&[3]));
     other.end_read(&mut third.lease);
     assert_eq!(one.scan().unwrap().readers, []);
+    assert_eq!(observed(&one), []);
     assert_eq!((one.slots_claimed(), one.clear_dead().unwrap()), (0, 0));
     let _lost = observer.begin_read().unwrap();
     assert_eq!(one.scan().unwrap().readers, txns(&[3]));

@@ -84,6 +84,47 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Who may not write to the lock file has no slot there, and is shown all the same.
+#[test]
+fn info_shows_a_reader_without_write_access() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let p = filled();
+    let open_to_all = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open_to_all(p.dir.path(), 0o755);
+    open_to_all(&p.db(), 0o644);
+    open_to_all(&lock_of(&p.db()), 0o644);
+    // One that may write has to be there, or the lock file would not be believed.
+    let db = unsafe { recto::Database::open(p.db()) }.unwrap();
+    let mut command = p.command("scan", NO_ARGS);
+    command.uid(65_534).gid(65_534).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            return eprintln!("skipped: not root, or kvtool lies where nobody else may go: {e}");
+        }
+    };
+    let mut first = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut first).unwrap(); // it reads now, and fills the pipe
+    assert!(!first.is_empty());
+    let shown = p.run("info", NO_ARGS).ok();
+    let txn = db.info().unwrap().visible;
+    let line = format!(
+        "  without write access to the lock file (process unknown): reads transaction {txn}, the last"
+    );
+    assert!(shown.contains(&line), "{shown}");
+    let json = p.run("info", ["--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["readers"][0]["txn"], txn, "{json}");
+    assert!(json["readers"][0]["pid"].is_null() && json["readers"][0]["alive"] == true, "{json}");
+    drop(lines);
+    assert_eq!(wait(&mut child, &command), Some(0));
+    p.assert_clean();
+}
+
 #[test]
 fn a_killed_load_leaves_its_last_commit() {
     let p = Place::new();

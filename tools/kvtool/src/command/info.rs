@@ -6,14 +6,16 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::process;
 use crate::text::{encode_hex, grouped, size, span};
-use recto::{Database, ReaderInfo};
+use recto::{Database, ReaderInfo, TxnId};
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 const HELP: &str = "\
 Of each reader: the process (a number of its own container), the transaction that it reads, for how long,
 at least, there has been a newer one, and how many free pages nobody can use because it still sees them.
-A long list of those makes the file grow: end the transaction, or the process.
+A long list of those makes the file grow: end the transaction, or the process. Readers who may not write
+to the lock file stand in one line for each transaction, without their processes: their locks do not name them.
 
 Example:
   kvtool info fruit.recto";
@@ -46,18 +48,19 @@ impl Info {
     fn object(&self, info: &recto::Info, readers: &[Reader<'_>]) -> serde_json::Value {
         let readers: Vec<_> = readers
             .iter()
-            .map(|Reader { it, command, behind, pages_held }| {
+            .map(|reader| {
+                let slot = reader.slot;
                 json!({
-                    "slot": it.slot,
-                    "handle": it.handle,
-                    "txn": it.txn.0,
-                    "pending": it.pending,
-                    "alive": it.alive,
-                    "pid": it.pid,
-                    "command": command,
-                    "behind": behind,
-                    "outdated_seconds": it.outdated.map(|time| time.as_secs()),
-                    "pages_held": pages_held,
+                    "slot": slot.map(|it| it.slot),
+                    "handle": slot.map(|it| it.handle),
+                    "txn": reader.txn.0,
+                    "pending": reader.pending(),
+                    "alive": reader.alive(),
+                    "pid": slot.map(|it| it.pid),
+                    "command": reader.command,
+                    "behind": reader.behind,
+                    "outdated_seconds": reader.outdated.map(|time| time.as_secs()),
+                    "pages_held": reader.pages_held,
                 })
             })
             .collect();
@@ -115,52 +118,76 @@ impl Info {
     }
 }
 
-/// A reader, and what is found out about it here.
+/// A reader, or all who read one snapshot without a slot; and what is found out about them here.
 struct Reader<'a> {
-    it: &'a ReaderInfo,
+    /// None for who may not write to the lock file: nothing tells which process that is.
+    slot: Option<&'a ReaderInfo>,
+    txn: TxnId,
     command: Option<String>,
     /// Transactions since its snapshot.
     behind: u64,
+    /// For how long there has been a newer snapshot, at least.
+    outdated: Option<Duration>,
     /// Free pages that it can see; None if there was no moment to look.
     pages_held: Option<u64>,
 }
 
 /// The readers, oldest first.
 fn readers<'a>(db: &Database, info: &'a recto::Info, file: &Path) -> Vec<Reader<'a>> {
-    let mut found: Vec<_> = info.readers.iter().collect();
+    let behind =
+        |txn: TxnId| if txn == TxnId::NONE { 0 } else { info.visible.saturating_sub(txn.0) };
+    let reader = |slot, txn, outdated| {
+        let (command, pages_held) = (None, None);
+        Reader { slot, txn, command, behind: behind(txn), outdated, pages_held }
+    };
+    let slots = info.readers.iter().map(|it| Reader {
+        command: process::command(it.pid, file).filter(|_| it.alive),
+        ..reader(Some(it), it.txn, it.outdated)
+    });
+    let observed = info.observed.iter().map(|it| reader(None, it.txn, it.outdated));
+    let mut found: Vec<_> = slots.chain(observed).collect();
     found.sort_by_key(|it| it.txn); // who has not settled, and pins everything, has none
     let snapshots: Vec<u64> = found.iter().map(|it| it.txn.0).collect();
     // Busy, or no slot left to look with: then the rest is shown without it.
     let held = if found.is_empty() { None } else { db.pages_held(&snapshots).ok() };
-    let reader = |(i, it): (usize, &'a ReaderInfo)| Reader {
-        it,
-        command: process::command(it.pid, file).filter(|_| it.alive),
-        behind: if it.pending { 0 } else { info.visible.saturating_sub(it.txn.0) },
-        pages_held: held.as_ref().and_then(|held| held.get(i).copied()).filter(|_| !it.pending),
-    };
-    found.into_iter().enumerate().map(reader).collect()
+    for (reader, pages) in found.iter_mut().zip(held.unwrap_or_default()) {
+        reader.pages_held = Some(pages).filter(|_| !reader.pending());
+    }
+    found
 }
 
 impl Reader<'_> {
+    fn pending(&self) -> bool {
+        self.slot.is_some_and(|it| it.pending)
+    }
+
+    /// A lock dies with its holder.
+    fn alive(&self) -> bool {
+        self.slot.is_none_or(|it| it.alive)
+    }
+
     fn text(&self, page_size: u32) -> String {
-        let Reader { it, command, behind, pages_held } = self;
-        let mut text = format!("process {}", it.pid);
+        let Reader { slot, txn, command, behind, outdated, pages_held } = self;
+        let mut text = match slot {
+            Some(it) => format!("process {}", it.pid),
+            None => "without write access to the lock file (process unknown)".into(),
+        };
         if let Some(command) = command {
             text.push_str(&format!(" ({command})"));
         }
-        text.push_str(&match (it.pending, behind) {
+        text.push_str(&match (self.pending(), behind) {
             (true, _) => ": beginning to read".into(),
-            (false, 0) => format!(": reads transaction {}, the last", it.txn.0),
-            (false, n) => format!(": reads transaction {}, {} behind", it.txn.0, grouped(*n)),
+            (false, 0) => format!(": reads transaction {}, the last", txn.0),
+            (false, n) => format!(": reads transaction {}, {} behind", txn.0, grouped(*n)),
         });
-        if let Some(time) = it.outdated {
+        if let Some(time) = outdated {
             text.push_str(&format!(", out of date for {}", span(time.as_secs())));
         }
         if let Some(pages) = pages_held.filter(|&pages| pages > 0) {
             let bytes = size(pages.saturating_mul(page_size.into()));
             text.push_str(&format!(", holds back {} pages ({bytes})", grouped(pages)));
         }
-        if !it.alive {
+        if !self.alive() {
             text.push_str("; dead, the next writer clears it away");
         }
         text
