@@ -232,6 +232,8 @@ bugs! {
     RefusedMetaKept,
     /// 27: the mark of an opening goes down before its last sync.
     OpeningMarkClearedEarly,
+    /// 26: what was chosen on opening and has left the page cache since is not chosen again.
+    ChosenOnce,
 
     // Readers and processes.
 

@@ -6,7 +6,7 @@
 
 use super::flush::Leadership;
 use super::lock::WriterThread;
-use super::slots::{Chosen, Found, Reader, RefusedMeta, Slots, fits};
+use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
 use super::state::{
     BuiltImage, Content, Durable, REPAIR, describe, is_whole, load_image_of, say_synced_in,
     store_image_in, synced_of,
@@ -236,6 +236,14 @@ fn keep(shared: &Shared, slots: &Slots, durable: &Found, page_size: usize) -> Re
     Ok(())
 }
 
+/// What [`Engine::refused_meta`] reads.
+pub(super) fn set_refused(shared: &Shared, refused: Option<Refused>) {
+    let (meta, page) = refused.map_or((0, 0), |r| (r.txn.0 << 1 | r.slot as u64, r.page.0));
+    let words = &shared.identity().refused;
+    words[0].store(meta, Ordering::SeqCst);
+    words[1].store(page, Ordering::SeqCst);
+}
+
 /// Begins a session with what is on the disk.
 fn start_from_disk(
     shared: &Shared,
@@ -259,9 +267,7 @@ fn start_from_disk(
     }
     let (words, identity) = (shared.words(), shared.identity());
     identity.session.store(session, Ordering::SeqCst);
-    let (meta_refused, page) = refused.map_or((0, 0), |r| (r.txn.0 << 1 | r.slot as u64, r.page.0));
-    identity.refused[0].store(meta_refused, Ordering::SeqCst);
-    identity.refused[1].store(page, Ordering::SeqCst);
+    set_refused(shared, refused);
     if !planted(Bug::OpeningTrustsCache) {
         identity.opening.store(1, Ordering::SeqCst);
         words.suspect.0.store(REPAIR, Ordering::SeqCst);

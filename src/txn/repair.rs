@@ -7,7 +7,8 @@
 use super::Engine;
 use super::flush::FlushLock;
 use super::lock::WriterLock;
-use super::slots::fits;
+use super::open::set_refused;
+use super::slots::{Chosen, Reader, fits};
 use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
@@ -313,31 +314,70 @@ impl Engine {
     /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before the
     /// first page is stored; then it goes into the other slot, over a refused newer meta, as the first of this session.
     fn finish_opening(&self) -> Result<()> {
-        let durable = self.durable();
-        let bytes = self.slot_bytes(durable.slot)?;
-        let (meta, phase) = self.decode_slot(&bytes, durable)?;
-        let content = Content { txn: meta.txn, crc: crc_of(&bytes) };
-        // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
-        if self.synced(durable.slot) != Some(content) && !self.rewrite_manifest(&phase)? {
-            return Err(Error::corrupt(meta.catalog.root, "changed since the database was opened"));
-        }
-        self.write_slot(durable.slot, &bytes)?;
+        let (bytes, meta) = match self.rewrite_chosen()? {
+            Some(chosen) => chosen,
+            None => self.choose_again()?,
+        };
+        let slot = self.durable().slot;
+        self.write_slot(slot, &bytes)?;
         if !planted(Bug::BothSlotsInOneSync) {
             self.sync_all(&meta)?;
         }
         self.platform.step("opening: chosen meta synced");
-        self.say_synced(durable.slot, content);
+        self.say_synced(slot, Content { txn: meta.txn, crc: crc_of(&bytes) });
         if planted(Bug::OpeningMarkClearedEarly) {
             self.shared.identity().opening.store(0, Ordering::SeqCst);
         }
         self.keep_refused();
-        let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
-        if !planted(Bug::RefusedMetaKept) {
+        let image = self.load_image()?;
+        if image.meta.txn > meta.txn {
+            // What was chosen first is still shown.
+            self.roll_back(&image)?;
+        } else if !planted(Bug::RefusedMetaKept) {
+            let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
             self.store_in_other_slot(&self.renewed(&meta, last))?;
         }
         self.platform.step("opening: other slot synced");
         self.shared.identity().opening.store(0, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// The meta that the opening has chosen, with its bytes, its pages rewritten. None if it is not there any more, or one of its pages is not.
+    fn rewrite_chosen(&self) -> Result<Option<(Vec<u8>, Meta)>> {
+        let durable = self.durable();
+        let bytes = self.slot_bytes(durable.slot)?;
+        let Ok((meta, phase)) = self.decode_slot(&bytes, durable) else { return Ok(None) };
+        // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
+        let synced =
+            self.synced(durable.slot) == Some(Content { txn: meta.txn, crc: crc_of(&bytes) });
+        let whole = synced || self.rewrite_manifest(&phase)?;
+        Ok(whole.then_some((bytes, meta)))
+    }
+
+    /// What the opening has found was only in the page cache, and has left it: its write-back had failed. The other meta is chosen instead, and D
+    /// goes back to it; W stays, for the roll-back. What has come to light in the slot and is newer than what was shown does not count.
+    fn choose_again(&self) -> Result<(Vec<u8>, Meta)> {
+        let words = self.words();
+        let first = self.durable();
+        let changed =
+            || Error::corrupt(PageId(first.slot as u64), "changed since the database was opened");
+        if self.synced(first.slot).is_some() || planted(Bug::ChosenOnce) {
+            return Err(changed());
+        }
+        let (platform, page_size) = (&*self.platform, self.page_size);
+        let mut reader = Reader { platform, pages: 0, page_size };
+        let mut slots = reader.slots()?;
+        words.last_id.0.fetch_max(slots.last_id().0, Ordering::SeqCst);
+        for place in &mut slots.metas {
+            place.take_if(|found| found.meta.txn > first.txn);
+        }
+        let Chosen { found, slot, refused, .. } = reader.choose(&slots, [None; 2])?;
+        words.page_high.0.fetch_max(found.meta.page_count, Ordering::SeqCst);
+        words.id_limit.0.store(found.meta.id_limit.0, Ordering::SeqCst);
+        set_refused(&self.shared, refused);
+        self.set_durable(Durable { txn: found.meta.txn, slot });
+        self.platform.step("opening: chosen again");
+        self.rewrite_chosen()?.ok_or_else(changed)
     }
 
     /// A refused meta that is erased next may be that of an acknowledged commit, of which a page has rotted. It and the pages of its manifest

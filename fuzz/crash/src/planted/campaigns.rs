@@ -30,6 +30,10 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
         "changes nothing: what the list does not name was never shown, and the repair rolls it back",
     ),
     (
+        Bug::SyncedNotSaid,
+        "changes nothing as long as rule 30 holds: a repair makes the target of the flush durable again",
+    ),
+    (
         Bug::OpeningMarkClearedEarly,
         "takes a cut that loses one run, a death in the opening behind it, and another cut",
     ),

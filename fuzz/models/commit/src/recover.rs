@@ -155,11 +155,25 @@ fn rewrite(c: &Config, q: &mut State) {
     q.write(c, PAGES + usize::from(q.chosen_slot), q.chosen);
 }
 
+/// Rule 26: what was chosen is not there any more, or a page of its manifest is not. Then it was not durable, and the other meta is chosen.
+fn has_left_the_cache(c: &Config, s: &State) -> bool {
+    let t = s.txn(s.chosen);
+    let lost = |p: usize| s.bytes_of(c, s.cache(p)) != s.bytes_of(c, t.manifest[p]);
+    let manifest = (0..PAGES).filter(|p| t.mode == 1 && t.manifest[*p] != 0);
+    let gone = s.cache(PAGES + usize::from(s.chosen_slot)) != s.chosen || { manifest }.any(lost);
+    gone && !c.bug(Bug::RewritesTheCache)
+}
+
 /// Opening without words.
 pub fn open(c: &Config, s: &State, found: &mut Found) {
     let other = PAGES + 1 - usize::from(s.chosen_slot);
     match s.opening {
         0 => choose(c, s, found),
+        1 if has_left_the_cache(c, s) => {
+            let mut q = *s;
+            (q.opening, q.chosen, q.chosen_slot, q.known_id) = (0, 0, 0, 0);
+            found.next(q, Step::Opening { from: 1, to: 0 });
+        }
         1 => {
             let mut q = *s;
             rewrite(c, &mut q);
