@@ -1,12 +1,11 @@
 //! Who looks for planted bugs: each hunter is a list of scripts, the same at each run.
 
 use super::pitfalls;
-use crate::sim::accidents::{KINDS, everywhere};
+use crate::sim::accidents::{KINDS, everywhere, shuffled};
 use crate::sim::generate::generate;
 use crate::sim::profiles::PROFILES;
 use crate::sim::scenarios;
 use crate::sim::script::Script;
-use recto::harness::sim::Rng;
 use std::sync::OnceLock;
 
 /// See the head of the file.
@@ -86,13 +85,4 @@ fn with_cuts(mut script: Script) -> Script {
 /// Every accident at every event of the short scenario.
 fn accidents() -> Vec<Script> {
     shuffled(both("short").flat_map(|script| everywhere(&script, &KINDS)).collect())
-}
-
-/// The same ones in an order in which the first few are of every kind.
-fn shuffled(mut scripts: Vec<Script>) -> Vec<Script> {
-    let mut rng = Rng::new(scripts.len() as u64);
-    for i in (1..scripts.len()).rev() {
-        scripts.swap(i, rng.index(i + 1));
-    }
-    scripts
 }

@@ -1,7 +1,7 @@
 //! Short scripts for what is rare: each leads to a place where one rule alone keeps the database whole, and says which accidents
 //! show it there.
 
-use crate::sim::accidents::everywhere;
+use crate::sim::accidents::{everywhere, shuffled};
 use crate::sim::op::{Accident, What};
 use crate::sim::script::Script;
 use crate::sim::world::events_of;
@@ -39,7 +39,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 25] = [
+const PITFALLS: [Pitfall; 24] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
@@ -78,7 +78,6 @@ const PITFALLS: [Pitfall; 25] = [
         probe: 5,
         ..PLAIN
     },
-    Pitfall { text: include_str!("scripts/reserved.txt"), machines: 8, probe: 0, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/proved-again.txt"),
         accidents: &[What::Evict],
@@ -138,10 +137,18 @@ static DEEPER: [Pitfall; 3] = [
     },
 ];
 
-/// Every script of every pitfall.
+/// Every script of every pitfall: first each by itself, then with accidents, in turns.
 pub fn scripts() -> Vec<Script> {
-    let plain = PITFALLS.iter().map(Pitfall::plain);
-    plain.chain(PITFALLS.iter().flat_map(Pitfall::with_accidents)).collect()
+    let mut all: Vec<Script> = PITFALLS.iter().map(Pitfall::plain).collect();
+    let with_accidents = |pitfall: &Pitfall| shuffled(pitfall.with_accidents()).into_iter();
+    let mut lists: Vec<_> = PITFALLS.iter().map(with_accidents).collect();
+    loop {
+        let before = all.len();
+        all.extend(lists.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
+    }
 }
 
 /// A pitfall that needs two accidents, with the events of its lines.

@@ -3,6 +3,7 @@
 use super::op::{Accident, What};
 use super::script::Script;
 use super::world::events_of;
+use recto::harness::sim::Rng;
 
 /// For ever.
 const EVER: u32 = u32::MAX;
@@ -42,4 +43,13 @@ pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
         }
     }
     all
+}
+
+/// The same scripts in an order in which the first few are of every kind.
+pub fn shuffled(mut scripts: Vec<Script>) -> Vec<Script> {
+    let mut rng = Rng::new(scripts.len() as u64);
+    for i in (1..scripts.len()).rev() {
+        scripts.swap(i, rng.index(i + 1));
+    }
+    scripts
 }

@@ -1,5 +1,6 @@
-//! Random scripts of three worlds, each with much of what stands in the way of one kind of promise: lock files that are older than the
-//! file, or another's; a device that refuses what it is to write; bounds that are reached. A mix of everything finds these rarely.
+//! Random scripts of four worlds, each with much of what stands in the way of one kind of promise: lock files that are older than the
+//! file, or another's; a device that refuses what it is to write; bounds that are reached; long chains of deferred commits that are rolled
+//! back under readers. A mix of everything finds these rarely.
 
 use super::edit::Edit;
 use super::op::{Accident, Deed, How, Op, What};
@@ -11,8 +12,12 @@ use recto::{Durability, Sink};
 pub type Profile = (&'static str, fn(u64) -> Script);
 
 /// All of them.
-pub const PROFILES: [Profile; 3] =
-    [("lock files", lock_files), ("bad device", bad_device), ("bounds", bounds)];
+pub const PROFILES: [Profile; 4] = [
+    ("lock files", lock_files),
+    ("bad device", bad_device),
+    ("bounds", bounds),
+    ("chains", chains),
+];
 
 /// A script of one of them.
 pub fn any(seed: u64) -> Script {
@@ -21,6 +26,7 @@ pub fn any(seed: u64) -> Script {
 }
 
 const MAIN: u8 = 0;
+const WIDE: u8 = 1;
 
 /// A script that is being made, and what decides about it.
 struct ScriptBuilder {
@@ -314,5 +320,68 @@ fn bounds(seed: u64) -> Script {
             builder.befalls(what);
         }
     }
+    builder.script(setup)
+}
+
+/// A long chain of deferred commits uses again what its own free log had, under readers; the device refuses its flush, and what is built on the
+/// snapshot before it uses those places too.
+fn chains(seed: u64) -> Script {
+    let mut builder = ScriptBuilder::new(seed, 1);
+    let setup = Setup {
+        lists: builder.of([1, 2, 4, 4, 8]),
+        growth: 8,
+        evict: 1_500,
+        probe: 60,
+        outcomes: 1,
+        ..plain(&mut builder)
+    };
+    let (keys, wide) = (120, 60);
+    for (count, step, len) in [(1, 1, 300), (3, 3, 301)] {
+        for (table, keys) in [(MAIN, keys), (WIDE, wide)] {
+            let fill = Edit::Fill { table, from: 0, count: keys / count, step, len };
+            builder.commit(Durability::Durable, vec![fill]);
+        }
+    }
+    let put = |builder: &mut ScriptBuilder| {
+        let (table, keys) = builder.of([(MAIN, keys), (MAIN, keys), (MAIN, keys), (WIDE, wide)]);
+        let other = 200 + builder.rng.below(200) as u32;
+        let len = builder.of([300, other]);
+        Edit::Put { table, key: builder.rng.below(keys.into()) as u16, len }
+    };
+    let puts = |builder: &mut ScriptBuilder| {
+        (0..1 + builder.rng.below(4)).map(|_| put(builder)).collect::<Vec<_>>()
+    };
+    let mut held = 0;
+    for _ in 0..10 + builder.rng.below(50) {
+        let edits = puts(&mut builder);
+        builder.commit(Durability::Deferred, edits);
+        match builder.rng.below(12) {
+            0 => {
+                builder.ops.push(Op::new(1, Deed::Hold));
+                held += 1;
+            }
+            1 if held > 0 => {
+                builder.op(Deed::Release);
+                held -= 1;
+            }
+            _ => {}
+        }
+    }
+    builder.ops.push(Op::new(2, Deed::Hold));
+    for _ in 0..builder.rng.below(6) {
+        let edits = puts(&mut builder);
+        builder.commit(Durability::Deferred, edits);
+    }
+    let refused = Accident { at: 3, what: What::Fail { errno: libc::EIO, times: 1 } };
+    builder.ops.push(Op { accidents: vec![refused], ..Op::new(0, Deed::Flush) });
+    for _ in 0..4 + builder.rng.below(16) {
+        let edits = puts(&mut builder);
+        let durability =
+            builder.of([Durability::Durable, Durability::Durable, Durability::Deferred]);
+        builder.commit(durability, edits);
+    }
+    builder.op(Deed::Release);
+    let edits = puts(&mut builder);
+    builder.commit(Durability::Durable, edits);
     builder.script(setup)
 }
