@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::{meta, node};
 use crate::inspect;
 use crate::shared::layout;
-use crate::storage::{PlatformRef, memory::MemoryPlatform, mmap};
+use crate::storage::{Platform, PlatformRef, memory::MemoryPlatform, mmap};
 use crate::transaction::{ReadTxn, WriteTxn};
 use crate::txn::commit::Durability;
 use crate::txn::{Engine, EngineOptions, Sink, open::initial_file};
@@ -322,7 +322,8 @@ impl Database {
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id
-    /// that is visible, not above `after`, when the time is over: that is no error. No polling: the kernel wakes the thread.
+    /// that is visible, not above `after`, when the time is over: that is no error. The kernel wakes the thread;
+    /// it also looks by itself ten times a second, and 200 times where it may not write to the lock file.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -184,9 +184,9 @@ bugs! {
     DeathTakenForFailure,
     /// 22: ids between two roll-backs are taken for dead.
     DeadIdsJoined,
-    /// Hole 10: a handle flushes pages that were written before it was opened.
+    /// 18: a handle flushes pages that were written before it was opened.
     OpenedTooLateToKnow,
-    /// Hole 10: the same for what a transaction has written that is not built when the handle is opened.
+    /// 18: the same for what a transaction has written that is not built when the handle is opened.
     OpenedBesideWriter,
     /// 24: the newest meta is trusted without a look at its manifest.
     ManifestNotChecked,
@@ -196,7 +196,7 @@ bugs! {
     OlderMetaTaken,
     /// 24: the lock file is believed after a reboot.
     BootIdIgnored,
-    /// Hole 12: the first opener believes that what was visible is still in the page cache.
+    /// 28: the first opener believes that what was visible is still in the page cache.
     VisibleNotProved,
     /// 31: a slot of a newer version is taken for a damaged one.
     NewerSlotIgnored,

@@ -608,6 +608,39 @@ fn the_lock_file_has_the_mode_of_the_data() {
     assert_eq!(mode(&lock_of(&path)), 0o664);
 }
 
+// ---- A lock file that is damaged while it is in use ----
+
+/// The error is about the lock file, and no page of the database is blamed, which is sound.
+#[test]
+fn damage_to_the_lock_file_in_use_is_told_of_the_lock_file() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    put(&db, b"key", b"value");
+    let lock = lock_of(&path);
+    let before = fs::read(&lock).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&lock).unwrap();
+    // The images of the newest transactions are meta pages.
+    let magic = &fs::read(&path).unwrap()[..8];
+    let images = (0..before.len() - 8).step_by(8).filter(|&at| &before[at..at + 8] == magic);
+    for at in images.clone() {
+        std::os::unix::fs::FileExt::write_all_at(&file, b"\xff", at as u64 + 32).unwrap();
+    }
+    assert!(images.count() > 0);
+    match db.write().err() {
+        Some(Error::LockFile { path, detail }) => {
+            assert_eq!(path, lock);
+            assert!(detail.contains("image of the newest transaction"), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(db);
+    fs::remove_file(&lock).unwrap();
+    let db = open_at(&path, &existing());
+    assert_eq!(pairs(&db, "main").len(), 1);
+    assert_clean(&db);
+}
+
 // ---- The name of a new file ----
 
 /// Whoever opens a database that holds nothing yet makes its name durable first: its maker may have died before that. Where

@@ -106,7 +106,7 @@ pub struct Meta {
     pub space: SpaceState,
     /// Session in which it was written, random; 0 until the first one writes.
     pub session: u64,
-    /// No id above it was used before a meta with a greater limit was durable (rule 28). 0 as long as nothing was written.
+    /// No id above it was used before a meta with a greater limit was durable (rule 29). 0 as long as nothing was written.
     pub id_limit: TxnId,
     /// Transactions since the database was made; those that were rolled back do not count.
     pub commits: u64,

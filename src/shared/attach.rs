@@ -139,7 +139,7 @@ impl Shared {
         self.step("attach: ready");
         for gate in &self.gates {
             if !gate.share()? {
-                return Err(damaged("the gate was taken by something that does not open"));
+                return Err(self.damaged("the gate was taken by something that does not open"));
             }
             self.step("attach: gate shared");
         }

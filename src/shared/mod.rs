@@ -30,7 +30,7 @@ mod loom;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::{LockMode, PlatformRef};
 use crate::types::TxnId;
 use layout::{CommitWords, Descriptor, Identity, Image, KEPT, Layout, Line, RECORDS, Record, byte};
@@ -38,6 +38,7 @@ use leases::Leases;
 use locks::Held;
 use region::Region;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use sync::Mutex;
 
@@ -186,6 +187,13 @@ impl Shared {
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn check_alive(&self) -> Result<()> {
         self.region.check_alive()
+    }
+
+    /// The error for memory that cannot be what it says.
+    #[cold]
+    pub fn damaged(&self, detail: &str) -> Error {
+        let path = self.platform().lock_path().map(Path::to_owned).unwrap_or_default();
+        Error::LockFile { path, detail: detail.into() }
     }
 
     /// The words of the commit protocol.

@@ -8,7 +8,6 @@
 use super::Shared;
 use super::core::{self, Published, Publisher, entry_for, id_of};
 use super::layout::Descriptor;
-use super::region::damaged;
 use super::sync::{fence, futex};
 use crate::error::{Error, Result};
 use crate::types::TxnId;
@@ -52,7 +51,7 @@ impl Shared {
                 Ok(true)
             }
             Published::Older => Ok(false),
-            Published::Damaged => Err(damaged("the visible snapshot never stands still")),
+            Published::Damaged => Err(self.damaged("the visible snapshot never stands still")),
         }
     }
 

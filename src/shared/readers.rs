@@ -9,7 +9,6 @@ use super::core::{self, Begun, id_of};
 use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, KEPT, PENDING, SLOTS, Slot, byte};
 use super::leases;
 use super::locks::Held;
-use super::region::damaged;
 use super::sync::fence;
 use super::{Lease, ObservedSnapshot, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
@@ -101,13 +100,13 @@ impl Shared {
         };
         match begun {
             Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
-            Begun::Taken => return Err(damaged("a slot that nobody had is taken")),
+            Begun::Taken => return Err(self.damaged("a slot that nobody had is taken")),
             Begun::Moved | Begun::Damaged if lease >= KEPT => self.give_back(slot),
             Begun::Moved | Begun::Damaged => word.store(0, Release),
         }
         Err(match begun {
-            Begun::Moved => damaged("the visible snapshot never stands still"),
-            _ => damaged("the visible snapshot has no descriptor"),
+            Begun::Moved => self.damaged("the visible snapshot never stands still"),
+            _ => self.damaged("the visible snapshot has no descriptor"),
         })
     }
 
@@ -199,7 +198,7 @@ impl Shared {
                 return Ok(descriptor);
             }
         }
-        Err(damaged("the visible snapshot has no descriptor, or never stands still"))
+        Err(self.damaged("the visible snapshot has no descriptor, or never stands still"))
     }
 
     /// Slots that any reader can ever have used.
@@ -361,7 +360,7 @@ impl Shared {
             self.step("observe: snapshot copied");
             let first = !observed.contains_key(&id);
             if first && !locks.try_lock(byte::snapshot(id), LockMode::Shared)? {
-                return Err(damaged("somebody holds the byte of a snapshot exclusively"));
+                return Err(self.damaged("somebody holds the byte of a snapshot exclusively"));
             }
             fence(SeqCst);
             let stands = layout.visible.0.load(Relaxed) == seen;
@@ -374,7 +373,7 @@ impl Shared {
                 locks.unlock(byte::snapshot(id));
             }
         }
-        Err(damaged("the visible snapshot has no descriptor, or never stands still"))
+        Err(self.damaged("the visible snapshot has no descriptor, or never stands still"))
     }
 
     #[cold]

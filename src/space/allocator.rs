@@ -12,7 +12,8 @@
 //! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
 //! finished state has the bounds of the meta page; (A4) the file grows for a run while more than a quarter of it is free only if all that can
 //! be used again has been joined, or is still to be paid for; (A5) single pages do not cut up long runs while more than a sixth of the
-//! file is free, and there are others.
+//! file is free, and there are others; (A6) deferred commits, of which older snapshots keep what they replace, are flushed before that is long
+//! ([`is_flush_due`](super::is_flush_due): kept by the commit).
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
@@ -124,12 +125,15 @@ impl Allocator {
         }
         let inline = inline_pages(&base.queues);
         if base.free_pages > base_pages {
-            return Err(Error::corrupt(PageId::NONE, "more free pages than the file has"));
+            return Err(Error::corrupt(
+                PageId::NONE,
+                "the meta page counts more free pages than the file has",
+            ));
         }
-        let logged_pages = base
-            .free_pages
-            .checked_sub(ready.pages() + inline)
-            .ok_or_else(|| Error::corrupt(PageId::NONE, "free page count is too small"))?;
+        let logged_pages =
+            base.free_pages.checked_sub(ready.pages() + inline).ok_or_else(|| {
+                Error::corrupt(PageId::NONE, "the meta page counts too few free pages")
+            })?;
         let backlog = txn.0.saturating_sub(durable.0);
         let much = logged_pages + inline > base_pages / BACKLOG_PART;
         let mut a = Allocator {

@@ -14,6 +14,7 @@ pub mod mmap;
 pub mod sim;
 
 use crate::error::Result;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -307,6 +308,10 @@ pub trait Platform: Send + Sync {
     /// Seconds since boot, for people: nothing is decided by them.
     fn seconds(&self) -> u32 {
         crate::os::clock::seconds_since_boot()
+    }
+    /// Where the lock file is, if there is one.
+    fn lock_path(&self) -> Option<&Path> {
+        None
     }
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);

@@ -126,9 +126,9 @@ impl Engine {
             }
             // W never goes back. No flush makes durable what it does not reach.
             if txn > self.built() {
-                let detail =
-                    "shared memory: the newest transaction is older than one that was built";
-                return Err(Error::corrupt(PageId::NONE, detail));
+                return Err(self
+                    .shared
+                    .damaged("the newest transaction is older than one that was built"));
             }
             // Whoever led while this thread waited may have carried its transaction along: group commit.
             let Some(lock) = FlushLock::take_or_wait(self)? else { continue };
@@ -164,8 +164,8 @@ impl Engine {
         Ok(false)
     }
 
-    /// The repair mark (rules 1, 9), seen by a holder of the flush lock: a failed sync, a flush whose leader died, or pages
-    /// that were written before this handle's description could be told of errors (hole 10).
+    /// The repair mark (rules 1, 18), seen by a holder of the flush lock: a failed sync, a flush whose leader died, or pages
+    /// that were written before this handle's description could be told of errors.
     pub(super) fn is_marked(&self) -> bool {
         let words = self.words();
         words.suspect.0.load(Ordering::SeqCst) != 0
@@ -201,7 +201,7 @@ impl Engine {
         self.flush_image(&image)
     }
 
-    /// Rule 9: F := W, in the form that looks again (B8). From now on F's pages are protected.
+    /// Rule 9: F := W, in the form that looks again. From now on F's pages are protected.
     fn mark_target(&self) -> Result<BuiltImage> {
         for _ in 0..10_000 {
             let image = self.load_image()?;
@@ -380,9 +380,9 @@ mod tests {
         let engine = engine();
         engine.flush().unwrap();
         let above = TxnId(engine.built().0 + 1);
-        assert!(matches!(engine.make_durable(above), Err(Error::Corrupt { .. })));
+        assert!(matches!(engine.make_durable(above), Err(Error::LockFile { .. })));
         engine.newest_built.store(above.0, Ordering::Relaxed);
-        assert!(matches!(engine.flush(), Err(Error::Corrupt { .. })));
+        assert!(matches!(engine.flush(), Err(Error::LockFile { .. })));
     }
 
     #[test]

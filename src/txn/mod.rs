@@ -104,7 +104,7 @@ pub struct Engine {
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
     /// Newest transaction of which pages may have been written when this handle was opened: those that are not durable may have failed
-    /// to reach the disk without this handle's description being told (hole 10). Falls to D when this handle has the writer lock and
+    /// to reach the disk without this handle's description being told (rule 18). Falls to D when this handle has the writer lock and
     /// nothing is built above D: what is written from then on is written while its description is open.
     opened_at: AtomicU64,
     /// Held by the one writer of this handle; what it keeps from one transaction to the next.

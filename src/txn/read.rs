@@ -28,7 +28,7 @@ impl Engine {
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
         let mut reading = self.shared.begin_read()?;
         let view = self.platform.storage().view();
-        match undescribe(&reading.descriptor) {
+        match undescribe(&self.shared, &reading.descriptor) {
             Ok((txn, page_count, catalog)) if self.covers(view, page_count) => {
                 let engine = Arc::clone(self);
                 Ok(Snapshot { engine, lease: reading.lease, view, txn, page_count, catalog })
@@ -43,7 +43,7 @@ impl Engine {
 
     /// Id and page count of the visible snapshot, without a reader: nothing protects its pages.
     pub(crate) fn look(&self) -> Result<(TxnId, u64)> {
-        let (txn, page_count, _) = undescribe(&self.shared.look()?)?;
+        let (txn, page_count, _) = undescribe(&self.shared, &self.shared.look()?)?;
         Ok((txn, page_count))
     }
 
@@ -55,7 +55,7 @@ impl Engine {
     /// The file has outgrown this handle's view of it.
     #[cold]
     fn begin_on_grown(self: &Arc<Engine>, reading: Reading) -> Result<Snapshot> {
-        let (txn, page_count, catalog) = undescribe(&reading.descriptor)?;
+        let (txn, page_count, catalog) = undescribe(&self.shared, &reading.descriptor)?;
         let view = self.platform.storage().view();
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.
@@ -66,8 +66,9 @@ impl Engine {
         if self.covers(snapshot.view, page_count) {
             return Ok(snapshot);
         }
-        let detail = format!("the file is shorter than its {page_count} pages");
-        Err(Error::corrupt(PageId::NONE, detail))
+        let first_missing = PageId(snapshot.view.len as u64 / self.page_size as u64);
+        let detail = format!("the file ends before it, and counts {page_count} pages");
+        Err(Error::corrupt(first_missing, detail))
     }
 }
 

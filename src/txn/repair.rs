@@ -267,7 +267,7 @@ impl Engine {
     }
 
     /// Rule 22: what was built after D cannot be saved. D's content goes into the other slot too, with a higher limit of ids; then it becomes
-    /// the newest transaction again under a new id, so that neither W nor V ever goes back (H12).
+    /// the newest transaction again under a new id, so that neither W nor V ever goes back.
     fn roll_back(&self, image: &BuiltImage) -> Result<()> {
         let words = self.words();
         let durable = self.durable();

@@ -230,7 +230,7 @@ impl Reader<'_> {
     }
 
     /// Whether what readers would be shown is there. Deferred commits are in the page cache and need not be on the device:
-    /// if the device has gone away and come back since, within one boot, the shared memory outlives their pages (hole 12). Whoever
+    /// if the device has gone away and come back since, within one boot, the shared memory outlives their pages (rule 28). Whoever
     /// leads the next flush proves them again, and rewrites them (rule 20). What was built on top of them is looked at as far as that is
     /// bounded; if it is lost, so are they, and nobody has been promised more.
     pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {

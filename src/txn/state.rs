@@ -124,9 +124,8 @@ impl Engine {
         let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst)).max(newest);
         if last >= TxnId::MAX {
             // A meta with a greater one would be refused by the next who opens the file.
-            let detail =
-                "no transaction id is left above the one that the file or its lock file names";
-            return Err(Error::corrupt(PageId::NONE, detail));
+            let detail = "no transaction id is left above the one that it, or the database, names";
+            return Err(self.shared.damaged(detail));
         }
         Ok(TxnId(last.0 + 1))
     }
@@ -289,8 +288,7 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
                 return Ok(built);
             }
         }
-        let detail = "shared memory: the image of the newest transaction is damaged";
-        return Err(Error::corrupt(PageId::NONE, detail));
+        return Err(shared.damaged("the image of the newest transaction is damaged"));
     }
     Err(Error::Busy)
 }
@@ -308,7 +306,7 @@ pub(super) fn live_records_of(
     let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
     let dead = DeadIds::of(words);
     let session = shared.identity().session.load(Ordering::Relaxed);
-    let broken = || Error::corrupt(PageId::NONE, "shared memory: damaged list of pages");
+    let broken = || shared.damaged("the list of pages is damaged");
     let n = image.list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
     let mut live = PageMap::default();
     let mut before = None;
@@ -408,8 +406,8 @@ pub(super) fn is_whole(descriptor: &Descriptor, session: u64) -> bool {
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
 #[inline]
-pub fn undescribe(d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
-    let bad = || Error::corrupt(PageId::NONE, "shared memory: impossible snapshot");
+pub fn undescribe(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
+    let bad = || shared.damaged("it shows an impossible snapshot");
     // As a slice: a model's descriptor is shorter.
     let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {
         return Err(bad());

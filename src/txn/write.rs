@@ -68,7 +68,9 @@ impl Engine {
         let base = image.meta;
         let view = self.platform.storage().refresh()?;
         if base.page_count * self.page_size as u64 > view.len as u64 {
-            return Err(Error::corrupt(PageId::NONE, "the file is shorter than its pages"));
+            let first_missing = PageId(view.len as u64 / self.page_size as u64);
+            let detail = format!("the file ends before it, and counts {} pages", base.page_count);
+            return Err(Error::corrupt(first_missing, detail));
         }
         let (pins, on_dead) = self.collect_pins(base.txn)?;
         self.give_back(&base, view.len as u64, &pins)?;
@@ -170,7 +172,7 @@ impl Engine {
         if on_dead { high.load(Ordering::SeqCst) } else { base.page_count }
     }
 
-    /// Rule 7, B12: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
+    /// Rule 7: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
     /// and both metas on disk have the low mark. `len` is the file's length.
     fn give_back(&self, base: &Meta, len: u64, pins: &Pins) -> Result<()> {
         let size = self.page_size as u64;

@@ -1,4 +1,4 @@
-//! The writer's hand-over and group commit (rules 2, 8 to 13, B8): builders in two processes, who make durable what they built, each
+//! The writer's hand-over and group commit (rules 2, 8 to 13): builders in two processes, who make durable what they built, each
 //! for itself and with it whatever the other has built; a reader that sees what is durable.
 //!
 //! Locks, scan, publication and the words are those of this room. The order in which the words are used is that of
@@ -23,11 +23,11 @@ enum Variant {
     OneImage,
     /// The image is copied without a second look at W.
     ImageOnce,
-    /// H5: the snapshot that is being flushed is no pin.
+    /// Rule 2: the snapshot that is being flushed is no pin.
     TargetNotMarked,
-    /// B8 without the second look.
+    /// Rule 9 without the second look.
     MarkedOnce,
-    /// B6 reversed: D is read before F.
+    /// Rule 2 reversed: D is read before F.
     DurableBeforeTarget,
     /// Rule 13 reversed: F is taken down before D has moved.
     MarkDownFirst,
@@ -102,7 +102,7 @@ impl Group {
         words[0]
     }
 
-    /// B8.
+    /// Rule 9.
     fn mark(&self, shared: &Shared) -> (u64, u64) {
         loop {
             let image = self.load_image(shared);

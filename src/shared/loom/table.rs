@@ -267,7 +267,7 @@ fn the_dead_are_cleared_while_others_come() {
     a_death("a death", 2, |shared| assert!(shared.clear_dead().unwrap() <= 1));
 }
 
-/// Wrong (H6): asks whether the handle is dead instead of taking its place.
+/// Wrong: asks whether the handle is dead instead of taking its place.
 fn clear_after_asking(shared: &Shared) {
     for index in (0..HANDLES).filter(|&i| Some(i) != shared.index) {
         let life = byte::handle(index);

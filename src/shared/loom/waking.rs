@@ -76,7 +76,7 @@ fn no_fence_before_the_look_at_the_waiters() {
     waiters_and_a_publisher("no fence", wait, publish_without_fence);
 }
 
-/// Wrong (H14): a flag that whoever wakes takes down.
+/// Wrong: a flag that whoever wakes takes down.
 fn wait_by_flag(shared: &Shared, after: TxnId) {
     let layout = shared.layout();
     while shared.visible() <= after {

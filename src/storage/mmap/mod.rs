@@ -130,11 +130,6 @@ impl MmapPlatform {
     pub fn is_observer(&self) -> bool {
         self.observer
     }
-
-    /// The lock file's path, if there is a lock file.
-    pub fn lock_path(&self) -> Option<&Path> {
-        self.lock_file.as_ref().map(|(_, path)| path.as_path())
-    }
 }
 
 impl Platform for MmapPlatform {
@@ -158,6 +153,9 @@ impl Platform for MmapPlatform {
     }
     fn boot_id(&self) -> [u8; 16] {
         self.boot
+    }
+    fn lock_path(&self) -> Option<&Path> {
+        self.lock_file.as_ref().map(|(_, path)| path.as_path())
     }
     fn data_file_id(&self) -> (u64, u64) {
         self.id
