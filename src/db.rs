@@ -347,7 +347,7 @@ impl Database {
     ///
     /// Errors: [`Error::OutcomeUnknown`] if the device failed, or had failed: some of these commits may not be durable, and may be rolled back;
     /// [`Error::WriterOnThisThread`] if a repair is needed and the thread has the write transaction of the file; [`Error::ReadOnly`];
-    /// [`Error::Io`] and others if it could not begin.
+    /// [`Error::Io`] and others if it could not begin, or the repair failed: then nothing is decided yet, and the next flush or write tries again.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -477,8 +477,9 @@ pub struct Info {
     pub opening_pages_read: u64,
     /// A newer meta page that the opening of this session has refused, and that the first write erases. After a power cut that is the commit that
     /// was in flight; otherwise something is damaged. What the write erases it keeps, together with the pages that only that commit had (4 MiB at
-    /// most), in a file of the same name with `-refused` behind it: [`inspect::salvage`](crate::inspect::salvage) reads it. One that is
-    /// there already stays, and nothing more is kept until it is deleted. Where none can be made the write goes on without it.
+    /// most), in a file of the same name with `-refused` behind it, or `-refused.2` to `-refused.4` if there is one already:
+    /// [`inspect::salvage`](crate::inspect::salvage) reads it. Nothing is kept while there are four, where the disk has little room, or where no file
+    /// can be made; the write goes on without it.
     pub refused: Option<RefusedMeta>,
     /// Device flushes (`msync`) that this handle has asked for.
     pub flushes: u64,

@@ -145,6 +145,12 @@ pub fn is_pool_page(bytes: &[u8]) -> bool {
     is_log_page(bytes) && first.is_some()
 }
 
+/// Where the session stands in the lock file, in bytes.
+pub const LOCK_FILE_SESSION: usize = std::mem::offset_of!(layout::Layout, identity)
+    + std::mem::offset_of!(layout::Identity, session);
+
+pub use crate::txn::state::mend_image;
+
 /// Parts of the lock file: name, offset and length in bytes. All but the identity may change while somebody has it open.
 pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {
     use layout::Layout;

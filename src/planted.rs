@@ -155,6 +155,8 @@ bugs! {
     LongRunsCutUp,
     /// A6: deferred commits are not flushed, however much of the file older commits keep.
     HeldPagesKept,
+    /// B10: what a short reader has seen waits for one that stays, where all side queues are taken.
+    ShortReadersOutlived,
     /// A1: a page that was copied is not given back.
     OldPageNotFreed,
 

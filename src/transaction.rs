@@ -21,7 +21,8 @@ pub struct TableInfo {
 ///
 /// It takes no system call to begin or end, never waits and makes nobody wait. It owns what it needs: keep it in a
 /// struct, send it to another thread, share it between threads. While it lives the pages it can see are not
-/// reused, so the file may grow by what changes meanwhile, but by no more than those pages.
+/// reused, so the file may grow by what changes meanwhile, but by no more than those pages; with more than three readers of different
+/// ages, what some of them have seen may wait a little longer.
 ///
 /// A process must not let a value read from it outlive it through other means than a borrow
 /// (`vmsplice`, `MSG_ZEROCOPY`).

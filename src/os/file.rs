@@ -98,10 +98,9 @@ fn allocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result
     if len == 0 {
         return Ok(Fallocate::Done);
     }
-    // Who makes a file longer than the process may gets a signal, and not this error.
     let end = offset.saturating_add(len) as u64;
-    if end > super::memory::file_size_limit()? && end > file_len(file)? {
-        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    if end > file_len(file)? {
+        is_within_limit(end)?;
     }
     // SAFETY: an open descriptor and two integers.
     match check_repeat(|| unsafe { libc::fallocate64(file.as_raw_fd(), mode, offset, len) }) {
@@ -113,8 +112,17 @@ fn allocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result
     }
 }
 
+/// An error if no file of this process may have so many bytes. Who writes behind that, or makes a file longer, gets a signal, and not this error.
+pub fn is_within_limit(end: u64) -> io::Result<()> {
+    match end > super::memory::file_size_limit()? {
+        true => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        false => Ok(()),
+    }
+}
+
 /// Writes all of `bytes` at `offset`.
 pub fn pwrite_all(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    is_within_limit(offset.saturating_add(bytes.len() as u64))?;
     file.write_all_at(bytes, offset)
 }
 
@@ -141,6 +149,7 @@ pub fn pwritev_all(file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> 
             part = rest;
         }
     }
+    is_within_limit(to)?;
     let mut at = offset;
     let mut rest = &mut slices[..];
     while let Some(first) = rest.first() {
@@ -381,14 +390,24 @@ pub enum FsKind {
     Other(u32),
 }
 
+/// Bytes that this user may still write to the file system on which the file lies.
+pub fn room(file: &File) -> io::Result<u64> {
+    let stat = stat_fs(file)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_bsize as u64))
+}
+
 /// Asks which file system the file lies on.
 pub fn fs_kind(file: &File) -> io::Result<FsKind> {
+    // The type of the field differs between machines; all numbers have 32 bits.
+    Ok(kind_of(stat_fs(file)?.f_type as u32))
+}
+
+fn stat_fs(file: &File) -> io::Result<libc::statfs> {
     // SAFETY: a plain C struct of integers, for which zeros are a value.
     let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: an open descriptor and a struct that lives across the call.
     check_repeat(|| unsafe { libc::fstatfs(file.as_raw_fd(), &mut stat) })?;
-    // The type of the field differs between machines; all numbers have 32 bits.
-    Ok(kind_of(stat.f_type as u32))
+    Ok(stat)
 }
 
 fn kind_of(magic: u32) -> FsKind {

@@ -44,10 +44,13 @@ const SORTED_FROM: u32 = 2;
 const SORTED_MOST: u32 = 1024;
 /// The file does not grow for a run as long as more than this part of it is free: all of that is joined first (A4).
 const JOINED_PART: u64 = 4;
-/// Entries of the log for whose sorting a page pays by which the file would grow.
-const PAID_ENTRIES: u64 = 16;
-/// Single pages go where they are in nobody's way if more than this part of the file is free and a long run is ready (A5).
+/// Entries of the log for whose sorting a page pays by which the file would grow. With a quarter of it files with many values of a few
+/// pages still grow after a million commits.
+const PAID_ENTRIES: u64 = 512;
+/// Single pages go where they are in nobody's way if more than this part of the file is free and a run is ready (A5).
 const CRUMBS_PART: u64 = 6;
+/// Pages of a run: no single page.
+const RUN: u64 = 2;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
 const BACKLOG: u64 = 64;
 /// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would
@@ -161,7 +164,7 @@ impl Allocator {
             pins,
         };
         let much = base.free_pages > base_pages / CRUMBS_PART;
-        a.crumbs_first = much && a.ready.longest() >= pool::LONG && !planted(Bug::LongRunsCutUp);
+        a.crumbs_first = much && a.ready.longest() >= RUN && !planted(Bug::LongRunsCutUp);
         let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
         if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
@@ -274,7 +277,7 @@ impl Allocator {
             return false;
         }
         let logs: u64 = self.queues.iter().map(|q| u64::from(q.pages)).sum();
-        let price = logs * self.log_max as u64;
+        let price = logs.min(self.sorted_most().into()) * self.log_max as u64;
         let drawn = (self.txn.0 ^ self.taken.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // Less than price * drawn / 2^32, with a number of 32 bits.
         u128::from(drawn >> 32) * u128::from(price) < u128::from(len * PAID_ENTRIES) << 32
@@ -545,8 +548,9 @@ impl Allocator {
         true
     }
 
-    /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts one; when all
-    /// are taken, to the one that waits for the youngest: that only delays.
+    /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts one. When all are taken, to the one that waits for
+    /// the youngest: that delays. From then on it waits for whichever of the two is younger, and is looked through when that is gone: a reader
+    /// that stays would keep what ever more short ones have seen.
     fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) -> bool {
         let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
         let side = SIDES
@@ -563,6 +567,8 @@ impl Allocator {
         let q = &mut self.queues[side];
         if q.pin == TxnId::NONE || side == from {
             q.pin = pin;
+        } else if !fits(q) && !planted(Bug::ShortReadersOutlived) {
+            q.pin = q.pin.max(pin);
         }
         q.inline.push(e);
         true

@@ -68,7 +68,7 @@ pub struct EngineOptions {
     pub manifest_bytes: u64,
     /// Bytes of pages that may stand in the list when a deferred commit is shown.
     pub unproved_limit: u64,
-    /// Ids that are reserved at a time for deferred commits.
+    /// Most ids that are reserved at a time for deferred commits.
     pub ids_ahead: u64,
 }
 
@@ -107,6 +107,8 @@ pub struct Engine {
     /// to reach the disk without this handle's description being told (rule 18). Falls to D when this handle has the writer lock and
     /// nothing is built above D: what is written from then on is written while its description is open.
     opened_at: AtomicU64,
+    /// Ids that this handle reserves next.
+    ids_ahead: AtomicU64,
     /// Held by the one writer of this handle; what it keeps from one transaction to the next.
     writer: Arc<Mutex<write::Reuse>>,
     /// The thread of this process that has the write transaction of the file.

@@ -63,6 +63,7 @@ impl Engine {
             opening_pages_read: pages,
             opened_at: Plain::new(0),
             session: 0,
+            ids_ahead: Plain::new(meta::IDS_FIRST),
             writer: Arc::default(),
             writer_thread,
             leadership: Leadership::default(),

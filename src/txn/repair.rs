@@ -295,7 +295,7 @@ impl Engine {
     /// The same content as this session's, with a limit of ids above `used` (rules 28, 29).
     fn renewed(&self, meta: &Meta, used: TxnId) -> Meta {
         let session = if planted(Bug::SessionNotRenewed) { meta.session } else { self.session };
-        meta.renewed(session, used, self.options.ids_ahead)
+        meta.renewed(session, used, self.ids_ahead())
     }
 
     /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands there.

@@ -7,7 +7,7 @@ use crate::os::{self, FsKind};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
@@ -24,25 +24,37 @@ pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<
     }
 }
 
-/// Where parts of a file are kept: its name with `-refused` behind it.
-fn refused_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-refused");
-    name.into()
-}
+/// What a file in which parts of another are kept has behind the name of that one.
+const REFUSED: [&str; 4] = ["-refused", "-refused.2", "-refused.3", "-refused.4"];
+/// Times as much room as the parts take must be left for others.
+const ROOM_LEFT: u64 = 16;
 
 /// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and belongs to its owner.
-/// One that stands there already stays: nobody has looked at it, or it is something else.
+/// Those that stand there already stay: nobody has looked at them, or they are something else. With all names taken, or little room on the
+/// disk, it is an error.
 pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> io::Result<()> {
     let meta = data.metadata()?;
-    let new = os::create_unlinked(&refused_path(path), os::PRIVATE)?;
-    os::give_to(new.file(), meta.uid(), meta.gid());
-    for (at, bytes) in parts {
-        os::pwrite_all(new.file(), *at, bytes)?;
+    os::is_within_limit(meta.len())?;
+    let size: u64 = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    if os::room(data)? / ROOM_LEFT < size {
+        return Err(ErrorKind::StorageFull.into());
     }
-    new.file().set_len(meta.len())?;
-    new.file().sync_all()?;
-    new.link().map(drop)
+    for behind in REFUSED {
+        let mut name = path.as_os_str().to_owned();
+        name.push(behind);
+        if Path::new(&name).symlink_metadata().is_ok() {
+            continue;
+        }
+        let new = os::create_unlinked(Path::new(&name), os::PRIVATE)?;
+        os::give_to(new.file(), meta.uid(), meta.gid());
+        for (at, bytes) in parts {
+            os::pwrite_all(new.file(), *at, bytes)?;
+        }
+        new.file().set_len(meta.len())?;
+        new.file().sync_all()?;
+        return new.link().map(drop);
+    }
+    Err(ErrorKind::AlreadyExists.into())
 }
 
 /// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,

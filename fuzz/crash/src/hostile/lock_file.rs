@@ -1,12 +1,14 @@
 //! The lock file is input like any other: before the database is opened, between two sessions, and while it is in use, words of
 //! it become anything.
 //!
+//! A stranger can make checks good, so most times those of the images are.
+//!
 //! Only words are spoiled that the engine itself stores to while others have it open (everything behind the identity), in the thread
 //! that uses the database: a word that changes while it is looked at is `shared`'s own test.
 
 use fastrand::Rng;
-use recto::harness::LOCK_FILE_PARTS;
 use recto::harness::sim::SimDisk;
+use recto::harness::{LOCK_FILE_PARTS, LOCK_FILE_SESSION, mend_image};
 
 /// A word that is nothing, or looks like something.
 fn nonsense(rng: &mut Rng) -> u64 {
@@ -26,6 +28,49 @@ fn nonsense(rng: &mut Rng) -> u64 {
 
 /// Spoils a few words, or a whole part.
 pub fn spoil(disk: &SimDisk, rng: &mut Rng) {
+    spoil_some(disk, rng);
+    if rng.bool() {
+        spoil_images(disk, rng);
+    }
+    if rng.u8(..4) > 0 {
+        for_images(disk, |words, _| mend_image(words, disk.lock_file_word(LOCK_FILE_SESSION / 8)));
+    }
+}
+
+/// The words of both images, changed.
+fn for_images(disk: &SimDisk, mut change: impl FnMut(&mut [u64], usize)) {
+    let images = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "images");
+    let (at, len) = images.map_or((0, 0), |(_, at, len)| (at / 8, len / 8));
+    for image in 0..2 {
+        let at = at + image * len / 2;
+        let mut words: Vec<u64> = (at..at + len / 2).map(|w| disk.lock_file_word(w)).collect();
+        let before = words.clone();
+        change(&mut words, image);
+        for (i, (word, before)) in words.iter().zip(before).enumerate() {
+            if *word != before {
+                disk.spoil_lock_file(at + i, *word);
+            }
+        }
+    }
+}
+
+/// Words of the meta in an image, and those behind it, which are seldom met by chance.
+fn spoil_images(disk: &SimDisk, rng: &mut Rng) {
+    const META_WORDS: usize = 512;
+    let which = rng.usize(..2);
+    for_images(disk, |words, image| {
+        if image != which {
+            return;
+        }
+        for _ in 0..rng.usize(1..3) {
+            let at = if rng.bool() { META_WORDS + rng.usize(..5) } else { rng.usize(3..64) };
+            let little = words[at].wrapping_add([1, 2, u64::MAX, 1 << 32][rng.usize(..4)]);
+            words[at] = if rng.bool() { nonsense(rng) } else { little };
+        }
+    });
+}
+
+fn spoil_some(disk: &SimDisk, rng: &mut Rng) {
     for _ in 0..rng.usize(1..6) {
         let (_, at, len) = LOCK_FILE_PARTS[rng.usize(..LOCK_FILE_PARTS.len())];
         let words = (len / 8).min(4096);

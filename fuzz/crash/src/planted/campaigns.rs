@@ -34,6 +34,10 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
         "changes nothing as long as rule 30 holds: a repair makes the target of the flush durable again",
     ),
     (
+        Bug::DeathTakenForFailure,
+        "changes nothing: what it would take back was never shown, since who builds it keeps the writer lock until it is durable",
+    ),
+    (
         Bug::MetaNotPutBack,
         "changes nothing as long as rule 30 holds, but behind a failed sync, where a roll-back is forgiven",
     ),

@@ -1,4 +1,4 @@
-//! Fourteen ways to use a database, for as many commits as one likes.
+//! Seventeen ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,16 +25,23 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 14] = [
+pub const MIXES: [Mix; 17] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
     of("mixed, a larger tree", |w| load(w, 20_000), |w, _| w.commit(true, mixed)),
+    of("short values", |w| load(w, 1_500), |w, _| w.commit(true, |t| short(t, 600))),
+    of(
+        "short values, a larger tree",
+        |w| load(w, 100_000),
+        |w, _| w.commit(true, |t| short(t, 3_000)),
+    ),
     of("in turns", |w| load(w, 2_500), |w, n| in_turns(w, n, 2)),
     of("now and then", |w| load(w, 2_500), |w, n| in_turns(w, n, 10)),
     of("growing and shrinking", |w| load(w, 2_500), waves),
     of("tables", |w| load(w, 500), tables),
     of("readers", |w| load(w, 2_500), readers),
+    of("three readers stay", three_readers, short_readers),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
@@ -74,6 +81,16 @@ fn mixed(t: &mut Txn<'_>) {
             t.put(leaf);
         }
     }
+}
+
+/// A few small values, and one of many that take a few pages.
+fn short(t: &mut Txn<'_>, values: usize) {
+    for _ in 0..3 {
+        let leaf = t.rng.usize(..t.leaves());
+        t.put(leaf);
+    }
+    let (value, len) = (t.rng.usize(..values), t.rng.u64(2..=8));
+    t.put_large(value, len);
 }
 
 /// A large value in one commit out of `of`, small ones in the others.
@@ -129,6 +146,26 @@ fn readers(w: &mut World, n: u64) {
     }
     let durable = n.is_multiple_of(3);
     w.commit(durable, mixed);
+}
+
+/// Three readers that stay.
+fn three_readers(w: &mut World) {
+    load(w, 2_500);
+    for _ in 0..3 {
+        w.hold();
+        (0..50).for_each(|_| w.commit(true, small));
+    }
+}
+
+/// One more, which is soon gone.
+fn short_readers(w: &mut World, n: u64) {
+    if n.is_multiple_of(4) {
+        if w.readers() > 3 {
+            w.release(3);
+        }
+        w.hold();
+    }
+    w.commit(true, small);
 }
 
 fn deferred(w: &mut World, _: u64) {

@@ -108,7 +108,7 @@ impl Info {
             out.line(&format!("  newer transaction {} in slot {} refused: {why}", r.txn, r.slot))?;
             let path = self.file.path().display();
             out.line(&format!(
-                "  a write that erases it keeps it in {path}-refused, for kvtool salvage"
+                "  a write that erases it keeps it in {path}-refused (or .2 to .4), for kvtool salvage"
             ))?;
         }
         for reader in readers {
