@@ -39,7 +39,7 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 24] = [
+const PITFALLS: [Pitfall; 25] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
@@ -63,6 +63,7 @@ const PITFALLS: [Pitfall; 24] = [
         probe: 0,
         ..PLAIN
     },
+    Pitfall { text: include_str!("scripts/observed.txt"), accidents: &[TURN], probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/foreign.txt"), machines: 60, probe: 3, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/refused.txt"),
