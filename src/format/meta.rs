@@ -18,7 +18,7 @@ pub const MANIFEST_BYTES: u64 = 4 << 20;
 pub const UNPROVED_BYTES: u64 = 256 << 20;
 /// Most ids that are reserved at a time for commits that are shown before they are durable (rule 29).
 pub const IDS_AHEAD: u64 = 1 << 16;
-/// And the first time: each time twice as many.
+/// And the first time by each handle.
 pub const IDS_FIRST: u64 = 1 << 10;
 /// Features that this build knows: of those that must be known to write, and of those that must be known to read.
 pub const KNOWN_TO_WRITE: u32 = 0;

@@ -49,8 +49,8 @@ const JOINED_PART: u64 = 4;
 const PAID_ENTRIES: u64 = 512;
 /// Single pages go where they are in nobody's way if more than this part of the file is free and a run is ready (A5).
 const CRUMBS_PART: u64 = 6;
-/// Pages of a run: no single page.
-const RUN: u64 = 2;
+/// Pages of a run that is worth it: with two, the files of some mixes become shorter still, and that of roll-backs longer than twice what is in use.
+const RUN: u64 = 4;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
 const BACKLOG: u64 = 64;
 /// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would

@@ -121,10 +121,7 @@ impl Engine {
 
     /// Rule 29: how many ids to reserve now. Few at first: a process may live for one commit, and what it has not used nobody ever uses.
     pub(crate) fn ids_ahead(&self) -> u64 {
-        let most = self.options.ids_ahead;
-        let twice = |n: u64| Some(n.saturating_mul(2).min(meta::IDS_AHEAD));
-        let n = self.ids_ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, twice);
-        n.unwrap_or_else(|n| n).min(most)
+        self.ids_ahead.swap(meta::IDS_AHEAD, Ordering::Relaxed).min(self.options.ids_ahead)
     }
 
     /// Rule 3: an id above every one that was ever used.

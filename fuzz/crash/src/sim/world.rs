@@ -101,6 +101,8 @@ pub struct World {
     deferred: bool,
     /// Boots since the last acknowledged commit.
     recovering: u32,
+    /// A lock file at another path may know what the one that is used now does not.
+    two_lock_files: bool,
     copy: Option<Copied>,
     /// Waits without end that this machine has seen.
     hangs: u64,
@@ -166,6 +168,7 @@ impl World {
             readers: VecDeque::new(),
             deferred: false,
             recovering: 0,
+            two_lock_files: false,
             copy: None,
             hangs: 0,
         };

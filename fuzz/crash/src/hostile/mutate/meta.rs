@@ -85,8 +85,10 @@ pub fn shared(t: &mut Target<'_>) {
         super::space::lend(t);
     }
     if t.rng.bool() {
-        let newest = [0, t.page_size].map(|at| get(t.image, at + 32, 8)).into_iter().max();
-        let next = newest.unwrap_or(0).wrapping_add(t.rng.u64(1..3));
+        // The ids that come next: above the ids and the limits of both metas.
+        let ids = [0, t.page_size].into_iter().flat_map(|at| [at + 32, at + 320]);
+        let newest = ids.map(|at| get(t.image, at, 8)).max().unwrap_or(0);
+        let next = newest.wrapping_add(t.rng.u64(1..3));
         for id in 2..pages {
             if matches!(t.page(id)[4], LEAF | BRANCH) && t.rng.u8(..4) > 0 {
                 put(t.page(id), 8, 8, next);

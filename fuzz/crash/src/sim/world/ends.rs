@@ -94,7 +94,7 @@ impl World {
             let allowed = self.oracle.lock().after_power_loss();
             self.disk.clear_hook();
             let found = self.start_from_disk(&allowed);
-            self.oracle.lock().survived_by(&found, false);
+            self.oracle.lock().survived_by(&found, self.two_lock_files);
             self.switch_on();
         }
     }

@@ -27,6 +27,7 @@ impl World {
     pub(super) fn other_lock_file(&mut self) {
         self.everybody_is_dead();
         let _ = self.disk.other_lock_file();
+        self.two_lock_files = true;
         self.forget_refused();
         self.recovering += 1;
         self.tally.lock().count("other lock files", 1);
