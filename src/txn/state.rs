@@ -129,8 +129,9 @@ impl Engine {
         let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst)).max(newest);
         if last >= TxnId::MAX {
             // A meta with a greater one would be refused by the next who opens the file.
-            let detail = "no transaction id is left above the one that it, or the database, names";
-            return Err(self.shared.damaged(detail));
+            let meta = PageId(self.durable().slot as u64);
+            let detail = "no transaction id is left above those that it and the lock file name";
+            return Err(Error::corrupt(meta, detail));
         }
         Ok(TxnId(last.0 + 1))
     }
