@@ -153,7 +153,7 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
 
 #[test]
 fn readers_that_come_and_go_keep_the_file_bounded() {
-    let (n, batches, batch) = pick((20_000, 1_200, 50), (1_000_000, 2_000, 500));
+    let (n, batches, batch) = pick((20_000, 4_000, 50), (1_000_000, 2_000, 500));
     let dir = dir();
     let db = open_at(&dir.path().join("x.recto"), &Builder::default());
     load(&db, n);

@@ -81,6 +81,8 @@ pub struct Allocator {
     sorted: bool,
     /// Whether everything has been joined for a run.
     joined: bool,
+    /// Extents that wait for a snapshot which does not see them, and have not been paid for.
+    parked_elsewhere: usize,
     /// Single pages are taken from the first free ones, however few lie side by side (A5).
     crumbs_first: bool,
     /// And more of these have been looked for.
@@ -153,6 +155,7 @@ impl Allocator {
             found: Vec::new(),
             sorted: false,
             joined: false,
+            parked_elsewhere: 0,
             crumbs_first: false,
             crumbs_sought: false,
             sorting: false,
@@ -364,6 +367,7 @@ impl Allocator {
         if self.is_empty(POOL) {
             self.drain(MAIN, log, &mut left)?;
         }
+        self.look_through(log)?;
         self.found_is_ready()
     }
 
@@ -377,7 +381,18 @@ impl Allocator {
         for queue in [POOL, MAIN] {
             self.drain(queue, log, &mut { want })?;
         }
+        self.look_through(log)?;
         self.found_is_ready()
+    }
+
+    /// With more readers of different ages than side queues, one queue has what several of them see, and a reader that stays would keep what ever
+    /// more short ones have seen. So for each extent that joins it two are judged again: what can be used is at most half of it.
+    fn look_through(&mut self, log: &impl LogPages) -> Result<()> {
+        let mut left = 2 * std::mem::take(&mut self.parked_elsewhere);
+        match SIDES.into_iter().max_by_key(|&side| self.queues[side].pin) {
+            Some(side) if left > 0 => self.drain(side, log, &mut left),
+            _ => Ok(()),
+        }
     }
 
     fn found_is_ready(&mut self) -> Result<()> {
@@ -549,8 +564,7 @@ impl Allocator {
     }
 
     /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts one. When all are taken, to the one that waits for
-    /// the youngest: that delays. From then on it waits for whichever of the two is younger, and is looked through when that is gone: a reader
-    /// that stays would keep what ever more short ones have seen.
+    /// the youngest: that delays, and pays for a look at what stands there ([`Allocator::look_through`]).
     fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) -> bool {
         let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
         let side = SIDES
@@ -568,9 +582,9 @@ impl Allocator {
         if q.pin == TxnId::NONE || side == from {
             q.pin = pin;
         } else if !fits(q) && !planted(Bug::ShortReadersOutlived) {
-            q.pin = q.pin.max(pin);
+            self.parked_elsewhere += e.extent_count();
         }
-        q.inline.push(e);
+        self.queues[side].inline.push(e);
         true
     }
 

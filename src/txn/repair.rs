@@ -8,7 +8,7 @@ use super::Engine;
 use super::flush::FlushLock;
 use super::lock::WriterLock;
 use super::open::set_refused;
-use super::slots::{Chosen, Reader, fits};
+use super::slots::{Chosen, Reader, RefusedMeta, fits};
 use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
@@ -385,23 +385,28 @@ impl Engine {
     /// database is written to all the same.
     fn keep_refused(&self) {
         if let Some(refused) = self.refused_meta()
-            && let Ok(parts) = self.refused_parts(refused.slot)
+            && let Ok(Some(parts)) = self.refused_parts(refused)
         {
             self.platform.keep_beside(&parts);
         }
     }
 
-    /// Both slots, and the pages that the meta in one of them lists.
-    fn refused_parts(&self, slot: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+    /// Both slots, and the pages that the refused meta in one of them lists. None if another stands there already: an earlier attempt to finish the
+    /// opening has kept it.
+    fn refused_parts(&self, refused: RefusedMeta) -> Result<Option<Vec<(u64, Vec<u8>)>>> {
         let size = self.page_size as u64;
         let mut parts = vec![(0, self.slot_bytes(0)?), (size, self.slot_bytes(1)?)];
-        if let Ok((_, Phase::Sealed(manifest))) = Meta::decode(&parts[slot].1) {
-            for m in manifest {
-                let bytes = self.file_bytes(m.page, m.pages.into())?;
-                parts.extend(bytes.map(|bytes| (m.page.0 * size, bytes.to_vec())));
+        match Meta::decode(&parts[refused.slot].1) {
+            Ok((meta, _)) if meta.txn.0 != refused.txn => return Ok(None),
+            Ok((_, Phase::Sealed(manifest))) => {
+                for m in manifest {
+                    let bytes = self.file_bytes(m.page, m.pages.into())?;
+                    parts.extend(bytes.map(|bytes| (m.page.0 * size, bytes.to_vec())));
+                }
             }
+            _ => {}
         }
-        Ok(parts)
+        Ok(Some(parts))
     }
 
     /// Page count of the meta in a slot; none if it cannot be read.

@@ -1,4 +1,4 @@
-//! Seventeen ways to use a database, for as many commits as one likes.
+//! Nineteen ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,7 +25,7 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 17] = [
+pub const MIXES: [Mix; 19] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
@@ -41,7 +41,9 @@ pub const MIXES: [Mix; 17] = [
     of("growing and shrinking", |w| load(w, 2_500), waves),
     of("tables", |w| load(w, 500), tables),
     of("readers", |w| load(w, 2_500), readers),
-    of("three readers stay", three_readers, short_readers),
+    of("three readers stay", |w| readers_stay(w, 3), short_readers),
+    of("two stay, others overlap", |w| readers_stay(w, 2), |w, _| overlapping(w, 2, 12)),
+    of("three stay, others overlap", |w| readers_stay(w, 3), |w, _| overlapping(w, 3, 50)),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
@@ -148,10 +150,10 @@ fn readers(w: &mut World, n: u64) {
     w.commit(durable, mixed);
 }
 
-/// Three readers that stay.
-fn three_readers(w: &mut World) {
+/// So many readers that stay.
+fn readers_stay(w: &mut World, count: usize) {
     load(w, 2_500);
-    for _ in 0..3 {
+    for _ in 0..count {
         w.hold();
         (0..50).for_each(|_| w.commit(true, small));
     }
@@ -165,6 +167,15 @@ fn short_readers(w: &mut World, n: u64) {
         }
         w.hold();
     }
+    w.commit(true, small);
+}
+
+/// Beside those, one begins at each commit, and is gone `life` commits later.
+fn overlapping(w: &mut World, stay: usize, life: usize) {
+    if w.readers() >= stay + life {
+        w.release_oldest_but(stay);
+    }
+    w.hold();
     w.commit(true, small);
 }
 

@@ -258,6 +258,16 @@ impl World {
         }
     }
 
+    /// The oldest reader but for the `stay` oldest ends.
+    pub fn release_oldest_but(&mut self, stay: usize) {
+        let readers = self.holders.iter().enumerate().filter(|(_, h)| h.reader);
+        let mut oldest: Vec<(TxnId, usize)> = readers.map(|(at, h)| (h.txn, at)).collect();
+        oldest.sort_unstable();
+        if let Some(&(_, at)) = oldest.get(stay) {
+            self.remove_holder(at);
+        }
+    }
+
     fn remove_holder(&mut self, at: usize) {
         let gone = self.holders.swap_remove(at);
         if !gone.rolled_back {
