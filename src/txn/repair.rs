@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// Parts of the file, each with its place.
+type Parts = Vec<(u64, Vec<u8>)>;
+
 /// Bytes of a run that are copied at a time.
 const PIECE: usize = 1 << 20;
 
@@ -393,7 +396,7 @@ impl Engine {
 
     /// Both slots, and the pages that the refused meta in one of them lists. None if another stands there already: an earlier attempt to finish the
     /// opening has kept it.
-    fn refused_parts(&self, refused: RefusedMeta) -> Result<Option<Vec<(u64, Vec<u8>)>>> {
+    fn refused_parts(&self, refused: RefusedMeta) -> Result<Option<Parts>> {
         let size = self.page_size as u64;
         let mut parts = vec![(0, self.slot_bytes(0)?), (size, self.slot_bytes(1)?)];
         match Meta::decode(&parts[refused.slot].1) {
