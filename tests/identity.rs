@@ -488,6 +488,81 @@ fn records_of_a_transaction_that_was_never_built_prove_no_other() {
     assert_clean(&db);
 }
 
+/// What is kept of one refused commit does not keep the next from being kept.
+#[test]
+fn every_refused_commit_is_kept_up_to_four() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    drop(open_at(&path, &Builder::default()));
+    let kept = |n: usize| match n {
+        1 => refused_of(&path),
+        n => PathBuf::from(format!("{}.{n}", refused_of(&path).display())),
+    };
+    for n in 1..=5 {
+        let db = open_at(&path, &Builder::default());
+        let value = format!("the value of round {n}").into_bytes();
+        put(&db, b"before", b"");
+        write(&db, Durability::Durable, |txn| {
+            txn.open_table("rots").unwrap().put(b"k", &value).unwrap();
+        });
+        drop(db);
+        let mut data = fs::read(&path).unwrap();
+        let at = data.windows(value.len()).position(|w| w == value).unwrap();
+        data[at] ^= 1;
+        put_back(&path, &data);
+        fs::remove_file(lock_of(&path)).unwrap();
+        let db = open_at(&path, &Builder::default());
+        assert!(db.info().unwrap().refused.is_some(), "{n}");
+        put(&db, b"after", b"");
+        assert_clean(&db);
+        if n > 4 {
+            assert!(!kept(n).exists());
+            continue;
+        }
+        let bytes = fs::read(kept(n)).unwrap();
+        assert!(bytes.windows(value.len() - 1).any(|w| w == &value[1..]), "{n}");
+        assert!(!kept(n + 1).exists(), "{n}");
+    }
+}
+
+/// Whoever finishes an opening may die behind the erasing; the next one keeps nothing more.
+#[test]
+fn a_refused_commit_is_kept_once() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    put(&db, b"before", b"");
+    put(&db, b"rots", b"a value that can be found");
+    drop(db);
+    let mut data = fs::read(&path).unwrap();
+    let at = data.windows(25).position(|w| w == b"a value that can be found").unwrap();
+    data[at] ^= 1;
+    put_back(&path, &data);
+    fs::remove_file(lock_of(&path)).unwrap();
+    let other = open_at(&path, &Builder::default());
+    for _ in 0..3 {
+        let db = open_at(&path, &Builder::default());
+        when("repair: other slot synced", || panic!("dies here"));
+        let put = || put(&db, b"after", b"");
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(put)).is_err());
+        assert!(refused_of(&path).exists());
+    }
+    put(&other, b"after", b"");
+    assert!(!Path::new(&format!("{}.2", refused_of(&path).display())).exists());
+    assert_clean(&other);
+}
+
+/// A handle that lives for one deferred commit takes few ids.
+#[test]
+fn short_lives_reserve_few_ids() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let life = |n: u32| defer(&open_at(&path, &Builder::default()), &format!("{n}"));
+    let ids: Vec<u64> = (0..6).map(life).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b && b - a <= 1_100), "{ids:?}");
+    assert_clean(&open_at(&path, &Builder::default()));
+}
+
 /// Finding 11: until somebody writes, the full check of the open database says what was refused.
 #[test]
 fn a_refused_meta_is_told_by_the_check() {

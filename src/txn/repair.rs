@@ -358,7 +358,7 @@ impl Engine {
     }
 
     /// What the opening has found was only in the page cache, and has left it: its write-back had failed. The other meta is chosen instead, and D
-    /// goes back to it; W stays, for the roll-back. What has come to light in the slot and is newer than what was shown does not count.
+    /// goes back to it; W stays, for the roll-back. A meta that has come to light in the slot and is newer than D was does not count.
     fn choose_again(&self) -> Result<(Vec<u8>, Meta)> {
         let words = self.words();
         let first = self.durable();

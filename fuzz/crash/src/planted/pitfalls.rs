@@ -86,7 +86,10 @@ const PITFALLS: [Pitfall; 25] = [
         probe: 3,
         ..PLAIN
     },
-    Pitfall { text: include_str!("scripts/chosen-again.txt"), ..PLAIN },
+    Pitfall {
+        text: include_str!("../../regressions/what-was-chosen-leaves-the-cache.txt"),
+        ..PLAIN
+    },
     Pitfall { text: include_str!("scripts/lock-file.txt"), accidents: &[What::Kill], ..PLAIN },
     Pitfall { text: include_str!("scripts/shown.txt"), accidents: &[What::Kill], ..PLAIN },
     Pitfall { text: include_str!("scripts/taken-over.txt"), accidents: &[What::Kill], ..PLAIN },
