@@ -1,11 +1,11 @@
 //! Instructions of the parts, counted by valgrind's callgrind: the same on every run, on a machine as busy as it may be.
 //!
-//!     cargo bench --bench counts [-- FILTER] [--store]
+//!     cargo bench -p recto-benches --bench counts [-- FILTER] [--store]
 //!
 //! Compares with `benches/counts.txt` and fails where a count is more than 5 % above; `--store` writes the file anew. With another compiler
 //! than that of the file nothing fails. Without valgrind it says so and ends well.
 
-mod work;
+use recto_benches as work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -107,7 +107,7 @@ fn stored(text: &str) -> (&str, BTreeMap<&str, f64>) {
 }
 
 fn compare(filter: &str, store: bool) -> Outcome<ExitCode> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/counts.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("counts.txt");
     let text = match std::fs::read_to_string(&path) {
         Err(_) if store => String::new(),
         text => text?,
@@ -142,7 +142,7 @@ fn compare(filter: &str, store: bool) -> Outcome<ExitCode> {
     }
     if worse > 0 && by == now {
         eprintln!(
-            "{worse} above what is stored; if that is the price of something, store it: cargo bench --bench counts -- --store"
+            "{worse} above what is stored; if that is the price of something, store it: cargo bench -p recto-benches --bench counts -- --store"
         );
         return Ok(ExitCode::FAILURE);
     }

@@ -1,8 +1,8 @@
 //! The parts by themselves, in memory: no disk and no flush in these figures.
 //!
-//!     cargo bench --bench parts [-- FILTER]
+//!     cargo bench -p recto-benches --bench parts [-- FILTER]
 
-mod work;
+use recto_benches as work;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

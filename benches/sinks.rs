@@ -3,7 +3,7 @@
 //! Both sinks work side by side, in turns, on databases of their own with the same keys; a figure is the median over
 //! all commits, or over rounds where one commit is too short to be timed alone. Run it with
 //!
-//!     cargo bench --bench sinks -- [--dir DIR] [--keys N] [--commits N] [--rounds N]
+//!     cargo bench -p recto-benches --bench sinks -- [--dir DIR] [--keys N] [--commits N] [--rounds N]
 //!
 //! DIR must lie on a disk: tmpfs syncs nothing. What the device wrote is taken from its counters, which count everybody:
 //! the machine should be idle otherwise. Without `--bench` (`cargo test --benches`) it runs once on a few keys, as a test.

@@ -433,7 +433,7 @@ impl Database {
         crate::checking::salvage_live(&self.engine, part, options, take)
     }
 
-    #[cfg(any(test, feature = "harness"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }

@@ -1,11 +1,7 @@
-//! What the crash tests and benches need beside the public API. Behind the feature `harness`; no promise
-//! of stability.
+//! What the crash tests need beside the public API and [`crate::internals`]. Behind the feature `harness`; no promise of stability.
 
-pub use crate::format::checksum;
-pub use crate::format::node;
-pub use crate::format::page::PageHeader;
 pub use crate::inspect::harness::format_table;
-pub use crate::planted::{Bug, plant};
+pub use crate::internals::*;
 pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 
@@ -18,20 +14,8 @@ use crate::format::page::KIND_FREE_LOG;
 use crate::inspect::Report;
 use crate::shared::layout;
 use crate::storage::PlatformRef;
-use crate::transaction::WriteTxn;
-use crate::txn::commit::Durability;
-use crate::txn::open::initial_file;
-use crate::types::TxnId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// What the allocator of a transaction works with.
-pub mod space {
-    pub use crate::format::meta::Meta;
-    pub use crate::space::allocator::{Allocator, LogPages, Start};
-    pub use crate::space::is_flush_due;
-    pub use crate::space::pins::Pins;
-}
 
 /// Bytes of the shared memory.
 pub const SHARED_LEN: usize = layout::SIZE;
@@ -77,11 +61,6 @@ pub fn newest_meta(file: &[u8], page_size: usize) -> Option<(u64, u64)> {
     newest.map(|(meta, _)| (meta.txn.0, meta.session))
 }
 
-/// The bytes of a new database, as `open` would put them into place.
-pub fn new_file(page_size: usize) -> Vec<u8> {
-    initial_file(page_size, *b"simulated-recto!")
-}
-
 /// A machine whose disk holds `image`.
 pub fn machine(image: &[u8], page_size: usize, seed: u64) -> Result<sim::SimDisk> {
     let mut options = sim::SimOptions::new(seed, SHARED_LEN);
@@ -94,18 +73,6 @@ pub fn machine(image: &[u8], page_size: usize, seed: u64) -> Result<sim::SimDisk
 /// Opens the database on a simulated machine, in a process of its own.
 pub fn open(process: Arc<sim::SimProcess>, builder: &Builder) -> Result<Database> {
     builder.on_platform(process as PlatformRef)
-}
-
-/// The first half of a commit: the transaction is built and the writer lock given back. Returns its id if
-/// it still has to be made durable before the commit may return, and the id of any built transaction.
-pub fn build(mut txn: WriteTxn, durability: Durability) -> Result<Option<(u64, bool)>> {
-    txn.set_durability(durability);
-    Ok(txn.into_writer().build()?.map(|b| (b.txn.0, b.flush)))
-}
-
-/// The second half of a commit.
-pub fn make_durable(db: &Database, txn: u64) -> Result<()> {
-    db.engine().finish_commit(TxnId(txn))
 }
 
 /// Bytes of the pages that an opening may have to read to prove the visible snapshot, if nothing newer is built.

@@ -37,7 +37,9 @@ mod error;
 #[cfg(feature = "harness")]
 #[doc(hidden)]
 pub mod harness;
-mod planted;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod table;
 mod transaction;
 mod types;

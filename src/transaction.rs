@@ -204,7 +204,7 @@ impl WriteTxn {
     /// Undoes everything; the same as dropping the transaction.
     pub fn abort(self) {}
 
-    #[cfg(any(test, feature = "harness"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn into_writer(self) -> Writer {
         self.writer
     }

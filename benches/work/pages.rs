@@ -1,12 +1,12 @@
 //! Work on single pages, and that of the allocator.
 
 use super::Work;
-use recto::harness::checksum::page_crc;
-use recto::harness::node::build::{Item, Plan, Shell, write_node};
-use recto::harness::node::edit::NodeMut;
-use recto::harness::node::key::KeyParts;
-use recto::harness::node::{Node, Place};
-use recto::harness::space::{Allocator, LogPages, Meta, Pins, Start};
+use recto::internals::checksum::page_crc;
+use recto::internals::node::build::{Item, Plan, Shell, write_node};
+use recto::internals::node::edit::NodeMut;
+use recto::internals::node::key::KeyParts;
+use recto::internals::node::{Node, Place};
+use recto::internals::space::{Allocator, LogPages, Meta, Pins, Start};
 use recto::{PageId, TxnId};
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -123,7 +123,7 @@ impl LogPages for Log {
 
 /// Transactions that replace `PAGES` pages each, as a commit of as many random keys does.
 fn allocate(_: u64) -> Box<dyn FnMut()> {
-    let (mut base, _) = Meta::decode(&recto::harness::new_file(PAGE)).expect("is new");
+    let (mut base, _) = Meta::decode(&recto::internals::new_file(PAGE)).expect("is new");
     let mut log = Log::default();
     let mut live: Vec<(PageId, TxnId)> = Vec::new();
     Box::new(move || {

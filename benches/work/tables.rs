@@ -1,7 +1,7 @@
 //! Work on whole tables and transactions.
 
 use super::Work;
-use recto::harness::{build, make_durable};
+use recto::internals::{build, make_durable};
 use recto::{Database, Durability, ReadTxn};
 use std::hint::black_box;
 use std::ops::Bound;

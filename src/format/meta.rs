@@ -3,7 +3,6 @@
 use super::bytes::*;
 use super::descriptor::{self, TableDescriptor};
 use super::freelog::{self, ENTRY_SIZE, FreeEntry, Queue};
-use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of a meta page that count, whatever the page size.
@@ -353,7 +352,6 @@ fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
             let mut manifest = Vec::new();
             // Opening reads all of them.
             let most = MANIFEST_BYTES / u64::from(word32(b, AT_PAGE_SIZE)).max(1);
-            let most = if planted(Bug::ManifestUnbounded) { page_count } else { most };
             let mut left = most.min(page_count);
             for _ in 0..count {
                 let m = ManifestEntry {

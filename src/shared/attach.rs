@@ -19,7 +19,6 @@ use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
 use super::{Arrival, FirstState, LeftBehind, Shared};
 use crate::error::{Error, Result};
-use crate::planted::{Bug, planted};
 use crate::storage::{LockMode, PlatformRef};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -57,9 +56,7 @@ impl Shared {
             shared.left = expected.left_behind(shared.layout());
             Arrival::First(shared.initialise(&expected, init)?)
         } else {
-            if !planted(Bug::SlotsNotSwept) {
-                sweep(shared.layout(), |owner| owner == index + 1);
-            }
+            sweep(shared.layout(), |owner| owner == index + 1);
             believe_taken(shared.layout(), index, true);
             shared.step("attach: joined");
             Arrival::Joined
@@ -180,10 +177,6 @@ fn pass_gates(
         let refused = match Held::try_gate(platform, false, LockMode::Exclusive)? {
             Some(lock_gate) => match Held::try_gate(platform, true, LockMode::Exclusive)? {
                 Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
-                None if planted(Bug::DataGateIgnored) => {
-                    let data_gate = Held::try_gate(platform, true, LockMode::Shared)?;
-                    return Ok((true, [lock_gate, data_gate.ok_or(Error::Busy)?]));
-                }
                 // A handle that is just dying may have lost the first byte and not yet the second.
                 None => damaged(
                     "the data file is in use with another lock file; it was deleted or renamed \
@@ -303,7 +296,7 @@ impl Expected {
         let ready = identity.ready.load(Acquire) == 1;
         if !self.same_database(identity) {
             FirstState::Unknown
-        } else if pair(&identity.boot) != self.boot && !planted(Bug::BootIdIgnored) {
+        } else if pair(&identity.boot) != self.boot {
             // Not ready: an opening had begun. It may have been stopped before it could say how far it was.
             FirstState::OtherBoot { opening: !ready || identity.opening.load(Acquire) != 0 }
         } else if ready && pair(&identity.data_file) == self.data_file {

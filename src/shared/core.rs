@@ -19,7 +19,6 @@
 //! - R5. Every store to a slot is Release and the scan loads Acquire: the scan that sees a later value has
 //!   everything behind it that the earlier reader read.
 
-use crate::planted::{Bug, planted};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 
 /// An atomic integer of 64 bits.
@@ -174,11 +173,6 @@ pub fn begin_pinning_all<const N: usize, R: Ring<N>>(
     Begun::Moved
 }
 
-/// The visible snapshot as it was a moment ago. Nothing protects its pages.
-pub fn look<const N: usize, R: Ring<N>>(ring: &R) -> [u64; N] {
-    copy(ring, ring.visible().load(Acquire))
-}
-
 /// Words of the entry that a value of `visible` leads to.
 #[inline(always)]
 pub fn copy<const N: usize, R: Ring<N>>(ring: &R, visible: u64) -> [u64; N] {
@@ -216,24 +210,15 @@ pub fn publish<const N: usize, R: Ring<N>>(
 ) -> Published {
     let id = descriptor[0];
     let mut seen = ring.visible().load(Acquire);
-    let older = |now| id_of(now) >= id && !planted(Bug::VisibleGoesBack);
+    let older = |now| id_of(now) >= id;
     if older(seen) {
         return Published::Older; // R3
     }
     let entry = entry_for(publisher, seen);
-    let write = || {
-        ring.fence(Fence::Entry); // R2: before the first word
-        for (word, &value) in ring.entry(entry).iter().zip(descriptor) {
-            word.store(value, Relaxed);
-        }
-    };
-    if planted(Bug::PublishedBeforeEntry) {
-        let _ = ring.visible().compare_exchange(seen, id << 2 | entry as u64);
-        written();
-        write();
-        return Published::Moved;
+    ring.fence(Fence::Entry); // R2: before the first word
+    for (word, &value) in ring.entry(entry).iter().zip(descriptor) {
+        word.store(value, Relaxed);
     }
-    write();
     written();
     for _ in 0..tries {
         match ring.visible().compare_exchange(seen, id << 2 | entry as u64) {
@@ -255,7 +240,7 @@ pub fn entry_for(publisher: Publisher, visible: u64) -> usize {
         Publisher::Flusher => 2,
     };
     let is_visible = |entry| (visible & 3) as usize == entry;
-    if is_visible(first) != planted(Bug::VisibleEntryOverwritten) { first + 1 } else { first }
+    if is_visible(first) { first + 1 } else { first }
 }
 
 /// Reads the id of the visible snapshot, then the slots, and hands each registration to `found` (B6). Death ids up to the

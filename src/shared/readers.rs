@@ -12,7 +12,6 @@ use super::locks::Held;
 use super::sync::fence;
 use super::{Lease, ObservedSnapshot, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
-use crate::planted::{Bug, planted};
 use crate::storage::{LockByte, LockMode};
 use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -32,29 +31,28 @@ impl Shared {
     #[inline]
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
-        let early = planted(Bug::RegisteredAfterReading).then(|| core::look(self.layout()));
         // An observer has no leases.
         if let Some((lease, slot)) = self.leases.last() {
-            match self.begin_in(slot, early) {
+            match self.begin_in(slot) {
                 Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
                 Begun::Taken => {}
                 other => return self.begin_again(lease, slot, other),
             }
         }
-        self.begin_elsewhere(early)
+        self.begin_elsewhere()
     }
 
     /// The thread's last lease is taken, or it has none yet.
     #[cold]
-    fn begin_elsewhere(&self, early: Option<Descriptor>) -> Result<Reading> {
+    fn begin_elsewhere(&self) -> Result<Reading> {
         let Some(index) = self.index else { return self.begin_observed() };
-        let begin = |slot: u32| match self.begin_in(slot, early) {
+        let begin = |slot: u32| match self.begin_in(slot) {
             Begun::Taken => None,
             begun => Some((slot, begun)),
         };
         let found = match self.leases.search(begin) {
             None => {
-                let begin = |slot| (slot, self.begin_in(slot, early));
+                let begin = |slot| (slot, self.begin_in(slot));
                 self.leases.add(|| self.claim(index, 0), begin)?
             }
             found => found,
@@ -65,7 +63,7 @@ impl Shared {
             None => {
                 let slot = self.claim(index, leases::claimed())?;
                 leases::remember_claimed(slot);
-                (Lease::once(slot), (slot, self.begin_in(slot, early)))
+                (Lease::once(slot), (slot, self.begin_in(slot)))
             }
         };
         match begun {
@@ -74,15 +72,10 @@ impl Shared {
         }
     }
 
-    /// Begins in a slot of this handle, if nobody else is there. `early` is a snapshot that was copied too soon.
+    /// Begins in a slot of this handle, if nobody else is there.
     #[inline(always)]
-    fn begin_in(&self, slot: u32, early: Option<Descriptor>) -> Begun<DESCRIPTOR_WORDS> {
-        let word = &self.slot(slot).txn;
-        if let Some(descriptor) = early.filter(|_| word.load(Relaxed) == 0) {
-            word.store(descriptor[0], SeqCst);
-            return Begun::At(descriptor);
-        }
-        core::begin(self.layout(), word, TRIES)
+    fn begin_in(&self, slot: u32) -> Begun<DESCRIPTOR_WORDS> {
+        core::begin(self.layout(), &self.slot(slot).txn, TRIES)
     }
 
     /// The rare ends of a begin.
@@ -122,9 +115,7 @@ impl Shared {
         }
         if let Some(slot) = self.leases.slot(index) {
             // Release: a writer that sees the slot idle, or its next use, has all reads behind it.
-            if !planted(Bug::SlotNotCleared) {
-                self.slot(slot).txn.store(0, Release);
-            }
+            self.slot(slot).txn.store(0, Release);
             self.leases.ended(index);
         } else {
             self.give_back(index - KEPT);
@@ -136,12 +127,8 @@ impl Shared {
     #[cold]
     fn give_back(&self, slot: u32) {
         let slot = self.slot(slot);
-        if !planted(Bug::SlotNotCleared) {
-            slot.txn.store(0, Release);
-        }
-        if !planted(Bug::SlotsNotGivenBack) {
-            slot.owner.store(0, Release);
-        }
+        slot.txn.store(0, Release);
+        slot.owner.store(0, Release);
     }
 
     /// A slot by a number of our own making.
@@ -213,17 +200,12 @@ impl Shared {
         let mut readers = Vec::new();
         let mut pending = false;
         let slots = || self.layout().slots[..self.slots_claimed()].iter().map(|s| &s.txn);
-        let mut visible = core::scan(self.layout(), slots, |id| match id {
+        let visible = core::scan(self.layout(), slots, |id| match id {
             PENDING => pending = true,
             id => readers.push(TxnId(id)),
         });
         self.step("scan: slots seen");
-        if planted(Bug::VisibleReadAfterSlots) {
-            visible = self.visible().0;
-        }
-        if !planted(Bug::ObserversIgnored) {
-            pending |= self.scan_observers(visible, &mut readers)?;
-        }
+        pending |= self.scan_observers(visible, &mut readers)?;
         readers.sort_unstable();
         readers.dedup();
         Ok(Scan { visible: TxnId(visible), readers, pending })
@@ -248,7 +230,7 @@ impl Shared {
     /// Frees the slots of handles that died (B9), and says how many. System calls, one for each foreign handle.
     pub fn clear_dead(&self) -> Result<usize> {
         self.region.check_alive()?;
-        let Some(own) = self.index.filter(|_| !planted(Bug::DeadReadersStay)) else {
+        let Some(own) = self.index else {
             return Ok(0);
         };
         // The locks of a handle do not exclude its own threads: one could unlock while another still clears.
@@ -259,7 +241,7 @@ impl Shared {
         for slot in slots {
             let owner = slot.owner.load(Acquire);
             let Some(index) = owner.checked_sub(1) else { continue };
-            if index == own && !planted(Bug::OwnReadersCleared) {
+            if index == own {
                 continue; // the own lock says "free" to its holder
             }
             match asked.get_mut(index as usize) {
@@ -278,7 +260,7 @@ impl Shared {
     fn clear_handle(&self, slots: &[Slot], index: u32) -> Result<usize> {
         // While we hold its byte, nobody can become this handle and claim slots under its index.
         let held = Held::try_handle(self.platform(), index)?;
-        if held.is_none() && !planted(Bug::LivingReadersCleared) {
+        if held.is_none() {
             return Ok(0);
         }
         let mut cleared = 0;
@@ -364,7 +346,7 @@ impl Shared {
             }
             fence(SeqCst);
             let stands = layout.visible.0.load(Relaxed) == seen;
-            if (stands || planted(Bug::ObserverNotLookedAtAgain)) && descriptor[0] == id {
+            if stands && descriptor[0] == id {
                 *observed.entry(id).or_insert(0) += 1;
                 let lease = Lease { index: Lease::OBSERVED, txn: id };
                 return Ok(Reading { lease, descriptor });

@@ -21,7 +21,6 @@ use super::pool;
 use crate::error::{Error, Result};
 use crate::format::freelog::{self, FreeEntry, LogPage, MAX_RUN, Queue};
 use crate::format::meta::{INLINE_MAX, MAIN, Meta, POOL, QUEUES, READY_MAX, SIDES, SpaceState};
-use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use std::ops::Range;
 
@@ -167,8 +166,8 @@ impl Allocator {
             pins,
         };
         let much = base.free_pages > base_pages / CRUMBS_PART;
-        a.crumbs_first = much && a.ready.longest() >= RUN && !planted(Bug::LongRunsCutUp);
-        let high = page_high > a.page_count && !planted(Bug::PageHighIgnored);
+        a.crumbs_first = much && a.ready.longest() >= RUN;
+        let high = page_high > a.page_count;
         if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
             a.free_range(PageId(a.page_count), page_high - a.page_count, dead_from);
@@ -276,7 +275,7 @@ impl Allocator {
     /// what has been paid before: so it is drawn. On the average the price is what was paid, for any history of the database.
     fn joining_is_paid(&self, len: u64) -> bool {
         let free = self.logged_pages + inline_pages(&self.queues);
-        if self.joined || free <= self.page_count / JOINED_PART || planted(Bug::PiecesNotJoined) {
+        if self.joined || free <= self.page_count / JOINED_PART {
             return false;
         }
         let logs: u64 = self.queues.iter().map(|q| u64::from(q.pages)).sum();
@@ -321,7 +320,6 @@ impl Allocator {
 
     fn extend(&mut self, len: u64) -> Result<PageId> {
         let start = self.page_count;
-        let len = if planted(Bug::CountRaisedByOne) { 1 } else { len };
         let end = start.checked_add(len).filter(|&end| end <= PageId::MAX.0);
         self.page_count = end.ok_or_else(|| {
             Error::InvalidArgument("the file would have more than 2^48 pages".into())
@@ -334,7 +332,7 @@ impl Allocator {
         if start.0 < 2 || start.0.checked_add(len).is_none_or(|end| end > self.page_count) {
             return Err(Error::corrupt(start, "freed page outside the file"));
         }
-        if birth == self.txn || planted(Bug::OwnFreesReused) {
+        if birth == self.txn {
             self.add_ready(start, len)?;
         } else {
             if birth > self.durable {
@@ -478,12 +476,6 @@ impl Allocator {
     /// snapshot may write its log there again, even while somebody reads what was rolled back (rule 5). So it is not used for anything else
     /// before the snapshots that have it reserved are out of reach, as if the durable one saw it.
     fn free_log_page(&mut self, id: PageId, birth: TxnId) -> Result<()> {
-        if planted(Bug::LogPageReusedAtOnce) {
-            return self.free(id, 1, self.txn);
-        }
-        if planted(Bug::ReservedTailReused) {
-            return self.free(id, 1, birth);
-        }
         if birth > self.durable {
             self.freed_undurable.push(id);
         }
@@ -503,9 +495,7 @@ impl Allocator {
                 Error::corrupt(id, "holds more free pages than the meta page counts")
             })?;
             if taken < page.entries.len() {
-                if !planted(Bug::LogEntriesTakenTwice) {
-                    self.queues[side].head_used = (used + taken) as u16;
-                }
+                self.queues[side].head_used = (used + taken) as u16;
                 return Ok(());
             }
             let q = &mut self.queues[side];
@@ -547,8 +537,6 @@ impl Allocator {
     fn place(&mut self, e: FreeEntry, from: usize) -> bool {
         let verdict = match e.death {
             _ if e.is_map() => Verdict::Reusable,
-            _ if self.sorting && planted(Bug::SortedUnjudged) => Verdict::Reusable,
-            _ if from != MAIN && planted(Bug::ParkedNotJudgedAgain) => Verdict::Reusable,
             death => self.pins.judge(e.birth, death),
         };
         match verdict {
@@ -581,7 +569,7 @@ impl Allocator {
         let q = &mut self.queues[side];
         if q.pin == TxnId::NONE || side == from {
             q.pin = pin;
-        } else if !fits(q) && !planted(Bug::ShortReadersOutlived) {
+        } else if !fits(q) {
             self.parked_elsewhere += e.extent_count();
         }
         self.queues[side].inline.push(e);
@@ -651,7 +639,7 @@ impl Allocator {
                 }
                 Some(last)
                     if last.start.0 + last.len == e.start.0
-                        && (last.birth == e.birth || planted(Bug::UnlikeBirthsJoined))
+                        && last.birth == e.birth
                         && last.len + e.len <= MAX_RUN =>
                 {
                     last.len += e.len;
@@ -704,11 +692,8 @@ impl Allocator {
             };
             let next = self.allocate_from_ready()?;
             let q = &mut self.queues[fullest];
-            let mut entries = &q.inline[written[fullest]..][..n];
+            let entries = &q.inline[written[fullest]..][..n];
             written[fullest] += n;
-            if planted(Bug::LogEntryLost) {
-                entries = &entries[..n - 1];
-            }
             self.logged_pages += entries.iter().map(FreeEntry::pages).sum::<u64>();
             if q.pages == 0 {
                 q.head = page;

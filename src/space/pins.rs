@@ -2,7 +2,6 @@
 //! set may go stale: everything that becomes protected later is in it already, or is at least as young as
 //! `visible`, and pages that died after `visible` are never judged reusable.
 
-use crate::planted::{Bug, planted};
 use crate::types::TxnId;
 
 /// Protected snapshots.
@@ -53,7 +52,7 @@ impl Pins {
 
     /// Judges pages of the interval [birth, death).
     pub fn judge(&self, birth: TxnId, death: TxnId) -> Verdict {
-        let visible = death > self.visible && !planted(Bug::VisibleNotProtected);
+        let visible = death > self.visible;
         if self.no_reuse || visible {
             return Verdict::NotYet;
         }
@@ -106,7 +105,7 @@ impl Pins {
 }
 
 fn first_in(ids: &[TxnId], birth: TxnId, death: TxnId) -> Option<TxnId> {
-    let i = ids.partition_point(|&t| t < birth || planted(Bug::BirthNotCounted) && t == birth);
+    let i = ids.partition_point(|&t| t < birth);
     ids.get(i).copied().filter(|&t| t < death)
 }
 

@@ -8,7 +8,6 @@
 
 use crate::error::{Error, Result};
 use crate::format::freelog::{FreeEntry, GROUP, MAX_RUN};
-use crate::planted::{Bug, planted};
 use crate::types::PageId;
 use std::ops::Range;
 
@@ -142,13 +141,6 @@ fn sort_in(run: Range<u64>, by_place: bool, classes: &mut [Vec<FreeEntry>; CLASS
         }
         _ => class.push(part.entry()),
     });
-    if planted(Bug::MapOnePageShort)
-        && let Some((first, groups, bits)) = class.last().and_then(FreeEntry::as_map)
-        && bits.count_ones() > 1
-    {
-        class.pop();
-        class.push(FreeEntry::map(first, groups.min(1), bits & (bits - 1)));
-    }
 }
 
 #[cfg(test)]

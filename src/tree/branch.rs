@@ -13,7 +13,6 @@ use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{ENTRY, Node};
 use crate::format::page::birth;
-use crate::planted::{Bug, planted};
 use crate::types::PageId;
 
 /// What a change of one level means for the branch above it.
@@ -116,11 +115,8 @@ impl Rewrite<'_> {
             if is_left { (self.leftmost, leftmost) } else { (leftmost, self.leftmost) };
         let (mut items, mut right) =
             if is_left { (self.items, other) } else { (other, self.items) };
-        if level > 0 && !planted(Bug::JoinLosesChild) {
+        if level > 0 {
             items.push(Item::branch(KeyParts::of(&separator, 0), right_child));
-        }
-        if planted(Bug::JoinLosesKey) {
-            right.remove(0);
         }
         items.append(&mut right);
         let parts = divide(level, page_size, &items, Cut::Middle, page_size - page_size / 10);
@@ -244,7 +240,6 @@ impl Target {
         // takes over the child behind.
         let (index, leftmost) = match (children, first) {
             ([_], _) => (first, None),
-            ([], 0) if planted(Bug::FirstChildKept) => (0, None),
             ([], 0) => (0, Some(node.child(1)?)),
             _ => (first - 1, None),
         };

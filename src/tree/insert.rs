@@ -12,7 +12,6 @@ use crate::format::node::edit::NodeMut;
 use crate::format::node::key::{KeyParts, separator};
 use crate::format::node::{HEAD, Node, Place, TAG_OVERFLOW, Value, is_inline, max_key_len};
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
-use crate::planted::{Bug, planted};
 use crate::types::PageId;
 use std::cmp::Ordering;
 
@@ -65,7 +64,7 @@ impl Edge {
         key: &[u8],
     ) -> Result<Option<Path>> {
         let Some(mut path) = self.0.take() else { return Ok(None) };
-        let same = self.1 == sink.turnover() || planted(Bug::PathNotCheckedAgain);
+        let same = self.1 == sink.turnover();
         if !same && !path.is_last(sink, desc)? {
             return Ok(None);
         }
@@ -100,7 +99,6 @@ fn put<S: PageSink>(
     };
     let index = path.place.index;
     if path.place.found
-        && !planted(Bug::ReplacedRunKept)
         && let Value::Overflow(run) = node_at(sink, path.leaf, 0)?.value(index)?
     {
         drop_run(sink, desc, run)?;
@@ -113,7 +111,7 @@ fn put<S: PageSink>(
         node.insert(index, key, tag, tail)?
     };
     let found = path.place.found;
-    if !found || planted(Bug::ReplacedKeyCounted) {
+    if !found {
         desc.entries = desc.entries.saturating_add(1);
     }
     let mut cut = Cut::Middle;
@@ -211,7 +209,7 @@ fn rewrite_leaf<S: PageSink>(
     let node = copy.node(leaf, 0)?;
     let mut items = items_of(&node, 1)?;
     let Place { index, found } = path.place;
-    if index >= items.len() + usize::from(!found) && !planted(Bug::PathNotCheckedAgain) {
+    if index >= items.len() + usize::from(!found) {
         return Err(node.corrupt("fewer keys than a moment ago"));
     }
     if found {

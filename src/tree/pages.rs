@@ -9,7 +9,6 @@ use crate::format::node::Node;
 use crate::format::node::build::{Item, Shell, write_node};
 use crate::format::overflow::OverflowRef;
 use crate::format::page::{birth, set_birth};
-use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 
 /// A private copy of a page, so that entries can be read from it while pages are written.
@@ -67,17 +66,9 @@ pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<PageId> {
     if born == txn {
         return Ok(id);
     }
-    if planted(Bug::ChangedInPlace) {
-        let copy = PageCopy::of(sink.page(id)?);
-        sink.page_mut(id)?.copy_from_slice(copy.bytes());
-        set_birth(sink.page_mut(id)?, txn);
-        return Ok(id);
-    }
     let copy = sink.allocate_copy(id)?;
     set_birth(sink.page_mut(copy)?, txn);
-    if !planted(Bug::OldPageNotFreed) {
-        sink.free(id, born)?;
-    }
+    sink.free(id, born)?;
     Ok(copy)
 }
 
@@ -152,7 +143,7 @@ pub(super) fn write_parts<S: PageSink>(
         if part.start > 0 {
             separator = split::separator_before(level, items, part.start)
                 .ok_or_else(|| Error::corrupt(page, "keys out of order"))?;
-            if level > 0 && !planted(Bug::SplitKeepsLeftmost) {
+            if level > 0 {
                 shell.leftmost = PageId(items[part.start - 1].tag);
             }
         }

@@ -6,7 +6,6 @@
 use crate::format::node::build::{Item, Plan};
 use crate::format::node::key::separator;
 use crate::format::node::start_of;
-use crate::planted::{Bug, planted};
 
 /// A page's share of a list of entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,9 +39,6 @@ pub(super) fn is_underfull(level: u8, page_size: usize, used: usize) -> bool {
 /// The key that stands before entry `start` in the branch above. None if the keys are out of order.
 pub(super) fn separator_before(level: u8, items: &[Item<'_>], start: usize) -> Option<Vec<u8>> {
     if level > 0 {
-        return Some(items[start - 1].key.to_vec());
-    }
-    if planted(Bug::SeparatorTooLow) {
         return Some(items[start - 1].key.to_vec());
     }
     separator(&items[start - 1].key, &items[start].key)

@@ -5,8 +5,7 @@ use super::flush::FlushLock;
 use super::state::{BuiltImage, ListRecord, SYNC_FAILED, describe};
 use super::write::Writer;
 use crate::error::{Error, Result};
-use crate::format::meta::{Meta, Phase};
-use crate::planted::{Bug, planted};
+use crate::format::meta::Meta;
 use crate::space::is_flush_due;
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ impl Writer {
         engine.store_image(&image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
         let mut built = self.show(&image).map_err(may_have_happened)?;
-        if image.unlisted == built.txn && !planted(Bug::UnlistedNotAwaited) {
+        if image.unlisted == built.txn {
             self.flush_unlisted(built.txn).map_err(may_have_happened)?;
             built.flush = false;
         }
@@ -81,22 +80,15 @@ impl Writer {
         let (session, id_limit) = (engine.session, self.id_limit());
         let (base, judged_at) = (self.base.clone(), self.alloc.judged_at());
         let meta = Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base };
-        if planted(Bug::BuiltBeforePages) {
-            let (list_end, unlisted, list_bytes) = (self.list_end, self.unlisted, self.list_bytes);
-            let (meta, list_check) = (meta.clone(), self.list_check);
-            let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
-            engine.store_image(&image);
-        }
         let written = self.store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
         engine.platform.step("build: pages in place");
 
         let listed = self.make_list_room(records.len() as u64)?;
-        let counted = listed && !planted(Bug::OwnPagesNotListed);
-        let list_end = self.list_end + if counted { records.len() as u64 } else { 0 };
+        let list_end = self.list_end + if listed { records.len() as u64 } else { 0 };
         let appended =
             listed.then(|| engine.append_records(self.list_end, self.list_check, txn, &records));
-        let list_check = appended.filter(|_| counted).unwrap_or(self.list_check);
+        let list_check = appended.unwrap_or(self.list_check);
         let unlisted = if listed { self.unlisted } else { txn };
         let list_bytes = self.list_bytes + if listed { self.bytes_of(&records) } else { 0 };
         Ok(BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check })
@@ -108,23 +100,19 @@ impl Writer {
         let words = engine.words();
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
-        let listed = image.unlisted <= engine.durable().txn || planted(Bug::UnlistedShown);
+        let listed = image.unlisted <= engine.durable().txn;
         // After a failed sync nobody knows what the kernel has kept: shown is what the repair has proved (rule 23).
         let failed = words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
-        let proved = listed && (!failed || planted(Bug::DoubtedShown));
+        let proved = listed && !failed;
         // A first opener may have to read all that is listed, and may not know any more which ids were used (rule 29).
         let unproved = image.list_bytes.saturating_sub(words.bytes_start.0.load(Ordering::SeqCst));
-        let bounded = unproved <= engine.options.unproved_limit || planted(Bug::UnprovedUnbounded);
-        let reserved = image.meta.txn.0 <= words.id_limit.0.load(Ordering::SeqCst)
-            || planted(Bug::IdLimitIgnored);
+        let bounded = unproved <= engine.options.unproved_limit;
+        let reserved = image.meta.txn.0 <= words.id_limit.0.load(Ordering::SeqCst);
         let provable = proved && bounded && reserved;
         let deferred = self.store.durability == Durability::Deferred && provable;
         if deferred {
             engine.shared.publish_built(&describe(&image.meta))?;
             engine.platform.step("build: visible");
-            if planted(Bug::DeferredStoresMeta) {
-                engine.store_meta(image, &Phase::TwoPhase, engine.durable().slot ^ 1)?;
-            }
         }
         let start = engine.words().list_start.0.load(Ordering::SeqCst);
         let limit = engine.options.list_limit as u64;
@@ -178,7 +166,7 @@ impl Writer {
         let limit = engine.options.list_limit as u64;
         let room = self.list_end - start.min(self.list_end) + records <= limit;
         let failed = || words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
-        if room && (!failed() || planted(Bug::BaseNotProvedAgain)) {
+        if room && !failed() {
             return Ok(true);
         }
         if engine.durable().txn < self.base.txn {
@@ -188,7 +176,7 @@ impl Writer {
                 let failed = failed();
                 engine.repair_or_lead(&flush)?;
                 self.check_base()?;
-                if failed && !planted(Bug::OwnPagesForgotten) {
+                if failed {
                     self.doubt_own_pages(records <= limit)?;
                 }
             }
@@ -215,7 +203,7 @@ impl Engine {
 
 /// The contract of a commit, for everything that fails behind the move of W.
 fn may_have_happened(e: Error) -> Error {
-    if planted(Bug::BuiltErrorPassedOn) { e } else { e.outcome_unknown() }
+    e.outcome_unknown()
 }
 
 /// The same for everything before it: what became of older transactions is not this one's answer.

@@ -5,11 +5,12 @@
 use super::Engine;
 use super::lock::left_until;
 use super::repair::crc_of;
-use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
+use super::state::{
+    BuiltImage, Content, Durable, NEVER_STILL, REPAIR, SYNC_FAILED, Written, describe,
+};
 use super::store::PageMap;
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
-use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{Ordering, fence};
@@ -85,7 +86,7 @@ impl<'a> FlushLock<'a> {
     }
 
     fn of(engine: &'a Engine, leader: Leader<'a>, end: Option<Instant>) -> Result<FlushLock<'a>> {
-        if !engine.shared.lock_flush(left_until(end))? && !planted(Bug::FlushLockNotTaken) {
+        if !engine.shared.lock_flush(left_until(end))? {
             return Err(Error::Busy);
         }
         Ok(FlushLock { engine, _leader: leader })
@@ -154,9 +155,6 @@ impl Engine {
         if self.durable().txn >= txn {
             return Ok(true);
         }
-        if planted(Bug::AcknowledgedWhenVisible) && self.shared.visible() >= txn {
-            return Ok(true);
-        }
         if self.flush_failed(txn) {
             let detail = "the device reported an error while the transaction was flushed";
             return Err(Error::OutcomeUnknown { detail: detail.into() });
@@ -170,7 +168,7 @@ impl Engine {
         let words = self.words();
         words.suspect.0.load(Ordering::SeqCst) != 0
             || self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst)))
-            || (self.durable().txn < self.opened_at() && !planted(Bug::OpenedTooLateToKnow))
+            || self.durable().txn < self.opened_at()
     }
 
     /// See the field.
@@ -185,10 +183,7 @@ impl Engine {
 
     /// Whether F, if nobody holds the flush lock, says that a leader died.
     pub(super) fn leader_died(&self, flushing: TxnId) -> bool {
-        if planted(Bug::DeadLeaderJudgedByVisible) {
-            return flushing > self.shared.visible();
-        }
-        flushing != TxnId::NONE && !planted(Bug::DeadLeaderIgnored)
+        flushing != TxnId::NONE
     }
 
     /// Flushes the newest built transaction. Flush lock held, no repair mark.
@@ -206,69 +201,41 @@ impl Engine {
         for _ in 0..10_000 {
             let image = self.load_image()?;
             self.platform.step("flush: target chosen");
-            if !planted(Bug::FlushMarkLate) {
-                self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
-            }
+            self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
             fence(Ordering::SeqCst);
-            if self.built() == image.meta.txn || planted(Bug::FlushMarkNotLookedAtAgain) {
+            if self.built() == image.meta.txn {
                 self.platform.step("flush: target marked");
                 return Ok(image);
             }
         }
         self.words().flushing.0.store(0, Ordering::SeqCst);
-        Err(Error::Busy)
+        Err(self.shared.damaged(NEVER_STILL))
     }
 
     /// Rules 10 to 15. F is marked; the slot that is written does not hold D.
     pub(super) fn flush_image(&self, image: &BuiltImage) -> Result<()> {
         let before = self.durable();
         let target = image.meta.txn;
-        let slot = match before.slot {
-            _ if planted(Bug::SlotByParity) => (target.0 & 1) as usize,
-            durable if planted(Bug::SlotOfDurable) => durable,
-            durable => durable ^ 1,
-        };
+        let slot = before.slot ^ 1;
         let phase = self.phase_of(image, before.txn);
-        if phase == Phase::TwoPhase && !planted(Bug::TwoPhaseInOneSync) {
-            if planted(Bug::TwoPhaseMetaFirst) {
-                self.store_meta(image, &phase, slot)?;
-            }
-            self.sync_flush(image, before.slot)?;
+        if phase == Phase::TwoPhase {
+            self.sync_flush(image)?;
             self.platform.step("flush: pages synced");
-        }
-        if planted(Bug::FlushMarkLate) {
-            self.words().flushing.0.store(target.0, Ordering::SeqCst);
         }
         let content =
             self.store_meta(image, &phase, slot).map_err(|e| self.flush_refused(target, e))?;
         self.platform.step("flush: meta stored");
-        if planted(Bug::PublishedBeforeSync) {
-            self.shared.publish_flushed(&describe(&image.meta))?;
-        }
-        if planted(Bug::DurableMovedBeforeSync) {
-            self.set_durable(Durable { txn: target, slot });
-        }
-        if !planted(Bug::AcknowledgedWithoutSync) {
-            self.sync_flush(image, before.slot)?;
-        }
+        self.sync_flush(image)?;
         self.platform.step("flush: synced");
 
         // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in between finishes it by the first of
         // these words; the order of the others matters to rule 2.
-        if !planted(Bug::SyncedNotSaid) {
-            self.say_synced(slot, content);
-        }
+        self.say_synced(slot, content);
         self.platform.step("flush: said to be synced");
-        if self.shared.visible() < target || planted(Bug::VisibleGoesBack) {
+        if self.shared.visible() < target {
             self.shared.publish_flushed(&describe(&image.meta))?;
         }
-        if planted(Bug::FlushMarkClearedEarly) {
-            self.words().flushing.0.store(0, Ordering::SeqCst);
-        }
         self.platform.step("flush: visible");
-        if planted(Bug::SyncedNotSaid) {
-            self.say_synced(slot, content);
-        }
         self.words().id_limit.0.fetch_max(image.meta.id_limit.0, Ordering::SeqCst);
         self.set_durable(Durable { txn: target, slot });
         self.platform.step("flush: durable moved");
@@ -291,21 +258,10 @@ impl Engine {
         Ok(Content { txn: image.meta.txn, crc: crc_of(&bytes[..]) })
     }
 
-    /// The sync of rules 11 and 12: all pages since D, both slots, the size. `durable` is the slot that holds D.
-    fn sync_flush(&self, image: &BuiltImage, durable: usize) -> Result<()> {
-        let pages = match () {
-            _ if planted(Bug::SyncOfMetasOnly) => 2,
-            _ if planted(Bug::SyncEndsAtOldEnd) => self.pages_of_slot(durable),
-            _ => image.meta.page_count,
-        };
-        let storage = self.platform.storage();
-        let end = pages * self.page_size as u64;
-        storage
-            .sync(0, end)
-            .or_else(
-                |e| if planted(Bug::FailedSyncRetried) { storage.sync(0, end) } else { Err(e) },
-            )
-            .map_err(|e| self.flush_refused(image.meta.txn, e))
+    /// The sync of rules 11 and 12: all pages since D, both slots, the size.
+    fn sync_flush(&self, image: &BuiltImage) -> Result<()> {
+        let end = image.meta.page_count * self.page_size as u64;
+        self.platform.storage().sync(0, end).map_err(|e| self.flush_refused(image.meta.txn, e))
     }
 
     /// Rule 10: sealed if every page reachable from F and born after D fits the manifest.
@@ -333,30 +289,19 @@ impl Engine {
     /// Rule 15: the mark goes up before anybody else can lead. What the kernel did with the pages is
     /// unknown, so nothing is synced again before a repair has rewritten them.
     fn flush_refused(&self, target: TxnId, e: Error) -> Error {
-        if planted(Bug::FailedSyncForgotten) {
-            self.words().flushing.0.store(0, Ordering::SeqCst);
-        } else {
-            self.sync_failed();
-        }
+        self.sync_failed();
         self.words().failed.0.fetch_max(target.0, Ordering::SeqCst);
         e
     }
 }
 
 /// The manifest of these pages, if there is room for it and they are few: opening may have to read them all.
-fn manifest(
-    room: usize,
-    most_pages: u64,
-    mut live: PageMap<Written>,
-) -> Option<Vec<ManifestEntry>> {
-    if planted(Bug::ManifestWithoutRuns) {
-        live.retain(|_, w| w.pages == 0);
-    }
-    if live.len() > room && !planted(Bug::ManifestCutShort) {
+fn manifest(room: usize, most_pages: u64, live: PageMap<Written>) -> Option<Vec<ManifestEntry>> {
+    if live.len() > room {
         return None;
     }
     let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
-    if pages > most_pages && !planted(Bug::ManifestUnbounded) {
+    if pages > most_pages {
         return None;
     }
     let entry = |(&page, w): (&PageId, &Written)| {
@@ -364,7 +309,6 @@ fn manifest(
     };
     let mut entries = live.iter().map(entry).collect::<Option<Vec<_>>>()?;
     entries.sort_unstable_by_key(|m| m.page);
-    entries.truncate(room);
     Some(entries)
 }
 

@@ -19,7 +19,6 @@ pub mod write;
 
 use crate::error::{Error, Result};
 use crate::format::meta;
-use crate::planted::{Bug, planted};
 use crate::shared::Shared;
 use crate::shared::layout::RECORDS;
 use crate::storage::PlatformRef;
@@ -149,9 +148,7 @@ impl Engine {
             return Err(Error::ReadOnly);
         }
         match self.unknown_to_write {
-            unknown if unknown != 0 && !planted(Bug::UnknownFeatureWritten) => {
-                Err(Error::Features { unknown, to_write: true })
-            }
+            unknown if unknown != 0 => Err(Error::Features { unknown, to_write: true }),
             _ => Ok(()),
         }
     }

@@ -14,7 +14,6 @@ use super::state::{
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
-use crate::planted::{Bug, planted};
 use crate::shared::layout::byte;
 use crate::shared::sync::AtomicU64;
 use crate::shared::{FirstState, Shared};
@@ -96,7 +95,7 @@ impl Engine {
         // Before W is read. Asking takes nothing, and disturbs nobody.
         let building = locks.held_elsewhere(byte::WRITER, byte::WRITER)?.is_some();
         let built = self.built();
-        if !building || planted(Bug::OpenedBesideWriter) {
+        if !building {
             return Ok(built);
         }
         Ok(self.next_id(built).unwrap_or(TxnId::MAX))
@@ -150,11 +149,6 @@ fn survives<'a>(
             && found.meta.session == session
             && synced_of(words, slot) == Some(found.content)
     };
-    if planted(Bug::IdsAloneCompared) {
-        let newest = slots.ids().into_iter().max().unwrap_or_default();
-        let held = slots.metas[slot].as_ref().filter(|found| found.meta.txn == durable);
-        return Ok(held.filter(|_| newest == durable || newest.0 == flushing));
-    }
     let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
         return Ok(None);
     };
@@ -169,7 +163,7 @@ fn survives<'a>(
     let visible = shared.visible();
     let in_order = built >= flushing.max(durable.0).max(visible.0);
     // What is not listed cannot be proved, and was never shown.
-    if !in_order || (image.unlisted > durable && !planted(Bug::UnlistedKept)) {
+    if !in_order || image.unlisted > durable {
         return Ok(None);
     }
     let other = slots.metas[slot ^ 1].as_ref().filter(|other| other.age() > held.age());
@@ -193,7 +187,7 @@ fn survives<'a>(
         let descriptor = shared.look();
         let whole = visible >= image.judged_at
             && descriptor.as_ref().is_ok_and(|descriptor| is_whole(descriptor, session));
-        if !whole && !planted(Bug::VisibleOfAnyAge) {
+        if !whole {
             return Ok(None);
         }
         // Its pages may all be there, and the file end before those that it counts and has not used.
@@ -269,10 +263,8 @@ fn start_from_disk(
     let (words, identity) = (shared.words(), shared.identity());
     identity.session.store(session, Ordering::SeqCst);
     set_refused(shared, refused);
-    if !planted(Bug::OpeningTrustsCache) {
-        identity.opening.store(1, Ordering::SeqCst);
-        words.suspect.0.store(REPAIR, Ordering::SeqCst);
-    }
+    identity.opening.store(1, Ordering::SeqCst);
+    words.suspect.0.store(REPAIR, Ordering::SeqCst);
     let zeroed = [&words.flushing, &words.failed, &words.list_start, &words.bytes_start];
     zeroed.into_iter().for_each(|w| w.0.store(0, Ordering::SeqCst));
     words.dead.0.iter().flatten().for_each(|w| w.store(0, Ordering::SeqCst));

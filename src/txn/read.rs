@@ -5,7 +5,6 @@ use super::state::undescribe;
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u64;
 use crate::format::descriptor::TableDescriptor;
-use crate::planted::{Bug, planted};
 use crate::shared::{Lease, Reading};
 use crate::storage::MapView;
 use crate::tree::PageSource;
@@ -60,9 +59,7 @@ impl Engine {
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.
         let mut snapshot = Snapshot { engine, lease, view, txn, page_count, catalog };
-        if !planted(Bug::ReaderKeepsOldMap) {
-            snapshot.view = self.platform.storage().refresh()?;
-        }
+        snapshot.view = self.platform.storage().refresh()?;
         if self.covers(snapshot.view, page_count) {
             return Ok(snapshot);
         }

@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::checksum::{RunCrc, page_crc, run_crc};
 use crate::format::meta::{self, Meta, Phase};
-use crate::planted::{Bug, planted};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,9 +54,6 @@ impl Engine {
             let lock = FlushLock::take(self, None)?;
             if self.is_marked() { self.repair(&lock) } else { Ok(()) }
         };
-        if planted(Bug::RepairWithoutWriterLock) {
-            return work();
-        }
         self.with_writer_lock(work)
     }
 
@@ -109,10 +105,6 @@ impl Engine {
         let words = self.words();
         let before = words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
         self.platform.step("repair: marked");
-        if planted(Bug::RepairMarkClearedEarly) {
-            words.suspect.0.store(0, Ordering::SeqCst);
-            words.flushing.0.store(0, Ordering::SeqCst);
-        }
         if self.shared.identity().opening.load(Ordering::SeqCst) != 0 {
             self.finish_opening()?;
         }
@@ -160,7 +152,7 @@ impl Engine {
         let content = Content { txn, crc: crc_of(&bytes) };
         if self.synced(slot) != Some(content) {
             let target = self.words().flushing.0.load(Ordering::SeqCst) == txn.0;
-            if !target || planted(Bug::TargetNotAdopted) || !self.rewrite_manifest(&phase)? {
+            if !target || !self.rewrite_manifest(&phase)? {
                 return Ok(());
             }
             self.write_slot(slot, &bytes)?;
@@ -184,7 +176,7 @@ impl Engine {
         let durable = self.durable();
         let other = Meta::decode(&self.slot_bytes(durable.slot ^ 1)?);
         let newer = other.is_ok_and(|(meta, _)| meta.txn > durable.txn && meta.txn != target);
-        if newer && !planted(Bug::MetaNotPutBack) {
+        if newer {
             let bytes = self.slot_bytes(durable.slot)?;
             self.decode_slot(&bytes, durable)?;
             self.write_slot(durable.slot ^ 1, &bytes)?;
@@ -198,10 +190,7 @@ impl Engine {
     /// were written. `suspect` is the mark as the repair has found it.
     fn can_flush_again(&self, image: &BuiltImage, suspect: u64) -> bool {
         let durable = self.durable().txn;
-        image.unlisted > durable
-            && suspect & SYNC_FAILED == 0
-            && self.opened_at() <= durable
-            && !planted(Bug::DeathTakenForFailure)
+        image.unlisted > durable && suspect & SYNC_FAILED == 0 && self.opened_at() <= durable
     }
 
     /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the next sync
@@ -237,27 +226,22 @@ impl Engine {
     /// then is what stood there.
     fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
         let Some(bytes) = self.file_bytes(id, w.pages)? else { return Ok(false) };
-        if w.pages > 0 && !verifies(id, bytes, w) && !planted(Bug::RepairUnverified) {
+        if w.pages > 0 && !verifies(id, bytes, w) {
             return Ok(false);
         }
         let mut sum = RunCrc::new(id);
         for (n, piece) in bytes.chunks(PIECE).enumerate() {
-            let mut copy = piece.to_vec();
+            let copy = piece.to_vec();
             sum.add(&copy);
             let one = w.pages == 0 && !verifies(id, &copy, w);
-            if one && !planted(Bug::RepairUnverified) {
+            if one {
                 return Ok(false);
             }
             self.platform.step("repair: page verified");
-            if planted(Bug::RepairVerifiesTheMap) {
-                copy.copy_from_slice(piece);
-            }
             let at = id.0 * self.page_size as u64 + (n * PIECE) as u64;
-            if !planted(Bug::RepairWithoutRewriting) {
-                self.platform.storage().write(at, &copy)?;
-            }
+            self.platform.storage().write(at, &copy)?;
         }
-        Ok(w.pages == 0 || sum.finish() == w.crc || planted(Bug::RepairUnverified))
+        Ok(w.pages == 0 || sum.finish() == w.crc)
     }
 
     /// The bytes of a page (0 pages) or run, None outside the file.
@@ -277,17 +261,14 @@ impl Engine {
         let again = self.next_id(image.meta.txn)?;
         let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
         let meta = self.renewed(&meta, again);
-        if !planted(Bug::RollBackWithoutErasing) {
-            self.store_in_other_slot(&meta)?;
-        }
+        self.store_in_other_slot(&meta)?;
         self.platform.step("repair: newer meta erased");
         self.bury_ids(durable.txn, again);
         self.platform.step("repair: ids dead");
-        let txn = if planted(Bug::RollBackUnderOldId) { meta.txn } else { again };
-        let meta = Meta { txn, ..meta };
+        let meta = Meta { txn: again, ..meta };
         let snapshot = describe(&meta);
         // What is visible now, and is not after that, is dead.
-        let again = BuiltImage { meta, unlisted: TxnId::NONE, judged_at: txn, ..*image };
+        let again = BuiltImage { meta, unlisted: TxnId::NONE, judged_at: again, ..*image };
         self.store_image(&again);
         self.shared.publish_flushed(&snapshot)?;
         words.list_start.0.store(image.list_end, Ordering::SeqCst);
@@ -297,8 +278,7 @@ impl Engine {
 
     /// The same content as this session's, with a limit of ids above `used` (rules 28, 29).
     fn renewed(&self, meta: &Meta, used: TxnId) -> Meta {
-        let session = if planted(Bug::SessionNotRenewed) { meta.session } else { self.session };
-        meta.renewed(session, used, self.ids_ahead())
+        meta.renewed(self.session, used, self.ids_ahead())
     }
 
     /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands there.
@@ -323,20 +303,15 @@ impl Engine {
         };
         let slot = self.durable().slot;
         self.write_slot(slot, &bytes)?;
-        if !planted(Bug::BothSlotsInOneSync) {
-            self.sync_all(&meta)?;
-        }
+        self.sync_all(&meta)?;
         self.platform.step("opening: chosen meta synced");
         self.say_synced(slot, Content { txn: meta.txn, crc: crc_of(&bytes) });
-        if planted(Bug::OpeningMarkClearedEarly) {
-            self.shared.identity().opening.store(0, Ordering::SeqCst);
-        }
         self.keep_refused();
         let image = self.load_image()?;
         if image.meta.txn > meta.txn {
             // What was chosen first is still shown.
             self.roll_back(&image)?;
-        } else if !planted(Bug::RefusedMetaKept) {
+        } else {
             let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
             self.store_in_other_slot(&self.renewed(&meta, last))?;
         }
@@ -364,7 +339,7 @@ impl Engine {
         let first = self.durable();
         let changed =
             || Error::corrupt(PageId(first.slot as u64), "changed since the database was opened");
-        if self.synced(first.slot).is_some() || planted(Bug::ChosenOnce) {
+        if self.synced(first.slot).is_some() {
             return Err(changed());
         }
         let (platform, page_size) = (&*self.platform, self.page_size);

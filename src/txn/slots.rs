@@ -6,8 +6,6 @@ use super::state::{BuiltImage, Content, Written, live_records_of};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
-use crate::format::page::verify;
-use crate::planted::{Bug, planted};
 use crate::shared::Shared;
 use crate::shared::layout::byte;
 use crate::storage::Platform;
@@ -204,9 +202,6 @@ impl Reader<'_> {
         let found = |slot: usize| slots.metas[slot].as_ref().map(|found| (slot, found));
         let mut order: Vec<(usize, &Found)> = (0..2).filter_map(found).collect();
         order.sort_by_key(|(_, found)| std::cmp::Reverse(found.age()));
-        if planted(Bug::OlderMetaTaken) {
-            order.reverse();
-        }
         // A meta that is known to have been synced and is damaged now.
         let lost = (0..2).find_map(|slot| match (&slots.metas[slot], synced[slot]) {
             (None, Some(c)) => Some(Refused { txn: c.txn, slot, page: PageId::NONE }),
@@ -234,9 +229,6 @@ impl Reader<'_> {
     /// leads the next flush proves them again, and rewrites them (rule 20). What was built on top of them is looked at as far as that is
     /// bounded; if it is lost, so are they, and nobody has been promised more.
     pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {
-        if planted(Bug::VisibleNotProved) {
-            return Ok(true);
-        }
         let (visible, built) = (shared.visible(), image.meta.txn);
         for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
             let Ok(live) = live_records_of(shared, image, txn) else { return Ok(false) };
@@ -258,9 +250,6 @@ impl Reader<'_> {
         let size = self.page_size as u64;
         let Some(at) = id.0.checked_mul(size) else { return Ok(false) };
         let bytes = self.bytes(at, u64::from(w.pages.max(1)) * size)?;
-        if planted(Bug::ManifestChecksPageAlone) && w.pages == 0 {
-            return Ok(bytes.is_some_and(|page| verify(id, page).is_ok()));
-        }
         Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
     }
 
@@ -274,9 +263,6 @@ impl Reader<'_> {
             return Ok(Some(PageId::NONE));
         }
         let Phase::Sealed(manifest) = &found.phase else { return Ok(None) };
-        if planted(Bug::ManifestNotChecked) {
-            return Ok(None);
-        }
         for m in manifest {
             if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
                 return Ok(Some(m.page));
@@ -294,7 +280,6 @@ pub(super) fn fits(platform: &dyn Platform, page_count: u64, page_size: usize) -
 /// The error for a slot that is intact and not for this build.
 fn of_the_future(fault: &MetaFault) -> Option<Error> {
     match *fault {
-        _ if planted(Bug::NewerSlotIgnored) => None,
         MetaFault::Version(found) => Some(Error::Version { found, supported: meta::VERSION }),
         MetaFault::Features(unknown) => Some(Error::Features { unknown, to_write: false }),
         _ => None,

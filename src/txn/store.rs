@@ -11,7 +11,6 @@ use super::{Engine, Sink};
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::page;
-use crate::planted::{Bug, planted};
 use crate::space::allocator::LogPages;
 use crate::storage::{MapView, WritableView};
 use crate::types::{PageId, TxnId};
@@ -125,9 +124,9 @@ impl PageStore {
     /// the direct sink dirty pages have no checksum yet.)
     fn check_spilled(&self, id: PageId, page: &[u8]) -> Result<()> {
         match self.written.get(&id) {
-            None if page::birth(page) != self.txn || planted(Bug::PathNotCheckedAgain) => Ok(()),
+            None if page::birth(page) != self.txn => Ok(()),
             None => Err(Error::corrupt(id, "as if the running transaction had written it")),
-            Some(_) if self.direct.is_some() || planted(Bug::SpilledPageNotVerified) => Ok(()),
+            Some(_) if self.direct.is_some() => Ok(()),
             Some(w) if w.pages == 0 && page::has_crc(id, page, w.crc) => Ok(()),
             Some(_) => Err(Error::corrupt(id, "not what the running transaction has put there")),
         }
@@ -135,8 +134,7 @@ impl PageStore {
 
     /// Whether the page is in use by this transaction: it has been written to and not been given back.
     pub fn is_own(&self, id: PageId) -> bool {
-        let own = self.stage.contains_key(&id) || self.written.contains_key(&id);
-        own && !planted(Bug::PathNotCheckedAgain)
+        self.stage.contains_key(&id) || self.written.contains_key(&id)
     }
 
     /// `pages` pages of the file, side by side.
@@ -184,7 +182,7 @@ impl PageStore {
         }
         if !self.stage.contains_key(&id) {
             let mut buffer = self.buffer()?;
-            if self.written.contains_key(&id) && !planted(Bug::SpilledPageNotRead) {
+            if self.written.contains_key(&id) {
                 buffer.copy_from_slice(self.in_file(id, 1)?);
                 // The copy, which cannot change any more.
                 self.check_spilled(id, &buffer)?;
@@ -219,9 +217,7 @@ impl PageStore {
 
     /// The page is not part of the transaction any more.
     pub fn forget(&mut self, id: PageId) {
-        if !planted(Bug::GivenUpPageInManifest) {
-            self.written.remove(&id);
-        }
+        self.written.remove(&id);
         if let Some(buffer) = self.stage.remove(&id) {
             self.recycle(buffer);
         }

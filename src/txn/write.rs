@@ -10,7 +10,6 @@ use super::store::{PageStore, in_use};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::format::meta::Meta;
-use crate::planted::{Bug, planted};
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
 use crate::tree::{self, Edge, PageCopy, PageSink, PageSource};
@@ -114,7 +113,7 @@ impl Engine {
     /// builder has died or could not go on, and it is flushed or taken back now. Nothing is ever built on it.
     fn settled_base(&self, end: Option<Instant>) -> Result<BuiltImage> {
         let mut image = self.load_image()?;
-        if image.unlisted > self.durable().txn && !planted(Bug::UnlistedNotAwaited) {
+        if image.unlisted > self.durable().txn {
             let flush = FlushLock::take(self, end)?;
             if image.unlisted > self.durable().txn {
                 self.repair_or_lead(&flush)?;
@@ -143,18 +142,9 @@ impl Engine {
         let durable = self.durable().txn;
         let [a, b] = &words.slots.0;
         let slots = [a, b].map(|slot| TxnId(slot.id.load(Ordering::SeqCst)));
-        let commits = [flushing, durable, slots[0], slots[1], base].map(|txn| {
-            let forgotten = txn != base
-                && (planted(Bug::OnlyNewestProtected)
-                    || (planted(Bug::DurableNotProtected) && txn != flushing)
-                    || (planted(Bug::FlushTargetNotProtected) && txn == flushing));
-            if forgotten { TxnId::NONE } else { txn }
-        });
-        if planted(Bug::ReadersNotProtected) {
-            scan.readers.clear();
-        }
+        let commits = [flushing, durable, slots[0], slots[1], base];
         let on_dead = scan.readers.iter().any(|&r| self.is_dead(r));
-        let no_reuse = scan.pending || (on_dead && !planted(Bug::DeadSnapshotNotProtected));
+        let no_reuse = scan.pending || on_dead;
         // Who has not said yet what it reads may have chosen before the roll-back.
         let rolled_back = self.lowest_dead() != TxnId::NONE;
         let on_dead = on_dead || (scan.pending && rolled_back);
@@ -166,7 +156,7 @@ impl Engine {
         let high = &self.words().page_high.0;
         // All that can be rolled back now is still to be built, and raises the word.
         let settled = !on_dead && self.durable().txn == base.txn;
-        if settled || planted(Bug::PageHighForgotten) {
+        if settled {
             high.store(base.page_count, Ordering::SeqCst);
         }
         if on_dead { high.load(Ordering::SeqCst) } else { base.page_count }
@@ -185,7 +175,7 @@ impl Engine {
             && self.shared.visible() == base.txn
             && self.words().flushing.0.load(Ordering::SeqCst) == 0;
         let early = !settled || !self.both_slots_fit(base.page_count);
-        if early && !planted(Bug::CutBeforeDurable) {
+        if early {
             return Ok(());
         }
         let keep = used + (used / 16).max(4 * step);
@@ -216,16 +206,12 @@ impl Writer {
     pub fn check_usable(&self) -> Result<()> {
         self.store.engine.shared.check_alive()?;
         self.touch();
-        if self.broken && !planted(Bug::BrokenTransactionCommits) {
-            Err(Error::TransactionBroken)
-        } else {
-            self.check_base()
-        }
+        if self.broken { Err(Error::TransactionBroken) } else { self.check_base() }
     }
 
     /// Nobody else moves W while this transaction holds the writer lock; but a repair that it leads itself may roll its base back.
     pub(super) fn check_base(&self) -> Result<()> {
-        if self.store.engine.built() == self.base.txn || planted(Bug::WriterLockNotTaken) {
+        if self.store.engine.built() == self.base.txn {
             Ok(())
         } else {
             Err(Error::TransactionBroken)
@@ -462,7 +448,7 @@ impl PageSink for Writer {
 
     fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
         let id = self.allocate()?;
-        if id == from && !planted(Bug::PathNotCheckedAgain) {
+        if id == from {
             return Err(in_use(id));
         }
         if !self.store.copy_staged(from, id)? {
@@ -484,12 +470,9 @@ impl PageSink for Writer {
 
     fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
         self.turnover += 1;
-        let mut pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
+        let pages = (value.len() as u64).div_ceil(self.base.page_size as u64);
         if pages > u64::from(u32::MAX) {
             return Err(Error::ValueTooLong { len: value.len() as u64 });
-        }
-        if planted(Bug::RunOnePageShort) {
-            pages = (pages - 1).max(1);
         }
         let first = self.alloc.allocate_run(pages, &self.store)?;
         self.store.make_room(self.alloc.page_count())?;

@@ -1,6 +1,6 @@
 //! A slice of `crash space`: every mix, and what takes the bounds away.
 
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 use recto_crash::space::mixes::MIXES;
 use recto_crash::space::run;
 use std::sync::atomic::AtomicBool;

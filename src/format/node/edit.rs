@@ -9,7 +9,6 @@ use super::{ENTRY, HEAD, LEFTMOST, Layout, Node, TAG_OVERFLOW, cell_of, start_of
 use crate::error::{Error, Result};
 use crate::format::bytes::{put_u16, put_u32, put_u48, put_u64};
 use crate::format::page::at;
-use crate::planted::{Bug, planted};
 use crate::types::PageId;
 
 /// A page that may be changed.
@@ -36,9 +35,7 @@ impl<'a> NodeMut<'a> {
     pub fn insert(&mut self, index: usize, key: &[u8], tag: u64, tail: &[u8]) -> Result<bool> {
         let Layout { level, count, prefix_len, heads_at, slots_at, .. } = self.layout;
         let start = start_of(level);
-        let fits = key.starts_with(&self.page[start..start + prefix_len]);
-        let taken = planted(Bug::PrefixNotCompared) && key.len() >= prefix_len;
-        if index > count || !(fits || taken) {
+        if index > count || !key.starts_with(&self.page[start..start + prefix_len]) {
             return Ok(false);
         }
         let key = KeyParts::of(key, prefix_len);

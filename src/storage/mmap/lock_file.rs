@@ -16,7 +16,6 @@ use super::open::{check_file_system, identity, kind};
 use crate::error::{Error, Result};
 use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};
-use crate::planted::{Bug, planted};
 use memmap2::{MmapOptions, MmapRaw};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
@@ -113,22 +112,20 @@ fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<F
         other => other.map_err(failed("creating the lock file"))?,
     };
     // Who may write the data must be able to write the lock file, and its owner above all, also when root comes first.
-    if !planted(Bug::LockFileOfWhoComes) {
-        os::give_to(new.file(), data.uid(), data.gid());
-        let made = new.file().metadata().map_err(failed("asking about the lock file"))?;
-        if options.read_only && made.uid() != data.uid() {
-            return Err(missing(path));
-        }
-        let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
-        if made.gid() != data.gid() {
-            // Another group: for everybody else it is everybody else.
-            mode = mode & !0o070 | (mode & 0o007) << 3;
-        }
-        // The umask takes nothing off.
-        new.file()
-            .set_permissions(Permissions::from_mode(mode))
-            .map_err(failed("setting the mode of the lock file"))?;
+    os::give_to(new.file(), data.uid(), data.gid());
+    let made = new.file().metadata().map_err(failed("asking about the lock file"))?;
+    if options.read_only && made.uid() != data.uid() {
+        return Err(missing(path));
     }
+    let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
+    if made.gid() != data.gid() {
+        // Another group: for everybody else it is everybody else.
+        mode = mode & !0o070 | (mode & 0o007) << 3;
+    }
+    // The umask takes nothing off.
+    new.file()
+        .set_permissions(Permissions::from_mode(mode))
+        .map_err(failed("setting the mode of the lock file"))?;
     write_in_place(new.file());
     allocate(new.file(), path, options.shared_len as u64)?;
     match new.link_unsynced() {
@@ -204,9 +201,6 @@ fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
 /// Gives the lock file blocks of its own that are written in place. Nobody else has the database open, and nobody stores into the map
 /// meanwhile. `keep`: the words of the last session are needed.
 pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<()> {
-    if planted(Bug::LockFileNotSettled) {
-        return Ok(());
-    }
     let failed = || failed("giving the lock file blocks of its own", path);
     if kind(file, path)? != FsKind::Btrfs {
         // As many blocks as it needs may stand elsewhere in it, or behind its end.

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 use recto_crash::hostile::campaign::{self, Finding, Plan, Tally};
 use recto_crash::hostile::{Case, origins};
 use std::io::{IsTerminal, stderr};

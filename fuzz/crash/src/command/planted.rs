@@ -5,7 +5,7 @@
 use crate::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 use recto_crash::driver::cores;
 use recto_crash::hang::on_hang;
 use recto_crash::planted::campaigns::{CAMPAIGNS, ENVIRONMENT, LEFT_OUT};

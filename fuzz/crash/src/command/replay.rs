@@ -1,7 +1,7 @@
 //! `crash replay`: a seed or a saved script again.
 
 use crate::Outcome;
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 use recto_crash::sim::generate::generate;
 use recto_crash::sim::script::Script;
 use recto_crash::sim::shrink::shrink;

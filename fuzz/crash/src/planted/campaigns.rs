@@ -1,6 +1,6 @@
 //! Planted bugs that scripts of the simulation cannot find: other campaigns do, or nothing does.
 
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 
 /// Names the bug that a process of `crash` is to run with, and all processes that it starts.
 pub const ENVIRONMENT: &str = "CRASH_PLANTED";

@@ -13,7 +13,7 @@ use crate::sim::script::Script;
 use crate::sim::shrink::shrink;
 use crate::sim::world::try_script;
 use hunters::Hunter;
-use recto::harness::{Bug, plant};
+use recto::bugs::{Bug, plant};
 use std::time::{Duration, Instant};
 
 /// How long to look for one bug.
