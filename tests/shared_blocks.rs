@@ -8,6 +8,7 @@ use recto::{Builder, Database, Durability, Error, Sink};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,9 +22,19 @@ fn child() {
         "snapshot" => snapshot,
         "plain_copy" => plain_copy,
         "reflink" => reflink,
+        "dead_readers" => dead_readers,
+        "direct_snapshot" => direct_snapshot,
+        "limited" => limited,
+        "overlay" => overlay,
+        "holes" => holes,
         other => panic!("no role {other}"),
     };
-    match mounted(place, if role[0] == "reflink" { "xfs" } else { "btrfs" }) {
+    let kind = match role[0].as_str() {
+        "reflink" => "xfs",
+        "holes" => "ext4",
+        _ => "btrfs",
+    };
+    match mounted(place, kind) {
         Ok(there) => {
             case(&there);
             say("done");
@@ -173,10 +184,17 @@ fn snapshot(there: &Path) {
     some(&open_at(&path, &Builder::default()));
     let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
     tool(&snapshot).unwrap();
+    is_refused_on_a_full_disk(there, &path);
+    let db = open_at(&path, &Builder::default());
+    work_on_a_full_disk(&db, there);
+}
+
+/// The lock file has no blocks of its own, and there is no room for them.
+fn is_refused_on_a_full_disk(there: &Path, path: &Path) {
     // No room for blocks of its own: an error that names the lock file.
     fill(there);
     // SAFETY: the directory belongs to the test.
-    match unsafe { Builder::default().open(&path) } {
+    match unsafe { Builder::default().open(path) } {
         Err(Error::LockFile { path, detail }) => {
             assert!(path.ends_with("x.recto-lock") && detail.contains("room"), "{detail}");
         }
@@ -184,8 +202,6 @@ fn snapshot(there: &Path) {
         Ok(_) => panic!("opened"),
     }
     make_room(there);
-    let db = open_at(&path, &Builder::default());
-    work_on_a_full_disk(&db, there);
 }
 
 #[test]
@@ -228,4 +244,172 @@ fn reflink(there: &Path) {
 #[test]
 fn reflinked_files_get_blocks_of_their_own() {
     play("reflink");
+}
+
+/// Runs in a process that ends without a word.
+fn in_a_process_that_dies(work: impl FnOnce()) {
+    // SAFETY: the child runs Rust code beside no other thread that it needs, and ends without unwinding.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(i32::from(!done)) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the child: {status:#x}");
+}
+
+/// The same as `snapshot`, with the reader slots of a process that has died in the lock file: whoever cannot open it stores nothing there.
+fn dead_readers(there: &Path) {
+    let tool = |args: &[&str]| ran(Command::new("btrfs").args(args));
+    let (inside, taken) = (there.join("inside"), there.join("taken"));
+    if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
+        return say(&format!("skipped: {why}"));
+    }
+    let path = inside.join("x.recto");
+    some(&open_at(&path, &Builder::default()));
+    in_a_process_that_dies(|| {
+        let db = open_at(&path, &Builder::default());
+        let reads: Vec<_> = (0..20).map(|_| db.read().unwrap()).collect();
+        std::mem::forget((reads, db));
+    });
+    sync(there);
+    let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
+    tool(&snapshot).unwrap();
+    is_refused_on_a_full_disk(there, &path);
+    assert_clean(&open_at(&path, &Builder::default()));
+}
+
+#[test]
+fn slots_of_the_dead_in_a_lock_file_that_is_shared_are_no_signal() {
+    play("dead_readers");
+}
+
+/// A data file that a snapshot shares is not stored to.
+fn direct_snapshot(there: &Path) {
+    let tool = |args: &[&str]| ran(Command::new("btrfs").args(args));
+    let (inside, taken) = (there.join("inside"), there.join("taken"));
+    if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
+        return say(&format!("skipped: {why}"));
+    }
+    let path = inside.join("x.recto");
+    let mut direct = Builder::default();
+    direct.sink(Sink::Direct);
+    some(&open_at(&path, &direct));
+    let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
+    tool(&snapshot).unwrap();
+    let db = open_at(&path, &direct);
+    work_on_a_full_disk(&db, there);
+}
+
+#[test]
+fn a_data_file_that_a_snapshot_shares_is_not_stored_to() {
+    play("direct_snapshot");
+}
+
+/// A copied lock file is made anew; a limit below its length is an error, and leaves it as it is.
+fn limited(there: &Path) {
+    let (path, copy) = (there.join("x.recto"), there.join("copy.recto"));
+    some(&open_at(&path, &Builder::default()));
+    for (from, to) in [("x.recto", "copy.recto"), ("x.recto-lock", "copy.recto-lock")] {
+        fs::write(there.join(to), fs::read(there.join(from)).unwrap()).unwrap();
+    }
+    let lock = there.join("copy.recto-lock");
+    let before = fs::metadata(&lock).unwrap().len();
+    in_a_process_that_dies(|| {
+        let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+        // SAFETY: a plain call on this process; the signal has its default action, which ends it.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+        }
+        // SAFETY: the directory belongs to the test.
+        assert!(unsafe { Builder::default().open(&copy) }.is_err());
+    });
+    assert_eq!(fs::metadata(&lock).unwrap().len(), before);
+    assert_clean(&open_at(&copy, &Builder::default()));
+}
+
+#[test]
+fn a_limit_below_the_length_of_a_copied_lock_file_is_no_signal() {
+    play("limited");
+}
+
+/// What lies below an overlay may be btrfs.
+fn overlay(there: &Path) {
+    for name in ["up", "work", "low", "merged"] {
+        fs::create_dir(there.join(name)).unwrap();
+    }
+    let at = |name: &str| there.join(name).display().to_string();
+    let places = format!("lowerdir={},upperdir={},workdir={}", at("low"), at("up"), at("work"));
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "overlay", "overlay", "-o", &places, &at("merged")]);
+    if let Err(why) = ran(&mut mount) {
+        return say(&format!("skipped: {why}"));
+    }
+    for (name, sink) in [("staged", Sink::Staged), ("direct", Sink::Direct)] {
+        let path = there.join("merged").join(name);
+        let db = open_at(&path, Builder::default().sink(sink));
+        some(&db);
+        work_on_a_full_disk(&db, there);
+    }
+}
+
+#[test]
+fn a_full_disk_below_an_overlay_is_no_signal() {
+    play("overlay");
+}
+
+/// Files with holes on ext4, whose count of blocks has others than those of the data.
+fn holes(there: &Path) {
+    let path = there.join("x.recto");
+    some(&open_at(&path, &Builder::default()));
+    // A hole that is larger than what is left of the disk: not filled, and none of it.
+    let before = room(there);
+    let large = there.join("large.recto");
+    fs::copy(&path, &large).unwrap();
+    File::options().write(true).open(&large).unwrap().set_len(1 << 30).unwrap();
+    drop(open_at(&large, &Builder::default()));
+    assert!(room(there) > before / 2, "{} of {before} bytes are left", room(there));
+    fs::remove_file(&large).unwrap();
+    // In pieces that lie apart, with one page of zeros left out.
+    let copy = there.join("copy.recto");
+    let bytes = fs::read(&path).unwrap();
+    let (to, between) =
+        (File::create(&copy).unwrap(), File::create(there.join("between")).unwrap());
+    let mut left_out = false;
+    for (n, page) in bytes.chunks(4096).enumerate() {
+        if !left_out && page.iter().all(|&byte| byte == 0) {
+            left_out = true;
+            continue;
+        }
+        to.write_all_at(page, n as u64 * 4096).unwrap();
+        if n % 16 == 15 {
+            to.sync_all().unwrap();
+            between.write_all_at(&[1; 4096], n as u64 * 4096).unwrap();
+            between.sync_all().unwrap();
+        }
+    }
+    assert!(left_out);
+    to.set_len(bytes.len() as u64).unwrap();
+    to.sync_all().unwrap();
+    let db = open_at(&copy, Builder::default().sink(Sink::Direct));
+    work_on_a_full_disk(&db, there);
+}
+
+fn room(there: &Path) -> u64 {
+    let dir = File::open(there).unwrap();
+    // SAFETY: a plain C struct of integers, an open descriptor.
+    unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        assert_eq!(libc::fstatfs(dir.as_raw_fd(), &mut stat), 0);
+        stat.f_bavail * stat.f_bsize as u64
+    }
+}
+
+#[test]
+fn holes_are_filled_where_they_are_stored_to_and_never_with_the_last_blocks() {
+    play("holes");
 }

@@ -204,6 +204,23 @@ pub fn write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
     .map(drop)
 }
 
+/// Whether the kernel has failed to write pages of the file since this description was opened, or since it was told so the last time, by
+/// this or by a sync. Waits for nothing: the range lies behind the end of every file.
+pub fn write_back_failed(file: &File) -> io::Result<bool> {
+    const BEHIND: libc::off64_t = 1 << 61;
+    // SAFETY: an open descriptor and two integers.
+    let asked = check_repeat(|| unsafe {
+        let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE;
+        libc::sync_file_range(file.as_raw_fd(), BEHIND, 1, flags)
+    });
+    match asked {
+        Ok(_) => Ok(false),
+        // The two that the kernel keeps for whoever asks.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::ENOSPC)) => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
 /// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked for them gives the next change a
 /// new one, and the sync of every commit would have the inode to write. Moves the file's position, which nothing here uses.
 pub fn file_len(mut file: &File) -> io::Result<u64> {
@@ -430,6 +447,68 @@ fn kind_of(magic: u32) -> FsKind {
         0x9123_683e => FsKind::Btrfs,
         0x0102_1994 => FsKind::Tmpfs,
         other => FsKind::Other(other),
+    }
+}
+
+/// Whether the file may lie on btrfs, where a page that is written goes elsewhere unless the file says otherwise. What is below an overlay
+/// nobody tells.
+pub fn may_write_elsewhere(file: &File) -> bool {
+    fs_kind(file).is_ok_and(|kind| matches!(kind, FsKind::Btrfs | FsKind::Overlay))
+}
+
+/// Whether any of the file's blocks is shared with another file, such as a snapshot.
+pub fn shares_blocks(file: &File) -> io::Result<bool> {
+    /// Extents asked for at a time.
+    const EXTENTS: usize = 128;
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Extent {
+        logical: u64,
+        physical: u64,
+        length: u64,
+        reserved: [u64; 2],
+        flags: u32,
+        more: [u32; 3],
+    }
+    #[repr(C)]
+    struct Map {
+        start: u64,
+        length: u64,
+        flags: u32,
+        mapped: u32,
+        count: u32,
+        reserved: u32,
+        extents: [Extent; EXTENTS],
+    }
+    /// `_IOWR('f', 11, struct fiemap)`, whose size is that of the head.
+    const FIEMAP: u64 = 0xc020_660b;
+    const LAST: u32 = 1;
+    const SHARED: u32 = 0x2000;
+    let empty =
+        Extent { logical: 0, physical: 0, length: 0, reserved: [0; 2], flags: 0, more: [0; 3] };
+    let mut map = Map {
+        start: 0,
+        length: u64::MAX,
+        flags: 0,
+        mapped: 0,
+        count: EXTENTS as u32,
+        reserved: 0,
+        extents: [empty; EXTENTS],
+    };
+    loop {
+        // SAFETY: an open descriptor; the kernel reads the head and stores at most `count` extents behind it, for which there is room.
+        check(unsafe { libc::ioctl(file.as_raw_fd(), FIEMAP as _, &mut map) })?;
+        let found = &map.extents[..(map.mapped as usize).min(EXTENTS)];
+        if found.iter().any(|extent| extent.flags & SHARED != 0) {
+            return Ok(true);
+        }
+        match found.last() {
+            Some(last) if last.flags & LAST == 0 && last.length > 0 => {
+                map.start = last.logical.saturating_add(last.length);
+                map.length = u64::MAX - map.start;
+            }
+            _ => return Ok(false),
+        }
     }
 }
 

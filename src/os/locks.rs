@@ -23,6 +23,11 @@ pub struct OfdLocks {
 }
 
 impl OfdLocks {
+    /// The file. Nothing may close or clone it.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Takes over a file that has an open file description of its own: freshly opened, not cloned, never mapped.
     pub fn new(file: File) -> io::Result<OfdLocks> {
         let mark = ForkMark::get()?;

@@ -58,6 +58,7 @@ impl Shared {
         } else {
             sweep(shared.layout(), |owner| owner == index + 1);
             believe_taken(shared.layout(), index, true);
+            shared.settled = true;
             shared.step("attach: joined");
             Arrival::Joined
         };
@@ -102,6 +103,7 @@ impl Shared {
             clearing: Mutex::new(()),
             observed: Mutex::new(BTreeMap::new()),
             left: None,
+            settled: false,
             _life: life,
             gates,
             region,
@@ -110,7 +112,7 @@ impl Shared {
 
     /// Makes the memory ready. Nobody else has the database open.
     fn initialise(
-        &self,
+        &mut self,
         expected: &Expected,
         init: impl FnOnce(&Shared, FirstState) -> Result<()>,
     ) -> Result<FirstState> {
@@ -118,6 +120,8 @@ impl Shared {
         let identity = &self.layout().identity.0;
         let state = expected.classify(identity);
         self.platform().settle_shared(state == FirstState::Survives)?;
+        self.settled = true;
+        let identity = &self.layout().identity.0;
         if state == FirstState::Survives {
             // `ready` stays 1: the words are whole, and `init` can be begun again at any point.
             sweep(self.layout(), |_| true);
@@ -159,8 +163,8 @@ impl Drop for Shared {
         if !self.region.is_alive() {
             return;
         }
-        // An observer has nothing there, and may not store.
-        if let Some(index) = self.index {
+        // An observer has nothing there, and may not store; nor may a first opener whose memory has not got blocks of its own yet.
+        if let Some(index) = self.index.filter(|_| self.settled) {
             sweep(self.layout(), |owner| owner == index + 1);
             believe_taken(self.layout(), index, false);
         }

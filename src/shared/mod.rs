@@ -54,6 +54,8 @@ pub struct Shared {
     /// Snapshots that an observer has locked, and by how many reads.
     observed: Mutex<BTreeMap<u64, u32>>,
     left: Option<LeftBehind>,
+    /// The memory has blocks of its own: storing there meets no full disk.
+    settled: bool,
     // Dropped in this order, after the slots were given back.
     _life: Option<Held>,
     gates: [Held; 2],

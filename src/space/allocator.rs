@@ -386,11 +386,13 @@ impl Allocator {
     /// With more readers of different ages than side queues, one queue has what several of them see, and a reader that stays would keep what ever
     /// more short ones have seen. So for each extent that joins it two are judged again: what can be used is at most half of it.
     fn look_through(&mut self, log: &impl LogPages) -> Result<()> {
-        let mut left = 2 * std::mem::take(&mut self.parked_elsewhere);
-        match SIDES.into_iter().max_by_key(|&side| self.queues[side].pin) {
-            Some(side) if left > 0 => self.drain(side, log, &mut left),
-            _ => Ok(()),
+        let each = 2 * std::mem::take(&mut self.parked_elsewhere);
+        for side in SIDES {
+            if each > 0 {
+                self.drain(side, log, &mut { each })?;
+            }
         }
+        Ok(())
     }
 
     fn found_is_ready(&mut self) -> Result<()> {

@@ -309,6 +309,11 @@ pub trait Platform: Send + Sync {
     fn seconds(&self) -> u32 {
         crate::os::clock::seconds_since_boot()
     }
+    /// Whether a write-back of the data file has failed since this handle was opened, or since the last call that said so. Every failure
+    /// counts, whoever else is told of it, also a [`Storage::sync`] of this handle; whoever is told here has to remember it.
+    fn write_back_failed(&self) -> Result<bool> {
+        Ok(false)
+    }
     /// Where the lock file is, if there is one.
     fn lock_path(&self) -> Option<&Path> {
         None

@@ -156,33 +156,42 @@ impl Writer {
         records.iter().map(pages).sum::<u64>() * self.base.page_size as u64
     }
 
-    /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a sync has
-    /// failed since the transaction began: pages of its base may have left the cache and come back as the device has them, and whatever
-    /// it has read and copied since would not show that. The repair proves that they are what was built, or takes the base back (rule 23).
+    /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a write-back has
+    /// failed since the transaction began, whoever was told of it: pages of its base that were not durable may have left the cache and come
+    /// back as the device has them, and whatever it has read and copied since would not show that. The repair proves that they are what was
+    /// built, or takes the base back (rule 23). All that the transaction reads has been read by now.
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
         let engine = Arc::clone(&self.store.engine);
         let words = engine.words();
-        let start = words.list_start.0.load(Ordering::SeqCst);
         let limit = engine.options.list_limit as u64;
-        let room = self.list_end - start.min(self.list_end) + records <= limit;
+        let room = || {
+            let start = words.list_start.0.load(Ordering::SeqCst);
+            self.list_end - start.min(self.list_end) + records <= limit
+        };
         let failed = || words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
-        if room && !failed() {
+        if !self.base_is_durable {
+            engine.ask_for_failed_write_back()?;
+        }
+        if room() && !failed() {
             return Ok(true);
         }
-        if engine.durable().txn < self.base.txn {
+        // D may be there already, and the list begin where it did before: its leader has died in between.
+        let fits = records <= limit;
+        let needed = || engine.durable().txn < self.base.txn || (fits && !room());
+        if needed() {
             // The order of the locks is writer, then flush: this thread holds the writer lock already.
             let flush = FlushLock::take(&engine, None)?;
-            if engine.durable().txn < self.base.txn {
+            if needed() {
                 let failed = failed();
                 engine.repair_or_lead(&flush)?;
                 self.check_base()?;
                 if failed {
-                    self.doubt_own_pages(records <= limit)?;
+                    self.doubt_own_pages(fits)?;
                 }
             }
         }
         engine.knows_all_above(self.base.txn);
-        Ok(records <= limit)
+        Ok(room())
     }
 
     /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in the page cache; the kernel may call them
@@ -197,7 +206,9 @@ impl Writer {
 impl Engine {
     /// The second half of a commit: returns when `txn`, which has been built, is durable.
     pub fn finish_commit(&self, txn: TxnId) -> Result<()> {
-        self.make_durable(txn).map_err(may_have_happened)
+        self.make_durable(txn).map_err(may_have_happened)?;
+        self.forget_built(txn);
+        Ok(())
     }
 }
 

@@ -148,11 +148,14 @@ impl Engine {
     /// Whether `txn` is durable; an error if its flush failed or it was rolled back.
     pub(super) fn settled(&self, txn: TxnId) -> Result<bool> {
         self.shared.check_alive()?;
+        // D first: what is rolled back is dead before D rises above it, and stays so.
+        let durable = self.durable().txn;
+        self.platform.step("settled: durable seen");
         if self.is_dead(txn) {
             let detail = "the transaction was rolled back after a failed write to the device";
             return Err(Error::OutcomeUnknown { detail: detail.into() });
         }
-        if self.durable().txn >= txn {
+        if durable >= txn {
             return Ok(true);
         }
         if self.flush_failed(txn) {

@@ -114,7 +114,7 @@ pub struct Engine {
     writer_thread: Arc<lock::WriterThread>,
     /// One leader at a time in this handle.
     leadership: flush::Leadership,
-    /// Newest transaction that this handle has built, 0 none: what it leaves to be flushed when it closes. Only rises.
+    /// Newest transaction that this handle has built and does not know to be durable, 0 none: what it leaves to be flushed when it closes.
     newest_built: AtomicU64,
 }
 
@@ -139,7 +139,16 @@ impl Engine {
             }
         }
         self.make_durable(seen)?;
-        if own == TxnId::NONE { Ok(()) } else { self.make_durable(own) }
+        if own != TxnId::NONE {
+            self.make_durable(own)?;
+            self.forget_built(own);
+        }
+        Ok(())
+    }
+
+    /// The newest that this handle has built is durable: it leaves nothing to be flushed, and later roll-backs are nothing to it.
+    fn forget_built(&self, txn: TxnId) {
+        let _ = self.newest_built.compare_exchange(txn.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether this handle may store to the file.

@@ -1,6 +1,6 @@
 //! Opening: who comes first decides what the database is (rules 24 to 27, B1).
 //!
-//! Opening itself writes nothing to the data file and reads the two metas and the pages of one manifest, however
+//! Opening itself writes nothing to the data file and reads the two metas and the pages of a manifest (of both, if the first does not verify), however
 //! large the file is. What an interrupted or unknown past requires to be rewritten (rule 26) is left to the first
 //! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
 
@@ -8,8 +8,8 @@ use super::flush::Leadership;
 use super::lock::WriterThread;
 use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
 use super::state::{
-    BuiltImage, Content, Durable, REPAIR, describe, is_whole, load_image_of, say_synced_in,
-    store_image_in, synced_of,
+    BuiltImage, Content, DeadIds, Durable, REPAIR, describe, is_whole, load_image_of,
+    say_synced_in, store_image_in, synced_of,
 };
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
@@ -166,6 +166,11 @@ fn survives<'a>(
     if !in_order || image.unlisted > durable {
         return Ok(None);
     }
+    // A process has died in a roll-back: what the list has of the dead proves nothing (rule 22). Never D.
+    let dead = DeadIds::of(words);
+    if [durable, visible, image.meta.txn].into_iter().any(|txn| dead.have(txn)) {
+        return Ok(None);
+    }
     let other = slots.metas[slot ^ 1].as_ref().filter(|other| other.age() > held.age());
     if let Some(other) = other {
         let target = other.meta.txn.0 == flushing && other.meta.session == session;
@@ -248,14 +253,10 @@ fn start_from_disk(
     platform: &dyn Platform,
 ) -> Result<()> {
     let left = shared.left_behind().copied();
-    // What the lock file says of a slot, in whatever boot, it says of the metas of its session alone.
-    let synced = [0, 1].map(|slot| {
-        let content = left.and_then(|left| Content::of_words(left.slots[slot]));
-        let session = slots.metas[slot].as_ref().map(|found| found.meta.session);
-        content.filter(|_| session.is_none_or(|s| left.is_some_and(|left| left.session == s)))
-    });
-    let Chosen { found, slot, synced, refused } = reader.choose(slots, synced)?;
-    let Found { meta, content, .. } = found;
+    // What the lock file says of a slot it says of these bytes, in whatever boot and session: the crc is over the session too.
+    let known = [0, 1].map(|slot| left.and_then(|left| Content::of_words(left.slots[slot])));
+    let Chosen { found, slot, refused } = reader.choose(slots, known)?;
+    let meta = found.meta;
     let session = platform.random()?;
     if state == FirstState::Survives {
         shared.forget();
@@ -268,14 +269,23 @@ fn start_from_disk(
     let zeroed = [&words.flushing, &words.failed, &words.list_start, &words.bytes_start];
     zeroed.into_iter().for_each(|w| w.0.store(0, Ordering::SeqCst));
     words.dead.0.iter().flatten().for_each(|w| w.store(0, Ordering::SeqCst));
-    for (place, id) in words.slots.0.iter().zip(slots.ids()) {
-        place.content.store(0, Ordering::SeqCst);
-        place.id.store(id.0, Ordering::SeqCst);
+    for (slot, found) in slots.metas.iter().enumerate() {
+        // Nobody may have written when the next one opens: what is known of these bytes stays known. A slot that cannot be read keeps it.
+        let known = known[slot];
+        match (known, found.as_ref().map(|found| found.content)) {
+            (Some(known), here) if here.is_none_or(|here| here == known) => {
+                say_synced_in(words, slot, known);
+            }
+            (_, here) => {
+                let place = &words.slots.0[slot];
+                place.content.store(0, Ordering::SeqCst);
+                place.id.store(here.map_or(0, |here| here.txn.0), Ordering::SeqCst);
+            }
+        }
     }
-    if synced {
-        say_synced_in(words, slot, content);
-    }
-    words.last_id.0.store(slots.last_id().0, Ordering::SeqCst);
+    let lost = known.iter().flatten().map(|content| content.txn).max();
+    let last = slots.last_id().max(lost.filter(|&id| id < TxnId::MAX).unwrap_or_default());
+    words.last_id.0.store(last.0, Ordering::SeqCst);
     words.id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
     words.page_high.0.store(meta.page_count, Ordering::SeqCst);
     let durable = Durable { txn: meta.txn, slot };

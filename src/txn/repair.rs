@@ -33,7 +33,11 @@ impl Engine {
         end: Option<Instant>,
     ) -> Result<()> {
         let words = self.words();
-        let suspect = words.suspect.0.load(Ordering::SeqCst) != 0;
+        self.ask_for_failed_write_back()?;
+        // What stands in the page cache above D may be what a device has refused, of which this handle is not told: nothing is copied from it
+        // before it is proved (rules 18, 23).
+        let unproved = self.durable().txn < self.opened_at();
+        let suspect = unproved || words.suspect.0.load(Ordering::SeqCst) != 0;
         if !suspect && !self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst))) {
             return Ok(());
         }
@@ -46,6 +50,15 @@ impl Engine {
             Some(lock) if self.is_marked() => self.repair(&lock),
             _ => Ok(()),
         }
+    }
+
+    /// Rule 23, where something that has been built is not durable: whether a write-back has failed since, whoever was told of it. Whoever
+    /// is told by a sync may not have said so yet, or be dead. Writer lock held.
+    pub(super) fn ask_for_failed_write_back(&self) -> Result<()> {
+        if self.durable().txn < self.built() && self.platform.write_back_failed()? {
+            self.sync_failed();
+        }
+        Ok(())
     }
 
     /// Takes the locks in their order and repairs, if that is still needed.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
 use crate::shared::Shared;
-use crate::shared::layout::byte;
+use crate::shared::layout::{RECORDS, byte};
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
 use std::time::Duration;
@@ -59,11 +59,6 @@ impl Slots {
         let ids = self.metas.iter().flatten().map(|found| found.meta.txn.max(found.meta.id_limit));
         ids.max().unwrap_or(TxnId::NONE)
     }
-
-    /// Ids of the metas; none for a slot that is not intact.
-    pub fn ids(&self) -> [TxnId; 2] {
-        self.metas.each_ref().map(|m| m.as_ref().map_or(TxnId::NONE, |found| found.meta.txn))
-    }
 }
 
 /// A newer meta that was not taken.
@@ -91,8 +86,6 @@ pub struct RefusedMeta {
 pub struct Chosen {
     pub found: Found,
     pub slot: usize,
-    /// It was synced there: nothing of it has to be proved.
-    pub synced: bool,
     pub refused: Option<Refused>,
 }
 
@@ -212,7 +205,7 @@ impl Reader<'_> {
             let synced = synced[slot] == Some(found.content) && self.meta_fits(&found.meta)?;
             let Some(page) = (if synced { None } else { self.refusal(found)? }) else {
                 let newer = refused.or(lost).filter(|r| r.txn >= found.meta.txn);
-                return Ok(Chosen { found: found.clone(), slot, synced, refused: newer });
+                return Ok(Chosen { found: found.clone(), slot, refused: newer });
             };
             refused.get_or_insert(Refused { txn: found.meta.txn, slot, page });
         }
@@ -231,7 +224,7 @@ impl Reader<'_> {
     pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {
         let (visible, built) = (shared.visible(), image.meta.txn);
         for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
-            let Ok(live) = live_records_of(shared, image, txn) else { return Ok(false) };
+            let Ok(live) = live_records_of(shared, image, txn, RECORDS) else { return Ok(false) };
             let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
             if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
                 // Never that of a deferred commit, which is durable before it is shown if it needs so much.

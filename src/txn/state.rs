@@ -210,7 +210,7 @@ impl Engine {
 
     /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
     pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<PageMap<Written>> {
-        live_records_of(&self.shared, image, image.meta.txn)
+        live_records_of(&self.shared, image, image.meta.txn, self.options.list_limit)
     }
 }
 
@@ -262,17 +262,28 @@ pub(super) fn say_synced_in(words: &CommitWords, slot: usize, content: Content) 
 }
 
 /// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the lowest: none.
-struct DeadIds([[u64; 2]; DEAD_RANGES]);
+pub(super) struct DeadIds([[u64; 2]; DEAD_RANGES]);
 
 impl DeadIds {
-    fn of(words: &CommitWords) -> DeadIds {
+    pub fn of(words: &CommitWords) -> DeadIds {
         // The lowest first: it is stored last.
-        DeadIds(
-            words.dead.0.each_ref().map(|range| range.each_ref().map(|w| w.load(Ordering::SeqCst))),
-        )
+        let look = || {
+            words.dead.0.each_ref().map(|range| range.each_ref().map(|w| w.load(Ordering::SeqCst)))
+        };
+        // A range that is joined with another moves from one place to the next: one look place by place may see it in neither. Two that are
+        // equal are what stood there at a moment between them, since no word takes a value twice. Each change is a roll-back.
+        let mut seen = look();
+        for _ in 0..10_000 {
+            let again = look();
+            if again == seen {
+                break;
+            }
+            seen = again;
+        }
+        DeadIds(seen)
     }
 
-    fn have(&self, txn: TxnId) -> bool {
+    pub fn have(&self, txn: TxnId) -> bool {
         self.0.iter().any(|&[low, high]| low != 0 && low <= txn.0 && txn.0 <= high)
     }
 }
@@ -319,11 +330,12 @@ pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltIm
 }
 
 /// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; `image` is that of
-/// the newest built one. Each record goes with the one before it, and the last one with the image; so does the first: its check stands beside it.
+/// the newest built one, `most` the records that there can be. Each record goes with the one before it, and the last one with the image; so does the first: its check stands beside it.
 pub(super) fn live_records_of(
     shared: &Shared,
     image: &BuiltImage,
     txn: TxnId,
+    most: usize,
 ) -> Result<PageMap<Written>> {
     let words = shared.words();
     let start = words.list_start.0.load(Ordering::SeqCst);
@@ -332,7 +344,7 @@ pub(super) fn live_records_of(
     let dead = DeadIds::of(words);
     let session = shared.identity().session.load(Ordering::Relaxed);
     let broken = || shared.damaged("the list of pages is damaged");
-    let n = image.list_end.checked_sub(start).filter(|&n| n <= RECORDS as u64);
+    let n = image.list_end.checked_sub(start).filter(|&n| n <= most as u64);
     let mut live = PageMap::default();
     let mut before = None;
     for i in 0..n.ok_or_else(broken)? {
@@ -488,6 +500,26 @@ pub(super) mod tests {
         assert_eq!(dead(engine), (6..15).collect::<Vec<_>>());
         assert!((100..107).all(|id| engine.is_dead(TxnId(10 * id + 1))));
         assert!((101..107).all(|id| !engine.is_dead(TxnId(10 * id))));
+    }
+
+    /// Ranges are joined where they stand while others look.
+    #[test]
+    fn a_dead_id_is_seen_while_ranges_are_joined() {
+        let engine = &*engine();
+        let first = TxnId(6);
+        engine.bury_ids(TxnId(5), TxnId(8));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                for id in 1..20_000 {
+                    engine.bury_ids(TxnId(10 * id), TxnId(10 * id + 2));
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            while !done.load(Ordering::SeqCst) {
+                assert!(engine.is_dead(first));
+            }
+        });
     }
 
     #[test]

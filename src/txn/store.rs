@@ -16,6 +16,7 @@ use crate::storage::{MapView, WritableView};
 use crate::types::{PageId, TxnId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Page numbers are their own hash, spread by one multiplication.
@@ -46,6 +47,30 @@ const BEGIN_RUNS: usize = 16;
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
+/// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an allocator may give bytes anywhere.
+pub(crate) struct Buffer(Box<[u64]>);
+
+impl Buffer {
+    fn new(page_size: usize) -> Buffer {
+        Buffer(vec![0; page_size / 8].into_boxed_slice())
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
 /// Dirty pages of one write transaction, over the pages of its base snapshot.
 pub struct PageStore {
     pub(super) engine: Arc<Engine>,
@@ -54,8 +79,8 @@ pub struct PageStore {
     /// Pages from here on belong to nothing; moves with the allocator.
     pub(super) page_count: u64,
     direct: Option<WritableView>,
-    stage: PageMap<Box<[u8]>>,
-    pool: Vec<Box<[u8]>>,
+    stage: PageMap<Buffer>,
+    pool: Vec<Buffer>,
     /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
     written: PageMap<Written>,
     /// If the commit waits for the device, that may as well begin before the last page is in the page cache.
@@ -79,7 +104,7 @@ impl PageStore {
         txn: TxnId,
         page_count: u64,
         durability: Durability,
-        pool: Vec<Box<[u8]>>,
+        pool: Vec<Buffer>,
     ) -> Self {
         let view = engine.platform.storage().view();
         PageStore {
@@ -194,13 +219,13 @@ impl PageStore {
     }
 
     /// A buffer for a page that is not staged; what was staged may have gone to the file to make room.
-    fn buffer(&mut self) -> Result<Box<[u8]>> {
+    fn buffer(&mut self) -> Result<Buffer> {
         let size = self.page_size();
         if self.stage.len() * size >= self.engine.options.stage_bytes {
             // Not in a hurry: what was spilled may be changed again.
             self.write_stage(false)?;
         }
-        Ok(self.pool.pop().unwrap_or_else(|| vec![0; size].into_boxed_slice()))
+        Ok(self.pool.pop().unwrap_or_else(|| Buffer::new(size)))
     }
 
     /// Makes a new page of this transaction with the bytes of another one, in one copy; false if it takes two.
@@ -224,7 +249,7 @@ impl PageStore {
     }
 
     /// Inside the transaction there are never more than the stage holds.
-    fn recycle(&mut self, buffer: Box<[u8]>) {
+    fn recycle(&mut self, buffer: Buffer) {
         self.pool.push(buffer);
     }
 
@@ -313,7 +338,7 @@ impl PageStore {
     /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them.
     fn write_stage(&mut self, hurry: bool) -> Result<()> {
         let size = self.page_size() as u64;
-        let mut pages: Vec<(PageId, Box<[u8]>)> = self.stage.drain().collect();
+        let mut pages: Vec<(PageId, Buffer)> = self.stage.drain().collect();
         pages.sort_unstable_by_key(|(id, _)| *id);
         for (id, buffer) in &mut pages {
             let crc = page::seal(*id, buffer);
@@ -334,7 +359,7 @@ impl PageStore {
     }
 
     /// The buffers, for the next transaction.
-    pub fn into_pool(mut self) -> Vec<Box<[u8]>> {
+    pub fn into_pool(mut self) -> Vec<Buffer> {
         let staged: Vec<_> = self.stage.drain().collect();
         for (_, buffer) in staged {
             self.recycle(buffer);

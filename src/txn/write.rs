@@ -6,7 +6,7 @@ use super::flush::FlushLock;
 use super::lock::{WriterLock, end_of};
 use super::read::check_birth;
 use super::state::BuiltImage;
-use super::store::{PageStore, in_use};
+use super::store::{Buffer, PageStore, in_use};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::format::meta::Meta;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// What the writer of a handle keeps from one transaction to the next.
 #[derive(Default)]
 pub(crate) struct Reuse {
-    buffers: Vec<Box<[u8]>>,
+    buffers: Vec<Buffer>,
 }
 
 /// A table whose descriptor this transaction holds.
@@ -39,6 +39,8 @@ pub struct Writer {
     /// Pages and runs taken and given back.
     turnover: u64,
     pub(super) base: Meta,
+    /// It was durable when this transaction began.
+    pub(super) base_is_durable: bool,
     /// List of pages: where this transaction appends.
     pub(super) list_end: u64,
     pub(super) unlisted: TxnId,
@@ -75,12 +77,13 @@ impl Engine {
         self.give_back(&base, view.len as u64, &pins)?;
         let page_high = self.page_high(&base, on_dead);
         let txn = self.next_id(base.txn)?;
+        let durable = self.durable().txn;
         let buffers = lock.reuse().map(|r| std::mem::take(&mut r.buffers));
         let alloc = Allocator::new(Start {
             base: &base,
             txn,
             pins,
-            durable: self.durable().txn,
+            durable,
             page_high,
             dead_from: self.lowest_dead(),
             limit: self.options.free_limit,
@@ -98,6 +101,7 @@ impl Engine {
             alloc,
             turnover: 0,
             catalog: base.catalog,
+            base_is_durable: base.txn <= durable,
             base,
             list_end: image.list_end,
             unlisted: image.unlisted,

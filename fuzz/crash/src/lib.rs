@@ -8,6 +8,7 @@ pub mod full;
 pub mod hang;
 pub mod hostile;
 pub mod kill;
+pub mod lost;
 pub mod planted;
 pub mod quiet;
 pub mod sim;

@@ -34,6 +34,8 @@ enum Verb {
     Planted(command::planted::Planted),
     /// Kill real processes on a real file
     Kill(command::kill::Kill),
+    /// Lose pages that the device has refused, before or after anybody is told
+    Lost(command::lost::Lost),
     /// Cut the power below a real file system
     Block(command::block::Block),
     /// Work on full disks that share blocks
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Replay(command) => command.run(),
         Verb::Planted(command) => command.run(),
         Verb::Kill(command) => command.run(),
+        Verb::Lost(command) => command.run(),
         Verb::Block(command) => command.run(),
         Verb::Full(command) => command.run(),
         Verb::Syscalls(command) => command.run(),

@@ -3,10 +3,10 @@
 
 use super::{MapOptions, lock_file, open};
 use crate::error::{Error, Result};
-use crate::os::{self, FsKind};
-use std::fs::File;
+use crate::os;
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
@@ -29,7 +29,7 @@ const REFUSED: [&str; 4] = ["-refused", "-refused.2", "-refused.3", "-refused.4"
 /// Times as much room as the parts take must be left for others.
 const ROOM_LEFT: u64 = 16;
 
-/// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and belongs to its owner.
+/// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and whose users are those of `data`.
 /// Those that stand there already stay: nobody has looked at them, or they are something else. With all names taken, or little room on the
 /// disk, it is an error.
 pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> io::Result<()> {
@@ -46,7 +46,7 @@ pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) ->
             continue;
         }
         let new = os::create_unlinked(Path::new(&name), os::PRIVATE)?;
-        os::give_to(new.file(), meta.uid(), meta.gid());
+        give_as(new.file(), &meta)?;
         for (at, bytes) in parts {
             os::pwrite_all(new.file(), *at, bytes)?;
         }
@@ -57,10 +57,23 @@ pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) ->
     Err(ErrorKind::AlreadyExists.into())
 }
 
+/// Gives a new file to the owner and group of the data file, as far as this user may, with its mode: who may read or write the data may do
+/// the same here.
+pub(super) fn give_as(new: &File, data: &Metadata) -> io::Result<()> {
+    os::give_to(new, data.uid(), data.gid());
+    let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
+    if new.metadata()?.gid() != data.gid() {
+        // Another group: for everybody else it is everybody else.
+        mode = mode & !0o070 | (mode & 0o007) << 3;
+    }
+    // The umask takes nothing off.
+    new.set_permissions(Permissions::from_mode(mode))
+}
+
 /// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,
 /// only without that promise. Only for an empty file.
 pub(super) fn write_in_place(file: &File) {
-    if os::fs_kind(file).is_ok_and(|kind| kind == FsKind::Btrfs) {
+    if os::may_write_elsewhere(file) {
         let _ = os::set_nocow(file);
     }
 }

@@ -13,7 +13,7 @@
 
 use super::MapOptions;
 use crate::error::{Error, Result};
-use crate::os::{self, Advice, Fallocate, FsKind};
+use crate::os::{self, Advice, Fallocate};
 use crate::storage::{MapView, Storage};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
@@ -100,15 +100,23 @@ impl MmapStorage {
     /// signal. Writers fill them before they start. Where only `write` is used, which gives an error
     /// instead, a disk that has no room for it is no reason to refuse the file.
     fn fill_holes(&self, len: u64) -> Result<()> {
-        let metadata = self.file.metadata().map_err(|e| Error::io("asking about the file", e))?;
-        if self.read_only || has_blocks(&metadata, len) {
+        if self.read_only {
             return Ok(());
         }
-        // Where it is not supported, nothing can be promised; the data is not worse for it.
-        match os::fallocate(&self.file, 0, len) {
-            Err(e) if self.direct => Err(Error::io("allocating the blocks of the file", e)),
-            _ => Ok(()),
+        let failed = |what| move |e| Error::io(what, e);
+        if self.direct {
+            // Whatever the count of its blocks says: file systems count others too. Where it is not supported, nothing can be promised.
+            let filled = os::fallocate(&self.file, 0, len);
+            return filled.map(drop).map_err(failed("allocating the blocks of the file"));
         }
+        let metadata = self.file.metadata().map_err(failed("asking about the file"))?;
+        let missing = len.saturating_sub(metadata.blocks() * 512);
+        // Not the last blocks of the disk for what may never be used: some file systems keep what they have allocated when there is no room for
+        // the rest.
+        if missing > 0 && os::room(&self.file).is_ok_and(|room| missing <= room / 2) {
+            let _ = os::fallocate(&self.file, 0, len);
+        }
+        Ok(())
     }
 
     fn map(&self) -> &Map {
@@ -191,10 +199,11 @@ impl MmapStorage {
 }
 
 /// Whether the file has blocks of its own that are written in place. If not, a store through a map needs a new block, and meets a full disk
-/// as a signal. A copy on XFS that shares its blocks gets its own.
+/// as a signal. A copy on XFS that shares its blocks gets its own; on btrfs, where a snapshot shares them, nothing does.
 fn can_be_stored_to(file: &File) -> bool {
-    if os::fs_kind(file).is_ok_and(|kind| kind == FsKind::Btrfs) {
-        return os::is_nocow(file).unwrap_or(false);
+    if os::may_write_elsewhere(file) {
+        return os::is_nocow(file).unwrap_or(false)
+            && os::shares_blocks(file).is_ok_and(|yes| !yes);
     }
     os::file_len(file).and_then(|len| os::unshare(file, 0, len)).is_ok()
 }

@@ -10,7 +10,7 @@
 //! Thread rules: nothing is kept here.
 
 use super::MapOptions;
-use super::create::write_in_place;
+use super::create::{give_as, write_in_place};
 use super::file::{has_blocks, write_zeros};
 use super::open::{check_file_system, identity, kind};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};
 use memmap2::{MmapOptions, MmapRaw};
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -112,20 +112,11 @@ fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<F
         other => other.map_err(failed("creating the lock file"))?,
     };
     // Who may write the data must be able to write the lock file, and its owner above all, also when root comes first.
-    os::give_to(new.file(), data.uid(), data.gid());
+    give_as(new.file(), data).map_err(failed("setting the owner and mode of the lock file"))?;
     let made = new.file().metadata().map_err(failed("asking about the lock file"))?;
     if options.read_only && made.uid() != data.uid() {
         return Err(missing(path));
     }
-    let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
-    if made.gid() != data.gid() {
-        // Another group: for everybody else it is everybody else.
-        mode = mode & !0o070 | (mode & 0o007) << 3;
-    }
-    // The umask takes nothing off.
-    new.file()
-        .set_permissions(Permissions::from_mode(mode))
-        .map_err(failed("setting the mode of the lock file"))?;
     write_in_place(new.file());
     allocate(new.file(), path, options.shared_len as u64)?;
     match new.link_unsynced() {
@@ -202,14 +193,15 @@ fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
 /// meanwhile. `keep`: the words of the last session are needed.
 pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<()> {
     let failed = || failed("giving the lock file blocks of its own", path);
-    if kind(file, path)? != FsKind::Btrfs {
+    if !os::may_write_elsewhere(file) {
         // As many blocks as it needs may stand elsewhere in it, or behind its end.
         let _ = os::fallocate(file, 0, len).map_err(failed())?;
         // Where it cannot be asked for, nothing is shared.
         return os::unshare(file, 0, len).map(drop).map_err(failed());
     }
     if !keep && !os::is_nocow(file).unwrap_or(true) {
-        // Only an empty file can be made one that is written in place.
+        // Only an empty file can be made one that is written in place. A limit that does not let it be as long again would be told by a signal.
+        os::is_within_limit(len).map_err(failed())?;
         file.set_len(0).map_err(failed())?;
         write_in_place(file);
         let allocated = os::fallocate(file, 0, len);

@@ -166,6 +166,14 @@ impl Platform for MmapPlatform {
             None => Ok(()),
         }
     }
+    fn write_back_failed(&self) -> Result<bool> {
+        match &self.data_locks {
+            // A description of its own: what the sync of the mapped one is told it is told too.
+            HandleLocks::File(locks) => os::write_back_failed(locks.file())
+                .map_err(|e| Error::io("asking whether a write-back has failed", e)),
+            HandleLocks::Free(_) => Ok(false),
+        }
+    }
     fn keep_beside(&self, parts: &[(u64, Vec<u8>)]) {
         // Nothing depends on it.
         let _ = create::keep_beside(self.storage.file(), &self.path, parts);

@@ -62,8 +62,9 @@ struct Process {
     alive: Arc<AtomicU64>,
     /// Has a writable view, so that what it stores has to be looked for.
     stores: bool,
-    /// Failed write-backs that this description has been told of.
+    /// Failed write-backs that this description has been told of, and those that its other one has.
     told: u64,
+    asked: u64,
 }
 
 /// What an operation is to do after its event.
@@ -87,7 +88,7 @@ impl State {
         let alive = Arc::new(AtomicU64::new(u64::from(self.powered)));
         // An error that nobody was told of is told to the next who opens the file.
         let told = if self.errors.1 { self.errors.0 } else { self.errors.0.saturating_sub(1) };
-        self.processes.push(Process { alive: alive.clone(), stores: false, told });
+        self.processes.push(Process { alive: alive.clone(), stores: false, told, asked: told });
         (self.processes.len() as u32 - 1, alive)
     }
 
@@ -350,6 +351,15 @@ impl State {
         if news {
             self.errors.1 = true;
         }
+        news
+    }
+
+    /// The same for the description that is only asked.
+    pub(super) fn ask_error(&mut self, process: u32) -> bool {
+        let errors = self.errors.0;
+        let one = &mut self.processes[process as usize];
+        let news = std::mem::replace(&mut one.asked, errors) != errors;
+        self.errors.1 |= news;
         news
     }
 

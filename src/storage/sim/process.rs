@@ -242,6 +242,10 @@ impl Storage for SimProcess {
 }
 
 impl Platform for SimProcess {
+    fn write_back_failed(&self) -> Result<bool> {
+        let mut state = self.machine.state.lock();
+        Ok(state.is_alive(self.id) && state.ask_error(self.id))
+    }
     fn storage(&self) -> &dyn Storage {
         self
     }

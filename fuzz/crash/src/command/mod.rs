@@ -6,6 +6,7 @@ pub mod faults;
 pub mod full;
 pub mod hostile;
 pub mod kill;
+pub mod lost;
 pub mod planted;
 pub mod replay;
 pub mod sim;

@@ -31,7 +31,7 @@ pub enum Setting {
 }
 
 /// Points that stand close beside others, or that only readers pass: the simulation stops there, the campaign of processes does not.
-pub const UNNAMED: [&str; 11] = [
+pub const UNNAMED: [&str; 12] = [
     // Takes a page that leaves the page cache, which nothing here can ask for.
     "opening: chosen again",
     "begin: flush target seen",
@@ -44,6 +44,7 @@ pub const UNNAMED: [&str; 11] = [
     "repair: other slot synced",
     "repair: page verified",
     "scan: slots seen",
+    "settled: durable seen",
 ];
 
 /// Every other point of the engine. A test compares this list with the source.

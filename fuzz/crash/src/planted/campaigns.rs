@@ -5,12 +5,21 @@ use recto::bugs::{Bug, plant};
 /// Names the bug that a process of `crash` is to run with, and all processes that it starts.
 pub const ENVIRONMENT: &str = "CRASH_PLANTED";
 
+const LOST: &[&str] = &["lost", "--lives", "20000"];
+
 /// Which campaign finds a bug: arguments of `crash`, which ends with 1 then.
 pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     // Simulated files have no owner.
     (Bug::LockFileOfWhoComes, &["kill", "--cycles", "1", "--special", "1"]),
     // Simulated files share no blocks. Takes the rights of root.
     (Bug::LockFileNotSettled, &["full", "--rounds", "20"]),
+    // Pages leave the cache that nobody was told of, which scripts call beyond the budget.
+    (Bug::WriteBackNotAskedFor, LOST),
+    (Bug::NewcomerBuildsUnproved, LOST),
+    (Bug::ListStartNotAwaited, LOST),
+    (Bug::DeadSnapshotSurvives, LOST),
+    (Bug::DeadAskedForFirst, LOST),
+    (Bug::SyncedForgottenByNewcomers, LOST),
     // Takes a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--files", "100000", "--seed", "31"]),
 ];

@@ -1,4 +1,4 @@
-//! Nineteen ways to use a database, for as many commits as one likes.
+//! Twenty-one ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,7 +25,7 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 19] = [
+pub const MIXES: [Mix; 21] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
@@ -44,6 +44,8 @@ pub const MIXES: [Mix; 19] = [
     of("three readers stay", |w| readers_stay(w, 3), short_readers),
     of("two stay, others overlap", |w| readers_stay(w, 2), |w, _| overlapping(w, 2, 12)),
     of("three stay, others overlap", |w| readers_stay(w, 3), |w, _| overlapping(w, 3, 50)),
+    of("three that change, others overlap", |w| readers_stay(w, 3), |w, n| changing(w, n, 3, 32)),
+    of("one that changes, a small tree", |w| load(w, 500), |w, n| changing(w, n, 1, 40)),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
@@ -176,6 +178,26 @@ fn overlapping(w: &mut World, stay: usize, life: usize) {
         w.release_oldest_but(stay);
     }
     w.hold();
+    w.commit(true, small);
+}
+
+/// Beside the short ones so many that stay long, the oldest of which ends now and then, and another begins. They come and go in waves: for a
+/// time nobody is short.
+fn changing(w: &mut World, n: u64, stay: usize, life: usize) {
+    let (wave, at) = (n / 400, n % 400);
+    if at < 300 {
+        overlapping(w, stay, life);
+        return;
+    }
+    if at == 300 {
+        w.release_oldest_but(0);
+        while w.readers() > stay {
+            w.release_oldest_but(stay - usize::from(wave % 2 == 0));
+        }
+    }
+    if w.readers() < stay {
+        w.hold();
+    }
     w.commit(true, small);
 }
 

@@ -1,0 +1,507 @@
+//! Pages that the device refuses and that leave the page cache, before anybody is told, while somebody is, or after it; and processes that
+//! die just then. Whoever writes next must not build on what came back: no content may become durable, or be shown by an opening, that no
+//! transaction ever had, and no acknowledged durable commit may be missing.
+//!
+//! A life is a short story on a simulated machine: durable commits, deferred ones, a piece of trouble, and commits of those who are left, or who
+//! come. What is read while nobody who writes knows of the trouble is not judged: a reader cannot know.
+
+use crate::alive::Alive;
+use fastrand::Rng;
+use recto::harness::sim::{Action, Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
+use recto::harness::{machine, make_durable, new_file, open};
+use recto::{Builder, Database, Durability, Error, Sink, WriteTxn};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const PAGE: usize = 4096;
+
+/// Keys, with the number of the commit that put each.
+type Content = BTreeMap<u32, u32>;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Nobody is told before the pages are gone.
+    Untold,
+    /// A program that is not recto is told.
+    StrangerTold,
+    /// Who flushes is told, and dies before it can say so; another one had begun a transaction.
+    ToldAndDies,
+    /// Who flushes is told; then it dies in its repair, at some step, and nobody is left.
+    DiesInRepair,
+    /// Nothing fails; who flushes dies at some step; another one had begun a transaction.
+    DiesInFlush,
+    /// A page rots that the last commits have written, or a meta page; nobody has it open. Readers come and go before anybody writes.
+    Rots,
+    /// Between two looks of somebody who waits for its commit, others are told, repair and commit.
+    BetweenLooks,
+}
+
+/// All of them.
+pub const TROUBLES: [Trouble; 7] = [
+    Trouble::Untold,
+    Trouble::StrangerTold,
+    Trouble::ToldAndDies,
+    Trouble::DiesInRepair,
+    Trouble::DiesInFlush,
+    Trouble::Rots,
+    Trouble::BetweenLooks,
+];
+
+/// What has been done.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    pub lives: u64,
+    /// Lives in which pages had been refused and left the cache.
+    pub lost: u64,
+    /// Lives in which what was not durable was taken back.
+    pub taken_back: u64,
+    /// Processes that died.
+    pub deaths: u64,
+}
+
+/// Lives from this seed on; the first that goes wrong ends it.
+pub fn campaign(seed: u64, lives: u64, stop: &AtomicBool) -> Result<Tally, String> {
+    let alive = Alive::new();
+    let mut tally = Tally::default();
+    for seed in (seed..).take(lives as usize) {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        Life::new(seed).live(&mut tally).map_err(|what| format!("seed {seed}: {what}"))?;
+        tally.lives += 1;
+        alive.tell(|| format!("{} lives", tally.lives));
+    }
+    Ok(tally)
+}
+
+struct Life {
+    rng: Rng,
+    disk: SimDisk,
+    builder: Builder,
+    sink: Sink,
+    /// What the database may hold now: what is durable, and what is shown.
+    may_hold: BTreeSet<Content>,
+    commits: u32,
+    /// Bytes of a value.
+    value_len: usize,
+    /// Who does nothing any more, and is not gone: who goes flushes first.
+    idle: Vec<Database>,
+    /// The device has refused something.
+    refused: bool,
+    /// And it was not durable.
+    lost: bool,
+    deaths: u64,
+}
+
+impl Life {
+    fn new(seed: u64) -> Life {
+        let mut rng = Rng::with_seed(seed);
+        let disk = machine(&new_file(PAGE), PAGE, seed).expect("memory suffices");
+        let sink = if rng.u32(..4) == 0 { Sink::Direct } else { Sink::Staged };
+        let mut builder = Database::builder();
+        builder.sink(sink);
+        if rng.bool() {
+            builder.list_limit(rng.usize(30..200));
+        }
+        let value_len = [60, 700][rng.usize(..2)];
+        let may_hold = BTreeSet::from([Content::new()]);
+        Life {
+            rng,
+            disk,
+            builder,
+            sink,
+            may_hold,
+            commits: 0,
+            value_len,
+            idle: Vec::new(),
+            refused: false,
+            lost: false,
+            deaths: 0,
+        }
+    }
+
+    fn enter(&self) -> Result<Database, String> {
+        let direct = self.sink == Sink::Direct;
+        let process = self.disk.process(ProcessOptions { direct, ..Default::default() });
+        open(process, &self.builder).map_err(|e| format!("opening: {e}"))
+    }
+
+    /// Puts some keys and notes what the database would hold then.
+    fn fill(&mut self, txn: &mut WriteTxn, keys: u32) -> Result<Vec<(u32, u32)>, Error> {
+        self.commits += 1;
+        let mut table = txn.open_table("main")?;
+        let mut put = Vec::new();
+        for _ in 0..keys {
+            let key = self.rng.u32(..200);
+            let mut value = vec![7; self.value_len];
+            value[..4].copy_from_slice(&self.commits.to_le_bytes());
+            table.put(&key.to_be_bytes(), &value)?;
+            put.push((key, self.commits));
+        }
+        Ok(put)
+    }
+
+    /// What the outcome of a commit says about the content.
+    fn note(
+        &mut self,
+        put: &[(u32, u32)],
+        durability: Durability,
+        outcome: &Result<(), Error>,
+    ) -> Result<(), String> {
+        let with = |content: &Content| {
+            let mut content = content.clone();
+            content.extend(put.iter().copied());
+            content
+        };
+        let after: BTreeSet<Content> = self.may_hold.iter().map(with).collect();
+        match outcome {
+            // Without a failure of the device a deferred one stays too.
+            Ok(()) if durability == Durability::Durable || !self.refused => self.may_hold = after,
+            Ok(()) | Err(Error::OutcomeUnknown { .. }) => self.may_hold.extend(after),
+            Err(
+                Error::Io { .. } | Error::Corrupt { .. } | Error::TransactionBroken | Error::Busy,
+            ) => {}
+            Err(e) => return Err(format!("an error that has no cause: {e}")),
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, db: &Database, durability: Durability) -> Result<bool, String> {
+        let keys = self.rng.u32(1..6);
+        let mut put = Vec::new();
+        let mut work = || {
+            let mut txn = db.write()?;
+            txn.set_durability(durability);
+            put = self.fill(&mut txn, keys)?;
+            txn.commit()
+        };
+        let outcome = work();
+        self.note(&put, durability, &outcome)?;
+        Ok(outcome.is_ok())
+    }
+
+    /// Without trouble.
+    fn must(&mut self, db: &Database, durability: Durability) -> Result<(), String> {
+        match self.commit(db, durability)? {
+            true => Ok(()),
+            false => Err("a commit without trouble fails".into()),
+        }
+    }
+
+    /// The device refuses what is dirty.
+    fn refuse(&mut self) {
+        self.disk.write_back_all(true);
+        self.refused = true;
+        self.lost |= !self.disk.lost_pages().is_empty();
+    }
+
+    fn live(mut self, tally: &mut Tally) -> Result<(), String> {
+        let trouble = TROUBLES[self.rng.usize(..TROUBLES.len())];
+        self.live_with(trouble, tally).map_err(|what| format!("{trouble:?}: {what}"))
+    }
+
+    fn live_with(&mut self, trouble: Trouble, tally: &mut Tally) -> Result<(), String> {
+        let (one, other) = (self.enter()?, self.enter()?);
+        let mut by_id = BTreeMap::new();
+        for _ in 0..self.rng.u32(1..15) {
+            self.must(&one, Durability::Durable)?;
+        }
+        let built = |db: &Database| db.info().map(|info| info.built).map_err(|e| e.to_string());
+        by_id.insert(built(&one)?, self.content(&one)?);
+        let deferred = self.rng.u32(..12);
+        for _ in 0..deferred {
+            let db = if self.rng.bool() { &one } else { &other };
+            self.must(db, Durability::Deferred)?;
+            by_id.insert(built(&one)?, self.content(&one)?);
+            if self.rng.u32(..3) == 0 {
+                self.write_some_back()?;
+            }
+        }
+        // Either all of it or what is durable: nothing in between is ever shown again.
+        let info = other.info().map_err(|e| e.to_string())?;
+        let ends = [info.durable, info.built].map(|id| by_id.get(&id).cloned());
+        self.may_hold = ends.into_iter().flatten().collect();
+        if info.visible != info.built || !self.may_hold.contains(&self.content(&other)?) {
+            return Err("before any trouble it holds what it may not".into());
+        }
+        let left = self.befall(trouble, one, other)?;
+        if trouble == Trouble::Rots {
+            return Ok(());
+        }
+        self.go_on(left)?;
+        tally.lost += u64::from(self.lost);
+        tally.deaths += self.deaths;
+        tally.taken_back += u64::from(self.lost && !self.is_newest()?);
+        Ok(())
+    }
+
+    /// Whether anything of the newest deferred commits is there still. For the tally.
+    fn is_newest(&self) -> Result<bool, String> {
+        let content = self.content(&self.enter()?)?;
+        let most = self.may_hold.iter().map(|c| c.values().sum::<u32>()).max();
+        Ok(most == Some(content.values().sum()))
+    }
+
+    /// Some dirty pages reach the device.
+    fn write_some_back(&mut self) -> Result<(), String> {
+        self.disk.set_faults(Faults { write_back: 1 << 16, ..Faults::default() });
+        drop(self.enter()?);
+        self.disk.set_faults(Faults::default());
+        Ok(())
+    }
+
+    /// Who is left afterwards, perhaps with a transaction that was begun before.
+    fn befall(
+        &mut self,
+        trouble: Trouble,
+        one: Database,
+        other: Database,
+    ) -> Result<(Option<Database>, Option<WriteTxn>), String> {
+        let failed = |e: Error| e.to_string();
+        match trouble {
+            Trouble::Untold => {
+                self.refuse();
+                self.disk.evict();
+                let (writes, idle) = if self.rng.bool() { (one, other) } else { (other, one) };
+                self.idle.push(idle);
+                Ok((Some(writes), None))
+            }
+            Trouble::StrangerTold => {
+                self.refuse();
+                self.disk.foreign_sync();
+                let newcomer = self.enter()?;
+                self.disk.evict();
+                self.idle.push(one);
+                let (writes, idle) =
+                    if self.rng.bool() { (newcomer, other) } else { (other, newcomer) };
+                self.idle.push(idle);
+                Ok((Some(writes), None))
+            }
+            Trouble::ToldAndDies => {
+                let begun = self.rng.bool().then(|| other.write()).transpose().map_err(failed)?;
+                self.dies_at(&one, |kind| matches!(kind, EventKind::SyncBegin { .. }), true);
+                self.disk.evict();
+                Ok((Some(other), begun))
+            }
+            Trouble::DiesInFlush => {
+                let begun = Some(other.write().map_err(failed)?);
+                let step = self.rng.usize(..40);
+                let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+                self.dies_at(
+                    &one,
+                    move |kind| {
+                        let is_step =
+                            matches!(kind, EventKind::Step(step) if step.starts_with("flush"));
+                        is_step && count.fetch_add(1, Ordering::Relaxed) == step % 8
+                    },
+                    false,
+                );
+                Ok((Some(other), begun))
+            }
+            Trouble::DiesInRepair => {
+                drop(other);
+                self.refuse();
+                let _ = one.flush();
+                self.disk.evict();
+                let step = self.rng.usize(..12);
+                let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+                self.disk.set_hook(move |_, event| match event.kind {
+                    EventKind::Step(_) if count.fetch_add(1, Ordering::Relaxed) == step => {
+                        Action::Kill
+                    }
+                    _ => Action::Continue,
+                });
+                self.deaths +=
+                    u64::from(matches!(run(|| one.write().map(drop).is_ok()), Ending::Killed(_)));
+                self.disk.clear_hook();
+                drop(one);
+                Ok((None, None))
+            }
+            Trouble::Rots => {
+                drop((one, other));
+                self.rots()?;
+                Ok((None, None))
+            }
+            Trouble::BetweenLooks => {
+                self.between_looks(&one, other)?;
+                Ok((Some(one), None))
+            }
+        }
+    }
+
+    /// What the first opening shows and tells all show and tell, until somebody writes.
+    fn rots(&mut self) -> Result<(), String> {
+        let bytes = self.disk.bytes();
+        let page = match self.rng.u32(..3) {
+            0 => self.rng.usize(..2),
+            _ => self.rng.usize(2..bytes.len() / PAGE),
+        };
+        let at = (page * PAGE + self.rng.usize(..512)) as u64;
+        let byte = bytes[at as usize] ^ 1 << self.rng.u32(..8);
+        self.disk.damage(at, &[byte]).map_err(|e| e.to_string())?;
+        self.refused = true;
+        if self.rng.bool() {
+            // With the lock file, which the device has kept.
+            self.disk = self.disk.cut_point().all_dead().map_err(|e| e.to_string())?;
+        }
+        let mut first = None;
+        for _ in 0..self.rng.u32(2..5) {
+            let told = self.enter().and_then(|db| {
+                let info = db.info().map_err(|e| e.to_string())?;
+                Ok((info.visible, info.refused))
+            });
+            match &first {
+                None => first = Some(told),
+                Some(first) if *first != told => {
+                    return Err(format!("after {first:?} an opening gives {told:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A flush of `db`, at one event of which its process dies; its pages have been refused by then, or not.
+    fn dies_at(
+        &mut self,
+        db: &Database,
+        at: impl Fn(&EventKind) -> bool + Send + Sync + 'static,
+        refused: bool,
+    ) {
+        self.disk.set_hook(move |disk, event| {
+            if !at(&event.kind) {
+                return Action::Continue;
+            }
+            if refused {
+                disk.write_back_all(true);
+            }
+            Action::Kill
+        });
+        let ending = run(|| db.flush());
+        self.disk.clear_hook();
+        self.deaths += u64::from(matches!(ending, Ending::Killed(_)));
+        self.refused |= refused;
+        self.lost |= !self.disk.lost_pages().is_empty();
+    }
+
+    /// Somebody builds and waits; when it has looked once the pages are refused and gone, and others repair and commit.
+    fn between_looks(&mut self, one: &Database, other: Database) -> Result<(), String> {
+        let failed = |e: Error| e.to_string();
+        let mut txn = one.write().map_err(failed)?;
+        let put = self.fill(&mut txn, 3).map_err(failed)?;
+        let built = recto::harness::build(txn, Durability::Durable).map_err(failed)?;
+        let Some((id, _)) = built else { return Err("nothing was built".into()) };
+        let news = self.commits + 1;
+        self.commits += 1;
+        let (done, result) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (to, ok) = (Arc::clone(&done), Arc::clone(&result));
+        self.disk.set_hook(move |disk, event| {
+            let here = matches!(event.kind, EventKind::Step("settled: durable seen"));
+            if here && !to.swap(true, Ordering::Relaxed) {
+                disk.write_back_all(true);
+                disk.evict();
+                for _ in 0..4 {
+                    let work = || {
+                        let mut txn = other.write()?;
+                        let value = [&news.to_le_bytes()[..], &[7; 60]].concat();
+                        txn.open_table("main")?.put(&500u32.to_be_bytes(), &value)?;
+                        txn.commit()
+                    };
+                    if work().is_ok() {
+                        ok.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                }
+            }
+            Action::Continue
+        });
+        let outcome = make_durable(one, id);
+        self.disk.clear_hook();
+        (self.refused, self.lost) = (true, true);
+        let before = self.may_hold.clone();
+        self.note(&put, Durability::Deferred, &Ok(()))?;
+        if result.load(Ordering::Relaxed) {
+            self.note(&[(500, news)], Durability::Durable, &Ok(()))?;
+        }
+        if outcome.is_ok() {
+            // Acknowledged: it is there, whatever else is.
+            let has = |content: &Content| put.iter().all(|(key, _)| content.contains_key(key));
+            self.may_hold.retain(|content| has(content) && !before.contains(content));
+        }
+        Ok(())
+    }
+
+    /// Commits of whoever is left, or comes, until a durable one is acknowledged; then everything is looked at, and once more after a
+    /// power cut.
+    fn go_on(&mut self, left: (Option<Database>, Option<WriteTxn>)) -> Result<(), String> {
+        let (db, begun) = left;
+        let db = match db {
+            Some(db) => db,
+            None => {
+                // Nobody has it open: an opening proves what it shows.
+                let db = self.enter()?;
+                self.judge(&db, "an opening shows")?;
+                db
+            }
+        };
+        if let Some(mut txn) = begun {
+            let durability = [Durability::Durable, Durability::Deferred][self.rng.usize(..2)];
+            let keys = [3, 60][self.rng.usize(..2)];
+            txn.set_durability(durability);
+            let mut put = Vec::new();
+            let outcome = self.fill(&mut txn, keys).and_then(|filled| {
+                put = filled;
+                txn.commit()
+            });
+            if outcome.is_err() && !self.refused {
+                return Err(format!("a death takes a commit back: {outcome:?}"));
+            }
+            self.note(&put, durability, &outcome)?;
+        }
+        let mut tries = 0;
+        if self.rng.bool() {
+            self.commit(&db, Durability::Deferred)?;
+        }
+        while !self.commit(&db, Durability::Durable)? {
+            tries += 1;
+            if tries == 6 {
+                return Err("no commit succeeds any more".into());
+            }
+        }
+        self.judge(&db, "behind a durable commit it holds")?;
+        let cut = self.disk.cut_point().boot(self.rng.u64(..)).map_err(|e| e.to_string())?;
+        let process = cut.process(ProcessOptions::default());
+        let db = open(process, &Database::builder()).map_err(|e| format!("after a cut: {e}"))?;
+        self.judge(&db, "after a power cut it holds")
+    }
+
+    fn judge(&self, db: &Database, when: &str) -> Result<(), String> {
+        let content = self.content(db)?;
+        if !self.may_hold.contains(&content) {
+            let may: Vec<_> = self.may_hold.iter().take(3).collect();
+            return Err(format!("{when} {content:?}; allowed: {may:?}"));
+        }
+        let report = db.check(None).map_err(|e| format!("the check: {e}"))?;
+        match report.fault_count {
+            0 => Ok(()),
+            n => Err(format!("{when} what has {n} faults: {:?}", report.faults.first())),
+        }
+    }
+
+    fn content(&self, db: &Database) -> Result<Content, String> {
+        let read = || {
+            let txn = db.read()?;
+            let Ok(table) = txn.table("main") else { return Ok(Content::new()) };
+            let mut content = Content::new();
+            for pair in table.iter()? {
+                let (key, value) = pair?;
+                let word = |bytes: &[u8]| bytes.first_chunk().copied().unwrap_or([0xff; 4]);
+                content.insert(u32::from_be_bytes(word(&key)), u32::from_le_bytes(word(value)));
+            }
+            Ok(content)
+        };
+        read().map_err(|e: Error| format!("reading: {e}"))
+    }
+}

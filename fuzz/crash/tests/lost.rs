@@ -1,0 +1,25 @@
+//! A slice of `crash lost`, and what takes its rules away.
+
+use recto::bugs::{Bug, plant};
+use recto_crash::lost::campaign;
+use std::sync::atomic::AtomicBool;
+
+/// One test, because a bug is planted in the whole process.
+#[test]
+fn nothing_is_built_on_pages_that_were_lost() {
+    let never = AtomicBool::new(false);
+    let tally = campaign(1, 3_000, &never).unwrap_or_else(|what| panic!("{what}"));
+    assert!(tally.lost > 1_000 && tally.taken_back > 1_000 && tally.deaths > 500, "{tally:?}");
+    for bug in [
+        Bug::WriteBackNotAskedFor,
+        Bug::NewcomerBuildsUnproved,
+        Bug::ListStartNotAwaited,
+        Bug::DeadAskedForFirst,
+        Bug::SyncedForgottenByNewcomers,
+    ] {
+        plant(Some(bug));
+        let found = campaign(1, 3_000, &never).is_err();
+        plant(None);
+        assert!(found, "{} is not found", bug.name());
+    }
+}
