@@ -44,8 +44,8 @@ pub const MIXES: [Mix; 21] = [
     of("three readers stay", |w| readers_stay(w, 3), short_readers),
     of("two stay, others overlap", |w| readers_stay(w, 2), |w, _| overlapping(w, 2, 12)),
     of("three stay, others overlap", |w| readers_stay(w, 3), |w, _| overlapping(w, 3, 50)),
-    of("three that change, others overlap", |w| readers_stay(w, 3), |w, n| changing(w, n, 3, 32)),
-    of("one that changes, a small tree", |w| load(w, 500), |w, n| changing(w, n, 1, 40)),
+    of("three that change, others overlap", three_long, changing),
+    of("one that changes, others overlap", |w| load(w, 4_096), long_and_short),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
@@ -62,7 +62,12 @@ fn load(w: &mut World, leaves: usize) {
 }
 
 fn small(t: &mut Txn<'_>) {
-    for _ in 0..t.rng.usize(1..=8) {
+    let count = t.rng.usize(1..=8);
+    some_leaves(t, count);
+}
+
+fn some_leaves(t: &mut Txn<'_>, count: usize) {
+    for _ in 0..count {
         let leaf = t.rng.usize(..t.leaves());
         t.put(leaf);
     }
@@ -89,10 +94,7 @@ fn mixed(t: &mut Txn<'_>) {
 
 /// A few small values, and one of many that take a few pages.
 fn short(t: &mut Txn<'_>, values: usize) {
-    for _ in 0..3 {
-        let leaf = t.rng.usize(..t.leaves());
-        t.put(leaf);
-    }
+    some_leaves(t, 3);
     let (value, len) = (t.rng.usize(..values), t.rng.u64(2..=8));
     t.put_large(value, len);
 }
@@ -174,31 +176,55 @@ fn short_readers(w: &mut World, n: u64) {
 
 /// Beside those, one begins at each commit, and is gone `life` commits later.
 fn overlapping(w: &mut World, stay: usize, life: usize) {
+    overlapping_with(w, stay, life, small);
+}
+
+fn overlapping_with(w: &mut World, stay: usize, life: usize, work: impl FnMut(&mut Txn<'_>)) {
     if w.readers() >= stay + life {
         w.release_oldest_but(stay);
     }
     w.hold();
-    w.commit(true, small);
+    w.commit(true, work);
 }
 
-/// Beside the short ones so many that stay long, the oldest of which ends now and then, and another begins. They come and go in waves: for a
-/// time nobody is short.
-fn changing(w: &mut World, n: u64, stay: usize, life: usize) {
-    let (wave, at) = (n / 400, n % 400);
-    if at < 300 {
-        overlapping(w, stay, life);
-        return;
+/// Three readers, and what each sees alone is most of the file.
+fn three_long(w: &mut World) {
+    load(w, 500);
+    for _ in 0..3 {
+        w.hold();
+        (0..30).for_each(|_| w.commit(true, |t| some_leaves(t, 500)));
     }
-    if at == 300 {
+}
+
+/// Most leaves in each commit, and a reader at each, which is gone 40 commits later; but for three, of which the oldest ends now and then, and the
+/// oldest of the others stays in its place.
+fn changing(w: &mut World, n: u64) {
+    let turn = n % 85;
+    if turn == 80 {
         w.release_oldest_but(0);
-        while w.readers() > stay {
-            w.release_oldest_but(stay - usize::from(wave % 2 == 0));
-        }
     }
-    if w.readers() < stay {
+    if turn < 80 {
+        overlapping_with(w, 3, 40, |t| some_leaves(t, 500));
+    } else {
+        w.commit(true, |t| some_leaves(t, 60));
+    }
+}
+
+/// One that ends after 512 commits, and 32 that last for 256 each.
+fn long_and_short(w: &mut World, n: u64) {
+    if n.is_multiple_of(512) {
+        w.release_oldest_but(0);
+    }
+    if n.is_multiple_of(8) {
+        if w.readers() >= 33 {
+            w.release_oldest_but(1);
+        }
         w.hold();
     }
-    w.commit(true, small);
+    w.commit(true, |t| {
+        some_leaves(t, 6);
+        large(t);
+    });
 }
 
 fn deferred(w: &mut World, _: u64) {
