@@ -2,6 +2,7 @@
 
 pub use crate::inspect::harness::format_table;
 pub use crate::internals::*;
+pub use crate::os::write_back_failed;
 pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 

@@ -1,5 +1,5 @@
-//! File systems that share blocks between files, and have no room left: a store through a map would need a new block, and meet the full
-//! disk as a signal. Each case has a mount of its own (root, loop devices, mkfs), and is left out aloud where that cannot be.
+//! What file systems do: some share blocks between files, and have no room left: a store through a map would need a new block, and meet the full
+//! disk as a signal. And whom they tell of a write-back that has failed. Each case has a mount of its own (root, loop devices, mkfs), and is left out aloud where that cannot be.
 
 mod common;
 
@@ -17,6 +17,16 @@ use std::process::{Command, Stdio};
 fn child() {
     let Some(role) = role() else { return };
     let place = Path::new(&role[1]);
+    if let Some(kind) = role[0].strip_prefix("told-") {
+        match refusing(place, kind) {
+            Ok(there) => {
+                told(place, &there);
+                say("done");
+            }
+            Err(why) => say(&format!("skipped: {why}")),
+        }
+        return;
+    }
     let case = match role[0].as_str() {
         "in_place" => in_place,
         "snapshot" => snapshot,
@@ -61,13 +71,19 @@ fn ran(command: &mut Command) -> Result<(), String> {
 
 /// A small, empty file system that only this process sees, and that goes away with it.
 fn mounted(place: &Path, kind: &str) -> Result<PathBuf, String> {
-    let (image, there) = (place.join("image"), place.join("mounted"));
-    fs::create_dir(&there).unwrap();
-    let bytes = if kind == "xfs" { 320 << 20 } else { 160 << 20 };
-    File::create(&image).unwrap().set_len(bytes).unwrap();
-    let mut make = Command::new(format!("mkfs.{kind}"));
-    make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("-q").arg(&image);
-    ran(&mut make)?;
+    alone()?;
+    mounted_on(place, kind)
+}
+
+/// The same on a device that can be made to refuse what is written to it: a file on a small tmpfs, which is filled then.
+fn refusing(place: &Path, kind: &str) -> Result<PathBuf, String> {
+    alone()?;
+    ran(Command::new("mount").args(["-t", "tmpfs", "-o", "size=192m", "tmpfs"]).arg(place))?;
+    mounted_on(place, kind)
+}
+
+/// Mounts of this process are its own.
+fn alone() -> Result<(), String> {
     // SAFETY: plain calls on this process.
     let alone = unsafe {
         libc::unshare(libc::CLONE_NEWNS) == 0
@@ -79,9 +95,20 @@ fn mounted(place: &Path, kind: &str) -> Result<PathBuf, String> {
                 std::ptr::null(),
             ) == 0
     };
-    if !alone {
-        return Err(format!("a mount namespace: {}", std::io::Error::last_os_error()));
+    match alone {
+        true => Ok(()),
+        false => Err(format!("a mount namespace: {}", std::io::Error::last_os_error())),
     }
+}
+
+fn mounted_on(place: &Path, kind: &str) -> Result<PathBuf, String> {
+    let (image, there) = (place.join("image"), place.join("mounted"));
+    fs::create_dir(&there).unwrap();
+    let bytes = if kind == "xfs" { 320 << 20 } else { 160 << 20 };
+    File::create(&image).unwrap().set_len(bytes).unwrap();
+    let mut make = Command::new(format!("mkfs.{kind}"));
+    make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("-q").arg(&image);
+    ran(&mut make)?;
     ran(Command::new("mount").args(["-o", "loop"]).args([&image, &there]))?;
     Ok(there)
 }
@@ -412,4 +439,37 @@ fn room(there: &Path) -> u64 {
 #[test]
 fn holes_are_filled_where_they_are_stored_to_and_never_with_the_last_blocks() {
     play("holes");
+}
+
+/// What rule 23 of docs/design.md builds on: a write-back that has failed is told to each description that was open, once, also where nobody
+/// has synced, and after another one was told.
+fn told(device: &Path, there: &Path) {
+    use recto::harness::write_back_failed;
+    let path = there.join("file");
+    let one = File::create(&path).unwrap();
+    let open = || File::open(&path).unwrap();
+    let (two, three) = (open(), open());
+    one.write_all_at(&[1; 4096], 0).unwrap();
+    sync(there);
+    assert!(!write_back_failed(&two).unwrap());
+    // No block of the device can be written for the first time any more.
+    let mut ballast = File::create(device.join("ballast")).unwrap();
+    for piece in [1 << 20, 4096] {
+        while ballast.write_all(&vec![7; piece]).is_ok() {}
+    }
+    one.write_all_at(&vec![2; 4 << 20], 4096).unwrap();
+    assert!(one.sync_data().is_err(), "the device takes everything");
+    assert!(write_back_failed(&two).unwrap(), "told although another one was");
+    assert!(!write_back_failed(&two).unwrap(), "told again");
+    let late = open();
+    assert!(!write_back_failed(&late).unwrap(), "opened when somebody had been told");
+    // The same news for a description that is synced, whoever has asked.
+    assert!(three.sync_data().is_err(), "the news went to whoever asked first");
+}
+
+#[test]
+fn every_description_is_told_of_a_failed_write_back() {
+    for kind in ["ext4", "xfs", "btrfs"] {
+        play(&format!("told-{kind}"));
+    }
 }
