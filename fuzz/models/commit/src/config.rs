@@ -70,6 +70,8 @@ pub struct Config {
     pub log: bool,
     /// The highest page count is forgotten when it can be.
     pub forget_high: bool,
+    /// A transaction copies what the page cache shows of the pages that it rewrites, and asks whether a write-back has failed.
+    pub copies: bool,
     /// How far `id_limit` stands above the id of its meta; 0: there is none.
     pub id_limit: u8,
     /// The rule that is taken away.
@@ -124,6 +126,7 @@ impl Config {
             unlisted: false,
             log: false,
             forget_high: false,
+            copies: false,
             id_limit: 0,
             bug: None,
             limit: 40_000_000,
@@ -196,6 +199,7 @@ impl Config {
             "unlisted" => &mut self.unlisted,
             "log" => &mut self.log,
             "forget-high" => &mut self.forget_high,
+            "copies" => &mut self.copies,
             _ => return None,
         };
         *switch = match number {

@@ -210,6 +210,9 @@ fn synced(c: &Config, s: &State, found: &mut Found) {
     }
     if s.fails > 0 || is_told && !handles {
         let mut q = *s;
+        if c.copies && s.fails > 0 && !c.bug(Bug::SyncAskedOnly) {
+            q.unasked = 1;
+        }
         if handles {
             // All who have the file open will be told.
             q.fails -= 1;

@@ -73,11 +73,15 @@ pub enum Bug {
     IdLimitIgnored,
     /// A deferred commit is shown above the limit.
     ShownAboveIdLimit,
+    /// Nobody asks whether a write-back has failed before a transaction is built.
+    WriteBackNotAskedFor,
+    /// Only the sync of the handle itself is asked: a thread that is told there has not said so yet.
+    SyncAskedOnly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 53] = [
+    pub const ALL: [Bug; 55] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -131,6 +135,8 @@ impl Bug {
         Bug::HighForgotten,
         Bug::IdLimitIgnored,
         Bug::ShownAboveIdLimit,
+        Bug::WriteBackNotAskedFor,
+        Bug::SyncAskedOnly,
     ];
 
     pub fn named(name: &str) -> Option<Bug> {

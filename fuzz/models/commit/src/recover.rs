@@ -43,6 +43,7 @@ fn sync(c: &Config, s: &State, from: u8, to: u8, found: &mut Found) {
         q.fails -= u8::from(!told);
         q.sync_begins(ALL);
         q.sync_fails();
+        q.unasked |= u8::from(c.copies);
         if q.words.valid != 0 && from < 30 {
             q.words.suspect |= SYNC_FAILED;
         }
@@ -289,7 +290,7 @@ fn opened(c: &Config, s: &State, found: &mut Found) {
 pub fn repair(c: &Config, s: &State, marked: bool, found: &mut Found) {
     let late = s.second != 0 && s.second - 1 > s.txn(s.words.durable).id;
     // A builder that needs room in the list may lead one, and one that waits for its flush.
-    let builder = c.spill && s.writer == 1 || s.writer == WAITS;
+    let builder = (c.spill || c.copies) && s.writer == 1 || s.writer == WAITS;
     let locked = s.writer == 0 || builder && marked;
     if s.opening == 0 && s.leader == 0 && locked {
         if marked {

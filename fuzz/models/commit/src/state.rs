@@ -144,6 +144,12 @@ pub struct State {
     /// A failed write-back that the first handle, or the second, will be told of; bit 2: somebody has been told.
     pub error: u8,
 
+    /// Where transactions copy pages: a write-back has failed of which who asks is told; the base of the one that is built was durable when it
+    /// began; ghosts that hold copies of what came back from the disk.
+    pub unasked: u8,
+    pub base_durable: u8,
+    pub tainted: u8,
+
     /// Booted again: the page cache is the disk.
     pub booted: u8,
     /// Last ghost acknowledged as durable.
@@ -232,12 +238,13 @@ impl State {
         (self.leader, self.target, self.before, self.second_leads) = (0, 0, 0, 0);
         (self.opening, self.chosen, self.chosen_slot, self.known_id) = (0, 0, 0, 0);
         (self.reader, self.reader_step, self.second, self.error) = (0, 0, 0, 0);
+        (self.unasked, self.base_durable) = (0, 0);
     }
 
     /// The writer gives up what it was building.
     pub fn end_writer(&mut self) {
         (self.writer, self.protected, self.building, self.rewrites) = (0, 0, 0, 0);
-        (self.spilled, self.spills_log) = (0, 0);
+        (self.spilled, self.spills_log, self.base_durable) = (0, 0, 0);
     }
 
     /// A flush or a repair has ended: whoever waits for its outcome knows it.
@@ -307,6 +314,7 @@ impl State {
         }
         self.refused &= named;
         self.shown &= named;
+        self.tainted &= named;
     }
 
     /// Ghosts that a named transaction wants to find in a page.

@@ -15,6 +15,7 @@ pub enum Step {
     Spills { ghost: u8, pages: u8 },
     Builds(u8),
     GivesUp(u8),
+    Asks(u8),
     WriterDies,
     Targets { ghost: u8, sealed: bool, second: bool },
     Flush { ghost: u8, step: u8 },
@@ -80,6 +81,7 @@ impl fmt::Display for Step {
             Step::Spills { ghost, pages } => write!(f, "writer: g{ghost} spills {pages:#b}"),
             Step::Builds(ghost) => write!(f, "writer: g{ghost} is built"),
             Step::GivesUp(ghost) => write!(f, "writer: g{ghost} finds a page lost and fails"),
+            Step::Asks(ghost) => write!(f, "writer: g{ghost} is told of a failed write-back"),
             Step::WriterDies => f.write_str("WRITER DIES"),
             Step::Targets { ghost, sealed, second } => {
                 let how = if sealed { "sealed, meta stored" } else { "two phases" };

@@ -130,6 +130,14 @@ pub const MATRIX: &[Row] = &[
         "opening",
         "lock-losses=1 fails=1 write-backs=1 evicts=1 open=3 manifest=1 most=4 deferred=1 cuts=1 kills=1 all-die=1",
     ),
+    quick(
+        "copies",
+        "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 manifest=1 rewrites=1",
+    ),
+    row(
+        "copies-k",
+        "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 kills=1 all-die=1 cuts=1",
+    ),
     row("ids", "id-limit=2 lock-losses=2 deferred=1 most=5 cuts=2 remount=1 saves=1 rewrites=1"),
     quick("ids4", "id-limit=2 lock-losses=2 deferred=1 most=4 rewrites=1"),
 ];
@@ -220,6 +228,11 @@ pub const PLANTED: &[Row] = &[
         "high",
         "forget-high=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 all-die=1 kills=1 reader=1 rewrites=1 durable=0 bug=HighForgotten",
     ),
+    quick(
+        "copies",
+        "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 bug=WriteBackNotAskedFor",
+    ),
+    quick("copies", "copies=1 group=1 deferred=1 most=4 fails=1 evicts=1 bug=SyncAskedOnly"),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=4 rewrites=1 bug=IdLimitIgnored"),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=6 rewrites=1 bug=ShownAboveIdLimit"),
 ];

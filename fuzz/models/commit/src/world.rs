@@ -14,6 +14,10 @@ use bytemuck::Zeroable;
 
 /// Every state that may come next.
 pub fn next(c: &Config, s: &State, found: &mut Found) {
+    if s.tainted >> s.words.durable & 1 != 0 {
+        let what = format!("g{} is durable, with copies of what came back", s.words.durable);
+        return found.wrong(what, Step::Builds(s.words.durable));
+    }
     if s.cuts > 0 {
         disk::cut(c, s, found);
         if found.wrong.is_some() {
@@ -40,7 +44,7 @@ pub fn next(c: &Config, s: &State, found: &mut Found) {
     readers(c, s, found);
     handles(c, s, found);
     if c.write_backs {
-        write_backs(s, found);
+        write_backs(c, s, found);
     }
     evicts(s, found);
 }
@@ -208,13 +212,14 @@ fn handles(c: &Config, s: &State, found: &mut Found) {
 }
 
 /// The kernel writes a page, that fails, and it calls the page clean.
-fn write_backs(s: &State, found: &mut Found) {
+fn write_backs(c: &Config, s: &State, found: &mut Found) {
     for (i, cell) in s.cell.iter().enumerate().filter(|_| s.fails > 0) {
         let is_dirty = cell.flags & DIRTY != 0 && cell.flags & SYNCING == 0;
         if is_dirty && cell.disk != 1 << cell.cache {
             let mut q = *s;
             (q.fails, q.io) = (s.fails - 1, 1);
             q.cell[i].flags &= !DIRTY;
+            q.unasked = c.copies.into();
             q.error = s.error & !SEEN | TOLD_FIRST | if s.second != 0 { TOLD_SECOND } else { 0 };
             found.next(q, Step::WriteBackFails(i as u8));
         }

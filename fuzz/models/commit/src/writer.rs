@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::explore::Found;
 use crate::planted::Bug;
-use crate::state::{GHOSTS, PAGES, State, TREE, Txn, WAITS};
+use crate::state::{GHOSTS, PAGES, REPAIR, SYNC_FAILED, State, TREE, Txn, WAITS};
 use crate::step::Step;
 
 /// Everything that the writer may do next. `marked`: the repair mark is up.
@@ -246,6 +246,16 @@ fn take(
         }
         Some(page)
     };
+    if c.copies {
+        q.base_durable = u8::from(s.words.newest == s.words.durable);
+        let is_other = |i: &usize| {
+            let shown = s.bytes_of(c, s.cache(usize::from(base.page[*i])));
+            rewrites >> i & 1 != 0 && shown != s.bytes_of(c, base.writer[*i])
+        };
+        if (0..TREE).any(|i| is_other(&i)) || s.tainted & base.ancestors != 0 {
+            q.tainted |= 1 << ghost;
+        }
+    }
     for i in (0..TREE).filter(|i| rewrites >> i & 1 != 0) {
         t.death[usize::from(t.page[i])] = id;
         t.page[i] = fresh(&mut q, &mut t, found)?;
@@ -329,6 +339,18 @@ fn build(c: &Config, s: &State, found: &mut Found) {
     let base = s.words.newest;
     if t.unlisted == t.id && base != s.words.durable && !c.bug(Bug::UnlistedOnUnflushed) {
         return;
+    }
+    // Rule 23: it has read all that it reads.
+    if c.copies && s.base_durable == 0 && base != s.words.durable {
+        if s.unasked != 0 && !c.bug(Bug::WriteBackNotAskedFor) {
+            let mut q = *s;
+            q.unasked = 0;
+            q.words.suspect |= REPAIR | SYNC_FAILED;
+            return found.next(q, Step::Asks(ghost));
+        }
+        if s.words.suspect & SYNC_FAILED != 0 {
+            return; // it leads a repair
+        }
     }
     let lost =
         (0..TREE).any(|i| s.spilled >> i & 1 != 0 && s.cache(usize::from(t.page[i])) != ghost);
