@@ -6,12 +6,11 @@ use crate::inspect;
 use crate::shared::layout;
 use crate::storage::{Platform, PlatformRef, memory::MemoryPlatform, mmap};
 use crate::transaction::{ReadTxn, WriteTxn};
-use crate::txn::commit::Durability;
+use crate::txn::durability::Durability;
 use crate::txn::{Engine, EngineOptions, Sink, open::initial_file};
 use crate::types::TxnId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// An open database. Cheap to clone; every clone is the same handle. Share it between threads, or open it again: also
@@ -375,7 +374,7 @@ impl Database {
             visible: visible.0,
             durable: engine.durable().txn.0,
             built: engine.built().0,
-            repair_pending: engine.words().suspect.0.load(Ordering::SeqCst) != 0,
+            repair_pending: engine.words().repair_mark().is_set(),
             opening_pages_read: engine.opening_pages_read,
             refused: engine.refused_meta(),
             flushes: engine.platform.sync_count(),

@@ -16,7 +16,6 @@ use crate::inspect::Report;
 use crate::shared::layout;
 use crate::storage::PlatformRef;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes of the shared memory.
 pub const SHARED_LEN: usize = layout::SIZE;
@@ -81,7 +80,7 @@ pub fn unproved_bytes(db: &Database) -> Option<u64> {
     let engine = db.engine();
     let image = engine.load_image().ok()?;
     let visible = engine.shared.visible() == image.meta.txn;
-    let start = engine.words().bytes_start.0.load(Ordering::SeqCst);
+    let start = engine.words().bytes_start();
     visible.then(|| image.list_bytes.saturating_sub(start))
 }
 
@@ -130,7 +129,7 @@ pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {
         ("ring", offset_of!(Layout, ring), 512),
         ("commit words", COMMIT, size_of::<layout::CommitWords>()),
         ("built", COMMIT, 8),
-        ("durable", COMMIT + offset_of!(layout::CommitWords, durable), 8),
+        ("durable", COMMIT + layout::DURABLE_AT, 8),
         ("slots used", offset_of!(Layout, slots_used), 8),
         ("images", offset_of!(Layout, images), 2 * size_of::<layout::Line<layout::Image>>()),
         ("reader slots", offset_of!(Layout, slots), 128 * 64),

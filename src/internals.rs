@@ -7,7 +7,7 @@ pub use crate::format::page::PageHeader;
 use crate::db::Database;
 use crate::error::Result;
 use crate::transaction::WriteTxn;
-use crate::txn::commit::Durability;
+use crate::txn::durability::Durability;
 use crate::txn::open::initial_file;
 use crate::types::TxnId;
 

@@ -61,7 +61,7 @@ pub use table::{Range, Table, TableMut, TableStats};
 pub use transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use tree::Key;
 pub use txn::Sink;
-pub use txn::commit::Durability;
+pub use txn::durability::Durability;
 pub use types::{PageId, TxnId};
 
 /// The examples of README.md run as tests.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::table::{Source, Table, TableMut, TableStats};
-use crate::txn::commit::Durability;
+use crate::txn::durability::Durability;
 use crate::txn::read::Snapshot;
 use crate::txn::write::{Writer, stored_table};
 use std::ops::Bound;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one row stand side by side and may
 /// import each other.
 const ROOMS: [&[&str]; 9] = [
-    &["error", "types", "planted"],
+    &["error", "types"],
     &["format"],
     &["os"],
     &["storage"],
@@ -255,6 +255,117 @@ fn names(s: &Source, at: usize, found: &mut Vec<(String, usize)>) {
     }
 }
 
+/// Full paths of what the `use` declarations of a file name, but for those of its inline tests.
+fn used(source: &Source, module: &[String]) -> Vec<Vec<String>> {
+    let s = source;
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < s.tokens.len() {
+        match s.text(at) {
+            "mod" if s.text(at + 2) == "{" && s.text(at + 1).contains("tests") => {
+                let mut depth = 0;
+                at += 2;
+                loop {
+                    depth += i32::from(s.text(at) == "{") - i32::from(s.text(at) == "}");
+                    if depth == 0 || s.text(at).is_empty() {
+                        break;
+                    }
+                    at += 1;
+                }
+            }
+            "use" => {
+                at += 1;
+                branch(s, &mut at, &mut Vec::new(), &mut found);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let full = |path: Vec<String>| {
+        let mut base = module.to_vec();
+        let supers = path.iter().take_while(|name| *name == "super").count();
+        match path[0].as_str() {
+            "crate" => base.clear(),
+            "self" => {}
+            "super" => base.truncate(base.len().saturating_sub(supers)),
+            _ => return None,
+        }
+        base.extend(path.into_iter().skip(supers.max(1)));
+        Some(base)
+    };
+    found.into_iter().filter_map(full).collect()
+}
+
+/// One branch of a tree of imports.
+fn branch(s: &Source, at: &mut usize, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let depth = path.len();
+    loop {
+        match s.text(*at) {
+            "{" => {
+                while !matches!(s.text(*at), "}" | "") {
+                    *at += 1;
+                    branch(s, at, path, found);
+                }
+                *at += 1;
+                break;
+            }
+            "::" => *at += 1,
+            "," | "}" | ";" | "" | "as" => {
+                if path.len() > depth {
+                    found.push(path.clone());
+                }
+                while !matches!(s.text(*at), "," | "}" | ";" | "") {
+                    *at += 1;
+                }
+                break;
+            }
+            name => {
+                path.push(name.into());
+                *at += 1;
+            }
+        }
+    }
+    path.truncate(depth);
+}
+
+/// A circle of files each of which imports from the next, if there is one.
+fn circle(sources: &BTreeMap<PathBuf, String>) -> Option<Vec<PathBuf>> {
+    let module_of = |file: &PathBuf| module_path(file);
+    let files: BTreeMap<Vec<String>, &PathBuf> =
+        sources.keys().map(|file| (module_of(file), file)).collect();
+    let imports = |file: &PathBuf| -> Vec<&PathBuf> {
+        let paths = used(&Source::read(&sources[file]), &module_of(file));
+        let target =
+            |path: Vec<String>| (1..=path.len()).rev().find_map(|n| files.get(&path[..n]).copied());
+        paths.into_iter().filter_map(target).filter(|target| *target != file).collect()
+    };
+    let graph: BTreeMap<&PathBuf, Vec<&PathBuf>> =
+        sources.keys().map(|file| (file, imports(file))).collect();
+    let (mut done, mut way) = (Vec::new(), Vec::new());
+    fn walk<'a>(
+        file: &'a PathBuf,
+        graph: &BTreeMap<&'a PathBuf, Vec<&'a PathBuf>>,
+        done: &mut Vec<&'a PathBuf>,
+        way: &mut Vec<&'a PathBuf>,
+    ) -> bool {
+        if let Some(begin) = way.iter().position(|f| *f == file) {
+            way.drain(..begin);
+            return true;
+        }
+        if done.contains(&file) {
+            return false;
+        }
+        way.push(file);
+        if graph[file].iter().any(|next| walk(next, graph, done, way)) {
+            return true;
+        }
+        way.pop();
+        done.push(file);
+        false
+    }
+    let found = sources.keys().any(|file| walk(file, &graph, &mut done, &mut way));
+    found.then(|| way.into_iter().cloned().collect())
+}
+
 fn floor(room: &str) -> Option<usize> {
     ROOMS.iter().position(|row| row.contains(&room))
 }
@@ -373,6 +484,20 @@ fn imports_point_downwards() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Beside the faces, which re-export, and tests, which may look anywhere.
+#[test]
+fn no_files_import_from_each_other() {
+    let mut sources = files(&root().join("src"), "rs");
+    let is_face = |name: &str| ["lib.rs", "harness.rs", "internals.rs"].contains(&name);
+    let is_test = |name: &str| name.ends_with("tests.rs") || name.contains("/tests/");
+    sources.retain(|file, _| {
+        let name = file.to_str().unwrap();
+        !is_face(name) && !is_test(name) && !name.contains("loom/")
+    });
+    assert!(sources.len() > 80, "{} files found", sources.len());
+    assert_eq!(circle(&sources), None);
+}
+
 #[test]
 fn unsafe_stays_in_its_rooms_and_says_why() {
     let sources = files(&root().join("src"), "rs");
@@ -413,9 +538,23 @@ fn the_bytes_are_told_once() {
 mod the_checker {
     use super::*;
 
+    #[test]
+    fn circles_are_found() {
+        let file = |name: &str, text: &str| (PathBuf::from(name), text.to_owned());
+        let one = file("txn/one.rs", "use super::{state, two::{A as B, C}};\nuse std::fmt;");
+        let two = file("txn/two.rs", "use crate::txn::three::*;");
+        let back = file("txn/three.rs", "pub use super::one;");
+        let tests = file("txn/three.rs", "mod tests {\n use super::super::one::f; fn g() {} }");
+        let state = file("txn/state.rs", "");
+        let of = |all: &[&(PathBuf, String)]| circle(&all.iter().copied().cloned().collect());
+        let found = of(&[&one, &two, &back, &state]).unwrap();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(of(&[&one, &two, &tests, &state]), None);
+    }
+
     fn imports(file: &str, text: &str) -> usize {
         let lib = "pub use db::{Builder, Database};\npub use error::{Error, Result};\n\
-                   pub use txn::commit::Durability;\npub use types::PageId;\nmod tree;";
+                   pub use txn::durability::Durability;\npub use types::PageId;\nmod tree;";
         layering(Path::new(file), text, &exports(lib)).len()
     }
 

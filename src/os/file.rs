@@ -205,20 +205,17 @@ pub fn write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
 }
 
 /// Whether the kernel has failed to write pages of the file since this description was opened, or since it was told so the last time, by
-/// this or by a sync. Waits for nothing: the range lies behind the end of every file.
-pub fn write_back_failed(file: &File) -> io::Result<bool> {
+/// this or by a sync. Waits for nothing: the range lies behind the end of every file. Not to be asked of a file on an overlay, which has not
+/// got the pages. Whatever error comes is the device's, and is not told again; where the call itself is refused nobody can know, which
+/// counts as a failure too.
+pub fn write_back_failed(file: &File) -> bool {
     const BEHIND: libc::off64_t = 1 << 61;
     // SAFETY: an open descriptor and two integers.
     let asked = check_repeat(|| unsafe {
         let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE;
         libc::sync_file_range(file.as_raw_fd(), BEHIND, 1, flags)
     });
-    match asked {
-        Ok(_) => Ok(false),
-        // The two that the kernel keeps for whoever asks.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::ENOSPC)) => Ok(true),
-        Err(e) => Err(e),
-    }
+    asked.is_err()
 }
 
 /// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked for them gives the next change a

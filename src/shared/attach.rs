@@ -17,6 +17,7 @@ use super::leases::Leases;
 use super::locks::Held;
 use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
+use super::words::Alone;
 use super::{Arrival, FirstState, LeftBehind, Shared};
 use crate::error::{Error, Result};
 use crate::storage::{LockMode, PlatformRef};
@@ -39,7 +40,7 @@ impl Shared {
         uuid: [u8; 16],
         page_size: u32,
         timeout: Duration,
-        init: impl FnOnce(&Shared, FirstState) -> Result<()>,
+        init: impl FnOnce(&Shared, &Alone, FirstState) -> Result<()>,
     ) -> Result<(Shared, Arrival)> {
         let region = Region::new(platform)?;
         region.check_alive()?;
@@ -114,7 +115,7 @@ impl Shared {
     fn initialise(
         &mut self,
         expected: &Expected,
-        init: impl FnOnce(&Shared, FirstState) -> Result<()>,
+        init: impl FnOnce(&Shared, &Alone, FirstState) -> Result<()>,
     ) -> Result<FirstState> {
         self.step("attach: alone");
         let identity = &self.layout().identity.0;
@@ -133,7 +134,7 @@ impl Shared {
             expected.fill(identity, state);
         }
         self.step("attach: identity written");
-        init(self, state)?;
+        init(self, &Alone(()), state)?;
         self.index.into_iter().for_each(|index| believe_taken(self.layout(), index, true));
         self.step("attach: initialised");
         identity.ready.store(1, Release);

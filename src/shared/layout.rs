@@ -21,7 +21,7 @@ pub const HANDLES: u32 = if cfg!(loom) { 3 } else { 1024 };
 /// Records in the list of pages written since the last durable commit.
 pub const RECORDS: usize = if cfg!(loom) { 1 } else { 32_768 };
 /// Ranges of ids that were rolled back.
-pub const DEAD_RANGES: usize = 8;
+pub const DEAD_RANGES: usize = if cfg!(loom) { 2 } else { 8 };
 /// Words of the image of a built transaction.
 pub const IMAGE_WORDS: usize = if cfg!(loom) { 2 } else { 512 };
 /// Levels of [`Times`], and the notes that each keeps.
@@ -35,7 +35,7 @@ pub const DESCRIPTOR_WORDS: usize = if cfg!(loom) { 2 } else { 8 };
 pub type Descriptor = [u64; DESCRIPTOR_WORDS];
 
 /// A group of words on cache lines of its own (two, for the adjacent-line prefetcher).
-#[cfg_attr(loom, derive(Default))]
+#[derive(Default)]
 #[repr(C, align(128))]
 pub struct Line<T>(pub T);
 
@@ -86,7 +86,7 @@ pub struct Image {
 }
 
 /// What is known about a slot of the file.
-#[cfg_attr(loom, derive(Default))]
+#[derive(Default)]
 #[repr(C)]
 pub struct SlotWords {
     /// Id of the meta that it holds or may hold.
@@ -96,36 +96,40 @@ pub struct SlotWords {
     pub content: AtomicU64,
 }
 
-/// What the commit protocol shares.
-#[cfg_attr(loom, derive(Default))]
+/// What the commit protocol shares; `words` has a method for each step that changes one.
+#[derive(Default)]
 #[repr(C)]
 pub struct CommitWords {
     /// W: newest built transaction: id << 1 | index of its image (rule 8).
-    pub built: Line<AtomicU64>,
+    pub(super) built: Line<AtomicU64>,
     /// F: transaction being flushed, 0 none (rule 9). Set and the flush lock free: its leader died.
-    pub flushing: Line<AtomicU64>,
+    pub(super) flushing: Line<AtomicU64>,
     /// D and Y: newest durable transaction: id << 1 | slot that holds its meta (rule 13).
-    pub durable: Line<AtomicU64>,
+    pub(super) durable: Line<AtomicU64>,
     /// The two slots. What was synced with an id above D is the work of a leader who died before he said more (rule 13).
-    pub slots: Line<[SlotWords; 2]>,
+    pub(super) slots: Line<[SlotWords; 2]>,
     /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has not ended. Bit 1: a sync failed since the
     /// last repair that ended (rule 21).
-    pub suspect: Line<AtomicU64>,
+    pub(super) suspect: Line<AtomicU64>,
     /// Highest transaction id ever used (rule 3).
-    pub last_id: Line<AtomicU64>,
+    pub(super) last_id: Line<AtomicU64>,
     /// Highest page count ever built (rule 5).
-    pub page_high: Line<AtomicU64>,
+    pub(super) page_high: Line<AtomicU64>,
     /// Highest transaction id whose flush failed: its waiters get "outcome unknown".
-    pub failed: Line<AtomicU64>,
+    pub(super) failed: Line<AtomicU64>,
     /// Ids that were rolled back: lowest and highest of some ranges (rules 5, 22); lowest 0: none.
-    pub dead: Line<[[AtomicU64; 2]; DEAD_RANGES]>,
+    pub(super) dead: Line<[[AtomicU64; 2]; DEAD_RANGES]>,
     /// First record of the list that is not yet durable: written by the flusher (rule 13).
-    pub list_start: Line<AtomicU64>,
+    pub(super) list_start: Line<AtomicU64>,
     /// Bytes listed up to the last durable transaction: stored after `list_start`.
-    pub bytes_start: Line<AtomicU64>,
+    pub(super) bytes_start: Line<AtomicU64>,
     /// Limit of ids in the durable meta: a deferred commit above it is not shown before it is durable (rule 29).
-    pub id_limit: Line<AtomicU64>,
+    pub(super) id_limit: Line<AtomicU64>,
 }
+
+/// Where D stands in them.
+#[cfg(feature = "harness")]
+pub const DURABLE_AT: usize = std::mem::offset_of!(CommitWords, durable);
 
 /// One record of the list of pages written, or freed again, since the last durable commit.
 #[cfg_attr(loom, derive(Default))]

@@ -24,6 +24,7 @@ mod readers;
 mod region;
 pub(crate) mod sync;
 mod times;
+pub mod words;
 
 #[cfg(all(loom, test))]
 mod loom;

@@ -310,9 +310,10 @@ pub trait Platform: Send + Sync {
         crate::os::clock::seconds_since_boot()
     }
     /// Whether a write-back of the data file has failed since this handle was opened, or since the last call that said so. Every failure
-    /// counts, whoever else is told of it, also a [`Storage::sync`] of this handle; whoever is told here has to remember it.
-    fn write_back_failed(&self) -> Result<bool> {
-        Ok(false)
+    /// counts, whoever else is told of it, also a [`Storage::sync`] of this handle; whoever is told here has to remember it. True as well
+    /// where it cannot be known.
+    fn write_back_failed(&self) -> bool {
+        false
     }
     /// Where the lock file is, if there is one.
     fn lock_path(&self) -> Option<&Path> {

@@ -1,8 +1,9 @@
 //! Building a transaction (rules 4 to 8): from here on it exists; nothing about it is durable yet.
 
 use super::Engine;
+use super::durability::Durability;
 use super::flush::FlushLock;
-use super::state::{BuiltImage, ListRecord, SYNC_FAILED, describe};
+use super::state::{BuiltImage, ListRecord, describe};
 use super::write::Writer;
 use crate::error::{Error, Result};
 use crate::format::meta::Meta;
@@ -10,21 +11,6 @@ use crate::space::is_flush_due;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// When a commit returns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Durability {
-    /// When the transaction is on the device: it survives power loss.
-    #[default]
-    Durable,
-    /// At once, visible to every reader; after a flush where so much has been deferred that it would cost too much space or too long an opening,
-    /// where it is too large to be proved later, or a failed one has to be repaired first. It survives the death of the process; power loss takes the database back
-    /// to the last flush, to a whole transaction. It is flushed with the next durable commit, by
-    /// `Database::flush`, and when the handle that made it is closed, unless somebody else is flushing just then for more than a second, or
-    /// a repair is needed while somebody has the write transaction. Then it waits for the next of these three, by whatever handle, or for
-    /// the first write transaction of whoever opens the database next; only power loss before that takes it back.
-    Deferred,
-}
 
 /// A transaction that has been built, and what is still to be done before its commit may return.
 pub struct Built {
@@ -55,7 +41,7 @@ impl Writer {
         }
         let engine = Arc::clone(&self.store.engine);
         let image = self.prepare().map_err(did_not_happen)?;
-        engine.store_image(&image);
+        engine.store_image(&self.lock, &image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
         let mut built = self.show(&image).map_err(may_have_happened)?;
         if image.unlisted == built.txn {
@@ -102,19 +88,19 @@ impl Writer {
         // only once it is durable, and so is what stands on it.
         let listed = image.unlisted <= engine.durable().txn;
         // After a failed sync nobody knows what the kernel has kept: shown is what the repair has proved (rule 23).
-        let failed = words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
+        let failed = words.repair_mark().sync_failed();
         let proved = listed && !failed;
         // A first opener may have to read all that is listed, and may not know any more which ids were used (rule 29).
-        let unproved = image.list_bytes.saturating_sub(words.bytes_start.0.load(Ordering::SeqCst));
+        let unproved = image.list_bytes.saturating_sub(words.bytes_start());
         let bounded = unproved <= engine.options.unproved_limit;
-        let reserved = image.meta.txn.0 <= words.id_limit.0.load(Ordering::SeqCst);
+        let reserved = image.meta.txn <= words.id_limit();
         let provable = proved && bounded && reserved;
         let deferred = self.store.durability == Durability::Deferred && provable;
         if deferred {
             engine.shared.publish_built(&describe(&image.meta))?;
             engine.platform.step("build: visible");
         }
-        let start = engine.words().list_start.0.load(Ordering::SeqCst);
+        let start = words.list_start();
         let limit = engine.options.list_limit as u64;
         let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
         let Meta { page_size, page_count, ref space, .. } = image.meta;
@@ -128,7 +114,7 @@ impl Writer {
         let engine = &self.store.engine;
         let flush = FlushLock::take(engine, None)?;
         if engine.durable().txn < txn {
-            engine.repair_or_lead(&flush)?;
+            engine.repair_or_lead(&self.lock, &flush)?;
         }
         drop(flush);
         // Neither durable nor known to be lost: what the shared memory says of it is damaged.
@@ -141,7 +127,7 @@ impl Writer {
     /// id is durable before anybody is told of it.
     fn id_limit(&self) -> TxnId {
         let engine = &self.store.engine;
-        let durable = TxnId(engine.words().id_limit.0.load(Ordering::SeqCst));
+        let durable = engine.words().id_limit();
         let limit = durable.max(self.base.id_limit).max(self.txn());
         let more = self.store.durability == Durability::Deferred && self.txn() > durable;
         let ahead = if more { engine.ids_ahead() } else { 0 };
@@ -165,12 +151,12 @@ impl Writer {
         let words = engine.words();
         let limit = engine.options.list_limit as u64;
         let room = || {
-            let start = words.list_start.0.load(Ordering::SeqCst);
+            let start = words.list_start();
             self.list_end - start.min(self.list_end) + records <= limit
         };
-        let failed = || words.suspect.0.load(Ordering::SeqCst) & SYNC_FAILED != 0;
+        let failed = || words.repair_mark().sync_failed();
         if !self.base_is_durable {
-            engine.ask_for_failed_write_back()?;
+            engine.ask_for_failed_write_back();
         }
         if room() && !failed() {
             return Ok(true);
@@ -183,7 +169,7 @@ impl Writer {
             let flush = FlushLock::take(&engine, None)?;
             if needed() {
                 let failed = failed();
-                engine.repair_or_lead(&flush)?;
+                engine.repair_or_lead(&self.lock, &flush)?;
                 self.check_base()?;
                 if failed {
                     self.doubt_own_pages(fits)?;
@@ -198,7 +184,7 @@ impl Writer {
     /// clean, and the repair has not rewritten what no list names yet. So the mark goes up again: whoever flushes this transaction repairs
     /// first, with its pages in the list. Without a place there it cannot go on.
     fn doubt_own_pages(&self, listed: bool) -> Result<()> {
-        self.store.engine.sync_failed();
+        self.store.engine.words().note_sync_failed();
         if listed { Ok(()) } else { Err(Error::TransactionBroken) }
     }
 }

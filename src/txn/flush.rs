@@ -4,16 +4,14 @@
 
 use super::Engine;
 use super::lock::left_until;
-use super::repair::crc_of;
-use super::state::{
-    BuiltImage, Content, Durable, NEVER_STILL, REPAIR, SYNC_FAILED, Written, describe,
-};
-use super::store::PageMap;
+use super::page_map::PageMap;
+use super::state::{BuiltImage, NEVER_STILL, Written, crc_of, describe};
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
+use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
 use crate::types::{PageId, TxnId};
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once: it may have carried them along.
@@ -100,6 +98,8 @@ impl<'a> FlushLock<'a> {
     }
 }
 
+impl FlushHeld for FlushLock<'_> {}
+
 impl Drop for FlushLock<'_> {
     fn drop(&mut self) {
         if self.engine.shared.check_alive().is_ok() {
@@ -117,7 +117,7 @@ impl Engine {
 
     /// What an error means for a transaction that was to be made durable.
     pub(super) fn told_of(&self, txn: TxnId, e: Error) -> Error {
-        if self.flush_failed(txn) { e.outcome_unknown() } else { e }
+        if self.words().flush_failed(txn) { e.outcome_unknown() } else { e }
     }
 
     fn flush_up_to(&self, txn: TxnId) -> Result<()> {
@@ -136,41 +136,38 @@ impl Engine {
             if self.settled(txn)? {
                 return Ok(());
             }
-            if self.is_marked() {
+            if self.is_marked(&lock) {
                 drop(lock);
                 self.repair_now()?;
                 continue;
             }
-            self.lead_flush()?;
+            self.lead_flush(&lock)?;
         }
     }
 
     /// Whether `txn` is durable; an error if its flush failed or it was rolled back.
     pub(super) fn settled(&self, txn: TxnId) -> Result<bool> {
         self.shared.check_alive()?;
-        // D first: what is rolled back is dead before D rises above it, and stays so.
-        let durable = self.durable().txn;
-        self.platform.step("settled: durable seen");
-        if self.is_dead(txn) {
-            let detail = "the transaction was rolled back after a failed write to the device";
-            return Err(Error::OutcomeUnknown { detail: detail.into() });
-        }
-        if durable >= txn {
-            return Ok(true);
-        }
-        if self.flush_failed(txn) {
-            let detail = "the device reported an error while the transaction was flushed";
-            return Err(Error::OutcomeUnknown { detail: detail.into() });
-        }
-        Ok(false)
+        let between = || self.platform.step("settled: durable seen");
+        let detail = match self.words().outcome(txn, between) {
+            Outcome::Durable => return Ok(true),
+            Outcome::Pending => return Ok(false),
+            Outcome::RolledBack => {
+                "the transaction was rolled back after a failed write to the device"
+            }
+            Outcome::FlushFailed => {
+                "the device reported an error while the transaction was flushed"
+            }
+        };
+        Err(Error::OutcomeUnknown { detail: detail.into() })
     }
 
-    /// The repair mark (rules 1, 18), seen by a holder of the flush lock: a failed sync, a flush whose leader died, or pages
-    /// that were written before this handle's description could be told of errors.
-    pub(super) fn is_marked(&self) -> bool {
+    /// Whether a repair has to come first (rules 1, 18): after a failed sync, or a flush whose leader died; or for pages that were written
+    /// before this handle's description could be told of errors.
+    pub(super) fn is_marked(&self, _: &impl FlushHeld) -> bool {
         let words = self.words();
-        words.suspect.0.load(Ordering::SeqCst) != 0
-            || self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst)))
+        words.repair_mark().is_set()
+            || self.leader_died(words.flushing())
             || self.durable().txn < self.opened_at()
     }
 
@@ -189,62 +186,58 @@ impl Engine {
         flushing != TxnId::NONE
     }
 
-    /// Flushes the newest built transaction. Flush lock held, no repair mark.
-    pub(super) fn lead_flush(&self) -> Result<()> {
-        let image = self.mark_target()?;
+    /// Flushes the newest built transaction. Nothing is to be repaired.
+    pub(super) fn lead_flush(&self, lock: &FlushLock<'_>) -> Result<()> {
+        let image = self.mark_target(lock)?;
         if image.meta.txn == self.durable().txn {
-            self.words().flushing.0.store(0, Ordering::SeqCst);
+            self.words().end_flush(lock);
             return Ok(());
         }
-        self.flush_image(&image)
+        self.flush_image(lock, &image)
     }
 
-    /// Rule 9: F := W, in the form that looks again. From now on F's pages are protected.
-    fn mark_target(&self) -> Result<BuiltImage> {
-        for _ in 0..10_000 {
+    /// Rule 9: from now on F's pages are protected.
+    fn mark_target(&self, lock: &FlushLock<'_>) -> Result<BuiltImage> {
+        let newest = || {
             let image = self.load_image()?;
             self.platform.step("flush: target chosen");
-            self.words().flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-            if self.built() == image.meta.txn {
-                self.platform.step("flush: target marked");
-                return Ok(image);
-            }
-        }
-        self.words().flushing.0.store(0, Ordering::SeqCst);
-        Err(self.shared.damaged(NEVER_STILL))
+            Ok((image.meta.txn, image))
+        };
+        let marked = self.words().mark_target(lock, newest)?;
+        self.platform.step("flush: target marked");
+        marked.ok_or_else(|| self.shared.damaged(NEVER_STILL))
     }
 
     /// Rules 10 to 15. F is marked; the slot that is written does not hold D.
-    pub(super) fn flush_image(&self, image: &BuiltImage) -> Result<()> {
-        let before = self.durable();
-        let target = image.meta.txn;
+    pub(super) fn flush_image(&self, lock: &FlushLock<'_>, image: &BuiltImage) -> Result<()> {
+        let (words, before, target) = (self.words(), self.durable(), image.meta.txn);
         let slot = before.slot ^ 1;
+        // Rules 10, 11: with a manifest one sync serves for everything, else the pages come first.
         let phase = self.phase_of(image, before.txn);
         if phase == Phase::TwoPhase {
-            self.sync_flush(image)?;
+            self.sync_flush(lock, image)?;
             self.platform.step("flush: pages synced");
         }
-        let content =
-            self.store_meta(image, &phase, slot).map_err(|e| self.flush_refused(target, e))?;
+        // Rule 12.
+        let stored = self.store_meta(image, &phase, slot);
+        let content = stored.map_err(|e| self.flush_refused(lock, target, e))?;
         self.platform.step("flush: meta stored");
-        self.sync_flush(image)?;
+        self.sync_flush(lock, image)?;
         self.platform.step("flush: synced");
 
         // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in between finishes it by the first of
         // these words; the order of the others matters to rule 2.
-        self.say_synced(slot, content);
-        self.platform.step("flush: said to be synced");
+        words.record_slot(lock, slot, content);
+        self.platform.step("flush: slot recorded");
         if self.shared.visible() < target {
             self.shared.publish_flushed(&describe(&image.meta))?;
         }
         self.platform.step("flush: visible");
-        self.words().id_limit.0.fetch_max(image.meta.id_limit.0, Ordering::SeqCst);
-        self.set_durable(Durable { txn: target, slot });
+        words.raise_id_limit(lock, image.meta.id_limit);
+        words.set_durable(lock, Durable { txn: target, slot });
         self.platform.step("flush: durable moved");
-        self.words().list_start.0.store(image.list_end, Ordering::SeqCst);
-        self.words().bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
-        self.words().flushing.0.store(0, Ordering::SeqCst);
+        words.start_list_at(lock, image.list_end, image.list_bytes);
+        words.end_flush(lock);
         self.platform.step("flush: done");
         Ok(())
     }
@@ -262,9 +255,10 @@ impl Engine {
     }
 
     /// The sync of rules 11 and 12: all pages since D, both slots, the size.
-    fn sync_flush(&self, image: &BuiltImage) -> Result<()> {
+    fn sync_flush(&self, lock: &FlushLock<'_>, image: &BuiltImage) -> Result<()> {
         let end = image.meta.page_count * self.page_size as u64;
-        self.platform.storage().sync(0, end).map_err(|e| self.flush_refused(image.meta.txn, e))
+        let synced = self.platform.storage().sync(0, end);
+        synced.map_err(|e| self.flush_refused(lock, image.meta.txn, e))
     }
 
     /// Rule 10: sealed if every page reachable from F and born after D fits the manifest.
@@ -279,21 +273,11 @@ impl Engine {
         sealed.map_or(Phase::TwoPhase, Phase::Sealed)
     }
 
-    /// Whether a flush of `txn`, or of one above it, has failed.
-    fn flush_failed(&self, txn: TxnId) -> bool {
-        self.words().failed.0.load(Ordering::SeqCst) >= txn.0
-    }
-
-    /// The mark of a repair that must not believe what the kernel calls clean.
-    pub(super) fn sync_failed(&self) {
-        self.words().suspect.0.fetch_or(REPAIR | SYNC_FAILED, Ordering::SeqCst);
-    }
-
-    /// Rule 15: the mark goes up before anybody else can lead. What the kernel did with the pages is
+    /// Rule 15: marked before anybody else can lead. What the kernel did with the pages is
     /// unknown, so nothing is synced again before a repair has rewritten them.
-    fn flush_refused(&self, target: TxnId, e: Error) -> Error {
-        self.sync_failed();
-        self.words().failed.0.fetch_max(target.0, Ordering::SeqCst);
+    fn flush_refused(&self, lock: &FlushLock<'_>, target: TxnId, e: Error) -> Error {
+        self.words().note_sync_failed();
+        self.words().note_flush_failed(lock, target);
         e
     }
 }

@@ -12,8 +12,9 @@
 //!
 //! Thread rules: a lock may be given back on any thread.
 
-use super::{Engine, write::Reuse};
+use super::{Engine, store::WriterCache};
 use crate::error::{Error, Result};
+use crate::shared::words::WriterHeld;
 use crate::storage::Platform;
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use std::cell::Cell;
@@ -113,7 +114,7 @@ fn this_thread() -> u64 {
 /// The writer lock, for as long as the value lives: a transaction owns its engine, a piece of work borrows it.
 pub(super) struct WriterLock<E: Deref<Target = Engine>> {
     /// Not handed over when it is given back: whoever waits would have to be woken before the next transaction can begin.
-    local: Option<ArcMutexGuard<RawMutex, Reuse>>,
+    local: Option<ArcMutexGuard<RawMutex, WriterCache>>,
     shared: bool,
     engine: E,
 }
@@ -147,10 +148,12 @@ impl<E: Deref<Target = Engine>> WriterLock<E> {
     }
 
     /// What the writer of the handle keeps.
-    pub fn reuse(&mut self) -> Option<&mut Reuse> {
+    pub fn cache(&mut self) -> Option<&mut WriterCache> {
         self.local.as_deref_mut()
     }
 }
+
+impl<E: Deref<Target = Engine>> WriterHeld for WriterLock<E> {}
 
 impl<E: Deref<Target = Engine>> Drop for WriterLock<E> {
     fn drop(&mut self) {
@@ -188,9 +191,11 @@ impl Engine {
     }
 
     /// Runs work that needs the writer lock but is no transaction.
-    pub(super) fn with_writer_lock<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let _lock = WriterLock::take(self, None)?;
-        work()
+    pub(super) fn with_writer_lock<T>(
+        &self,
+        work: impl FnOnce(&WriterLock<&Engine>) -> Result<T>,
+    ) -> Result<T> {
+        work(&WriterLock::take(self, None)?)
     }
 }
 
@@ -198,11 +203,9 @@ impl Engine {
 mod tests {
     use super::super::flush::FlushLock;
     use super::super::open::initial_file;
-    use super::super::state::REPAIR;
-    use super::super::{EngineOptions, commit::Durability};
+    use super::super::{EngineOptions, durability::Durability};
     use super::*;
     use crate::storage::sim::{ProcessOptions, SimDisk, SimOptions};
-    use std::sync::atomic::Ordering::SeqCst;
 
     /// On this machine a wait without an end is a panic.
     #[test]
@@ -216,7 +219,7 @@ mod tests {
         };
         let (one, other) = (open(), open());
         let flush = FlushLock::take(&one, None).unwrap();
-        one.words().suspect.0.store(REPAIR, SeqCst);
+        one.words().request_repair();
         for timeout in [Duration::ZERO, Duration::from_millis(20)] {
             for engine in [&one, &other] {
                 let begun = engine.begin_write(Some(timeout), Durability::Durable);
@@ -225,6 +228,6 @@ mod tests {
         }
         drop(flush);
         drop(other.begin_write(Some(Duration::ZERO), Durability::Durable).unwrap());
-        assert_eq!(one.words().suspect.0.load(SeqCst), 0);
+        assert!(!one.words().repair_mark().is_set());
     }
 }

@@ -7,9 +7,11 @@
 //! Thread rules: an [`Engine`] is one handle of one process and is shared by all its threads.
 
 pub mod commit;
+pub mod durability;
 pub mod flush;
 mod lock;
 pub mod open;
+pub mod page_map;
 pub mod read;
 pub mod repair;
 pub mod slots;
@@ -109,7 +111,7 @@ pub struct Engine {
     /// Ids that this handle reserves next.
     ids_ahead: AtomicU64,
     /// Held by the one writer of this handle; what it keeps from one transaction to the next.
-    writer: Arc<Mutex<write::Reuse>>,
+    writer: Arc<Mutex<store::WriterCache>>,
     /// The thread of this process that has the write transaction of the file.
     writer_thread: Arc<lock::WriterThread>,
     /// One leader at a time in this handle.
@@ -128,7 +130,7 @@ impl Engine {
         let seen = self.shared.visible();
         loop {
             let newest = self.built();
-            if self.words().suspect.0.load(Ordering::SeqCst) != 0 {
+            if self.words().repair_mark().is_set() {
                 self.repair_now().map_err(|e| self.told_of(newest, e))?;
             }
             let Err(e) = self.make_durable(newest) else { break };
@@ -185,14 +187,14 @@ impl Engine {
         if done() {
             return Ok(());
         }
-        if !self.is_marked() {
-            return self.lead_flush();
+        if !self.is_marked(&flush) {
+            return self.lead_flush(&flush);
         }
         // The order of the locks is writer, then flush.
         drop(flush);
-        let _writer = WriterLock::try_take(self)?;
+        let writer = WriterLock::try_take(self)?;
         let flush = FlushLock::take(self, end)?;
-        if done() { Ok(()) } else { self.repair_or_lead(&flush) }
+        if done() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
 }
 

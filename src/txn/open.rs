@@ -7,15 +7,12 @@
 use super::flush::Leadership;
 use super::lock::WriterThread;
 use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
-use super::state::{
-    BuiltImage, Content, DeadIds, Durable, REPAIR, describe, is_whole, load_image_of,
-    say_synced_in, store_image_in, synced_of,
-};
+use super::state::{BuiltImage, describe, is_whole, load_image_of, store_image_in};
 use super::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::layout::byte;
-use crate::shared::sync::AtomicU64;
+use crate::shared::words::{Alone, Beginning, Content, Durable, SlotKnowledge};
 use crate::shared::{FirstState, Shared};
 use crate::storage::{Platform, PlatformRef};
 use crate::types::TxnId;
@@ -42,9 +39,9 @@ impl Engine {
         let shared = if platform.observer() {
             Shared::observe(Arc::clone(&platform), uuid, size, timeout)?.ok_or_else(nobody_there)?
         } else {
-            let init = |shared: &Shared, state| {
+            let init = |shared: &Shared, alone: &Alone, state| {
                 let mut reader = Reader { platform: &*platform, pages: 0, page_size };
-                let done = first_opener(shared, state, &mut reader, &*platform);
+                let done = first_opener(shared, alone, state, &mut reader, &*platform);
                 pages += reader.pages;
                 done
             };
@@ -114,6 +111,7 @@ fn nobody_there() -> Error {
 /// Alone with the database: keeps what the shared memory says, or starts from the disk.
 fn first_opener(
     shared: &Shared,
+    alone: &Alone,
     state: FirstState,
     reader: &mut Reader<'_>,
     platform: &dyn Platform,
@@ -122,9 +120,9 @@ fn first_opener(
     if state == FirstState::Survives
         && let Some(durable) = survives(shared, &slots, reader)?
     {
-        return keep(shared, &slots, durable, reader.page_size);
+        return keep(shared, alone, &slots, durable, reader.page_size);
     }
-    start_from_disk(shared, state, &slots, reader, platform)
+    start_from_disk(shared, alone, state, &slots, reader, platform)
 }
 
 /// Rule 28. Shared memory of this boot and this file is believed if the newest meta on disk is, to the last byte, what it calls durable; or the
@@ -135,19 +133,17 @@ fn survives<'a>(
     reader: &mut Reader<'_>,
 ) -> Result<Option<&'a Found>> {
     let (words, identity) = (shared.words(), shared.identity());
-    let load = |w: &AtomicU64| w.load(Ordering::SeqCst);
-    let session = load(&identity.session);
+    let session = identity.session.load(Ordering::SeqCst);
     // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen again.
-    if session == 0 || load(&identity.opening) != 0 {
+    if session == 0 || identity.opening.load(Ordering::SeqCst) != 0 {
         return Ok(None);
     }
-    let (durable, flushing) = (load(&words.durable.0), load(&words.flushing.0));
-    let (slot, durable) = ((durable & 1) as usize, TxnId(durable >> 1));
+    let (Durable { txn: durable, slot }, flushing) = (words.durable(), words.flushing());
     // Every meta of the session was synced by it, and is known by its crc; another session may have used the same ids.
     let ours = |found: &Found, slot: usize, txn: TxnId| {
         found.meta.txn == txn
             && found.meta.session == session
-            && synced_of(words, slot) == Some(found.content)
+            && words.slot(slot) == Some(found.content)
     };
     let Some(held) = slots.metas[slot].as_ref().filter(|found| ours(found, slot, durable)) else {
         return Ok(None);
@@ -158,22 +154,22 @@ fn survives<'a>(
         return Ok(None);
     }
     // Nothing is flushed before it is built: a lock file that says so is damaged.
-    let built = load(&words.built.0) >> 1;
+    let built = words.built();
     let Ok(image) = load_image_of(shared, reader.page_size) else { return Ok(None) };
     let visible = shared.visible();
-    let in_order = built >= flushing.max(durable.0).max(visible.0);
+    let in_order = built >= flushing.max(durable).max(visible);
     // What is not listed cannot be proved, and was never shown.
     if !in_order || image.unlisted > durable {
         return Ok(None);
     }
-    // A process has died in a roll-back: what the list has of the dead proves nothing (rule 22). Never D.
-    let dead = DeadIds::of(words);
-    if [durable, visible, image.meta.txn].into_iter().any(|txn| dead.have(txn)) {
+    // A process has died in a roll-back: what the list has of the dead proves nothing (rule 22). D may stand between two ranges that were joined.
+    let dead = words.dead_ids();
+    if [visible, image.meta.txn].into_iter().any(|txn| txn > durable && dead.have(txn)) {
         return Ok(None);
     }
     let other = slots.metas[slot ^ 1].as_ref().filter(|other| other.age() > held.age());
     if let Some(other) = other {
-        let target = other.meta.txn.0 == flushing && other.meta.session == session;
+        let target = other.meta.txn == flushing && other.meta.session == session;
         if !target {
             return Ok(None);
         }
@@ -183,7 +179,7 @@ fn survives<'a>(
             return Ok(None);
         }
     }
-    if built == durable.0 && !image.meta.same_snapshot(&held.meta) {
+    if built == durable && !image.meta.same_snapshot(&held.meta) {
         return Ok(None);
     }
     if visible > durable {
@@ -206,25 +202,22 @@ fn survives<'a>(
 }
 
 /// Goes on with the session that the shared memory has.
-fn keep(shared: &Shared, slots: &Slots, durable: &Found, page_size: usize) -> Result<()> {
+fn keep(
+    shared: &Shared,
+    alone: &Alone,
+    slots: &Slots,
+    durable: &Found,
+    page_size: usize,
+) -> Result<()> {
     let page_count = load_image_of(shared, page_size)?.meta.page_count;
     let words = shared.words();
     let txn = durable.meta.txn;
     // An older image of the lock file does not know which ids were shown since; the metas do (rule 29). The word itself is not asked: it
     // may be damaged, and says no more than these.
-    let built = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
-    let last = slots.last_id().max(built).0;
-    words.last_id.0.store(last, Ordering::SeqCst);
-    // Nobody waits any more, and none of the ids to come is dead.
-    words.failed.0.store(0, Ordering::SeqCst);
-    for [low, high] in &words.dead.0 {
-        if high.load(Ordering::SeqCst) > last {
-            low.store(0, Ordering::SeqCst);
-        }
-    }
-    words.id_limit.0.store(durable.meta.id_limit.0, Ordering::SeqCst);
-    if built != txn || words.flushing.0.load(Ordering::SeqCst) != 0 {
-        words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
+    let built = words.built();
+    let last = slots.last_id().max(built);
+    if built != txn || words.flushing() != TxnId::NONE {
+        words.request_repair();
     }
     if shared.visible() <= txn {
         shared.reset_visible(&describe(&durable.meta))?;
@@ -232,7 +225,7 @@ fn keep(shared: &Shared, slots: &Slots, durable: &Found, page_size: usize) -> Re
     // Nobody reads what was rolled back before, so this word need not be believed either (rule 5).
     let [_, shown, ..] = shared.look()?;
     let high = shown.max(page_count).max(durable.meta.page_count);
-    words.page_high.0.store(high, Ordering::SeqCst);
+    words.keep_session(alone, last, durable.meta.id_limit, high);
     Ok(())
 }
 
@@ -247,6 +240,7 @@ pub(super) fn set_refused(shared: &Shared, refused: Option<Refused>) {
 /// Begins a session with what is on the disk.
 fn start_from_disk(
     shared: &Shared,
+    alone: &Alone,
     state: FirstState,
     slots: &Slots,
     reader: &mut Reader<'_>,
@@ -261,40 +255,37 @@ fn start_from_disk(
     if state == FirstState::Survives {
         shared.forget();
     }
-    let (words, identity) = (shared.words(), shared.identity());
+    let identity = shared.identity();
     identity.session.store(session, Ordering::SeqCst);
     set_refused(shared, refused);
     identity.opening.store(1, Ordering::SeqCst);
-    words.suspect.0.store(REPAIR, Ordering::SeqCst);
-    let zeroed = [&words.flushing, &words.failed, &words.list_start, &words.bytes_start];
-    zeroed.into_iter().for_each(|w| w.0.store(0, Ordering::SeqCst));
-    words.dead.0.iter().flatten().for_each(|w| w.store(0, Ordering::SeqCst));
-    for (slot, found) in slots.metas.iter().enumerate() {
-        // Nobody may have written when the next one opens: what is known of these bytes stays known. A slot that cannot be read keeps it.
-        let known = known[slot];
-        match (known, found.as_ref().map(|found| found.content)) {
-            (Some(known), here) if here.is_none_or(|here| here == known) => {
-                say_synced_in(words, slot, known);
-            }
-            (_, here) => {
-                let place = &words.slots.0[slot];
-                place.content.store(0, Ordering::SeqCst);
-                place.id.store(here.map_or(0, |here| here.txn.0), Ordering::SeqCst);
-            }
-        }
-    }
-    let lost = known.iter().flatten().map(|content| content.txn).max();
-    let last = slots.last_id().max(lost.filter(|&id| id < TxnId::MAX).unwrap_or_default());
-    words.last_id.0.store(last.0, Ordering::SeqCst);
-    words.id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
-    words.page_high.0.store(meta.page_count, Ordering::SeqCst);
-    let durable = Durable { txn: meta.txn, slot };
-    words.durable.0.store(durable.txn.0 << 1 | durable.slot as u64, Ordering::SeqCst);
+    // Nobody may have written when the next one opens: what is known of these bytes stays known. A slot that cannot be read keeps it.
+    let knowledge = [0, 1].map(|slot| {
+        let here = slots.metas[slot].as_ref().map(|found| found.content);
+        let same = |known: &Content| here.is_none_or(|here| here == *known);
+        let may_hold = here.map_or(TxnId::NONE, |here| here.txn);
+        known[slot].filter(same).map_or(SlotKnowledge::MayHold(may_hold), SlotKnowledge::Synced)
+    });
+    // The id of a meta that cannot be read is used up too, as far as the lock file can be believed.
+    let unreadable = |slot: usize| slots.metas[slot].is_none().then_some(known[slot]).flatten();
+    let lost = (0..2).filter_map(unreadable).map(|content| content.txn).max().unwrap_or_default();
+    let near = lost.0 <= slots.last_id().0.saturating_add(meta::IDS_AHEAD);
+    let last_id = if near { slots.last_id().max(lost) } else { slots.last_id() };
+    shared.words().begin_session(
+        alone,
+        &Beginning {
+            durable: Durable { txn: meta.txn, slot },
+            slots: knowledge,
+            last_id,
+            id_limit: meta.id_limit,
+            page_count: meta.page_count,
+        },
+    );
     platform.step("opening: words set");
     let snapshot = describe(&meta);
     let (unlisted, judged_at) = (TxnId::NONE, meta.txn);
     let (list_end, list_bytes, list_check) = (0, 0, 0);
     let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
-    store_image_in(shared, platform, &image);
+    store_image_in(shared, alone, platform, &image);
     shared.reset_visible(&snapshot)
 }

@@ -9,11 +9,11 @@ use super::flush::FlushLock;
 use super::lock::WriterLock;
 use super::open::set_refused;
 use super::slots::{Chosen, Reader, RefusedMeta, fits};
-use super::state::{BuiltImage, Content, Durable, REPAIR, SYNC_FAILED, Written, describe};
+use super::state::{BuiltImage, Written, crc_of, describe, verifies};
 use crate::error::{Error, Result};
-use crate::format::bytes::get_u32;
-use crate::format::checksum::{RunCrc, page_crc, run_crc};
+use crate::format::checksum::RunCrc;
 use crate::format::meta::{self, Meta, Phase};
+use crate::shared::words::{Content, Durable, FlushHeld, RepairMark, WriterHeld};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,50 +29,52 @@ impl Engine {
     /// Rule 1: repairs if the mark is set; [`Error::Busy`] if others flush until the time is over.
     pub(super) fn repair_if_marked(
         &self,
-        _writer: &WriterLock<Arc<Engine>>,
+        writer: &WriterLock<Arc<Engine>>,
         end: Option<Instant>,
     ) -> Result<()> {
         let words = self.words();
-        self.ask_for_failed_write_back()?;
+        self.ask_for_failed_write_back();
         // What stands in the page cache above D may be what a device has refused, of which this handle is not told: nothing is copied from it
         // before it is proved (rules 18, 23).
         let unproved = self.durable().txn < self.opened_at();
-        let suspect = unproved || words.suspect.0.load(Ordering::SeqCst) != 0;
-        if !suspect && !self.leader_died(TxnId(words.flushing.0.load(Ordering::SeqCst))) {
+        let needed = unproved || words.repair_mark().is_set();
+        if !needed && !self.leader_died(words.flushing()) {
             return Ok(());
         }
-        let lock = match suspect {
+        let lock = match needed {
             true => Some(FlushLock::take(self, end)?),
             // F alone is a mark only if nobody holds the flush lock: its leader died.
             false => FlushLock::try_take(self)?,
         };
         match lock {
-            Some(lock) if self.is_marked() => self.repair(&lock),
+            Some(lock) if self.is_marked(&lock) => self.repair(writer, &lock),
             _ => Ok(()),
         }
     }
 
     /// Rule 23, where something that has been built is not durable: whether a write-back has failed since, whoever was told of it. Whoever
     /// is told by a sync may not have said so yet, or be dead. Writer lock held.
-    pub(super) fn ask_for_failed_write_back(&self) -> Result<()> {
-        if self.durable().txn < self.built() && self.platform.write_back_failed()? {
-            self.sync_failed();
+    pub(super) fn ask_for_failed_write_back(&self) {
+        if self.durable().txn < self.built() && self.platform.write_back_failed() {
+            self.words().note_sync_failed();
         }
-        Ok(())
     }
 
     /// Takes the locks in their order and repairs, if that is still needed.
     pub(super) fn repair_now(&self) -> Result<()> {
-        let work = || {
+        self.with_writer_lock(|writer| {
             let lock = FlushLock::take(self, None)?;
-            if self.is_marked() { self.repair(&lock) } else { Ok(()) }
-        };
-        self.with_writer_lock(work)
+            if self.is_marked(&lock) { self.repair(writer, &lock) } else { Ok(()) }
+        })
     }
 
-    /// For a builder that needs everything before it durable and holds the writer lock already.
-    pub(super) fn repair_or_lead(&self, lock: &FlushLock<'_>) -> Result<()> {
-        if self.is_marked() { self.repair(lock) } else { self.lead_flush() }
+    /// For a builder that needs everything before it durable.
+    pub(super) fn repair_or_lead(
+        &self,
+        writer: &impl WriterHeld,
+        lock: &FlushLock<'_>,
+    ) -> Result<()> {
+        if self.is_marked(lock) { self.repair(writer, lock) } else { self.lead_flush(lock) }
     }
 
     /// Runs work at a moment at which the newest transaction is visible and durable, with the writer lock held.
@@ -81,17 +83,17 @@ impl Engine {
     pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.writer_thread.is_this() {
             let lock = FlushLock::take(self, None)?;
-            if self.is_marked() {
+            if self.is_marked(&lock) {
                 return Err(Error::WriterOnThisThread);
             }
-            self.lead_flush()?;
+            self.lead_flush(&lock)?;
             drop(lock);
             return work();
         }
-        self.with_writer_lock(|| {
+        self.with_writer_lock(|writer| {
             let lock = FlushLock::take(self, None)?;
             if self.durable().txn < self.built() {
-                self.repair_or_lead(&lock)?;
+                self.repair_or_lead(writer, &lock)?;
             }
             drop(lock);
             work()
@@ -113,37 +115,35 @@ impl Engine {
         Ok(meta.map(|(meta, _)| meta).filter(|meta| meta.txn == txn))
     }
 
-    fn repair(&self, _lock: &FlushLock<'_>) -> Result<()> {
+    fn repair(&self, writer: &impl WriterHeld, lock: &FlushLock<'_>) -> Result<()> {
         self.check_writable()?;
         let words = self.words();
-        let before = words.suspect.0.fetch_or(REPAIR, Ordering::SeqCst);
+        let before = words.request_repair();
         self.platform.step("repair: marked");
-        if self.shared.identity().opening.load(Ordering::SeqCst) != 0 {
-            self.finish_opening()?;
+        if self.opening_is_pending() {
+            self.finish_opening(writer, lock)?;
         }
-        self.finish_flush()?;
+        self.finish_flush(lock)?;
         let image = self.load_image()?;
         let durable = self.durable().txn;
         if image.meta.txn == durable {
             if self.shared.visible() < durable {
                 self.shared.publish_flushed(&describe(&image.meta))?;
             }
-            words.list_start.0.store(image.list_end, Ordering::SeqCst);
-            words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
+            words.start_list_at(lock, image.list_end, image.list_bytes);
         } else if !self.is_dead(image.meta.txn)
             && fits(&*self.platform, image.meta.page_count, self.page_size)?
             && (self.can_flush_again(&image, before) || self.rewrite_listed(&image)?)
         {
             // Rule 21: forward.
             self.put_back_meta(image.meta.txn)?;
-            words.flushing.0.store(image.meta.txn.0, Ordering::SeqCst);
+            words.mark_settled_target(writer, lock, image.meta.txn);
             self.platform.step("repair: pages rewritten");
-            self.flush_image(&image)?;
+            self.flush_image(lock, &image)?;
         } else {
-            self.roll_back(&image)?;
+            self.roll_back(writer, lock, &image)?;
         }
-        words.flushing.0.store(0, Ordering::SeqCst);
-        words.suspect.0.store(0, Ordering::SeqCst);
+        words.end_repair(writer, lock);
         self.platform.step("repair: done");
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Engine {
     /// is flushed over it. Rule 13, for a leader that died after its sync: then it is said to be so. Rule 30, for the target of a
     /// flush: nothing is said, but if it is whole, an older image of the lock file may not know that its flush has ended. Then its
     /// pages and its meta are made durable (again), as they stand there.
-    fn finish_flush(&self) -> Result<()> {
+    fn finish_flush(&self, lock: &impl FlushHeld) -> Result<()> {
         let durable = self.durable();
         let slot = durable.slot ^ 1;
         let bytes = self.slot_bytes(slot)?;
@@ -163,21 +163,22 @@ impl Engine {
             return Ok(());
         }
         let content = Content { txn, crc: crc_of(&bytes) };
-        if self.synced(slot) != Some(content) {
-            let target = self.words().flushing.0.load(Ordering::SeqCst) == txn.0;
+        let words = self.words();
+        if words.slot(slot) != Some(content) {
+            let target = words.flushing() == txn;
             if !target || !self.rewrite_manifest(&phase)? {
                 return Ok(());
             }
             self.write_slot(slot, &bytes)?;
             self.sync_all(&meta)?;
             self.platform.step("repair: flush target synced");
-            self.say_synced(slot, content);
+            words.record_slot(lock, slot, content);
         }
         if self.shared.visible() < txn {
             self.shared.publish_flushed(&describe(&meta))?;
         }
-        self.words().id_limit.0.fetch_max(meta.id_limit.0, Ordering::SeqCst);
-        self.set_durable(Durable { txn, slot });
+        words.raise_id_limit(lock, meta.id_limit);
+        words.set_durable(lock, Durable { txn, slot });
         self.platform.step("repair: flush of a dead leader finished");
         Ok(())
     }
@@ -200,10 +201,10 @@ impl Engine {
 
     /// Rule 21: where no sync has failed, a leader has died and nothing is wrong with the pages; if the list has not all of them, a flush in two
     /// phases needs none of it. This handle's description is told if some did not reach the device, provided that it was open when they
-    /// were written. `suspect` is the mark as the repair has found it.
-    fn can_flush_again(&self, image: &BuiltImage, suspect: u64) -> bool {
+    /// were written. `mark` is as the repair has found it.
+    fn can_flush_again(&self, image: &BuiltImage, mark: RepairMark) -> bool {
         let durable = self.durable().txn;
-        image.unlisted > durable && suspect & SYNC_FAILED == 0 && self.opened_at() <= durable
+        image.unlisted > durable && !mark.sync_failed() && self.opened_at() <= durable
     }
 
     /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the next sync
@@ -268,24 +269,28 @@ impl Engine {
 
     /// Rule 22: what was built after D cannot be saved. D's content goes into the other slot too, with a higher limit of ids; then it becomes
     /// the newest transaction again under a new id, so that neither W nor V ever goes back.
-    fn roll_back(&self, image: &BuiltImage) -> Result<()> {
+    fn roll_back(
+        &self,
+        writer: &impl WriterHeld,
+        lock: &impl FlushHeld,
+        image: &BuiltImage,
+    ) -> Result<()> {
         let words = self.words();
         let durable = self.durable();
         let again = self.next_id(image.meta.txn)?;
         let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
         let meta = self.renewed(&meta, again);
-        self.store_in_other_slot(&meta)?;
+        self.store_in_other_slot(lock, &meta)?;
         self.platform.step("repair: newer meta erased");
-        self.bury_ids(durable.txn, again);
+        words.bury_ids(writer, lock, durable.txn, again);
         self.platform.step("repair: ids dead");
         let meta = Meta { txn: again, ..meta };
         let snapshot = describe(&meta);
         // What is visible now, and is not after that, is dead.
         let again = BuiltImage { meta, unlisted: TxnId::NONE, judged_at: again, ..*image };
-        self.store_image(&again);
+        self.store_image(writer, &again);
         self.shared.publish_flushed(&snapshot)?;
-        words.list_start.0.store(image.list_end, Ordering::SeqCst);
-        words.bytes_start.0.store(image.list_bytes, Ordering::SeqCst);
+        words.start_list_at(lock, image.list_end, image.list_bytes);
         Ok(())
     }
 
@@ -295,38 +300,39 @@ impl Engine {
     }
 
     /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands there.
-    fn store_in_other_slot(&self, meta: &Meta) -> Result<()> {
+    fn store_in_other_slot(&self, lock: &impl FlushHeld, meta: &Meta) -> Result<()> {
         let slot = self.durable().slot ^ 1;
         let bytes = meta.encode(&Phase::TwoPhase);
         self.write_slot(slot, &bytes[..])?;
         self.sync_all(meta)?;
         self.platform.step("repair: other slot synced");
-        self.say_synced(slot, Content { txn: meta.txn, crc: crc_of(&bytes[..]) });
-        self.set_durable(Durable { txn: meta.txn, slot });
-        self.words().id_limit.0.store(meta.id_limit.0, Ordering::SeqCst);
+        let words = self.words();
+        words.record_slot(lock, slot, Content { txn: meta.txn, crc: crc_of(&bytes[..]) });
+        words.set_durable(lock, Durable { txn: meta.txn, slot });
+        words.set_id_limit(lock, meta.id_limit);
         Ok(())
     }
 
     /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before the
     /// first page is stored; then it goes into the other slot, over a refused newer meta, as the first of this session.
-    fn finish_opening(&self) -> Result<()> {
+    fn finish_opening(&self, writer: &impl WriterHeld, lock: &impl FlushHeld) -> Result<()> {
         let (bytes, meta) = match self.rewrite_chosen()? {
             Some(chosen) => chosen,
-            None => self.choose_again()?,
+            None => self.choose_again(writer, lock)?,
         };
         let slot = self.durable().slot;
         self.write_slot(slot, &bytes)?;
         self.sync_all(&meta)?;
         self.platform.step("opening: chosen meta synced");
-        self.say_synced(slot, Content { txn: meta.txn, crc: crc_of(&bytes) });
+        self.words().record_slot(lock, slot, Content { txn: meta.txn, crc: crc_of(&bytes) });
         self.keep_refused();
         let image = self.load_image()?;
         if image.meta.txn > meta.txn {
             // What was chosen first is still shown.
-            self.roll_back(&image)?;
+            self.roll_back(writer, lock, &image)?;
         } else {
-            let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst));
-            self.store_in_other_slot(&self.renewed(&meta, last))?;
+            let last = self.words().last_id();
+            self.store_in_other_slot(lock, &self.renewed(&meta, last))?;
         }
         self.platform.step("opening: other slot synced");
         self.shared.identity().opening.store(0, Ordering::SeqCst);
@@ -340,33 +346,37 @@ impl Engine {
         let Ok((meta, phase)) = self.decode_slot(&bytes, durable) else { return Ok(None) };
         // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
         let synced =
-            self.synced(durable.slot) == Some(Content { txn: meta.txn, crc: crc_of(&bytes) });
+            self.words().slot(durable.slot) == Some(Content { txn: meta.txn, crc: crc_of(&bytes) });
         let whole = synced || self.rewrite_manifest(&phase)?;
         Ok(whole.then_some((bytes, meta)))
     }
 
     /// What the opening has found was only in the page cache, and has left it: its write-back had failed. The other meta is chosen instead, and D
     /// goes back to it; W stays, for the roll-back. A meta that has come to light in the slot and is newer than D was does not count.
-    fn choose_again(&self) -> Result<(Vec<u8>, Meta)> {
+    fn choose_again(
+        &self,
+        writer: &impl WriterHeld,
+        lock: &impl FlushHeld,
+    ) -> Result<(Vec<u8>, Meta)> {
         let words = self.words();
         let first = self.durable();
         let changed =
             || Error::corrupt(PageId(first.slot as u64), "changed since the database was opened");
-        if self.synced(first.slot).is_some() {
+        if words.slot(first.slot).is_some() {
             return Err(changed());
         }
         let (platform, page_size) = (&*self.platform, self.page_size);
         let mut reader = Reader { platform, pages: 0, page_size };
         let mut slots = reader.slots()?;
-        words.last_id.0.fetch_max(slots.last_id().0, Ordering::SeqCst);
+        words.raise_last_id(writer, slots.last_id());
         for place in &mut slots.metas {
             place.take_if(|found| found.meta.txn > first.txn);
         }
         let Chosen { found, slot, refused, .. } = reader.choose(&slots, [None; 2])?;
-        words.page_high.0.fetch_max(found.meta.page_count, Ordering::SeqCst);
-        words.id_limit.0.store(found.meta.id_limit.0, Ordering::SeqCst);
+        words.raise_page_high(writer, found.meta.page_count);
+        words.set_id_limit(lock, found.meta.id_limit);
         set_refused(&self.shared, refused);
-        self.set_durable(Durable { txn: found.meta.txn, slot });
+        words.set_durable(lock, Durable { txn: found.meta.txn, slot });
         self.platform.step("opening: chosen again");
         self.rewrite_chosen()?.ok_or_else(changed)
     }
@@ -433,24 +443,11 @@ impl Engine {
 
     fn sync_all(&self, meta: &Meta) -> Result<()> {
         let end = meta.page_count * self.page_size as u64;
-        self.platform.storage().sync(0, end).inspect_err(|_| self.sync_failed())
+        self.platform.storage().sync(0, end).inspect_err(|_| self.words().note_sync_failed())
     }
 
     /// Whether both metas on disk can be read and need no more than `page_count` pages (rule 7).
     pub(super) fn both_slots_fit(&self, page_count: u64) -> bool {
         (0..2).all(|slot| (1..=page_count).contains(&self.pages_of_slot(slot)))
-    }
-}
-
-/// The crc of a meta page as it says it.
-pub(super) fn crc_of(meta: &[u8]) -> u32 {
-    get_u32(meta, meta::AT_CRC).unwrap_or(0)
-}
-
-/// Whether bytes are the page or run that was written.
-pub(super) fn verifies(id: PageId, bytes: &[u8], w: Written) -> bool {
-    match w.pages {
-        0 => page_crc(id, bytes) == w.crc && get_u32(bytes, 0) == Some(w.crc),
-        _ => run_crc(id, [bytes]) == w.crc,
     }
 }

@@ -1,13 +1,13 @@
 //! Reading the two slots of a database, the manifest of a meta, and what the list of pages names: bounded reads of a file that may hold
 //! anything. What is made of it is decided in [`open`](super::open).
 
-use super::repair::verifies;
-use super::state::{BuiltImage, Content, Written, live_records_of};
+use super::state::{BuiltImage, Written, live_records_of, verifies};
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
 use crate::shared::Shared;
 use crate::shared::layout::{RECORDS, byte};
+use crate::shared::words::Content;
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
 use std::time::Duration;

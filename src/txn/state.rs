@@ -1,26 +1,19 @@
-//! Typed access to the words of the commit protocol, and the image of a built transaction.
+//! The image of a built transaction, the list of pages, and descriptors, as they stand in the shared memory.
 
 use super::Engine;
-use super::store::PageMap;
+use super::page_map::PageMap;
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
+use crate::format::checksum::{page_crc, run_crc};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::Shared;
-use crate::shared::layout::{CommitWords, DEAD_RANGES, Descriptor, Image, RECORDS};
-use crate::shared::sync::{AtomicU64, fence};
+use crate::shared::layout::{CommitWords, Descriptor, Image, RECORDS};
+use crate::shared::sync::AtomicU64;
+use crate::shared::words::{Durable, WriterHeld};
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
-
-/// D and Y: the durable transaction and the slot that holds its meta.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Durable {
-    /// Transaction.
-    pub txn: TxnId,
-    /// 0 recto, 1 verso.
-    pub slot: usize,
-}
 
 /// A built transaction as the shared memory holds it.
 #[derive(Clone, Debug)]
@@ -39,27 +32,6 @@ pub struct BuiltImage {
     pub list_check: u64,
 }
 
-/// What a slot holds, to the last byte: ids alone say nothing about a file that may have been replaced (rule 28).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Content {
-    /// Id of the meta.
-    pub txn: TxnId,
-    /// Crc of its page.
-    pub crc: u32,
-}
-
-impl Content {
-    /// What the two words of a slot say.
-    pub fn of_words([id, content]: [u64; 2]) -> Option<Content> {
-        let named = id != 0 && content >> 32 == id & 0xffff_ffff && content != 0;
-        named.then_some(Content { txn: TxnId(id), crc: content as u32 })
-    }
-
-    fn word(self) -> u64 {
-        (self.txn.0 & 0xffff_ffff) << 32 | u64::from(self.crc)
-    }
-}
-
 /// What stands in the list about a page that was written since the last durable commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Written {
@@ -68,11 +40,6 @@ pub struct Written {
     /// 0 for a page with a header, else the pages of an overflow run.
     pub pages: u32,
 }
-
-/// Bits of the word `suspect`. A repair is needed, or has not ended (rules 1, 19).
-pub const REPAIR: u64 = 1;
-/// A sync has failed (rule 15): what the kernel calls clean need not be on the device.
-pub const SYNC_FAILED: u64 = 2;
 
 const KIND_PAGE: u64 = 1;
 const KIND_RUN: u64 = 2;
@@ -95,27 +62,12 @@ impl Engine {
 
     /// W.
     pub(crate) fn built(&self) -> TxnId {
-        TxnId(self.words().built.0.load(Ordering::SeqCst) >> 1)
+        self.words().built()
     }
 
     /// D and Y.
     pub(crate) fn durable(&self) -> Durable {
-        let w = self.words().durable.0.load(Ordering::SeqCst);
-        Durable { txn: TxnId(w >> 1), slot: (w & 1) as usize }
-    }
-
-    pub(crate) fn set_durable(&self, d: Durable) {
-        self.words().durable.0.store(d.txn.0 << 1 | d.slot as u64, Ordering::SeqCst);
-    }
-
-    /// What was synced into a slot, if that is known.
-    pub(crate) fn synced(&self, slot: usize) -> Option<Content> {
-        synced_of(self.words(), slot)
-    }
-
-    /// Says that the slot was synced with this content. Flush lock held.
-    pub(crate) fn say_synced(&self, slot: usize, content: Content) {
-        say_synced_in(self.words(), slot, content);
+        self.words().durable()
     }
 
     /// Rule 29: how many ids to reserve now. Few at first: a process may live for one commit, and what it has not used nobody ever uses.
@@ -125,7 +77,7 @@ impl Engine {
 
     /// Rule 3: an id above every one that was ever used.
     pub(crate) fn next_id(&self, newest: TxnId) -> Result<TxnId> {
-        let last = TxnId(self.words().last_id.0.load(Ordering::SeqCst)).max(newest);
+        let last = self.words().last_id().max(newest);
         if last >= TxnId::MAX {
             // A meta with a greater one would be refused by the next who opens the file.
             let meta = PageId(self.durable().slot as u64);
@@ -137,38 +89,7 @@ impl Engine {
 
     /// Whether `txn` was rolled back.
     pub(crate) fn is_dead(&self, txn: TxnId) -> bool {
-        DeadIds::of(self.words()).have(txn)
-    }
-
-    /// Rule 22: what was built above D has ids below `again`, which are dead from now on; but not the id under which an earlier
-    /// roll-back gave D's content again. Writer and flush lock held. Nobody who looks meanwhile misses an id that was dead before.
-    pub(crate) fn bury_ids(&self, durable: TxnId, again: TxnId) {
-        let ranges = &self.words().dead.0;
-        let DeadIds(now) = DeadIds::of(self.words());
-        // No id was above `again`, whatever a damaged lock file says.
-        let sound = |[low, high]: &&[u64; 2]| durable.0 < *low && low <= high && *high < again.0;
-        let later = now.iter().filter(sound);
-        let since = later.map(|[_, high]| *high).max();
-        let low = since.map_or(durable.0 + 1, |high| high.saturating_add(2));
-        if low >= again.0 {
-            return;
-        }
-        let mut order: [usize; DEAD_RANGES] = std::array::from_fn(|i| i);
-        order.sort_by_key(|&i| now[i][0]);
-        let [oldest, second, ..] = order;
-        if now[oldest][0] != 0 {
-            // All places are taken: the two oldest become one, and ids between them are judged with care.
-            ranges[second][0].store(now[oldest][0], Ordering::SeqCst);
-            ranges[oldest][0].store(0, Ordering::SeqCst);
-        }
-        ranges[oldest][1].store(again.0 - 1, Ordering::SeqCst);
-        ranges[oldest][0].store(low, Ordering::SeqCst);
-    }
-
-    /// The lowest id that was ever rolled back in this session; none if there is none.
-    pub(crate) fn lowest_dead(&self) -> TxnId {
-        let DeadIds(ranges) = DeadIds::of(self.words());
-        TxnId(ranges.iter().map(|[low, _]| *low).filter(|&low| low != 0).min().unwrap_or(0))
+        self.words().dead_ids().have(txn)
     }
 
     /// The image of the newest built transaction.
@@ -176,9 +97,9 @@ impl Engine {
         load_image_of(&self.shared, self.page_size)
     }
 
-    /// Rule 8: image first, then W in one word. Writer lock held.
-    pub(crate) fn store_image(&self, image: &BuiltImage) {
-        store_image_in(&self.shared, &*self.platform, image);
+    /// Rule 8: image first, then W in one word.
+    pub(crate) fn store_image(&self, lock: &impl WriterHeld, image: &BuiltImage) {
+        store_image_in(&self.shared, lock, &*self.platform, image);
     }
 
     /// Appends to the list of pages; the records count from `built` moving on (rule 8). `check` is that of the record before them; gives
@@ -250,83 +171,38 @@ fn image_check(session: u64, image_crc: u32, image: &BuiltImage) -> u64 {
     check_word(session, words)
 }
 
-pub(super) fn synced_of(words: &CommitWords, slot: usize) -> Option<Content> {
-    let place = &words.slots.0[slot];
-    Content::of_words([place.id.load(Ordering::SeqCst), place.content.load(Ordering::SeqCst)])
-}
-
-pub(super) fn say_synced_in(words: &CommitWords, slot: usize, content: Content) {
-    let place = &words.slots.0[slot];
-    place.content.store(content.word(), Ordering::SeqCst);
-    place.id.store(content.txn.0, Ordering::SeqCst);
-}
-
-/// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the lowest: none.
-pub(super) struct DeadIds([[u64; 2]; DEAD_RANGES]);
-
-impl DeadIds {
-    pub fn of(words: &CommitWords) -> DeadIds {
-        // The lowest first: it is stored last.
-        let look = || {
-            words.dead.0.each_ref().map(|range| range.each_ref().map(|w| w.load(Ordering::SeqCst)))
-        };
-        // A range that is joined with another moves from one place to the next: one look place by place may see it in neither. Two that are
-        // equal are what stood there at a moment between them, since no word takes a value twice. Each change is a roll-back.
-        let mut seen = look();
-        for _ in 0..10_000 {
-            let again = look();
-            if again == seen {
-                break;
-            }
-            seen = again;
-        }
-        DeadIds(seen)
-    }
-
-    pub fn have(&self, txn: TxnId) -> bool {
-        self.0.iter().any(|&[low, high]| low != 0 && low <= txn.0 && txn.0 <= high)
-    }
-}
-
-/// What loops that look again say in the end: no builder is as fast as a look.
+/// What is said where W never stands still.
 pub(super) const NEVER_STILL: &str =
     "the newest transaction was another one at each of 10,000 looks";
 
-/// The image of the newest built transaction. A builder may overwrite the place while it is
-/// copied, but not before `built` has moved on: then the copy is taken again.
+/// The image of the newest built transaction.
 pub(super) fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
     let mut bytes = [0u8; meta::SIZE];
-    for _ in 0..10_000 {
-        let word = shared.words().built.0.load(Ordering::SeqCst);
-        let image = &shared.images()[(word & 1) as usize].0;
+    let copied = shared.words().copy_built(|side| {
+        let image = &shared.images()[side].0;
+        let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
         for (chunk, w) in bytes.chunks_exact_mut(8).zip(&image.meta) {
-            chunk.copy_from_slice(&w.load(Ordering::Relaxed).to_le_bytes());
+            chunk.copy_from_slice(&load(w).to_le_bytes());
         }
-        let list_end = image.list_end.load(Ordering::Relaxed);
-        let unlisted = TxnId(image.unlisted.load(Ordering::Relaxed));
-        let list_bytes = image.list_bytes.load(Ordering::Relaxed);
-        let judged_at = TxnId(image.judged_at.load(Ordering::Relaxed));
-        let list_check = image.list_check.load(Ordering::Relaxed);
-        let check = image.check.load(Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if shared.words().built.0.load(Ordering::SeqCst) != word {
-            continue;
+        let numbers = [&image.list_end, &image.list_bytes, &image.list_check].map(load);
+        (numbers, [&image.unlisted, &image.judged_at].map(|w| TxnId(load(w))), load(&image.check))
+    });
+    let (txn, (numbers, [unlisted, judged_at], check)) =
+        copied.ok_or_else(|| shared.damaged(NEVER_STILL))?;
+    let [list_end, list_bytes, list_check] = numbers;
+    let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
+    let session = shared.identity().session.load(Ordering::Relaxed);
+    if let Ok((meta, _)) = Meta::decode(&bytes) {
+        let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
+        let whole = check == image_check(session, crc, &built);
+        // Whoever can make the check good can also write what nobody ever comes to.
+        let whole = whole && list_end.max(list_bytes) < ABSURD;
+        let meta = &built.meta;
+        if meta.txn == txn && meta.page_size == page_size && whole {
+            return Ok(built);
         }
-        let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
-        let session = shared.identity().session.load(Ordering::Relaxed);
-        if let Ok((meta, _)) = Meta::decode(&bytes) {
-            let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
-            let whole = check == image_check(session, crc, &built);
-            // Whoever can make the check good can also write what nobody ever comes to.
-            let whole = whole && list_end.max(list_bytes) < ABSURD;
-            let meta = &built.meta;
-            if meta.txn.0 == word >> 1 && meta.page_size == page_size && whole {
-                return Ok(built);
-            }
-        }
-        return Err(shared.damaged("the image of the newest transaction is damaged"));
     }
-    Err(shared.damaged(NEVER_STILL))
+    Err(shared.damaged("the image of the newest transaction is damaged"))
 }
 
 /// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; `image` is that of
@@ -338,10 +214,10 @@ pub(super) fn live_records_of(
     most: usize,
 ) -> Result<PageMap<Written>> {
     let words = shared.words();
-    let start = words.list_start.0.load(Ordering::SeqCst);
-    let durable = TxnId(words.durable.0.load(Ordering::SeqCst) >> 1);
-    let newest = TxnId(words.built.0.load(Ordering::SeqCst) >> 1);
-    let dead = DeadIds::of(words);
+    let start = words.list_start();
+    let durable = words.durable().txn;
+    let newest = words.built();
+    let dead = words.dead_ids();
     let session = shared.identity().session.load(Ordering::Relaxed);
     let broken = || shared.damaged("the list of pages is damaged");
     let n = image.list_end.checked_sub(start).filter(|&n| n <= most as u64);
@@ -382,31 +258,48 @@ pub(super) fn live_records_of(
     if whole { Ok(live) } else { Err(broken()) }
 }
 
-/// Rule 8, for whoever holds the writer lock or is alone.
-pub(super) fn store_image_in(shared: &Shared, platform: &dyn Platform, image: &BuiltImage) {
+/// Rule 8.
+pub(super) fn store_image_in(
+    shared: &Shared,
+    lock: &impl WriterHeld,
+    platform: &dyn Platform,
+    image: &BuiltImage,
+) {
     let words = shared.words();
-    let side = (words.built.0.load(Ordering::SeqCst) & 1) ^ 1;
-    let place: &Image = &shared.images()[side as usize].0;
-    let bytes = image.meta.encode(&Phase::TwoPhase);
-    for (chunk, w) in bytes.chunks_exact(8).zip(&place.meta) {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        w.store(u64::from_le_bytes(word), Ordering::Relaxed);
-    }
-    place.list_end.store(image.list_end, Ordering::Relaxed);
-    place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
-    place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
-    place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
-    place.list_check.store(image.list_check, Ordering::Relaxed);
-    let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
-    let session = shared.identity().session.load(Ordering::Relaxed);
-    place.check.store(image_check(session, crc, image), Ordering::Relaxed);
-    words.last_id.0.fetch_max(image.meta.txn.0, Ordering::SeqCst);
-    words.page_high.0.fetch_max(image.meta.page_count, Ordering::SeqCst);
-    fence(Ordering::SeqCst);
-    platform.step("build: image stored");
-    words.built.0.store(image.meta.txn.0 << 1 | side, Ordering::SeqCst);
+    words.build(lock, image.meta.txn, |side| {
+        let place: &Image = &shared.images()[side].0;
+        let bytes = image.meta.encode(&Phase::TwoPhase);
+        for (chunk, w) in bytes.chunks_exact(8).zip(&place.meta) {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            w.store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+        place.list_end.store(image.list_end, Ordering::Relaxed);
+        place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
+        place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
+        place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
+        place.list_check.store(image.list_check, Ordering::Relaxed);
+        let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
+        let session = shared.identity().session.load(Ordering::Relaxed);
+        place.check.store(image_check(session, crc, image), Ordering::Relaxed);
+        words.raise_last_id(lock, image.meta.txn);
+        words.raise_page_high(lock, image.meta.page_count);
+        platform.step("build: image stored");
+    });
     platform.step("build: built moved");
+}
+
+/// The crc of a meta page as it says it.
+pub(super) fn crc_of(meta: &[u8]) -> u32 {
+    get_u32(meta, meta::AT_CRC).unwrap_or(0)
+}
+
+/// Whether bytes are the page or run that was written.
+pub(super) fn verifies(id: PageId, bytes: &[u8], w: Written) -> bool {
+    match w.pages {
+        0 => page_crc(id, bytes) == w.crc && get_u32(bytes, 0) == Some(w.crc),
+        _ => run_crc(id, [bytes]) == w.crc,
+    }
 }
 
 /// The words of a descriptor beside the transaction id.
@@ -475,73 +368,12 @@ pub(super) mod tests {
         Engine::open(platform, EngineOptions::default()).unwrap()
     }
 
-    /// Ids that are dead, of the first thirty.
-    fn dead(engine: &Engine) -> Vec<u64> {
-        (1..30).filter(|&id| engine.is_dead(TxnId(id))).collect()
-    }
-
-    #[test]
-    fn what_was_rolled_back_is_dead_and_nothing_else() {
-        let engine = &*engine();
-        engine.bury_ids(TxnId(5), TxnId(8));
-        assert_eq!(dead(engine), [6, 7]);
-        // The same again: the repair had died before W moved.
-        engine.bury_ids(TxnId(5), TxnId(8));
-        assert_eq!(dead(engine), [6, 7]);
-        // 8 is D's content once more, and what was built on it is rolled back too.
-        engine.bury_ids(TxnId(5), TxnId(10));
-        assert_eq!(dead(engine), [6, 7, 9]);
-        engine.bury_ids(TxnId(12), TxnId(15));
-        assert_eq!(dead(engine), [6, 7, 9, 13, 14]);
-        // More than there is room for: the oldest are judged together.
-        for id in 100..107 {
-            engine.bury_ids(TxnId(10 * id), TxnId(10 * id + 2));
-        }
-        assert_eq!(dead(engine), (6..15).collect::<Vec<_>>());
-        assert!((100..107).all(|id| engine.is_dead(TxnId(10 * id + 1))));
-        assert!((101..107).all(|id| !engine.is_dead(TxnId(10 * id))));
-    }
-
-    /// Ranges are joined where they stand while others look.
-    #[test]
-    fn a_dead_id_is_seen_while_ranges_are_joined() {
-        let engine = &*engine();
-        let first = TxnId(6);
-        engine.bury_ids(TxnId(5), TxnId(8));
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|s| {
-            s.spawn(|| {
-                for id in 1..20_000 {
-                    engine.bury_ids(TxnId(10 * id), TxnId(10 * id + 2));
-                }
-                done.store(true, Ordering::SeqCst);
-            });
-            while !done.load(Ordering::SeqCst) {
-                assert!(engine.is_dead(first));
-            }
-        });
-    }
-
-    #[test]
-    fn a_damaged_list_of_dead_ids_hides_no_dead_one() {
-        let engine = &*engine();
-        let ranges = &engine.words().dead.0;
-        ranges[0][0].store(1 << 50, Ordering::SeqCst);
-        ranges[0][1].store(u64::MAX, Ordering::SeqCst);
-        engine.bury_ids(TxnId(5), TxnId(8));
-        assert_eq!(dead(engine), [6, 7]);
-        ranges[3][0].store(1 << 50, Ordering::SeqCst);
-        ranges[3][1].store(14, Ordering::SeqCst);
-        engine.bury_ids(TxnId(12), TxnId(16));
-        assert_eq!(dead(engine), [6, 7, 13, 14, 15]);
-    }
-
     /// Found by `crash hostile` once it made the checks good again.
     #[test]
     fn sums_that_nobody_comes_to_are_damage() {
         let engine = &*engine();
-        let place = engine.words().built.0.load(Ordering::SeqCst) & 1;
-        let image = &engine.shared.images()[place as usize].0;
+        let place = engine.words().copy_built(|side| side).unwrap().1;
+        let image = &engine.shared.images()[place].0;
         let session = engine.shared.identity().session.load(Ordering::SeqCst);
         let built = engine.load_image().unwrap();
         let crc = {

@@ -5,7 +5,8 @@
 //! complete and sealed, before the transaction counts as built (rule 8), and in none of its bytes does a page change
 //! that a snapshot sees.
 
-use super::commit::Durability;
+use super::durability::Durability;
+use super::page_map::PageMap;
 use super::state::Written;
 use super::{Engine, Sink};
 use crate::error::{Error, Result};
@@ -14,30 +15,8 @@ use crate::format::page;
 use crate::space::allocator::LogPages;
 use crate::storage::{MapView, WritableView};
 use crate::types::{PageId, TxnId};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-
-/// Page numbers are their own hash, spread by one multiplication.
-#[derive(Default)]
-pub struct PageHasher(u64);
-
-impl Hasher for PageHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("only page numbers are hashed")
-    }
-    fn write_u64(&mut self, n: u64) {
-        let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = spread ^ (spread >> 32);
-    }
-}
-
-/// A map from page numbers.
-pub type PageMap<V> = HashMap<PageId, V, BuildHasherDefault<PageHasher>>;
 
 /// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be flushed. Each asking costs a system
 /// call, and what is written before it could be joined with nothing behind it.
@@ -46,6 +25,12 @@ const BEGIN_RUNS: usize = 16;
 
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
+
+/// What the writer of a handle keeps from one transaction to the next.
+#[derive(Default)]
+pub(crate) struct WriterCache {
+    pub(super) buffers: Vec<Buffer>,
+}
 
 /// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an allocator may give bytes anywhere.
 pub(crate) struct Buffer(Box<[u64]>);

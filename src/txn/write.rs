@@ -1,28 +1,22 @@
 //! The write transaction: one at a time over all processes.
 
 use super::Engine;
-use super::commit::Durability;
+use super::durability::Durability;
 use super::flush::FlushLock;
 use super::lock::{WriterLock, end_of};
 use super::read::check_birth;
 use super::state::BuiltImage;
-use super::store::{Buffer, PageStore, in_use};
+use super::store::{PageStore, in_use};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::format::meta::Meta;
+use crate::shared::words::WriterHeld;
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
 use crate::tree::{self, Edge, PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// What the writer of a handle keeps from one transaction to the next.
-#[derive(Default)]
-pub(crate) struct Reuse {
-    buffers: Vec<Buffer>,
-}
 
 /// A table whose descriptor this transaction holds.
 struct OpenTable {
@@ -65,7 +59,7 @@ impl Engine {
         let end = end_of(timeout);
         let mut lock = WriterLock::take(Arc::clone(self), end)?;
         self.repair_if_marked(&lock, end)?;
-        let image = self.settled_base(end)?;
+        let image = self.settled_base(&lock, end)?;
         let base = image.meta;
         let view = self.platform.storage().refresh()?;
         if base.page_count * self.page_size as u64 > view.len as u64 {
@@ -75,17 +69,17 @@ impl Engine {
         }
         let (pins, on_dead) = self.collect_pins(base.txn)?;
         self.give_back(&base, view.len as u64, &pins)?;
-        let page_high = self.page_high(&base, on_dead);
+        let page_high = self.page_high(&lock, &base, on_dead);
         let txn = self.next_id(base.txn)?;
         let durable = self.durable().txn;
-        let buffers = lock.reuse().map(|r| std::mem::take(&mut r.buffers));
+        let buffers = lock.cache().map(|c| std::mem::take(&mut c.buffers));
         let alloc = Allocator::new(Start {
             base: &base,
             txn,
             pins,
             durable,
             page_high,
-            dead_from: self.lowest_dead(),
+            dead_from: self.words().dead_ids().lowest(),
             limit: self.options.free_limit,
         })?;
         let mut store = PageStore::new(
@@ -115,12 +109,12 @@ impl Engine {
 
     /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock until it is durable (rule 8): if it is not, its
     /// builder has died or could not go on, and it is flushed or taken back now. Nothing is ever built on it.
-    fn settled_base(&self, end: Option<Instant>) -> Result<BuiltImage> {
+    fn settled_base(&self, writer: &impl WriterHeld, end: Option<Instant>) -> Result<BuiltImage> {
         let mut image = self.load_image()?;
         if image.unlisted > self.durable().txn {
             let flush = FlushLock::take(self, end)?;
             if image.unlisted > self.durable().txn {
-                self.repair_or_lead(&flush)?;
+                self.repair_or_lead(writer, &flush)?;
             }
             drop(flush);
             image = self.load_image()?;
@@ -141,29 +135,27 @@ impl Engine {
             scan = self.shared.scan()?;
         }
         let words = self.words();
-        let flushing = TxnId(words.flushing.0.load(Ordering::SeqCst));
-        self.platform.step("begin: flush target seen");
-        let durable = self.durable().txn;
-        let [a, b] = &words.slots.0;
-        let slots = [a, b].map(|slot| TxnId(slot.id.load(Ordering::SeqCst)));
-        let commits = [flushing, durable, slots[0], slots[1], base];
-        let on_dead = scan.readers.iter().any(|&r| self.is_dead(r));
+        let seen = || self.platform.step("begin: flush target seen");
+        let [flushing, durable, a, b] = words.protected(seen);
+        let commits = [flushing, durable, a, b, base];
+        let dead = words.dead_ids();
+        let on_dead = scan.readers.iter().any(|&r| dead.have(r));
         let no_reuse = scan.pending || on_dead;
         // Who has not said yet what it reads may have chosen before the roll-back.
-        let rolled_back = self.lowest_dead() != TxnId::NONE;
+        let rolled_back = dead.lowest() != TxnId::NONE;
         let on_dead = on_dead || (scan.pending && rolled_back);
         Ok((Pins::new(scan.visible, &commits, &scan.readers, no_reuse), on_dead))
     }
 
-    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is still read. Writer lock held.
-    fn page_high(&self, base: &Meta, on_dead: bool) -> u64 {
-        let high = &self.words().page_high.0;
+    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is still read.
+    fn page_high(&self, lock: &impl WriterHeld, base: &Meta, on_dead: bool) -> u64 {
+        let words = self.words();
         // All that can be rolled back now is still to be built, and raises the word.
         let settled = !on_dead && self.durable().txn == base.txn;
         if settled {
-            high.store(base.page_count, Ordering::SeqCst);
+            words.set_page_high(lock, base.page_count);
         }
-        if on_dead { high.load(Ordering::SeqCst) } else { base.page_count }
+        if on_dead { words.page_high() } else { base.page_count }
     }
 
     /// Rule 7: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
@@ -177,7 +169,7 @@ impl Engine {
         }
         let settled = self.durable().txn == base.txn
             && self.shared.visible() == base.txn
-            && self.words().flushing.0.load(Ordering::SeqCst) == 0;
+            && self.words().flushing() == TxnId::NONE;
         let early = !settled || !self.both_slots_fit(base.page_count);
         if early {
             return Ok(());
@@ -385,7 +377,7 @@ impl Writer {
     pub(super) fn release(self) {
         let Writer { store, mut lock, .. } = self;
         let buffers = store.into_pool();
-        if let Some(reuse) = lock.reuse() {
+        if let Some(reuse) = lock.cache() {
             reuse.buffers = buffers;
         }
     }

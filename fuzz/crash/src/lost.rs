@@ -199,7 +199,40 @@ impl Life {
 
     fn live(mut self, tally: &mut Tally) -> Result<(), String> {
         let trouble = TROUBLES[self.rng.usize(..TROUBLES.len())];
-        self.live_with(trouble, tally).map_err(|what| format!("{trouble:?}: {what}"))
+        self.live_with(trouble, tally).map_err(|what| format!("{trouble:?}: {what}"))?;
+        if self.rng.u32(..20) == 0 {
+            self.many_roll_backs().map_err(|what| format!("many roll-backs: {what}"))?;
+        }
+        Ok(())
+    }
+
+    /// More roll-backs in a row than the shared memory tells apart, by flushes that are refused; then a deferred commit, and the death of all.
+    /// The device takes everything by then.
+    fn many_roll_backs(&mut self) -> Result<(), String> {
+        self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
+        (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
+        let db = self.enter()?;
+        for round in 0..self.rng.u32(6..14) {
+            if round == 1 || self.rng.u32(..6) == 0 {
+                self.must(&db, Durability::Durable)?;
+            }
+            self.commit(&db, Durability::Deferred)?;
+            self.refuse();
+            let _ = db.flush();
+            self.disk.evict();
+            // The first may still be told; the next repairs.
+            let repaired = (0..3).any(|_| db.write().is_ok());
+            if !repaired {
+                return Err("nobody repairs".into());
+            }
+            self.refused = false;
+            self.may_hold = BTreeSet::from([self.content(&db)?]);
+        }
+        self.must(&db, Durability::Deferred)?;
+        self.disk.restart_os_alive(true).map_err(|e| e.to_string())?;
+        let next = self.enter()?;
+        self.judge(&next, "after the death of all, no device having failed since,")?;
+        next.flush().map_err(|e| format!("a flush of what is sound: {e}"))
     }
 
     fn live_with(&mut self, trouble: Trouble, tally: &mut Tally) -> Result<(), String> {
@@ -342,10 +375,6 @@ impl Life {
         let byte = bytes[at as usize] ^ 1 << self.rng.u32(..8);
         self.disk.damage(at, &[byte]).map_err(|e| e.to_string())?;
         self.refused = true;
-        if self.rng.bool() {
-            // With the lock file, which the device has kept.
-            self.disk = self.disk.cut_point().all_dead().map_err(|e| e.to_string())?;
-        }
         let mut first = None;
         for _ in 0..self.rng.u32(2..5) {
             let told = self.enter().and_then(|db| {

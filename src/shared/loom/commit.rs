@@ -1,15 +1,17 @@
 //! The writer's hand-over and group commit (rules 2, 8 to 13): builders in two processes, who make durable what they built, each
 //! for itself and with it whatever the other has built; a reader that sees what is durable.
 //!
-//! Locks, scan, publication and the words are those of this room. The order in which the words are used is that of
-//! `txn/write.rs` (`collect_pins`), `txn/state.rs` (`store_image_in`, `load_image_of`) and `txn/flush.rs` (`mark_target`,
-//! `flush_image`), told again here over an image of two words: an engine with its pages and checksums is too much for
-//! the checker. A change there has to be made here too.
+//! Locks, scan, publication and the words with their steps (`words`) are those of this room, so each step is what users run. In which order
+//! they are taken is told again here, as `txn/write.rs` (`collect_pins`) and `txn/flush.rs` (`flush_image`) have it, over an image of
+//! two words: an engine with its pages and checksums is too much for the checker. A variant that is wrong inside a step has the step
+//! written out.
 
 use super::explore;
 use super::machine::{Machine, PAGES, Process, Writer, read, snapshot};
 use crate::shared::Shared;
 use crate::shared::sync::fence;
+use crate::shared::words::{Alone, Durable, Outcome};
+use crate::types::TxnId;
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -36,6 +38,9 @@ enum Variant {
 }
 use Variant::*;
 
+/// Whoever says so has taken it, or is wrong on purpose.
+const LOCKED: Alone = Alone(());
+
 struct Group {
     variant: Variant,
     machine: Arc<Machine>,
@@ -43,32 +48,44 @@ struct Group {
 
 impl Group {
     fn load_image(&self, shared: &Shared) -> (u64, u64) {
-        loop {
-            let built = shared.words().built.0.load(SeqCst);
-            let [id, page] = &shared.images()[(built & 1) as usize].0.meta;
-            let image = (id.load(Relaxed), page.load(Relaxed));
-            fence(SeqCst);
-            if self.variant == ImageOnce || shared.words().built.0.load(SeqCst) == built {
-                assert_eq!(image.0, built >> 1, "an image that is not W's");
-                return image;
+        let copy = |side: usize| {
+            let [id, page] = &shared.images()[side].0.meta;
+            (id.load(Relaxed), page.load(Relaxed))
+        };
+        let words = shared.words();
+        let (built, image) = match self.variant {
+            ImageOnce => {
+                let built = words.built.0.load(SeqCst);
+                let image = copy((built & 1) as usize);
+                fence(SeqCst);
+                (TxnId(built >> 1), image)
             }
-        }
+            _ => words.copy_built(copy).expect("W stands still in the end"),
+        };
+        assert_eq!(image.0, built.0, "an image that is not W's");
+        image
     }
 
     fn store_image(&self, shared: &Shared, (id, page): (u64, u64)) {
         let words = shared.words();
-        let flip = u64::from(self.variant != OneImage);
-        let side = words.built.0.load(SeqCst) & 1 ^ flip;
-        let moved = || words.built.0.store(id << 1 | side, SeqCst);
-        if self.variant == BuiltBeforeImage {
-            moved();
-        }
-        let image = &shared.images()[side as usize].0.meta;
-        image[0].store(id, Relaxed);
-        image[1].store(page, Relaxed);
-        fence(SeqCst);
-        if self.variant != BuiltBeforeImage {
-            moved();
+        let store = |side: usize| {
+            let image = &shared.images()[side].0.meta;
+            image[0].store(id, Relaxed);
+            image[1].store(page, Relaxed);
+        };
+        let side = words.built.0.load(SeqCst) & 1;
+        match self.variant {
+            BuiltBeforeImage => {
+                words.built.0.store(id << 1 | (side ^ 1), SeqCst);
+                store((side ^ 1) as usize);
+                fence(SeqCst);
+            }
+            OneImage => {
+                store(side as usize);
+                fence(SeqCst);
+                words.built.0.store(id << 1 | side, SeqCst);
+            }
+            _ => words.build(&LOCKED, TxnId(id), store),
         }
     }
 
@@ -76,13 +93,10 @@ impl Group {
     fn pins(&self, shared: &Shared) -> (crate::shared::Scan, [u64; 4]) {
         let scan = shared.scan().unwrap();
         let words = shared.words();
-        let early = words.durable.0.load(SeqCst) >> 1;
-        let target = words.flushing.0.load(SeqCst);
-        let durable = match self.variant {
-            DurableBeforeTarget => early,
-            _ => words.durable.0.load(SeqCst) >> 1,
-        };
-        (scan, [target, durable, 0, self.load_image(shared).0])
+        let early = words.durable().txn;
+        let [target, durable, ..] = words.protected(|| ());
+        let durable = if self.variant == DurableBeforeTarget { early } else { durable };
+        (scan, [target.0, durable.0, 0, self.load_image(shared).0])
     }
 
     /// Builds one transaction on what W says, shows it if it is deferred, and says its id. Dying pages are known to all.
@@ -104,14 +118,19 @@ impl Group {
 
     /// Rule 9.
     fn mark(&self, shared: &Shared) -> (u64, u64) {
-        loop {
-            let image = self.load_image(shared);
-            if self.variant != TargetNotMarked {
-                shared.words().flushing.0.store(image.0, SeqCst);
+        let words = shared.words();
+        let newest = || self.load_image(shared);
+        match self.variant {
+            TargetNotMarked => newest(),
+            MarkedOnce => {
+                let image = newest();
+                words.flushing.0.store(image.0, SeqCst);
+                fence(SeqCst);
+                image
             }
-            fence(SeqCst);
-            if self.variant == MarkedOnce || shared.words().built.0.load(SeqCst) >> 1 == image.0 {
-                return image;
+            _ => {
+                let newest = || Ok(newest()).map(|image| (TxnId(image.0), image));
+                words.mark_target(&LOCKED, newest).unwrap().expect("W stands still in the end")
             }
         }
     }
@@ -119,7 +138,7 @@ impl Group {
     /// Returns when the transaction is durable; whoever has the flush lock carries along what is built.
     fn make_durable(&self, shared: &Shared, txn: u64) {
         let words = shared.words();
-        let durable = || words.durable.0.load(SeqCst) >> 1;
+        let durable = || words.durable().txn.0;
         if durable() >= txn {
             return;
         }
@@ -135,11 +154,11 @@ impl Group {
             self.machine.look(page, target);
             shared.publish_flushed(&snapshot(target, page)).unwrap();
             if self.variant == MarkDownFirst {
-                words.flushing.0.store(0, SeqCst);
+                words.end_flush(&LOCKED);
             }
-            words.durable.0.store(target << 1, SeqCst);
+            words.set_durable(&LOCKED, Durable { txn: TxnId(target), slot: 0 });
             if self.variant != MarkDownFirst {
-                words.flushing.0.store(0, SeqCst);
+                words.end_flush(&LOCKED);
             }
             // What D leads to stays whole: a recovery would read it now.
             self.machine.look(page, target);
@@ -172,7 +191,7 @@ fn try_all(name: &str, model: Model, variant: Variant) {
         let one = Arc::new(Process::new(&machine, 0).open());
         let two = Process::new(&machine, 1).open();
         // Snapshot 1 is built, visible and durable, and 2 is built and visible.
-        one.words().durable.0.store(1 << 1, SeqCst);
+        one.words().set_durable(&LOCKED, Durable { txn: TxnId(1), slot: 0 });
         group.store_image(&one, (1, 0));
         let known =
             Arc::new(loom::sync::Mutex::new(Writer { fresh: 1..PAGES as u64, ..Writer::new() }));
@@ -185,7 +204,7 @@ fn try_all(name: &str, model: Model, variant: Variant) {
             move || {
                 let txn = match model.committers {
                     true => group.build(&one, &known, false),
-                    false => one.words().built.0.load(SeqCst) >> 1,
+                    false => one.words().built().0,
                 };
                 group.make_durable(&one, txn);
             }
@@ -205,7 +224,7 @@ fn try_all(name: &str, model: Model, variant: Variant) {
             group.build(&two, &known, true);
         }
         threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(one.words().flushing.0.load(SeqCst), 0);
+        assert_eq!(one.words().flushing(), TxnId::NONE);
     });
 }
 
@@ -265,4 +284,72 @@ fn a_mark_taken_down_before_durable_has_moved() {
 #[should_panic(expected = "durable() >= txn")]
 fn two_leaders() {
     try_all("two leaders", COMMITS, NoLeader);
+}
+
+/// Roll-backs beside somebody who asks what has become of its transaction. 6 is dead from the first one on. With `joined` a later one joins its
+/// range with the next.
+fn outcomes(name: &str, joined: bool, ask: fn(&Shared) -> Outcome) {
+    explore(name, 4, move || {
+        let machine = Machine::new();
+        let one = Arc::new(Process::new(&machine, 0).open());
+        let bury = |shared: &Shared, durable, again| {
+            shared.words().bury_ids(&LOCKED, &LOCKED, TxnId(durable), TxnId(again));
+        };
+        one.words().set_durable(&LOCKED, Durable { txn: TxnId(5), slot: 0 });
+        if joined {
+            // The next one moves the range of the first from the last place to the first.
+            [(5, 8), (10, 12), (20, 22)].map(|(durable, again)| bury(&one, durable, again));
+        }
+        let asker = thread::spawn({
+            let one = one.clone();
+            move || ask(&one)
+        });
+        if joined {
+            bury(&one, 30, 32);
+        } else {
+            bury(&one, 5, 8);
+            one.words().set_durable(&LOCKED, Durable { txn: TxnId(9), slot: 0 });
+        }
+        let outcome = asker.join().unwrap();
+        assert_ne!(outcome, Outcome::Durable, "acknowledged and rolled back");
+        assert!(!joined || outcome == Outcome::RolledBack, "a dead id that is not seen");
+        assert_eq!(ask(&one), Outcome::RolledBack);
+    });
+}
+
+#[test]
+fn what_is_rolled_back_is_never_acknowledged() {
+    outcomes("outcome", false, |shared| shared.words().outcome(TxnId(6), || ()));
+}
+
+#[test]
+fn dead_ids_whose_ranges_are_joined_stay_dead() {
+    outcomes("joined", true, |shared| shared.words().outcome(TxnId(6), || ()));
+}
+
+#[test]
+#[should_panic(expected = "acknowledged and rolled back")]
+fn dead_ids_that_are_read_before_durable() {
+    outcomes("dead before D", false, |shared| {
+        let dead = shared.words().dead_ids().have(TxnId(6));
+        let durable = shared.words().durable().txn >= TxnId(6);
+        match (dead, durable) {
+            (true, _) => Outcome::RolledBack,
+            (_, true) => Outcome::Durable,
+            _ => Outcome::Pending,
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "a dead id that is not seen")]
+fn dead_ids_that_are_read_once() {
+    outcomes("dead ids once", true, |shared| {
+        let ranges = shared.words().dead.0.each_ref();
+        let dead = ranges.into_iter().any(|[low, high]| {
+            let low = low.load(SeqCst);
+            low != 0 && low <= 6 && high.load(SeqCst) >= 6
+        });
+        if dead { Outcome::RolledBack } else { Outcome::Pending }
+    });
 }

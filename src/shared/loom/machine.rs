@@ -123,7 +123,7 @@ impl Process {
     /// Opens; whoever is first shows snapshot 1, on page 0.
     pub fn open(self: &Arc<Process>) -> Shared {
         let machine = self.machine.clone();
-        let init = |shared: &Shared, _| {
+        let init = |shared: &Shared, _: &_, _| {
             machine.stamp(0, 1);
             shared.publish_built(&snapshot(1, 0)).map(drop)
         };

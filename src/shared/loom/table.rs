@@ -296,7 +296,7 @@ fn openings_run_one_after_another() {
         let machine = Machine::new();
         let ready = Arc::new(UnsafeCell::new(0));
         let come = move |machine: Arc<Machine>, ready: Arc<UnsafeCell<u32>>, number| {
-            let init = |shared: &Shared, _| {
+            let init = |shared: &Shared, _: &_, _| {
                 machine.stamp(0, 1);
                 // SAFETY: used inside the closure only; who is alone is what the model asks.
                 ready.with_mut(|p| unsafe { *p += 1 });

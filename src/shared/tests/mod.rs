@@ -65,7 +65,10 @@ fn attach_as(
     uuid: [u8; 16],
     init: impl FnOnce(&Shared, FirstState) -> Result<()>,
 ) -> Result<Opened> {
-    let (shared, arrival) = Shared::attach(process.clone(), uuid, PAGE_SIZE, Duration::ZERO, init)?;
+    let (shared, arrival) = {
+        let init = |shared: &Shared, _: &_, state| init(shared, state);
+        Shared::attach(process.clone(), uuid, PAGE_SIZE, Duration::ZERO, init)?
+    };
     Ok(Opened { shared, arrival, process: process.clone() })
 }
 

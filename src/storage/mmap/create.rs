@@ -1,12 +1,12 @@
 //! A new database file: complete and durable before it has its name, so that a crash in the
 //! middle leaves no file that is no database.
 
-use super::{MapOptions, lock_file, open};
+use super::place::{check_data, give_as, write_in_place};
+use super::{MapOptions, lock_file};
 use crate::error::{Error, Result};
 use crate::os;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
@@ -14,7 +14,7 @@ pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<
     let failed = |what, e| Error::io(what, e).at(path);
     lock_file::refuse_same_path(path, options)?;
     let new = os::create_unlinked(path, os::PRIVATE).map_err(|e| failed("create", e))?;
-    open::check_data(new.file(), path, options)?;
+    check_data(new.file(), path, options)?;
     write_in_place(new.file());
     os::pwrite_all(new.file(), 0, content).map_err(|e| failed("write", e))?;
     new.file().sync_all().map_err(|e| failed("sync", e))?;
@@ -55,27 +55,6 @@ pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) ->
         return new.link().map(drop);
     }
     Err(ErrorKind::AlreadyExists.into())
-}
-
-/// Gives a new file to the owner and group of the data file, as far as this user may, with its mode: who may read or write the data may do
-/// the same here.
-pub(super) fn give_as(new: &File, data: &Metadata) -> io::Result<()> {
-    os::give_to(new, data.uid(), data.gid());
-    let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
-    if new.metadata()?.gid() != data.gid() {
-        // Another group: for everybody else it is everybody else.
-        mode = mode & !0o070 | (mode & 0o007) << 3;
-    }
-    // The umask takes nothing off.
-    new.set_permissions(Permissions::from_mode(mode))
-}
-
-/// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,
-/// only without that promise. Only for an empty file.
-pub(super) fn write_in_place(file: &File) {
-    if os::may_write_elsewhere(file) {
-        let _ = os::set_nocow(file);
-    }
 }
 
 /// Makes the name of the file durable: for a database that holds nothing yet, whose maker may not have come so far. Later the

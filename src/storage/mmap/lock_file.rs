@@ -10,9 +10,8 @@
 //! Thread rules: nothing is kept here.
 
 use super::MapOptions;
-use super::create::{give_as, write_in_place};
 use super::file::{has_blocks, write_zeros};
-use super::open::{check_file_system, identity, kind};
+use super::place::{check_file_system, give_as, identity, kind, write_in_place};
 use crate::error::{Error, Result};
 use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};

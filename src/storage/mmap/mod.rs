@@ -18,6 +18,7 @@ mod file;
 pub mod hook;
 mod lock_file;
 mod open;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -85,6 +86,8 @@ pub struct MmapPlatform {
     alive: &'static AtomicU64,
     boot: [u8; 16],
     id: (u64, u64),
+    /// A file there has its pages, and the errors of their write-back, below: it tells of none.
+    on_overlay: bool,
 }
 
 impl MmapPlatform {
@@ -104,8 +107,9 @@ impl MmapPlatform {
             let detail = "only a database opened for reading can do without its lock file";
             return Err(Error::InvalidArgument(detail.into()));
         }
-        open::check_data(&file, path, options)?;
-        let id = open::identity(&file).map_err(|e| e.at(path))?;
+        place::check_data(&file, path, options)?;
+        let on_overlay = place::kind(&file, path)? == os::FsKind::Overlay;
+        let id = place::identity(&file).map_err(|e| e.at(path))?;
         let beside = open::beside(&file, path, options)?;
         let alive = os::ForkMark::get().map_err(|e| Error::io("marking the process", e))?;
         let boot = os::boot_id().map_err(|e| Error::io("reading the boot id", e))?;
@@ -121,6 +125,7 @@ impl MmapPlatform {
             alive,
             boot,
             id,
+            on_overlay,
         })
     }
 
@@ -166,12 +171,11 @@ impl Platform for MmapPlatform {
             None => Ok(()),
         }
     }
-    fn write_back_failed(&self) -> Result<bool> {
+    fn write_back_failed(&self) -> bool {
         match &self.data_locks {
             // A description of its own: what the sync of the mapped one is told it is told too.
-            HandleLocks::File(locks) => os::write_back_failed(locks.file())
-                .map_err(|e| Error::io("asking whether a write-back has failed", e)),
-            HandleLocks::Free(_) => Ok(false),
+            HandleLocks::File(locks) => self.on_overlay || os::write_back_failed(locks.file()),
+            HandleLocks::Free(_) => false,
         }
     }
     fn keep_beside(&self, parts: &[(u64, Vec<u8>)]) {

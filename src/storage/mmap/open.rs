@@ -3,13 +3,13 @@
 //! Thread rules: nothing is kept here.
 
 use super::lock_file;
+use super::place::kind;
 use super::{FreeLocks, HandleLocks, MapOptions};
 use crate::error::{Error, Result};
 use crate::os::{self, FsKind};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What stands beside the data file.
@@ -19,12 +19,6 @@ pub(super) struct Beside {
     pub(super) locks: HandleLocks,
     pub(super) data_locks: HandleLocks,
     pub(super) observer: bool,
-}
-
-/// Device and inode.
-pub(super) fn identity(file: &File) -> Result<(u64, u64)> {
-    let metadata = file.metadata().map_err(|e| Error::io("asking about the file", e))?;
-    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Opens the data file as the options ask.
@@ -57,38 +51,6 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
         }
     }
     Ok(file)
-}
-
-/// Refuses data files that cannot carry a shared map with locks.
-pub(super) fn check_data(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
-    let metadata = file.metadata().map_err(|e| Error::io("asking about the file", e).at(path))?;
-    if !metadata.is_file() {
-        let detail = format!("{}: not a regular file", path.display());
-        return Err(Error::NotADatabase { detail });
-    }
-    check_file_system(file, path, options)
-}
-
-pub(super) fn kind(file: &File, path: &Path) -> Result<FsKind> {
-    os::fs_kind(file).map_err(|e| Error::io("asking for the file system of", e).at(path))
-}
-
-pub(super) fn check_file_system(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
-    let name = match kind(file, path)? {
-        _ if options.allow_network || options.no_lock => return Ok(()),
-        FsKind::Network(name) => name,
-        FsKind::Fuse => "FUSE",
-        _ => return Ok(()),
-    };
-    Err(Error::FileSystem { detail: refusal(path, name) })
-}
-
-pub(super) fn refusal(path: &Path, name: &str) -> String {
-    format!(
-        "{}: lies on {name}, where shared maps or locks cannot be relied on between processes; \
-         allow it explicitly if only one machine ever opens it",
-        path.display()
-    )
 }
 
 /// Opens and maps the lock file, and opens the descriptions that carry locks.

@@ -396,7 +396,7 @@ fn replaced_files_are_noticed() {
 
 #[test]
 fn file_systems_between_machines_are_named_in_the_refusal() {
-    let text = open::refusal(Path::new("/mnt/db"), "NFS");
+    let text = place::refusal(Path::new("/mnt/db"), "NFS");
     assert!(text.contains("/mnt/db") && text.contains("NFS"));
 }
 

@@ -20,6 +20,7 @@ mod cache;
 mod cut;
 mod event;
 mod history;
+mod locking;
 mod locks;
 mod machine;
 mod medium;

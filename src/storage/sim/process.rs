@@ -8,7 +8,7 @@
 //! Thread rules: any thread.
 
 use super::event::EventKind;
-use super::locks::SimLocks;
+use super::locking::SimLocks;
 use super::machine::{Machine, Verdict};
 use super::{ProcessOptions, cache::Region, fault};
 use crate::error::{Error, Result};
@@ -242,9 +242,9 @@ impl Storage for SimProcess {
 }
 
 impl Platform for SimProcess {
-    fn write_back_failed(&self) -> Result<bool> {
+    fn write_back_failed(&self) -> bool {
         let mut state = self.machine.state.lock();
-        Ok(state.is_alive(self.id) && state.ask_error(self.id))
+        state.is_alive(self.id) && state.ask_error(self.id)
     }
     fn storage(&self) -> &dyn Storage {
         self

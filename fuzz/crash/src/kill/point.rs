@@ -70,7 +70,7 @@ pub const POINTS: [(&str, Setting); 32] = [
     ("flush: pages synced", Setting::Working),
     ("flush: meta stored", Setting::Working),
     ("flush: synced", Setting::Working),
-    ("flush: said to be synced", Setting::Working),
+    ("flush: slot recorded", Setting::Working),
     ("flush: visible", Setting::Working),
     ("flush: durable moved", Setting::Working),
     ("flush: done", Setting::Working),

@@ -19,6 +19,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::ListStartNotAwaited, LOST),
     (Bug::DeadSnapshotSurvives, LOST),
     (Bug::DeadAskedForFirst, LOST),
+    (Bug::DurableTakenForDead, LOST),
     (Bug::SyncedForgottenByNewcomers, LOST),
     // Takes a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--files", "100000", "--seed", "31"]),
