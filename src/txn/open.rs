@@ -247,8 +247,12 @@ fn start_from_disk(
     platform: &dyn Platform,
 ) -> Result<()> {
     let left = shared.left_behind().copied();
-    // What the lock file says of a slot it says of these bytes, in whatever boot and session: the crc is over the session too.
-    let known = [0, 1].map(|slot| left.and_then(|left| Content::of_words(left.slots[slot])));
+    // What the lock file says of a slot, in whatever boot, it says of the metas of its session alone.
+    let known = [0, 1].map(|slot| {
+        let content = left.and_then(|left| Content::of_words(left.slots[slot]));
+        let session = slots.metas[slot].as_ref().map(|found| found.meta.session);
+        content.filter(|_| session.is_none_or(|s| left.is_some_and(|left| left.session == s)))
+    });
     let Chosen { found, slot, refused } = reader.choose(slots, known)?;
     let meta = found.meta;
     let session = platform.random()?;
