@@ -194,8 +194,8 @@ impl Builder {
     }
 
     /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta pages and the pages that the
-    /// newest one lists (at most about 180 entries and 4 MiB, and as much of the other one where a page of it is damaged), however large the file is and whatever happened to it before; also those of deferred
-    /// commits that no process is left to vouch for, at most 32,768 and 256 MiB.
+    /// newest one lists (at most about 180 entries and 4 MiB, and as much of the other one where a page of it is damaged), however large the
+    /// file is and whatever happened to it before; also those of deferred commits that no process is left to vouch for, at most 32,768 and 256 MiB.
     ///
     /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file; [`Error::LockFile`],
     /// [`Error::FileSystem`] about where it lies; [`Error::Io`].

@@ -17,8 +17,8 @@ use super::leases::Leases;
 use super::locks::Held;
 use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
-use super::words::Alone;
-use super::{Arrival, FirstState, LeftBehind, Shared};
+use super::words::{Alone, Content};
+use super::{Arrival, FirstState, Shared};
 use crate::error::{Error, Result};
 use crate::storage::{LockMode, PlatformRef};
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl Shared {
         let (index, life) = take_index(&region)?;
         let mut shared = Shared::assemble(region, Some(index), Some(life), gates);
         let arrival = if alone {
-            shared.left = expected.left_behind(shared.layout());
+            shared.known_slots = expected.known_slots(shared.layout());
             Arrival::First(shared.initialise(&expected, init)?)
         } else {
             sweep(shared.layout(), |owner| owner == index + 1);
@@ -103,7 +103,7 @@ impl Shared {
             leases: Leases::new(),
             clearing: Mutex::new(()),
             observed: Mutex::new(BTreeMap::new()),
-            left: None,
+            known_slots: [None; 2],
             settled: false,
             _life: life,
             gates,
@@ -286,14 +286,11 @@ impl Expected {
     }
 
     /// What the memory says that stays true for ever, if it is this database's; asked before anything is zeroed.
-    fn left_behind(&self, layout: &Layout) -> Option<LeftBehind> {
-        let load = |w: &AtomicU64| w.load(Relaxed);
+    fn known_slots(&self, layout: &Layout) -> [Option<Content>; 2] {
         // Of this file, not of one that it is a copy of. The number of its device may change with each boot.
         let same_file = layout.identity.0.data_file[1].load(Relaxed) == self.data_file[1];
-        (same_file && self.same_database(&layout.identity.0)).then(|| LeftBehind {
-            session: load(&layout.identity.0.session),
-            slots: layout.commit.slots.0.each_ref().map(|s| [load(&s.id), load(&s.content)]),
-        })
+        let ours = same_file && self.same_database(&layout.identity.0);
+        [0, 1].map(|slot| layout.commit.slot(slot).filter(|_| ours))
     }
 
     /// What a first opener finds.

@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use sync::Mutex;
+use words::Content;
 
 /// The shared memory of one open database, seen from one handle.
 pub struct Shared {
@@ -54,7 +55,8 @@ pub struct Shared {
     clearing: Mutex<()>,
     /// Snapshots that an observer has locked, and by how many reads.
     observed: Mutex<BTreeMap<u64, u32>>,
-    left: Option<LeftBehind>,
+    /// What a first opener found to be known of the slots.
+    known_slots: [Option<Content>; 2],
     /// The memory has blocks of its own: storing there meets no full disk.
     settled: bool,
     // Dropped in this order, after the slots were given back.
@@ -84,16 +86,6 @@ pub enum FirstState {
     },
     /// A new file, garbage, that of another database, or one whose initialisation was not finished in this boot.
     Unknown,
-}
-
-/// What a first opener found in the lock file of this database, of whatever boot. What it says about the slots was true when it was
-/// said, and stays true.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LeftBehind {
-    /// The last session.
-    pub session: u64,
-    /// `layout::SlotWords` of the two slots: id and content.
-    pub slots: [[u64; 2]; 2],
 }
 
 /// A registered reader.
@@ -214,9 +206,10 @@ impl Shared {
         &self.layout().list
     }
 
-    /// What a first opener found in the lock file; none in a new one or that of another database, and for all others.
-    pub fn left_behind(&self) -> Option<&LeftBehind> {
-        self.left.as_ref()
+    /// What a first opener found in the lock file of this database, of whatever boot: what each slot was synced with. That was true when it
+    /// was recorded, and stays true. None in a new lock file or that of another database, and for all others.
+    pub fn known_slots(&self) -> [Option<Content>; 2] {
+        self.known_slots
     }
 
     /// Who the memory belongs to.

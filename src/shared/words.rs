@@ -54,7 +54,7 @@ pub struct Content {
 
 impl Content {
     /// What the two words of a slot say.
-    pub fn of_words([id, content]: [u64; 2]) -> Option<Content> {
+    fn of_words([id, content]: [u64; 2]) -> Option<Content> {
         let named = id != 0 && content >> 32 == id & 0xffff_ffff && content != 0;
         named.then_some(Content { txn: TxnId(id), crc: content as u32 })
     }

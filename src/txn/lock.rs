@@ -164,8 +164,6 @@ impl<E: Deref<Target = Engine>> Drop for WriterLock<E> {
         }
         if self.shared {
             self.engine.writer_thread.0.store(0, Relaxed);
-        }
-        if self.shared {
             self.engine.shared.unlock_writer();
         }
         // Here and not with the fields: the engine may end with this value, and takes its locks when it ends.

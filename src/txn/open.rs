@@ -31,7 +31,9 @@ pub fn initial_file(page_size: usize, uuid: [u8; 16]) -> Vec<u8> {
 impl Engine {
     /// Opens the database that the platform holds.
     pub fn open(platform: PlatformRef, options: EngineOptions) -> Result<Arc<Engine>> {
-        let mut reader = Reader { platform: &*platform, pages: 0, page_size: meta::SIZE };
+        let list_limit = options.list_limit;
+        let read = |page_size| Reader { platform: &*platform, pages: 0, page_size, list_limit };
+        let mut reader = read(meta::SIZE);
         let slots = reader.slots_beside_others()?;
         let mut pages = reader.pages;
         let (uuid, page_size) = (slots.uuid, slots.page_size);
@@ -40,7 +42,7 @@ impl Engine {
             Shared::observe(Arc::clone(&platform), uuid, size, timeout)?.ok_or_else(nobody_there)?
         } else {
             let init = |shared: &Shared, alone: &Alone, state| {
-                let mut reader = Reader { platform: &*platform, pages: 0, page_size };
+                let mut reader = read(page_size);
                 let done = first_opener(shared, alone, state, &mut reader, &*platform);
                 pages += reader.pages;
                 done
@@ -246,13 +248,8 @@ fn start_from_disk(
     reader: &mut Reader<'_>,
     platform: &dyn Platform,
 ) -> Result<()> {
-    let left = shared.left_behind().copied();
-    // What the lock file says of a slot, in whatever boot, it says of the metas of its session alone.
-    let known = [0, 1].map(|slot| {
-        let content = left.and_then(|left| Content::of_words(left.slots[slot]));
-        let session = slots.metas[slot].as_ref().map(|found| found.meta.session);
-        content.filter(|_| session.is_none_or(|s| left.is_some_and(|left| left.session == s)))
-    });
+    // What the lock file says of a slot it says of these bytes, in whatever boot and session: the crc is over the session too.
+    let known = shared.known_slots();
     let Chosen { found, slot, refused } = reader.choose(slots, known)?;
     let meta = found.meta;
     let session = platform.random()?;

@@ -247,8 +247,7 @@ impl Engine {
         for (n, piece) in bytes.chunks(PIECE).enumerate() {
             let copy = piece.to_vec();
             sum.add(&copy);
-            let one = w.pages == 0 && !verifies(id, &copy, w);
-            if one {
+            if w.pages == 0 && !verifies(id, &copy, w) {
                 return Ok(false);
             }
             self.platform.step("repair: page verified");
@@ -366,7 +365,8 @@ impl Engine {
             return Err(changed());
         }
         let (platform, page_size) = (&*self.platform, self.page_size);
-        let mut reader = Reader { platform, pages: 0, page_size };
+        let list_limit = self.options.list_limit;
+        let mut reader = Reader { platform, pages: 0, page_size, list_limit };
         let mut slots = reader.slots()?;
         words.raise_last_id(writer, slots.last_id());
         for place in &mut slots.metas {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
 use crate::shared::Shared;
-use crate::shared::layout::{RECORDS, byte};
+use crate::shared::layout::byte;
 use crate::shared::words::Content;
 use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
@@ -94,6 +94,8 @@ pub struct Reader<'a> {
     pub platform: &'a dyn Platform,
     pub pages: u64,
     pub page_size: usize,
+    /// Records that the list of pages can have: what is shown here a repair has to prove by the same measure.
+    pub list_limit: usize,
 }
 
 impl Reader<'_> {
@@ -224,7 +226,9 @@ impl Reader<'_> {
     pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {
         let (visible, built) = (shared.visible(), image.meta.txn);
         for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
-            let Ok(live) = live_records_of(shared, image, txn, RECORDS) else { return Ok(false) };
+            let Ok(live) = live_records_of(shared, image, txn, self.list_limit) else {
+                return Ok(false);
+            };
             let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
             if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
                 // Never that of a deferred commit, which is durable before it is shown if it needs so much.

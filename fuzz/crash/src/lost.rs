@@ -32,7 +32,7 @@ pub enum Trouble {
     DiesInRepair,
     /// Nothing fails; who flushes dies at some step; another one had begun a transaction.
     DiesInFlush,
-    /// A meta page rots; nobody has it open. Readers come and go before anybody writes.
+    /// A page rots that the last commits have written, or a meta page; nobody has it open. Readers come and go before anybody writes.
     Rots,
     /// Between two looks of somebody who waits for its commit, others are told, repair and commit.
     BetweenLooks,
@@ -367,7 +367,10 @@ impl Life {
     /// What the first opening shows and tells all show and tell, until somebody writes.
     fn rots(&mut self) -> Result<(), String> {
         let bytes = self.disk.bytes();
-        let page = self.rng.usize(..2);
+        let page = match self.rng.u32(..3) {
+            0 => self.rng.usize(..2),
+            _ => self.rng.usize(2..bytes.len() / PAGE),
+        };
         let at = (page * PAGE + self.rng.usize(..512)) as u64;
         let byte = bytes[at as usize] ^ 1 << self.rng.u32(..8);
         self.disk.damage(at, &[byte]).map_err(|e| e.to_string())?;
