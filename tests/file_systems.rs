@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Process, assert_clean, disk_dir, open_at, pairs, put, role, say, write};
+use common::{
+    Process, assert_clean, disk_dir, open_at, pairs, private_mounts, put, role, say, write,
+};
 use recto::{Builder, Database, Durability, Error, Sink};
 use std::fs::{self, File};
 use std::io::Write;
@@ -71,34 +73,15 @@ fn ran(command: &mut Command) -> Result<(), String> {
 
 /// A small, empty file system that only this process sees, and that goes away with it.
 fn mounted(place: &Path, kind: &str) -> Result<PathBuf, String> {
-    alone()?;
+    private_mounts().map_err(|e| format!("a mount namespace: {e}"))?;
     mounted_on(place, kind)
 }
 
 /// The same on a device that can be made to refuse what is written to it: a file on a small tmpfs, which is filled then.
 fn refusing(place: &Path, kind: &str) -> Result<PathBuf, String> {
-    alone()?;
+    private_mounts().map_err(|e| format!("a mount namespace: {e}"))?;
     ran(Command::new("mount").args(["-t", "tmpfs", "-o", "size=192m", "tmpfs"]).arg(place))?;
     mounted_on(place, kind)
-}
-
-/// Mounts of this process are its own.
-fn alone() -> Result<(), String> {
-    // SAFETY: plain calls on this process.
-    let alone = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(
-                c"none".as_ptr(),
-                c"/".as_ptr(),
-                std::ptr::null(),
-                libc::MS_REC | libc::MS_PRIVATE,
-                std::ptr::null(),
-            ) == 0
-    };
-    match alone {
-        true => Ok(()),
-        false => Err(format!("a mount namespace: {}", std::io::Error::last_os_error())),
-    }
 }
 
 fn mounted_on(place: &Path, kind: &str) -> Result<PathBuf, String> {
@@ -200,17 +183,23 @@ fn a_full_disk_that_writes_elsewhere_is_no_signal() {
     play("in_place");
 }
 
-/// A snapshot of the subvolume, taken while the database is closed.
-fn snapshot(there: &Path) {
-    let tool = |args: &[&str]| ran(Command::new("btrfs").args(args));
+/// A place for a database in a subvolume, and what takes a snapshot of that.
+fn in_subvolume(there: &Path) -> Option<(PathBuf, impl Fn())> {
+    let tool = |args: [&str; 2], paths: &[&Path]| ran(Command::new("btrfs").args(args).args(paths));
     let (inside, taken) = (there.join("inside"), there.join("taken"));
-    if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
-        return say(&format!("skipped: {why}"));
+    if let Err(why) = tool(["subvolume", "create"], &[&inside]) {
+        say(&format!("skipped: {why}"));
+        return None;
     }
     let path = inside.join("x.recto");
+    Some((path, move || tool(["subvolume", "snapshot"], &[&inside, &taken]).unwrap()))
+}
+
+/// A snapshot of the subvolume, taken while the database is closed.
+fn snapshot(there: &Path) {
+    let Some((path, take)) = in_subvolume(there) else { return };
     some(&open_at(&path, &Builder::default()));
-    let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
-    tool(&snapshot).unwrap();
+    take();
     is_refused_on_a_full_disk(there, &path);
     let db = open_at(&path, &Builder::default());
     work_on_a_full_disk(&db, there);
@@ -290,12 +279,7 @@ fn in_a_process_that_dies(work: impl FnOnce()) {
 
 /// The same as `snapshot`, with the reader slots of a process that has died in the lock file: whoever cannot open it stores nothing there.
 fn dead_readers(there: &Path) {
-    let tool = |args: &[&str]| ran(Command::new("btrfs").args(args));
-    let (inside, taken) = (there.join("inside"), there.join("taken"));
-    if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
-        return say(&format!("skipped: {why}"));
-    }
-    let path = inside.join("x.recto");
+    let Some((path, take)) = in_subvolume(there) else { return };
     some(&open_at(&path, &Builder::default()));
     in_a_process_that_dies(|| {
         let db = open_at(&path, &Builder::default());
@@ -303,8 +287,7 @@ fn dead_readers(there: &Path) {
         std::mem::forget((reads, db));
     });
     sync(there);
-    let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
-    tool(&snapshot).unwrap();
+    take();
     is_refused_on_a_full_disk(there, &path);
     assert_clean(&open_at(&path, &Builder::default()));
 }
@@ -316,17 +299,11 @@ fn slots_of_the_dead_in_a_lock_file_that_is_shared_are_no_signal() {
 
 /// A data file that a snapshot shares is not stored to.
 fn direct_snapshot(there: &Path) {
-    let tool = |args: &[&str]| ran(Command::new("btrfs").args(args));
-    let (inside, taken) = (there.join("inside"), there.join("taken"));
-    if let Err(why) = tool(&["subvolume", "create", inside.to_str().unwrap()]) {
-        return say(&format!("skipped: {why}"));
-    }
-    let path = inside.join("x.recto");
+    let Some((path, take)) = in_subvolume(there) else { return };
     let mut direct = Builder::default();
     direct.sink(Sink::Direct);
     some(&open_at(&path, &direct));
-    let snapshot = ["subvolume", "snapshot", inside.to_str().unwrap(), taken.to_str().unwrap()];
-    tool(&snapshot).unwrap();
+    take();
     let db = open_at(&path, &direct);
     work_on_a_full_disk(&db, there);
 }

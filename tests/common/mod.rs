@@ -54,13 +54,10 @@ pub fn memory_dir() -> TempDir {
     TempDir::new_in("/dev/shm").unwrap_or_else(|_| disk_dir())
 }
 
-/// Moves this process into a mount namespace of its own and mounts there. An error where this user or this kernel cannot.
-pub fn mount_privately(kind: &str, target: &Path, options: &str) -> std::io::Result<()> {
-    let string = |text: &str| CString::new(text).unwrap();
-    let (kind, options) = (string(kind), string(options));
-    let target = string(target.to_str().unwrap());
-    // SAFETY: strings that live through the calls; only this process sees the mounts.
-    let mounted = unsafe {
+/// Moves this process into a mount namespace of its own. An error where this user or this kernel cannot.
+pub fn private_mounts() -> std::io::Result<()> {
+    // SAFETY: plain calls on this process.
+    done(unsafe {
         libc::unshare(libc::CLONE_NEWNS) == 0
             && libc::mount(
                 c"none".as_ptr(),
@@ -69,15 +66,25 @@ pub fn mount_privately(kind: &str, target: &Path, options: &str) -> std::io::Res
                 libc::MS_REC | libc::MS_PRIVATE,
                 std::ptr::null(),
             ) == 0
-            && libc::mount(
-                kind.as_ptr(),
-                target.as_ptr(),
-                kind.as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            ) == 0
-    };
-    if mounted {
+    })
+}
+
+/// The same, and mounts there.
+pub fn mount_privately(kind: &str, target: &Path, options: &str) -> std::io::Result<()> {
+    private_mounts()?;
+    let string = |text: &str| CString::new(text).unwrap();
+    let (kind, options) = (string(kind), string(options));
+    let target = string(target.to_str().unwrap());
+    // SAFETY: strings that live through the call; only this process sees the mount.
+    done(unsafe {
+        let options = options.as_ptr().cast();
+        libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, options) == 0
+    })
+}
+
+/// Whether that was possible; whatever else has failed is a mistake of the test.
+fn done(done: bool) -> std::io::Result<()> {
+    if done {
         return Ok(());
     }
     let error = std::io::Error::last_os_error();
