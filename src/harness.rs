@@ -6,7 +6,7 @@ pub use crate::os::write_back_failed;
 pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 
-use crate::db::{Builder, Database};
+use crate::api::db::{Builder, Database};
 use crate::error::Result;
 use crate::format::bytes::{get_u64, put_u32, put_u64};
 use crate::format::freelog;
@@ -86,12 +86,12 @@ pub fn unproved_bytes(db: &Database) -> Option<u64> {
 
 /// No thread of this process is sent the write transaction of another: whoever asks for it where he has it is told so at once.
 pub fn no_grace() {
-    crate::txn::no_grace();
+    crate::commit::writer_thread::no_grace();
 }
 
 /// The full check of a database image without any live process.
 pub fn check_image(image: &[u8]) -> Result<Report> {
-    crate::checking::check_bytes(image)
+    crate::api::checking::check_bytes(image)
 }
 
 /// Device flushes asked for by a handle on a real file.
@@ -116,7 +116,7 @@ pub fn is_pool_page(bytes: &[u8]) -> bool {
 pub const LOCK_FILE_SESSION: usize = std::mem::offset_of!(layout::Layout, identity)
     + std::mem::offset_of!(layout::Identity, session);
 
-pub use crate::txn::state::mend_image;
+pub use crate::commit::image::mend_image;
 
 /// Parts of the lock file: name, offset and length in bytes. All but the identity may change while somebody has it open.
 pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {

@@ -4,11 +4,11 @@ pub use crate::format::checksum;
 pub use crate::format::node;
 pub use crate::format::page::PageHeader;
 
-use crate::db::Database;
+use crate::api::db::Database;
+use crate::api::transaction::WriteTxn;
+use crate::commit::durability::Durability;
+use crate::commit::open::initial_file;
 use crate::error::Result;
-use crate::transaction::WriteTxn;
-use crate::txn::durability::Durability;
-use crate::txn::open::initial_file;
 use crate::types::TxnId;
 
 /// What the allocator of a transaction works with.

@@ -31,8 +31,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
-mod checking;
-mod db;
+mod api;
 mod error;
 #[cfg(feature = "harness")]
 #[doc(hidden)]
@@ -40,28 +39,28 @@ pub mod harness;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
-mod table;
-mod transaction;
 mod types;
 
+mod commit;
 mod format;
 pub mod inspect;
 mod os;
+mod pager;
 mod shared;
 mod space;
 mod storage;
 mod tree;
 mod txn;
 
-pub use checking::check_file;
-pub use db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::checking::check_file;
+pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::table::{Range, Table, TableMut, TableStats};
+pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
+pub use commit::durability::Durability;
 pub use error::{Error, Result};
 pub use inspect::{Fault, Report};
-pub use table::{Range, Table, TableMut, TableStats};
-pub use transaction::{ReadTxn, TableInfo, WriteTxn};
+pub use pager::Sink;
 pub use tree::Key;
-pub use txn::Sink;
-pub use txn::durability::Durability;
 pub use types::{PageId, TxnId};
 
 /// The examples of README.md run as tests.

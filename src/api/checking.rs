@@ -1,11 +1,11 @@
 //! The full check over a live database, and over a file that does not open; and reading a live database with a proof of each page.
 
+use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, Phase};
 use crate::inspect::salvage::{Part, SalvageOptions, SalvageReport, Take, salvage_snapshot};
 use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report, SlotState};
 use crate::storage::MapView;
-use crate::txn::Engine;
 use crate::txn::read::Snapshot;
 use std::borrow::Cow;
 use std::path::Path;

@@ -1,10 +1,12 @@
 //! Reading the two slots of a database, the manifest of a meta, and what the list of pages names: bounded reads of a file that may hold
 //! anything. What is made of it is decided in [`open`](super::open).
 
-use super::state::{BuiltImage, Written, live_records_of, verifies};
+use super::image::BuiltImage;
+use super::list::live_records_of;
 use crate::error::{Error, Result};
 use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
+use crate::pager::written::Written;
 use crate::shared::Shared;
 use crate::shared::layout::byte;
 use crate::shared::words::Content;
@@ -229,7 +231,7 @@ impl Reader<'_> {
             let Ok(live) = live_records_of(shared, image, txn, self.list_limit) else {
                 return Ok(false);
             };
-            let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
+            let pages: u64 = live.values().map(|w| w.pages()).sum();
             if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
                 // Never that of a deferred commit, which is durable before it is shown if it needs so much.
                 return Ok(txn != visible);
@@ -246,8 +248,8 @@ impl Reader<'_> {
     fn page_verifies(&mut self, id: PageId, w: Written) -> Result<bool> {
         let size = self.page_size as u64;
         let Some(at) = id.0.checked_mul(size) else { return Ok(false) };
-        let bytes = self.bytes(at, u64::from(w.pages.max(1)) * size)?;
-        Ok(bytes.is_some_and(|bytes| verifies(id, bytes, w)))
+        let bytes = self.bytes(at, w.pages() * size)?;
+        Ok(bytes.is_some_and(|bytes| w.is(id, bytes)))
     }
 
     fn meta_fits(&self, meta: &Meta) -> Result<bool> {
@@ -261,7 +263,7 @@ impl Reader<'_> {
         }
         let Phase::Sealed(manifest) = &found.phase else { return Ok(None) };
         for m in manifest {
-            if !self.page_verifies(m.page, Written { crc: m.crc, pages: u32::from(m.pages) })? {
+            if !self.page_verifies(m.page, m.into())? {
                 return Ok(Some(m.page));
             }
         }

@@ -5,18 +5,18 @@
 //! complete and sealed, before the transaction counts as built (rule 8), and in none of its bytes does a page change
 //! that a snapshot sees.
 
-use super::durability::Durability;
 use super::page_map::PageMap;
-use super::state::Written;
-use super::{Engine, Sink};
+use super::view::PageView;
+use super::written::Written;
+use super::{PagerOptions, Sink};
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::page;
 use crate::space::allocator::LogPages;
-use crate::storage::{MapView, WritableView};
+use crate::storage::{PlatformRef, WritableView};
 use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be flushed. Each asking costs a system
 /// call, and what is written before it could be joined with nothing behind it.
@@ -26,14 +26,8 @@ const BEGIN_RUNS: usize = 16;
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
-/// What the writer of a handle keeps from one transaction to the next.
-#[derive(Default)]
-pub(crate) struct WriterCache {
-    pub(super) buffers: Vec<Buffer>,
-}
-
 /// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an allocator may give bytes anywhere.
-pub(crate) struct Buffer(Box<[u64]>);
+pub struct Buffer(Box<[u64]>);
 
 impl Buffer {
     fn new(page_size: usize) -> Buffer {
@@ -58,18 +52,18 @@ impl DerefMut for Buffer {
 
 /// Dirty pages of one write transaction, over the pages of its base snapshot.
 pub struct PageStore {
-    pub(super) engine: Arc<Engine>,
-    pub(super) view: MapView,
-    pub(super) txn: TxnId,
-    /// Pages from here on belong to nothing; moves with the allocator.
-    pub(super) page_count: u64,
+    platform: PlatformRef,
+    options: PagerOptions,
+    txn: TxnId,
+    /// Its page count moves with the allocator.
+    view: PageView,
     direct: Option<WritableView>,
     stage: PageMap<Buffer>,
     pool: Vec<Buffer>,
     /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
     written: PageMap<Written>,
-    /// If the commit waits for the device, that may as well begin before the last page is in the page cache.
-    pub(super) durability: Durability,
+    /// Eager write-back: the commit will wait for the device, which may as well begin before the last page is in the page cache.
+    eager: bool,
     /// What is in the page cache since the device was asked to begin.
     ahead: Ahead,
 }
@@ -84,45 +78,71 @@ struct Ahead {
 }
 
 impl PageStore {
+    /// Of transaction `txn`, over the pages of the snapshot that `view` shows.
     pub fn new(
-        engine: Arc<Engine>,
+        platform: PlatformRef,
+        options: PagerOptions,
         txn: TxnId,
-        page_count: u64,
-        durability: Durability,
+        view: PageView,
         pool: Vec<Buffer>,
     ) -> Self {
-        let view = engine.platform.storage().view();
         PageStore {
-            direct: match engine.options.sink {
-                Sink::Direct => WritableView::of(engine.platform.storage()),
+            direct: match options.sink {
+                Sink::Direct => WritableView::of(platform.storage()),
                 Sink::Staged => None,
             },
-            engine,
-            view,
+            platform,
+            options,
             txn,
-            page_count,
+            view,
             stage: PageMap::default(),
             pool,
             written: PageMap::default(),
-            durability,
+            eager: false,
             ahead: Ahead::default(),
         }
     }
 
-    fn page_size(&self) -> usize {
-        self.engine.page_size
+    /// The transaction that writes.
+    #[inline]
+    pub fn txn(&self) -> TxnId {
+        self.txn
+    }
+
+    /// Bytes of a page.
+    #[inline]
+    pub fn page_size(&self) -> usize {
+        self.view.page_size()
+    }
+
+    /// Pages from here on belong to nothing.
+    pub fn page_count(&self) -> u64 {
+        self.view.page_count()
+    }
+
+    /// Whether the device is to begin early.
+    pub fn set_eager(&mut self, eager: bool) {
+        self.eager = eager;
     }
 
     fn offset(&self, id: PageId) -> u64 {
-        id.0 * self.engine.page_size as u64
+        id.0 * self.page_size() as u64
+    }
+
+    /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none of it.
+    #[inline]
+    fn check_alive(&self) -> Result<()> {
+        let alive = self.platform.alive().load(Ordering::Relaxed) != 0;
+        if alive { Ok(()) } else { Err(Error::Forked) }
     }
 
     /// The page as this transaction sees it.
     pub fn page(&self, id: PageId) -> Result<&[u8]> {
+        self.check_alive()?;
         if let Some(staged) = self.stage.get(&id) {
             return Ok(staged);
         }
-        let page = self.in_file(id, 1)?;
+        let page = self.view.pages(&*self.platform, id, 1)?;
         if !self.written.is_empty() || page::birth(page) == self.txn {
             self.check_spilled(id, page)?;
         }
@@ -137,7 +157,7 @@ impl PageStore {
             None if page::birth(page) != self.txn => Ok(()),
             None => Err(Error::corrupt(id, "as if the running transaction had written it")),
             Some(_) if self.direct.is_some() => Ok(()),
-            Some(w) if w.pages == 0 && page::has_crc(id, page, w.crc) => Ok(()),
+            Some(w @ Written::Page { .. }) if w.is(id, page) => Ok(()),
             Some(_) => Err(Error::corrupt(id, "not what the running transaction has put there")),
         }
     }
@@ -149,7 +169,8 @@ impl PageStore {
 
     /// `pages` pages of the file, side by side.
     pub fn in_file(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        super::read::pages_of(&self.engine, self.view, self.page_count, first, pages)
+        self.check_alive()?;
+        self.view.pages(&*self.platform, first, pages)
     }
 
     /// Hint: these bytes of the page will be read at once. For pages of the file only: what is staged was touched lately.
@@ -157,25 +178,25 @@ impl PageStore {
         if self.stage.contains_key(&id) {
             return;
         }
-        self.view.prefetch(self.offset(id).wrapping_add(from as u64), bytes);
+        self.view.prefetch_at(id, from, bytes);
     }
 
     /// Grows the file so that `page_count` pages fit: before any of them is touched, so that a
     /// full disk is an error here and nothing later.
     pub fn make_room(&mut self, page_count: u64) -> Result<()> {
-        self.page_count = page_count;
-        let need = page_count * self.page_size() as u64;
-        if need <= self.view.len as u64 {
+        self.view.set_page_count(page_count);
+        if self.view.is_covered() {
             return Ok(());
         }
-        let storage = self.engine.platform.storage();
+        let need = page_count * self.page_size() as u64;
+        let storage = self.platform.storage();
         let len = storage.len()?;
-        let step = (len / 32).clamp(self.engine.options.growth_step, 16 << 20);
+        let step = (len / 32).clamp(self.options.growth_step, 16 << 20);
         let target = need.max(len.saturating_add(step)).next_multiple_of(self.page_size() as u64);
         if target == need || storage.grow(target).is_err() {
             storage.grow(need)?;
         }
-        self.view = storage.view();
+        self.view.set_map(storage.view());
         if self.direct.is_some() {
             self.direct = WritableView::of(storage);
         }
@@ -186,7 +207,7 @@ impl PageStore {
     pub fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
         let size = self.page_size();
         if let Some(map) = self.direct {
-            self.written.insert(id, Written { crc: 0, pages: 0 });
+            self.written.insert(id, Written::Page { crc: 0 });
             let at = self.offset(id);
             return map.slice_mut(self, at, size as u64).ok_or_else(|| outside(id));
         }
@@ -206,8 +227,8 @@ impl PageStore {
     /// A buffer for a page that is not staged; what was staged may have gone to the file to make room.
     fn buffer(&mut self) -> Result<Buffer> {
         let size = self.page_size();
-        if self.stage.len() * size >= self.engine.options.stage_bytes {
-            // Not in a hurry: what was spilled may be changed again.
+        if self.stage.len() * size >= self.options.stage_bytes {
+            // Not eagerly: what was spilled may be changed again.
             self.write_stage(false)?;
         }
         Ok(self.pool.pop().unwrap_or_else(|| Buffer::new(size)))
@@ -250,19 +271,19 @@ impl PageStore {
                 let place = map.slice_mut(self, at, len).ok_or_else(|| outside(first))?;
                 place[..value.len()].copy_from_slice(value);
                 place[value.len()..].fill(0);
-                self.engine.platform.storage().stored(at, len);
+                self.platform.storage().stored(at, len);
             }
             None => {
                 let mut at = at;
                 let mut parts = value.chunks(BEGIN_BYTES).peekable();
                 while let Some(part) = parts.next() {
                     let behind = if parts.peek().is_none() { &padding[..] } else { &[] };
-                    self.put(at, &[part, behind], self.in_hurry())?;
+                    self.put(at, &[part, behind], self.eager)?;
                     at += part.len() as u64;
                 }
             }
         }
-        self.written.insert(first, Written { crc, pages: pages as u32 });
+        self.written.insert(first, Written::Run { crc, pages: pages as u32 });
         Ok(crc)
     }
 
@@ -272,7 +293,7 @@ impl PageStore {
         if self.direct.is_some() {
             self.seal_direct()?;
         } else {
-            self.write_stage(self.in_hurry())?;
+            self.write_stage(self.eager)?;
         }
         let mut all: Vec<_> = self.written.drain().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -281,30 +302,30 @@ impl PageStore {
 
     fn seal_direct(&mut self) -> Result<()> {
         let Some(map) = self.direct else { return Ok(()) };
-        let mut ids: Vec<PageId> =
-            self.written.iter().filter(|(_, w)| w.pages == 0).map(|(id, _)| *id).collect();
+        let mut ids: Vec<PageId> = self
+            .written
+            .iter()
+            .filter(|(_, w)| matches!(w, Written::Page { .. }))
+            .map(|(id, _)| *id)
+            .collect();
         ids.sort_unstable();
         for id in ids {
             let (at, size) = (self.offset(id), self.page_size() as u64);
             let place = map.slice_mut(self, at, size);
             let crc = page::seal(id, place.ok_or_else(|| outside(id))?);
-            self.engine.platform.storage().stored(at, size);
-            self.written.insert(id, Written { crc, pages: 0 });
+            self.platform.storage().stored(at, size);
+            self.written.insert(id, Written::Page { crc });
         }
         Ok(())
     }
 
-    fn in_hurry(&self) -> bool {
-        self.durability == Durability::Durable
-    }
-
-    /// Brings parts that stand one behind the other into the page cache. In a hurry the device is asked to begin with them now and
-    /// then: it works while this thread goes on, and the flush finds less to do. Nothing depends on it, since what is in the page
+    /// Brings parts that stand one behind the other into the page cache. Eagerly: the device is asked to begin with them now and
+    /// then. It works while this thread goes on, and the flush finds less to do. Nothing depends on it, since what is in the page
     /// cache may come to the device at any time anyway.
-    fn put(&mut self, at: u64, parts: &[&[u8]], hurry: bool) -> Result<()> {
-        let storage = self.engine.platform.storage();
+    fn put(&mut self, at: u64, parts: &[&[u8]], eager: bool) -> Result<()> {
+        let storage = self.platform.storage();
         storage.write_all_of(at, parts)?;
-        if !hurry {
+        if !eager {
             return Ok(());
         }
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
@@ -321,20 +342,20 @@ impl PageStore {
     }
 
     /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them.
-    fn write_stage(&mut self, hurry: bool) -> Result<()> {
+    fn write_stage(&mut self, eager: bool) -> Result<()> {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Buffer)> = self.stage.drain().collect();
         pages.sort_unstable_by_key(|(id, _)| *id);
         for (id, buffer) in &mut pages {
             let crc = page::seal(*id, buffer);
-            self.written.insert(*id, Written { crc, pages: 0 });
+            self.written.insert(*id, Written::Page { crc });
         }
         let mut rest = &pages[..];
         while let Some((first, _)) = rest.first() {
             let most = rest.iter().take(BEGIN_BYTES / size as usize);
             let n = most.zip(first.0..).take_while(|((id, _), at)| id.0 == *at).count();
             let parts: Vec<&[u8]> = rest[..n].iter().map(|(_, b)| &b[..]).collect();
-            self.put(first.0 * size, &parts, hurry)?;
+            self.put(first.0 * size, &parts, eager)?;
             rest = &rest[n..];
         }
         for (_, buffer) in pages {
@@ -360,7 +381,7 @@ fn outside(id: PageId) -> Error {
 
 /// Only in a damaged file.
 #[cold]
-pub(super) fn in_use(id: PageId) -> Error {
+pub fn in_use(id: PageId) -> Error {
     Error::corrupt(id, "free, but in use by the running transaction")
 }
 
@@ -373,7 +394,7 @@ impl LogPages for PageStore {
         if self.is_own(id) {
             return Err(in_use(id));
         }
-        self.make_room(self.page_count.max(id.0 + 1))?;
+        self.make_room(self.page_count().max(id.0 + 1))?;
         self.page_mut(id)
     }
 }

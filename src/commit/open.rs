@@ -4,11 +4,12 @@
 //! large the file is. What an interrupted or unknown past requires to be rewritten (rule 26) is left to the first
 //! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
 
-use super::flush::Leadership;
-use super::lock::WriterThread;
+use super::engine::{Engine, EngineOptions};
+use super::image::{BuiltImage, load_image_of, store_image_in};
+use super::leadership::Leadership;
 use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
-use super::state::{BuiltImage, describe, is_whole, load_image_of, store_image_in};
-use super::{Engine, EngineOptions};
+use super::snapshot::{describe, is_whole};
+use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::layout::byte;

@@ -1,13 +1,16 @@
 //! The database handle and how it is opened.
 
+use super::transaction::{ReadTxn, WriteTxn};
+use crate::commit::durability::Durability;
+use crate::commit::engine::{Engine, EngineOptions};
+use crate::commit::open::initial_file;
 use crate::error::{Error, Result};
 use crate::format::{meta, node};
 use crate::inspect;
+use crate::pager::Sink;
 use crate::shared::layout;
 use crate::storage::{Platform, PlatformRef, memory::MemoryPlatform, mmap};
-use crate::transaction::{ReadTxn, WriteTxn};
-use crate::txn::durability::Durability;
-use crate::txn::{Engine, EngineOptions, Sink, open::initial_file};
+use crate::txn::write::Writer;
 use crate::types::TxnId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +104,7 @@ impl Builder {
     /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the measurements behind it. A file on btrfs
     /// that is not written in place (a copy of one made by recto) is written by the staged sink, whatever is asked for.
     pub fn sink(&mut self, sink: Sink) -> &mut Self {
-        self.engine.sink = sink;
+        self.engine.pages.sink = sink;
         self.platform.direct = sink == Sink::Direct;
         self
     }
@@ -109,7 +112,7 @@ impl Builder {
     /// Bytes of dirty pages that a staged write transaction keeps in memory before it writes some of them to
     /// the file. Default: 64 MiB.
     pub fn stage_bytes(&mut self, bytes: usize) -> &mut Self {
-        self.engine.stage_bytes = bytes;
+        self.engine.pages.stage_bytes = bytes;
         self
     }
 
@@ -189,7 +192,7 @@ impl Builder {
     #[cfg(feature = "harness")]
     #[doc(hidden)]
     pub fn growth_step(&mut self, bytes: u64) -> &mut Self {
-        self.engine.growth_step = bytes;
+        self.engine.pages.growth_step = bytes;
         self
     }
 
@@ -317,7 +320,7 @@ impl Database {
     }
 
     fn begin_write(&self, timeout: Option<Duration>) -> Result<WriteTxn> {
-        Ok(WriteTxn::new(self.engine.begin_write(timeout, self.durability)?))
+        Ok(WriteTxn::new(Writer::begin(&self.engine, timeout, self.durability)?))
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id
@@ -389,7 +392,7 @@ impl Database {
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
     pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
-        crate::checking::pages_held_live(&self.engine, snapshots)
+        super::checking::pages_held_live(&self.engine, snapshots)
     }
 
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
@@ -398,7 +401,7 @@ impl Database {
     /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this handle or another, and a flush has failed or its
     /// process has died meanwhile: end the transaction first. [`Error::Busy`] if no moment was found for it.
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
-        crate::checking::check_live(&self.engine, progress)
+        super::checking::check_live(&self.engine, progress)
     }
 
     /// Hands every pair of a part of the newest visible snapshot to `take`, tables and keys in their order, each after its page, and the pages
@@ -429,7 +432,7 @@ impl Database {
         options: inspect::salvage::SalvageOptions<'_>,
         take: inspect::salvage::Take<'_>,
     ) -> Result<inspect::salvage::SalvageReport> {
-        crate::checking::salvage_live(&self.engine, part, options, take)
+        super::checking::salvage_live(&self.engine, part, options, take)
     }
 
     #[cfg(any(test, feature = "internals"))]
@@ -444,9 +447,9 @@ impl std::fmt::Debug for Database {
     }
 }
 
+pub use crate::commit::slots::RefusedMeta;
 /// A live reader, or what a dead one left that has not been cleared yet.
 pub use crate::shared::{ObservedSnapshot, ReaderInfo};
-pub use crate::txn::slots::RefusedMeta;
 
 /// Numbers about a database.
 #[derive(Clone, Debug)]

@@ -1,12 +1,16 @@
 //! Building a transaction (rules 4 to 8): from here on it exists; nothing about it is durable yet.
 
-use super::Engine;
+use super::draft::Draft;
 use super::durability::Durability;
-use super::flush::FlushLock;
-use super::state::{BuiltImage, ListRecord, describe};
-use super::write::Writer;
+use super::engine::Engine;
+use super::image::BuiltImage;
+use super::list::ListRecord;
+use super::locks::FlushLock;
+use super::snapshot::describe;
 use crate::error::{Error, Result};
+use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::Meta;
+use crate::pager::workspace::Workspace;
 use crate::space::is_flush_due;
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -20,27 +24,12 @@ pub struct Built {
     pub flush: bool,
 }
 
-impl Writer {
-    /// One commit from begin to acknowledgement. [`Error::OutcomeUnknown`] says that the transaction may be there after all;
-    /// any other error says that it never will.
-    pub fn commit(self) -> Result<()> {
-        let engine = Arc::clone(&self.store.engine);
-        match self.build()? {
-            Some(built) if built.flush => engine.finish_commit(built.txn),
-            _ => Ok(()),
-        }
-    }
-
-    /// Builds the transaction and gives the writer lock back. None if it changed nothing. The error is [`Error::OutcomeUnknown`] if the
-    /// transaction exists, and another one if it does not. One that the list does not name is durable by then.
-    pub fn build(mut self) -> Result<Option<Built>> {
-        self.check_usable()?;
-        if !self.store_tables()? {
-            self.release();
-            return Ok(None);
-        }
-        let engine = Arc::clone(&self.store.engine);
-        let image = self.prepare().map_err(did_not_happen)?;
+impl Draft {
+    /// Builds the transaction, with this catalog, and gives the writer lock back. The error is [`Error::OutcomeUnknown`] if the transaction
+    /// exists, and another one if it does not. One that the list does not name is durable by then.
+    pub fn build(mut self, catalog: TableDescriptor) -> Result<Built> {
+        let engine = Arc::clone(self.engine());
+        let image = self.prepare(catalog).map_err(did_not_happen)?;
         engine.store_image(&self.lock, &image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
         let mut built = self.show(&image).map_err(may_have_happened)?;
@@ -49,40 +38,46 @@ impl Writer {
             built.flush = false;
         }
         self.release();
-        Ok(Some(built))
+        Ok(built)
     }
 
     /// Rule 8 up to where W moves: everything that can fail.
-    fn prepare(&mut self) -> Result<BuiltImage> {
-        let engine = Arc::clone(&self.store.engine);
+    fn prepare(&mut self, catalog: TableDescriptor) -> Result<BuiltImage> {
+        let engine = Arc::clone(self.engine());
         let txn = self.txn();
-        let space = self.alloc.finish(&mut self.store)?;
-        let page_count = self.alloc.page_count();
-        self.store.make_room(page_count.max(self.store.page_count))?;
+        let Workspace { store, alloc, .. } = self.pages_mut();
+        let space = alloc.finish(store)?;
+        let page_count = alloc.page_count();
+        store.make_room(page_count.max(store.page_count()))?;
         let mut records: Vec<ListRecord> =
-            self.alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
-        let commits = self.base.commits.saturating_add(1);
-        let catalog = self.catalog;
-        let (session, id_limit) = (engine.session, self.id_limit());
-        let (base, judged_at) = (self.base.clone(), self.alloc.judged_at());
-        let meta = Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base };
-        let written = self.store.seal()?;
+            alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
+        let judged_at = alloc.judged_at();
+        let written = store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
         engine.platform.step("build: pages in place");
 
+        let id_limit = self.id_limit();
         let listed = self.make_list_room(records.len() as u64)?;
-        let list_end = self.list_end + if listed { records.len() as u64 } else { 0 };
-        let appended =
-            listed.then(|| engine.append_records(self.list_end, self.list_check, txn, &records));
-        let list_check = appended.unwrap_or(self.list_check);
-        let unlisted = if listed { self.unlisted } else { txn };
-        let list_bytes = self.list_bytes + if listed { self.bytes_of(&records) } else { 0 };
-        Ok(BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check })
+        let base = &self.base;
+        let commits = base.meta.commits.saturating_add(1);
+        let session = engine.session;
+        let meta =
+            Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base.meta };
+        let of_base = BuiltImage { meta, judged_at, ..*base };
+        if !listed {
+            return Ok(BuiltImage { unlisted: txn, ..of_base });
+        }
+        Ok(BuiltImage {
+            list_end: base.list_end + records.len() as u64,
+            list_bytes: base.list_bytes + self.bytes_of(&records),
+            list_check: engine.append_records(base.list_end, base.list_check, txn, &records),
+            ..of_base
+        })
     }
 
     /// Rule 8 behind that: shows the transaction, unless it is to be durable first.
     fn show(&self, image: &BuiltImage) -> Result<Built> {
-        let engine = &self.store.engine;
+        let engine = self.engine();
         let words = engine.words();
         // What the list does not name cannot be proved after an accident: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
@@ -95,7 +90,7 @@ impl Writer {
         let bounded = unproved <= engine.options.unproved_limit;
         let reserved = image.meta.txn <= words.id_limit();
         let provable = proved && bounded && reserved;
-        let deferred = self.store.durability == Durability::Deferred && provable;
+        let deferred = self.durability() == Durability::Deferred && provable;
         if deferred {
             engine.shared.publish_built(&describe(&image.meta))?;
             engine.platform.step("build: visible");
@@ -111,7 +106,7 @@ impl Writer {
     /// Rule 8: what the list does not name is made durable before the writer lock is given back. Anybody who built on it, or flushed it, and
     /// was opened after it was written could not prove it, and would have to take it back.
     fn flush_unlisted(&self, txn: TxnId) -> Result<()> {
-        let engine = &self.store.engine;
+        let engine = self.engine();
         let flush = FlushLock::take(engine, None)?;
         if engine.durable().txn < txn {
             engine.repair_or_lead(&self.lock, &flush)?;
@@ -126,20 +121,20 @@ impl Writer {
     /// by then; when that is used up, as many again are reserved. Durable commits need no reserve: the meta that says the
     /// id is durable before anybody is told of it.
     fn id_limit(&self) -> TxnId {
-        let engine = &self.store.engine;
+        let engine = self.engine();
         let durable = engine.words().id_limit();
-        let limit = durable.max(self.base.id_limit).max(self.txn());
-        let more = self.store.durability == Durability::Deferred && self.txn() > durable;
+        let limit = durable.max(self.base.meta.id_limit).max(self.txn());
+        let more = self.durability() == Durability::Deferred && self.txn() > durable;
         let ahead = if more { engine.ids_ahead() } else { 0 };
         TxnId(limit.0.saturating_add(ahead).min(TxnId::MAX.0))
     }
 
     fn bytes_of(&self, records: &[ListRecord]) -> u64 {
         let pages = |record: &ListRecord| match record {
-            ListRecord::Written(_, w) => u64::from(w.pages.max(1)),
+            ListRecord::Written(_, w) => w.pages(),
             ListRecord::Freed(_) => 0,
         };
-        records.iter().map(pages).sum::<u64>() * self.base.page_size as u64
+        records.iter().map(pages).sum::<u64>() * self.base.meta.page_size as u64
     }
 
     /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a write-back has
@@ -147,12 +142,12 @@ impl Writer {
     /// back as the device has them, and whatever it has read and copied since would not show that. The repair proves that they are what was
     /// built, or takes the base back (rule 23). All that the transaction reads has been read by now.
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
-        let engine = Arc::clone(&self.store.engine);
+        let engine = Arc::clone(self.engine());
         let words = engine.words();
         let limit = engine.options.list_limit as u64;
         let room = || {
             let start = words.list_start();
-            self.list_end - start.min(self.list_end) + records <= limit
+            self.base.list_end - start.min(self.base.list_end) + records <= limit
         };
         let failed = || words.repair_mark().sync_failed();
         if !self.base_is_durable {
@@ -163,7 +158,7 @@ impl Writer {
         }
         // D may be there already, and the list begin where it did before: its leader has died in between.
         let fits = records <= limit;
-        let needed = || engine.durable().txn < self.base.txn || (fits && !room());
+        let needed = || engine.durable().txn < self.base.meta.txn || (fits && !room());
         if needed() {
             // The order of the locks is writer, then flush: this thread holds the writer lock already.
             let flush = FlushLock::take(&engine, None)?;
@@ -176,7 +171,7 @@ impl Writer {
                 }
             }
         }
-        engine.knows_all_above(self.base.txn);
+        engine.knows_all_above(self.base.meta.txn);
         Ok(room())
     }
 
@@ -184,7 +179,7 @@ impl Writer {
     /// clean, and the repair has not rewritten what no list names yet. So the mark goes up again: whoever flushes this transaction repairs
     /// first, with its pages in the list. Without a place there it cannot go on.
     fn doubt_own_pages(&self, listed: bool) -> Result<()> {
-        self.store.engine.words().note_sync_failed();
+        self.engine().words().note_sync_failed();
         if listed { Ok(()) } else { Err(Error::TransactionBroken) }
     }
 }

@@ -1,9 +1,9 @@
 //! Transactions as users hold them: they own what they need and have no lifetime.
 
+use super::table::{Source, Table, TableMut, TableStats};
+use crate::commit::durability::Durability;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::table::{Source, Table, TableMut, TableStats};
-use crate::txn::durability::Durability;
 use crate::txn::read::Snapshot;
 use crate::txn::write::{Writer, stored_table};
 use std::ops::Bound;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
+use crate::pager::workspace::Workspace;
 use crate::tree::{self, Key};
 use crate::txn::read::Snapshot;
 use crate::txn::write::Writer;
@@ -19,8 +20,8 @@ macro_rules! over {
     ($source:expr, $pages:ident => $what:expr) => {
         match $source {
             Source::Snapshot($pages) => $what,
-            Source::Writer($pages) => {
-                $pages.touch();
+            Source::Writer(writer) => {
+                let $pages = writer.pages();
                 $what
             }
         }
@@ -125,9 +126,8 @@ impl<'t> Table<'t> {
             Source::Snapshot(pages) => {
                 Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
             }
-            Source::Writer(pages) => {
-                pages.touch();
-                Inner::Writer(tree::Range::new(pages, &self.descriptor, start, end)?)
+            Source::Writer(writer) => {
+                Inner::Writer(tree::Range::new(writer.pages(), &self.descriptor, start, end)?)
             }
         };
         Ok(Range { inner })
@@ -182,7 +182,7 @@ pub struct TableStats {
 
 enum Inner<'t> {
     Snapshot(tree::Range<'t, Snapshot>),
-    Writer(tree::Range<'t, Writer>),
+    Writer(tree::Range<'t, Workspace>),
 }
 
 /// Pairs in the order of their keys, from both ends. After an error it yields nothing more.

@@ -1,114 +1,45 @@
 //! Making transactions durable (rules 9 to 17): one leader at a time, one flush for all that is built.
-//!
-//! The order of locks is writer, leader, flush. Nobody who holds the flush lock waits for the writer lock.
 
-use super::Engine;
-use super::lock::left_until;
-use super::page_map::PageMap;
-use super::state::{BuiltImage, NEVER_STILL, Written, crc_of, describe};
+use super::engine::Engine;
+use super::image::{BuiltImage, NEVER_STILL, crc_of};
+use super::locks::FlushLock;
+use super::snapshot::describe;
 use crate::error::{Error, Result};
 use crate::format::meta::{ManifestEntry, Phase};
+use crate::pager::page_map::PageMap;
+use crate::pager::written::Written;
 use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
 use crate::types::{PageId, TxnId};
-use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
-
-/// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once: it may have carried them along.
-#[derive(Default)]
-pub(crate) struct Leadership {
-    leading: Mutex<bool>,
-    ended: Condvar,
-}
-
-impl Leadership {
-    /// Waits until nobody leads, then leads; None when the time is over.
-    fn wait(&self, end: Option<Instant>) -> Option<Leader<'_>> {
-        let mut leading = self.leading.lock();
-        match end {
-            None => self.ended.wait_while(&mut leading, |leading| *leading),
-            Some(end) => drop(self.ended.wait_while_until(&mut leading, |leading| *leading, end)),
-        }
-        (!std::mem::replace(&mut *leading, true)).then(|| Leader(self))
-    }
-
-    /// Leads, or waits for the end of the flush that somebody else leads.
-    fn lead_or_wait(&self) -> Option<Leader<'_>> {
-        let mut leading = self.leading.lock();
-        if *leading {
-            self.ended.wait(&mut leading);
-            return None;
-        }
-        *leading = true;
-        Some(Leader(self))
-    }
-
-    /// Leads if nobody does.
-    fn try_lead(&self) -> Option<Leader<'_>> {
-        let mut leading = self.leading.lock();
-        // Made only if it is to be: it ends the leadership when it is dropped.
-        (!std::mem::replace(&mut *leading, true)).then(|| Leader(self))
-    }
-}
-
-/// The leadership. Ends on drop.
-struct Leader<'a>(&'a Leadership);
-
-impl Drop for Leader<'_> {
-    fn drop(&mut self) {
-        *self.0.leading.lock() = false;
-        self.0.ended.notify_all();
-    }
-}
-
-/// The leadership in this handle and the flush lock of all processes.
-pub(super) struct FlushLock<'a> {
-    engine: &'a Engine,
-    /// Dropped after the flush lock is given back.
-    _leader: Leader<'a>,
-}
-
-impl<'a> FlushLock<'a> {
-    /// Waits for it, without an end for ever; [`Error::Busy`] when the time is over.
-    pub fn take(engine: &'a Engine, end: Option<Instant>) -> Result<FlushLock<'a>> {
-        FlushLock::of(engine, engine.leadership.wait(end).ok_or(Error::Busy)?, end)
-    }
-
-    /// The same, or None after another thread of this handle has led a flush.
-    fn take_or_wait(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
-        engine
-            .leadership
-            .lead_or_wait()
-            .map(|leader| FlushLock::of(engine, leader, None))
-            .transpose()
-    }
-
-    fn of(engine: &'a Engine, leader: Leader<'a>, end: Option<Instant>) -> Result<FlushLock<'a>> {
-        if !engine.shared.lock_flush(left_until(end))? {
-            return Err(Error::Busy);
-        }
-        Ok(FlushLock { engine, _leader: leader })
-    }
-
-    /// Takes it if nobody leads a flush.
-    pub fn try_take(engine: &'a Engine) -> Result<Option<FlushLock<'a>>> {
-        let Some(leader) = engine.leadership.try_lead() else { return Ok(None) };
-        let got = engine.shared.try_lock_flush()?;
-        Ok(got.then(|| FlushLock { engine, _leader: leader }))
-    }
-}
-
-impl FlushHeld for FlushLock<'_> {}
-
-impl Drop for FlushLock<'_> {
-    fn drop(&mut self) {
-        if self.engine.shared.check_alive().is_ok() {
-            self.engine.shared.unlock_flush();
-        }
-    }
-}
 
 impl Engine {
+    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do. An error if a repair, now or since this
+    /// handle has built its last transaction, takes some of it back that somebody may have seen.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.check_alive()?;
+        self.check_writable()?;
+        let own = TxnId(self.newest_built.load(Ordering::Relaxed));
+        let seen = self.shared.visible();
+        loop {
+            let newest = self.built();
+            if self.words().repair_mark().is_set() {
+                self.repair_now().map_err(|e| self.told_of(newest, e))?;
+            }
+            let Err(e) = self.make_durable(newest) else { break };
+            // Of a process that has died in its commit: nobody was ever told of it. Whoever takes it back moves W on.
+            let unseen = newest > seen.max(own) && self.is_dead(newest);
+            if !unseen || self.built() == newest {
+                return Err(e);
+            }
+        }
+        self.make_durable(seen)?;
+        if own != TxnId::NONE {
+            self.make_durable(own)?;
+            self.forget_built(own);
+        }
+        Ok(())
+    }
+
     /// Returns when `txn` is durable, or when it is known that it may never be: [`Error::OutcomeUnknown`] if its flush has failed or
     /// it was rolled back, other errors if its flush could not begin.
     pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
@@ -169,16 +100,6 @@ impl Engine {
         words.repair_mark().is_set()
             || self.leader_died(words.flushing())
             || self.durable().txn < self.opened_at()
-    }
-
-    /// See the field.
-    pub(super) fn opened_at(&self) -> TxnId {
-        TxnId(self.opened_at.load(Ordering::SeqCst))
-    }
-
-    /// Nothing is built above `durable`, and the writer lock is held.
-    pub(super) fn knows_all_above(&self, durable: TxnId) {
-        self.opened_at.fetch_min(durable.0, Ordering::SeqCst);
     }
 
     /// Whether F, if nobody holds the flush lock, says that a leader died.
@@ -287,12 +208,12 @@ fn manifest(room: usize, most_pages: u64, live: PageMap<Written>) -> Option<Vec<
     if live.len() > room {
         return None;
     }
-    let pages: u64 = live.values().map(|w| u64::from(w.pages.max(1))).sum();
+    let pages: u64 = live.values().map(|w| w.pages()).sum();
     if pages > most_pages {
         return None;
     }
     let entry = |(&page, w): (&PageId, &Written)| {
-        Some(ManifestEntry { page, crc: w.crc, pages: u16::try_from(w.pages).ok()? })
+        Some(ManifestEntry { page, crc: w.crc(), pages: u16::try_from(w.stored_pages()).ok()? })
     };
     let mut entries = live.iter().map(entry).collect::<Option<Vec<_>>>()?;
     entries.sort_unstable_by_key(|m| m.page);
@@ -302,8 +223,7 @@ fn manifest(room: usize, most_pages: u64, live: PageMap<Written>) -> Option<Vec<
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::txn::state::tests::engine;
-    use std::sync::atomic::AtomicUsize;
+    use crate::commit::image::tests::engine;
 
     /// Damaged shared memory may name one. Found by `crash hostile --seed 3 --first 191 --files 1`: a flush without an end.
     #[test]
@@ -314,27 +234,5 @@ mod tests {
         assert!(matches!(engine.make_durable(above), Err(Error::LockFile { .. })));
         engine.newest_built.store(above.0, Ordering::Relaxed);
         assert!(matches!(engine.flush(), Err(Error::LockFile { .. })));
-    }
-
-    #[test]
-    fn one_leads_and_its_end_wakes_all() {
-        let leadership = Leadership::default();
-        let leader = leadership.wait(None).unwrap();
-        assert!(leadership.try_lead().is_none() && leadership.try_lead().is_none());
-        let waiting = AtomicUsize::new(0);
-        std::thread::scope(|s| {
-            for _ in 0..4 {
-                s.spawn(|| {
-                    waiting.fetch_add(1, Ordering::SeqCst);
-                    // Each leads once; whoever was woken by another's end asks again.
-                    while leadership.lead_or_wait().is_none() {}
-                });
-            }
-            while waiting.load(Ordering::SeqCst) < 4 {
-                std::thread::yield_now();
-            }
-            drop(leader);
-        });
-        assert!(leadership.try_lead().is_some(), "nobody leads in the end");
     }
 }

@@ -1,0 +1,7 @@
+//! What users see: [`db`] the handle, [`transaction`] and [`table`] what they read and write with, [`checking`] the inspector on an open
+//! database.
+
+pub mod checking;
+pub mod db;
+pub mod table;
+pub mod transaction;

@@ -1,0 +1,116 @@
+//! The begin of a write transaction (rules 1 to 5).
+
+use super::deadline::end_of;
+use super::draft::Draft;
+use super::durability::Durability;
+use super::engine::Engine;
+use super::image::BuiltImage;
+use super::locks::{FlushLock, WriterLock};
+use crate::error::Result;
+use crate::format::meta::Meta;
+use crate::pager::store::PageStore;
+use crate::pager::view::PageView;
+use crate::pager::workspace::Workspace;
+use crate::shared::words::WriterHeld;
+use crate::space::allocator::{Allocator, Start};
+use crate::space::pins::Pins;
+use crate::types::TxnId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Engine {
+    /// Rules 1 to 3. Repairs first if a sync failed or a process died in the middle.
+    pub fn begin_write(
+        self: &Arc<Engine>,
+        timeout: Option<Duration>,
+        durability: Durability,
+    ) -> Result<Draft> {
+        self.check_writable()?;
+        let end = end_of(timeout);
+        let mut lock = WriterLock::take(Arc::clone(self), end)?;
+        self.repair_if_marked(&lock, end)?;
+        let image = self.settled_base(&lock, end)?;
+        let base = image.meta.clone();
+        let map = self.platform.storage().refresh()?;
+        let view = PageView::new(map, self.page_size, base.page_count);
+        if !view.is_covered() {
+            return Err(view.too_short());
+        }
+        let (pins, on_dead) = self.collect_pins(base.txn)?;
+        self.shrink(&base, map.len as u64, &pins)?;
+        let page_high = self.page_high(&lock, &base, on_dead);
+        let txn = self.next_id(base.txn)?;
+        let durable = self.durable().txn;
+        let base_is_durable = base.txn <= durable;
+        let buffers = lock.cache().map(|c| std::mem::take(&mut c.buffers));
+        let alloc = Allocator::new(Start {
+            base: &base,
+            txn,
+            pins,
+            durable,
+            page_high,
+            dead_from: self.words().dead_ids().lowest(),
+            limit: self.options.free_limit,
+        })?;
+        // Shrinking leaves what the base has; the map may be another one.
+        let view = PageView::new(self.platform.storage().view(), self.page_size, base.page_count);
+        let (platform, options) = (Arc::clone(&self.platform), self.options.pages);
+        let buffers = buffers.unwrap_or_default();
+        let mut store = PageStore::new(platform, options, txn, view, buffers);
+        store.set_eager(durability == Durability::Durable);
+        store.make_room(alloc.page_count())?;
+        let pages = Workspace::new(store, alloc);
+        Ok(Draft::new(lock, pages, image, base_is_durable, durability))
+    }
+
+    /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock until it is durable (rule 8): if it is not, its
+    /// builder has died or could not go on, and it is flushed or taken back now. Nothing is ever built on it.
+    fn settled_base(&self, writer: &impl WriterHeld, end: Option<Instant>) -> Result<BuiltImage> {
+        let mut image = self.load_image()?;
+        if image.unlisted > self.durable().txn {
+            let flush = FlushLock::take(self, end)?;
+            if image.unlisted > self.durable().txn {
+                self.repair_or_lead(writer, &flush)?;
+            }
+            drop(flush);
+            image = self.load_image()?;
+        }
+        if self.durable().txn == image.meta.txn {
+            self.knows_all_above(image.meta.txn);
+        }
+        Ok(image)
+    }
+
+    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True if somebody reads a snapshot that was
+    /// rolled back, or may be about to.
+    fn collect_pins(&self, base: TxnId) -> Result<(Pins, bool)> {
+        let mut scan = self.shared.scan()?;
+        // The dead cost system calls to find: now and then, and when somebody stops all reuse.
+        let due = scan.pending || (!scan.readers.is_empty() && base.0.is_multiple_of(32));
+        if due && self.shared.clear_dead()? > 0 {
+            scan = self.shared.scan()?;
+        }
+        let words = self.words();
+        let seen = || self.platform.step("begin: flush target seen");
+        let [flushing, durable, a, b] = words.protected(seen);
+        let commits = [flushing, durable, a, b, base];
+        let dead = words.dead_ids();
+        let on_dead = scan.readers.iter().any(|&r| dead.have(r));
+        let no_reuse = scan.pending || on_dead;
+        // Who has not said yet what it reads may have chosen before the roll-back.
+        let rolled_back = dead.lowest() != TxnId::NONE;
+        let on_dead = on_dead || (scan.pending && rolled_back);
+        Ok((Pins::new(scan.visible, &commits, &scan.readers, no_reuse), on_dead))
+    }
+
+    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is still read.
+    fn page_high(&self, lock: &impl WriterHeld, base: &Meta, on_dead: bool) -> u64 {
+        let words = self.words();
+        // All that can be rolled back now is still to be built, and raises the word.
+        let settled = !on_dead && self.durable().txn == base.txn;
+        if settled {
+            words.set_page_high(lock, base.page_count);
+        }
+        if on_dead { words.page_high() } else { base.page_count }
+    }
+}

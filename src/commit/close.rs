@@ -1,0 +1,47 @@
+//! The end of a handle.
+
+use super::deadline::end_of;
+use super::engine::Engine;
+use super::locks::{FlushLock, WriterLock};
+use crate::error::Result;
+use crate::types::TxnId;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a handle that closes waits for a flush that somebody else leads.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Makes what this handle has built durable, as far as that can be had without waiting for a write transaction, and for others'
+    /// flushes no longer than [`CLOSE_WAIT`].
+    fn flush_at_close(&self) -> Result<()> {
+        let newest = TxnId(self.newest_built.load(Ordering::Relaxed));
+        let done = || newest <= self.durable().txn || self.is_dead(newest);
+        if done() {
+            return Ok(());
+        }
+        let end = end_of(Some(CLOSE_WAIT));
+        let flush = FlushLock::take(self, end)?;
+        if done() {
+            return Ok(());
+        }
+        if !self.is_marked(&flush) {
+            return self.lead_flush(&flush);
+        }
+        // The order of the locks is writer, then flush.
+        drop(flush);
+        let writer = WriterLock::try_take(self)?;
+        let flush = FlushLock::take(self, end)?;
+        if done() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
+    }
+}
+
+impl Drop for Engine {
+    /// Nobody can be told of an error here; `flush` before closing is the way to know. What is not durable afterwards stays visible, and
+    /// the next flush, of whoever has the database open or opens it next, takes it along.
+    fn drop(&mut self) {
+        if self.shared.check_alive().is_ok() && !std::thread::panicking() {
+            let _ = self.flush_at_close();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A write transaction as the commit protocol sees it, from its begin until it is built.
+
+use super::durability::Durability;
+use super::engine::Engine;
+use super::image::BuiltImage;
+use super::locks::WriterLock;
+use crate::error::{Error, Result};
+use crate::format::meta::Meta;
+use crate::pager::workspace::Workspace;
+use crate::types::TxnId;
+use std::sync::Arc;
+
+/// What a write transaction stands on, what it has written, and the writer lock. Dropping it undoes everything.
+pub struct Draft {
+    pages: Workspace,
+    durability: Durability,
+    /// W as it began, and whether that was durable.
+    pub(super) base: BuiltImage,
+    pub(super) base_is_durable: bool,
+    /// Released last: after the pages' buffers have gone back to it.
+    pub(super) lock: WriterLock<Arc<Engine>>,
+}
+
+impl Draft {
+    pub(super) fn new(
+        lock: WriterLock<Arc<Engine>>,
+        pages: Workspace,
+        base: BuiltImage,
+        base_is_durable: bool,
+        durability: Durability,
+    ) -> Draft {
+        Draft { pages, durability, base, base_is_durable, lock }
+    }
+
+    /// The handle it was begun on.
+    #[inline]
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.lock.engine()
+    }
+
+    /// Id of this transaction.
+    #[inline]
+    pub fn txn(&self) -> TxnId {
+        self.pages.store.txn()
+    }
+
+    /// The snapshot that it stands on.
+    pub fn base(&self) -> &Meta {
+        &self.base.meta
+    }
+
+    /// What its trees are read in.
+    #[inline]
+    pub fn pages(&self) -> &Workspace {
+        &self.pages
+    }
+
+    /// What its trees are changed in.
+    #[inline]
+    pub fn pages_mut(&mut self) -> &mut Workspace {
+        &mut self.pages
+    }
+
+    /// When its commit is to return.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// When its commit is to return. One that waits for the device has it begin early.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+        self.pages.store.set_eager(durability == Durability::Durable);
+    }
+
+    /// Nobody else moves W while this transaction holds the writer lock; but a repair that it leads itself may roll its base back.
+    pub fn check_base(&self) -> Result<()> {
+        let stands = self.engine().built() == self.base.meta.txn;
+        if stands { Ok(()) } else { Err(Error::TransactionBroken) }
+    }
+
+    /// Gives buffers and lock back.
+    pub fn release(self) {
+        let Draft { pages, mut lock, .. } = self;
+        let buffers = pages.store.into_pool();
+        if let Some(cache) = lock.cache() {
+            cache.buffers = buffers;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Which thread of this process has the write transaction of a data file.
+//!
+//! Whoever has it and asks for it again, through whatever handle, would wait for itself for ever; so the thread that has it is known to
+//! all handles that the process has on the file.
+//!
+//! Invariants
+//! - The name of a thread is stored and cleared by the holder of the byte lock only, so it is never about anybody else.
+//! - A transaction may be sent to another thread: whatever is done with it names the thread that does it. Only one that was sent away and
+//!   not touched since goes by its old name; therefore a thread that finds its own name waits for a moment.
+
+use super::deadline::end_of;
+use crate::error::{Error, Result};
+use crate::storage::Platform;
+use parking_lot::Mutex;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a thread that seems to have the write transaction waits for a sign that it has been sent to another one.
+const GRACE: Duration = Duration::from_secs(1);
+/// The simulation has no other thread, and waits for none.
+#[cfg(feature = "harness")]
+static NO_GRACE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How long an opening waits for the table of names: for ever only in a forked child, if another thread of its parent had it.
+const TABLE_WAIT: Duration = Duration::from_millis(100);
+
+/// The thread of this process that has the write transaction of one data file, 0 none.
+#[derive(Default)]
+pub(crate) struct WriterThread(AtomicU64);
+
+/// A process (a forked child has another mark), device and inode.
+type FileKey = (usize, (u64, u64));
+
+impl WriterThread {
+    /// The one that all handles of this process on this file have.
+    pub fn of(platform: &dyn Platform) -> Arc<WriterThread> {
+        static TABLE: Mutex<BTreeMap<FileKey, Weak<WriterThread>>> = Mutex::new(BTreeMap::new());
+        let key = (std::ptr::from_ref(platform.alive()).addr(), platform.data_file_id());
+        let Some(mut table) = TABLE.try_lock_for(TABLE_WAIT) else { return Arc::default() };
+        if let Some(known) = table.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        table.retain(|_, one| one.strong_count() > 0);
+        let new = Arc::default();
+        table.insert(key, Arc::downgrade(&new));
+        new
+    }
+
+    /// Whether it is the calling thread.
+    pub fn is_this(&self) -> bool {
+        self.0.load(Relaxed) == this_thread()
+    }
+
+    /// It is the calling thread from now on: whoever calls has the transaction in its hands.
+    #[inline]
+    pub fn set_this(&self) {
+        let token = this_thread();
+        // A look first: a transaction may be read by several threads, and the line be shared.
+        if self.0.load(Relaxed) != token {
+            self.0.store(token, Relaxed);
+        }
+    }
+
+    /// No thread has it any more.
+    pub fn clear(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    /// Returns when this thread does not have the write transaction. It may have been sent to another thread that has not touched it yet.
+    pub fn wait_for_own(&self, end: Option<Instant>) -> Result<()> {
+        let grace_ends = end_of(Some(grace()));
+        let over = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
+        while self.is_this() {
+            if over(end) {
+                return Err(Error::Busy);
+            }
+            if over(grace_ends) {
+                return Err(Error::WriterOnThisThread);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+/// No thread of this process is ever sent the transaction of another.
+#[cfg(feature = "harness")]
+pub(crate) fn no_grace() {
+    NO_GRACE.store(true, Relaxed);
+}
+
+#[cfg(feature = "harness")]
+fn grace() -> Duration {
+    if NO_GRACE.load(Relaxed) { Duration::ZERO } else { GRACE }
+}
+
+#[cfg(not(feature = "harness"))]
+const fn grace() -> Duration {
+    GRACE
+}
+
+/// A number of the calling thread, never 0, never used again by another thread.
+#[inline]
+fn this_thread() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local!(static TOKEN: Cell<u64> = const { Cell::new(0) });
+    TOKEN.with(|token| {
+        if token.get() == 0 {
+            token.set(NEXT.fetch_add(1, Relaxed));
+        }
+        token.get()
+    })
+}

@@ -1,0 +1,106 @@
+//! What the trees of a write transaction are changed in: its dirty pages and the allocator, under the traits of the tree.
+
+use super::store::{PageStore, in_use};
+use super::view::check_birth;
+use crate::error::{Error, Result};
+use crate::space::allocator::Allocator;
+use crate::tree::{PageCopy, PageSink, PageSource};
+use crate::types::{PageId, TxnId};
+
+/// Dirty pages and the allocator that gives their numbers.
+pub struct Workspace {
+    pub(crate) store: PageStore,
+    pub(crate) alloc: Allocator,
+    /// Pages and runs taken and given back.
+    turnover: u64,
+}
+
+impl Workspace {
+    pub fn new(store: PageStore, alloc: Allocator) -> Workspace {
+        Workspace { store, alloc, turnover: 0 }
+    }
+
+    /// Pages from here on belong to nothing.
+    pub fn page_count(&self) -> u64 {
+        self.alloc.page_count()
+    }
+}
+
+impl PageSource for Workspace {
+    #[inline]
+    fn page_size(&self) -> usize {
+        self.store.page_size()
+    }
+
+    fn page(&self, id: PageId) -> Result<&[u8]> {
+        check_birth(id, self.store.page(id)?, self.store.txn())
+    }
+
+    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+        self.store.in_file(first, pages)
+    }
+
+    fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
+        self.store.prefetch_at(id, from, bytes);
+    }
+}
+
+impl PageSink for Workspace {
+    fn txn(&self) -> TxnId {
+        self.store.txn()
+    }
+
+    fn turnover(&self) -> u64 {
+        self.turnover
+    }
+
+    fn allocate(&mut self) -> Result<PageId> {
+        self.turnover += 1;
+        let id = self.alloc.allocate(&self.store)?;
+        if self.store.is_own(id) {
+            return Err(in_use(id));
+        }
+        self.store.make_room(self.alloc.page_count())?;
+        Ok(id)
+    }
+
+    fn allocate_copy(&mut self, from: PageId) -> Result<PageId> {
+        let id = self.allocate()?;
+        if id == from {
+            return Err(in_use(id));
+        }
+        if !self.store.copy_staged(from, id)? {
+            let copy = PageCopy::of(self.page(from)?);
+            self.page_mut(id)?.copy_from_slice(copy.bytes());
+        }
+        Ok(id)
+    }
+
+    fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
+        self.store.page_mut(id)
+    }
+
+    fn free(&mut self, id: PageId, birth: TxnId) -> Result<()> {
+        self.turnover += 1;
+        self.store.forget(id);
+        self.alloc.free(id, 1, birth)
+    }
+
+    fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
+        self.turnover += 1;
+        let pages = (value.len() as u64).div_ceil(self.store.page_size() as u64);
+        if pages > u64::from(u32::MAX) {
+            return Err(Error::ValueTooLong { len: value.len() as u64 });
+        }
+        let first = self.alloc.allocate_run(pages, &self.store)?;
+        self.store.make_room(self.alloc.page_count())?;
+        let crc = self.store.write_run(first, value)?;
+        Ok((first, crc))
+    }
+
+    fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
+        self.turnover += 1;
+        self.store.forget(first);
+        self.alloc.free(first, pages, birth)
+    }
+}
