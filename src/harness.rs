@@ -1,6 +1,6 @@
 //! What the crash tests need beside the public API and [`crate::internals`]. Behind the feature `harness`; no promise of stability.
 
-pub use crate::inspect::harness::format_table;
+pub use crate::format::fields::table_of_fields::format_table;
 pub use crate::internals::*;
 pub use crate::os::write_back_failed;
 pub use crate::storage::mmap::hook::on_step;
@@ -8,7 +8,7 @@ pub use crate::storage::sim;
 
 use crate::api::db::{Builder, Database};
 use crate::error::Result;
-use crate::format::bytes::{get_u64, put_u32, put_u64};
+use crate::format::fields::meta as m;
 use crate::format::freelog;
 use crate::format::meta::{self, Meta};
 use crate::format::page::KIND_FREE_LOG;
@@ -40,17 +40,15 @@ pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
     let (txn, bytes) = newest.max_by_key(|(txn, _)| *txn)?;
     let mut bytes = bytes[..meta::SIZE].to_vec();
     match newer {
-        Newer::Version => put_u32(&mut bytes, meta::AT_VERSION, meta::VERSION + 1),
-        Newer::ToRead => put_u32(&mut bytes, meta::AT_READ_FEATURES, 1 << 31),
-        Newer::ToWrite => put_u32(&mut bytes, meta::AT_WRITE_FEATURES, 1 << 31),
+        Newer::Version => m::VERSION.put(&mut bytes, 0, u64::from(meta::VERSION) + 1),
+        Newer::ToRead => m::READ_FEATURES.put(&mut bytes, 0, 1 << 31),
+        Newer::ToWrite => m::WRITE_FEATURES.put(&mut bytes, 0, 1 << 31),
     }
-    put_u64(&mut bytes, meta::AT_TXN, txn.0 + 1);
+    m::TXN.put(&mut bytes, 0, txn.0 + 1);
     // The first commit of a session stands at the limit itself; above it a meta is damaged.
-    let limit = get_u64(&bytes, meta::AT_ID_LIMIT)?;
-    put_u64(&mut bytes, meta::AT_ID_LIMIT, if limit == 0 { 0 } else { limit.max(txn.0 + 1) });
-    put_u32(&mut bytes, meta::AT_CRC, 0);
-    let crc = crc32fast::hash(&bytes);
-    put_u32(&mut bytes, meta::AT_CRC, crc);
+    let limit = m::ID_LIMIT.of(&bytes);
+    m::ID_LIMIT.put(&mut bytes, 0, if limit == 0 { 0 } else { limit.max(txn.0 + 1) });
+    meta::seal(&mut bytes);
     Some(bytes)
 }
 

@@ -1,11 +1,10 @@
 //! The end of an opening (rule 26), before the first write transaction: what was found is made durable, what was refused is erased.
 
 use super::engine::Engine;
-use super::image::crc_of;
 use super::open::set_refused;
 use super::slots::{Chosen, Reader, RefusedMeta};
 use crate::error::{Error, Result};
-use crate::format::meta::{Meta, Phase};
+use crate::format::meta::{self, Meta, Phase};
 use crate::shared::words::{Content, Durable, FlushHeld, WriterHeld};
 use crate::types::PageId;
 use std::sync::atomic::Ordering;
@@ -29,7 +28,7 @@ impl Engine {
         self.write_slot(slot, &bytes)?;
         self.sync_all(&meta)?;
         self.platform.step("opening: chosen meta synced");
-        self.words().record_slot(lock, slot, Content { txn: meta.txn, crc: crc_of(&bytes) });
+        self.words().record_slot(lock, slot, Content { txn: meta.txn, crc: meta::crc_of(&bytes) });
         self.keep_refused();
         let image = self.load_image()?;
         if image.meta.txn > meta.txn {
@@ -50,8 +49,8 @@ impl Engine {
         let bytes = self.slot_bytes(durable.slot)?;
         let Ok((meta, phase)) = self.decode_slot(&bytes, durable) else { return Ok(None) };
         // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
-        let synced =
-            self.words().slot(durable.slot) == Some(Content { txn: meta.txn, crc: crc_of(&bytes) });
+        let synced = self.words().slot(durable.slot)
+            == Some(Content { txn: meta.txn, crc: meta::crc_of(&bytes) });
         let whole = synced || self.rewrite_manifest(&phase)?;
         Ok(whole.then_some((bytes, meta)))
     }

@@ -1,11 +1,11 @@
 //! Making transactions durable (rules 9 to 17): one leader at a time, one flush for all that is built.
 
 use super::engine::Engine;
-use super::image::{BuiltImage, NEVER_STILL, crc_of};
+use super::image::{BuiltImage, NEVER_STILL};
 use super::locks::FlushLock;
 use super::snapshot::describe;
 use crate::error::{Error, Result};
-use crate::format::meta::{ManifestEntry, Phase};
+use crate::format::meta::{self, ManifestEntry, Phase};
 use crate::pager::page_map::PageMap;
 use crate::pager::written::Written;
 use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
@@ -172,7 +172,7 @@ impl Engine {
     ) -> Result<Content> {
         let bytes = image.meta.encode(phase);
         self.platform.storage().write((slot * self.page_size) as u64, &bytes[..])?;
-        Ok(Content { txn: image.meta.txn, crc: crc_of(&bytes[..]) })
+        Ok(Content { txn: image.meta.txn, crc: meta::crc_of(&bytes[..]) })
     }
 
     /// The sync of rules 11 and 12: all pages since D, both slots, the size.

@@ -3,7 +3,6 @@
 use super::check_word::check_word;
 use super::engine::Engine;
 use crate::error::Result;
-use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::Shared;
 use crate::shared::layout::Image;
@@ -50,9 +49,8 @@ const ABSURD: u64 = 1 << 60;
 pub fn mend_image(words: &mut [u64], session: u64) {
     let (meta_words, rest) = words.split_at_mut(meta::SIZE / 8);
     let mut bytes: Vec<u8> = meta_words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    crate::format::bytes::put_u32(&mut bytes, meta::AT_CRC, 0);
-    let crc = crc32fast::hash(&bytes);
-    crate::format::bytes::put_u32(&mut bytes, meta::AT_CRC, crc);
+    meta::seal(&mut bytes);
+    let crc = meta::crc_of(&bytes);
     for (word, bytes) in meta_words.iter_mut().zip(bytes.as_chunks().0) {
         *word = u64::from_le_bytes(*bytes);
     }
@@ -86,7 +84,7 @@ pub fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
     let (txn, (numbers, [unlisted, judged_at], check)) =
         copied.ok_or_else(|| shared.damaged(NEVER_STILL))?;
     let [list_end, list_bytes, list_check] = numbers;
-    let crc = get_u32(&bytes, meta::AT_CRC).unwrap_or(0);
+    let crc = meta::crc_of(&bytes);
     let session = shared.identity().session.load(Ordering::Relaxed);
     if let Ok((meta, _)) = Meta::decode(&bytes) {
         let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
@@ -122,7 +120,7 @@ pub fn store_image_in(
         place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
         place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
         place.list_check.store(image.list_check, Ordering::Relaxed);
-        let crc = get_u32(&bytes[..], meta::AT_CRC).unwrap_or(0);
+        let crc = meta::crc_of(&bytes[..]);
         let session = shared.identity().session.load(Ordering::Relaxed);
         place.check.store(image_check(session, crc, image), Ordering::Relaxed);
         words.raise_last_id(lock, image.meta.txn);
@@ -130,11 +128,6 @@ pub fn store_image_in(
         platform.step("build: image stored");
     });
     platform.step("build: built moved");
-}
-
-/// The crc of a meta page as it says it.
-pub fn crc_of(meta: &[u8]) -> u32 {
-    get_u32(meta, meta::AT_CRC).unwrap_or(0)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -167,7 +160,7 @@ pub(super) mod tests {
         let built = engine.load_image().unwrap();
         let crc = {
             let first = image.meta.iter().map(|w| w.load(Ordering::SeqCst).to_le_bytes());
-            get_u32(&first.flatten().collect::<Vec<_>>(), meta::AT_CRC).unwrap()
+            meta::crc_of(&first.flatten().collect::<Vec<_>>())
         };
         let with = |list_end, list_bytes| {
             image.list_end.store(list_end, Ordering::SeqCst);

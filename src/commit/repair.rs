@@ -5,12 +5,12 @@
 //! mark standing, and the next writer starts again.
 
 use super::engine::Engine;
-use super::image::{BuiltImage, crc_of};
+use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
 use super::slots::fits;
 use super::snapshot::describe;
 use crate::error::{Error, Result};
-use crate::format::meta::Meta;
+use crate::format::meta::{self, Meta};
 use crate::shared::words::{Content, Durable, FlushHeld, RepairMark, WriterHeld};
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Engine {
         if !ours || self.is_dead(txn) || !fits(&*self.platform, meta.page_count, self.page_size)? {
             return Ok(());
         }
-        let content = Content { txn, crc: crc_of(&bytes) };
+        let content = Content { txn, crc: meta::crc_of(&bytes) };
         let words = self.words();
         if words.slot(slot) != Some(content) {
             let target = words.flushing() == txn;

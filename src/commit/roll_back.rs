@@ -1,10 +1,10 @@
 //! Rolling back what was built and cannot be proved (rule 22).
 
 use super::engine::Engine;
-use super::image::{BuiltImage, crc_of};
+use super::image::BuiltImage;
 use super::snapshot::describe;
 use crate::error::Result;
-use crate::format::meta::{Meta, Phase};
+use crate::format::meta::{self, Meta, Phase};
 use crate::shared::words::{Content, Durable, FlushHeld, WriterHeld};
 use crate::types::TxnId;
 
@@ -49,7 +49,7 @@ impl Engine {
         self.sync_all(meta)?;
         self.platform.step("repair: other slot synced");
         let words = self.words();
-        words.record_slot(lock, slot, Content { txn: meta.txn, crc: crc_of(&bytes[..]) });
+        words.record_slot(lock, slot, Content { txn: meta.txn, crc: meta::crc_of(&bytes[..]) });
         words.set_durable(lock, Durable { txn: meta.txn, slot });
         words.set_id_limit(lock, meta.id_limit);
         Ok(())

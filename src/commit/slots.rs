@@ -4,7 +4,6 @@
 use super::image::BuiltImage;
 use super::list::live_records_of;
 use crate::error::{Error, Result};
-use crate::format::bytes::get_u32;
 use crate::format::meta::{self, Meta, MetaFault, Phase};
 use crate::pager::written::Written;
 use crate::shared::Shared;
@@ -38,7 +37,7 @@ type MetaRead = std::result::Result<Found, MetaFault>;
 
 fn decode(bytes: &[u8]) -> MetaRead {
     let (meta, phase) = Meta::decode(bytes)?;
-    let content = Content { txn: meta.txn, crc: get_u32(bytes, meta::AT_CRC).unwrap_or(0) };
+    let content = Content { txn: meta.txn, crc: meta::crc_of(bytes) };
     Ok(Found { meta, phase, content })
 }
 

@@ -1,10 +1,10 @@
 //! The descriptor of a tree: where its root is, and counts, so that `len()` costs nothing.
 
-use super::bytes::*;
+use super::fields::{self, Field, table as t};
 use crate::types::PageId;
 
 /// Bytes of an encoded descriptor.
-pub const SIZE: usize = 64;
+pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
 /// Levels a tree can have at most; more is damage.
 pub const MAX_DEPTH: u16 = 48;
 
@@ -29,12 +29,12 @@ impl TableDescriptor {
     /// Encodes into the first [`SIZE`] bytes of `out`.
     pub fn encode(&self, out: &mut [u8]) {
         out[..SIZE].fill(0);
-        put_u64(out, 0, self.root.0);
-        put_u64(out, 8, self.entries);
-        put_u64(out, 16, self.branch_pages);
-        put_u64(out, 24, self.leaf_pages);
-        put_u64(out, 32, self.overflow_pages);
-        put_u16(out, 40, self.depth);
+        t::ROOT.put(out, 0, self.root.0);
+        t::ENTRIES.put(out, 0, self.entries);
+        t::BRANCH_PAGES.put(out, 0, self.branch_pages);
+        t::LEAF_PAGES.put(out, 0, self.leaf_pages);
+        t::OVERFLOW_PAGES.put(out, 0, self.overflow_pages);
+        t::DEPTH.put(out, 0, self.depth.into());
     }
 
     /// Decodes, and says what is wrong with a descriptor that cannot be.
@@ -42,16 +42,16 @@ impl TableDescriptor {
         if b.len() != SIZE {
             return Err("table descriptor has a wrong length");
         }
-        let word = |at| get_u64(b, at).unwrap_or(0);
+        let word = |field: Field| field.of(b);
         let d = TableDescriptor {
-            root: PageId(word(0)),
-            entries: word(8),
-            branch_pages: word(16),
-            leaf_pages: word(24),
-            overflow_pages: word(32),
-            depth: get_u16(b, 40).unwrap_or(0),
+            root: PageId(word(t::ROOT)),
+            entries: word(t::ENTRIES),
+            branch_pages: word(t::BRANCH_PAGES),
+            leaf_pages: word(t::LEAF_PAGES),
+            overflow_pages: word(t::OVERFLOW_PAGES),
+            depth: word(t::DEPTH) as u16,
         };
-        if b[42..].iter().any(|&x| x != 0) {
+        if b[t::DEPTH.end()..].iter().any(|&x| x != 0) {
             return Err("table of a kind this version does not know");
         }
         d.checked(page_count)

@@ -2,15 +2,15 @@
 //!
 //! A free-log page is written once, by the transaction that reserves its successor, and never changed.
 
-use super::bytes::*;
+use super::fields::{self, free as f, header, log};
 use super::page::KIND_FREE_LOG;
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of a free entry.
-pub const ENTRY_SIZE: usize = 24;
+pub const ENTRY_SIZE: usize = fields::FREE_SIZE;
 /// First byte of the entries in a log page.
-pub const ENTRIES: usize = 32;
+pub const ENTRIES: usize = log::ENTRIES.at;
 /// Most pages one entry or ready extent can hold.
 pub const MAX_RUN: u64 = u16::MAX as u64;
 /// Pages that a map has a bit for.
@@ -84,19 +84,19 @@ impl FreeEntry {
     /// Encodes into the first [`ENTRY_SIZE`] bytes of `out`.
     pub fn encode(&self, out: &mut [u8]) {
         debug_assert!(self.len >= 1 && self.len <= MAX_RUN);
-        put_u48(out, 0, self.start.0);
-        put_u16(out, 6, self.len as u16);
-        put_u64(out, 8, self.birth.0);
-        put_u64(out, 16, self.death.0);
+        f::START.put(out, 0, self.start.0);
+        f::LENGTH.put(out, 0, self.len);
+        f::BIRTH.put(out, 0, self.birth.0);
+        f::DEATH.put(out, 0, self.death.0);
     }
 
     /// Decodes; None if it is not an entry of a file with `page_count` pages, a map in the pool and none elsewhere.
     pub fn decode(b: &[u8], page_count: u64, pool: bool) -> Option<FreeEntry> {
         let e = FreeEntry {
-            start: PageId(get_u48(b, 0)?),
-            len: u64::from(get_u16(b, 6)?),
-            birth: TxnId(get_u64(b, 8)?),
-            death: TxnId(get_u64(b, 16)?),
+            start: PageId(f::START.get(b, 0)?),
+            len: f::LENGTH.get(b, 0)?,
+            birth: TxnId(f::BIRTH.get(b, 0)?),
+            death: TxnId(f::DEATH.get(b, 0)?),
         };
         let good = match e.is_map() {
             is_map if is_map != pool => false,
@@ -165,10 +165,10 @@ pub fn capacity(page_size: usize) -> usize {
 pub fn write_page(page: &mut [u8], birth: TxnId, next: PageId, entries: &[FreeEntry]) {
     assert!(entries.len() <= capacity(page.len()));
     page.fill(0);
-    page[4] = KIND_FREE_LOG;
-    put_u16(page, 6, entries.len() as u16);
-    put_u64(page, 8, birth.0);
-    put_u64(page, 24, next.0);
+    header::KIND.put(page, 0, KIND_FREE_LOG.into());
+    header::COUNT.put(page, 0, entries.len() as u64);
+    header::BIRTH.put(page, 0, birth.0);
+    log::NEXT.put(page, 0, next.0);
     for (entry, at) in entries.iter().zip((ENTRIES..).step_by(ENTRY_SIZE)) {
         entry.encode(&mut page[at..at + ENTRY_SIZE]);
     }
@@ -196,12 +196,15 @@ impl LogPage {
     ) -> Result<LogPage> {
         let bad = |what: &str| Error::corrupt(id, format!("free-log page: {what}"));
         super::page::verify(id, page)?;
-        let count = usize::from(get_u16(page, 6).unwrap_or(0));
+        let count = header::COUNT.of(page) as usize;
         let counts = 1..=capacity(page.len());
-        if page[4] != KIND_FREE_LOG || !counts.contains(&count) || taken > count {
+        if header::KIND.of(page) != u64::from(KIND_FREE_LOG)
+            || !counts.contains(&count)
+            || taken > count
+        {
             return Err(bad("wrong kind or number of entries"));
         }
-        let next = PageId(get_u64(page, 24).unwrap_or(0));
+        let next = PageId(log::NEXT.of(page));
         if !extent_fits(next, 1, page_count) {
             return Err(bad("successor outside the file"));
         }
@@ -209,6 +212,6 @@ impl LogPage {
             .map(|i| FreeEntry::decode(&page[ENTRIES + i * ENTRY_SIZE..], page_count, pool))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| bad("entry outside the file"))?;
-        Ok(LogPage { birth: TxnId(get_u64(page, 8).unwrap_or(0)), next, entries })
+        Ok(LogPage { birth: super::page::birth(page), next, entries })
     }
 }

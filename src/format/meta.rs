@@ -1,12 +1,14 @@
 //! The meta page: everything a snapshot is, in 4,096 bytes (docs/format.md).
 
-use super::bytes::*;
-use super::descriptor::{self, TableDescriptor};
+use super::descriptor::TableDescriptor;
+use super::fields::{
+    self, MANIFEST_SIZE, QUEUE_SIZE, READY_SIZE, manifest, meta as m, queue, ready,
+};
 use super::freelog::{self, ENTRY_SIZE, FreeEntry, Queue};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of a meta page that count, whatever the page size.
-pub const SIZE: usize = 4096;
+pub const SIZE: usize = fields::META_SIZE;
 /// First eight bytes of a database.
 pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 /// The format this build reads and writes.
@@ -37,27 +39,17 @@ pub const READY_MAX: usize = 64;
 /// Inline free entries a built meta holds at most, all queues together.
 pub const INLINE_MAX: usize = 64;
 
-pub(crate) const AT_VERSION: usize = 8;
-pub(crate) const AT_PAGE_SIZE: usize = 12;
-pub(crate) const AT_UUID: usize = 16;
-pub(crate) const AT_TXN: usize = 32;
-pub(crate) const AT_PAGE_COUNT: usize = 40;
-pub(crate) const AT_CATALOG: usize = 48;
-pub(crate) const AT_MANIFEST_COUNT: usize = 112;
-pub(crate) const AT_PHASE: usize = 116;
-pub(crate) const AT_FREE_PAGES: usize = 120;
-pub(crate) const AT_READY_COUNT: usize = 128;
-pub(crate) const AT_QUEUES: usize = 136;
-pub(crate) const QUEUE_SIZE: usize = 32;
-pub(crate) const AT_WRITE_FEATURES: usize = 300;
-pub(crate) const AT_READ_FEATURES: usize = 304;
-pub(crate) const AT_SESSION: usize = 312;
-pub(crate) const AT_ID_LIMIT: usize = 320;
-pub(crate) const AT_COMMITS: usize = 328;
-pub(crate) const AT_CRC: usize = 508;
-pub(crate) const AT_BODY: usize = 512;
-pub(crate) const READY_SIZE: usize = 8;
-pub(crate) const MANIFEST_SIZE: usize = 12;
+/// What a meta page says of how its pages became durable.
+const SEALED: u64 = 1;
+const TWO_PHASE: u64 = 2;
+
+/// Where a queue stands in a meta page.
+const fn queue_at(index: usize) -> usize {
+    m::QUEUES.at + index * QUEUE_SIZE
+}
+
+/// Where the body of a meta page begins: ready extents, inline entries, manifest.
+const BODY: usize = m::BODY.at;
 
 /// Who owns the free pages of a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -137,13 +129,29 @@ pub fn valid_page_size(size: usize) -> bool {
 fn crc_is_good(b: &[u8]) -> bool {
     let mut copy = [0; SIZE];
     copy.copy_from_slice(b);
-    put_u32(&mut copy, AT_CRC, 0);
-    crc32fast::hash(&copy) == word32(b, AT_CRC)
+    seal_with(&mut copy, 0);
+    crc32fast::hash(&copy) == crc_of(b)
+}
+
+/// The crc that a meta page says.
+pub fn crc_of(b: &[u8]) -> u32 {
+    m::CRC.of(b) as u32
+}
+
+fn seal_with(b: &mut [u8], crc: u32) {
+    m::CRC.put(b, 0, crc.into());
+}
+
+/// Makes the crc of a meta page good.
+pub fn seal(b: &mut [u8]) {
+    seal_with(b, 0);
+    let crc = crc32fast::hash(b);
+    seal_with(b, crc);
 }
 
 /// Whether bytes, damaged or not, say that they are a meta page of a database with pages of this size.
 pub fn claims_page_size(bytes: &[u8], size: usize) -> bool {
-    bytes.starts_with(&MAGIC) && get_u32(bytes, AT_PAGE_SIZE) == Some(size as u32)
+    bytes.starts_with(&MAGIC) && m::PAGE_SIZE.get(bytes, 0) == Some(size as u64)
 }
 
 impl Meta {
@@ -183,59 +191,59 @@ impl Meta {
 
     /// Entries a manifest of this meta can have.
     pub fn manifest_room(&self) -> usize {
-        (SIZE - AT_BODY).saturating_sub(self.body_used()) / MANIFEST_SIZE
+        (SIZE - BODY).saturating_sub(self.body_used()) / MANIFEST_SIZE
     }
 
     /// Encodes. The caller has made sure that everything fits ([`READY_MAX`], [`INLINE_MAX`],
     /// [`Meta::manifest_room`]).
     pub fn encode(&self, phase: &Phase) -> Box<[u8; SIZE]> {
         let mut b: Box<[u8; SIZE]> = Box::new([0; SIZE]);
-        b[..8].copy_from_slice(&MAGIC);
-        put_u32(&mut b[..], AT_VERSION, VERSION);
-        put_u32(&mut b[..], AT_PAGE_SIZE, self.page_size as u32);
-        b[AT_UUID..AT_UUID + 16].copy_from_slice(&self.uuid);
-        put_u64(&mut b[..], AT_TXN, self.txn.0);
-        put_u64(&mut b[..], AT_PAGE_COUNT, self.page_count);
-        self.catalog.encode(&mut b[AT_CATALOG..AT_CATALOG + descriptor::SIZE]);
-        put_u64(&mut b[..], AT_FREE_PAGES, self.space.free_pages);
-        put_u32(&mut b[..], AT_READY_COUNT, self.space.ready.len() as u32);
-        put_u64(&mut b[..], AT_SESSION, self.session);
-        put_u64(&mut b[..], AT_ID_LIMIT, self.id_limit.0);
-        put_u64(&mut b[..], AT_COMMITS, self.commits);
-        let mut at = AT_BODY;
+        let out = &mut b[..];
+        out[m::MAGIC.range(0)].copy_from_slice(&MAGIC);
+        m::VERSION.put(out, 0, VERSION.into());
+        m::PAGE_SIZE.put(out, 0, self.page_size as u64);
+        out[m::UUID.range(0)].copy_from_slice(&self.uuid);
+        m::TXN.put(out, 0, self.txn.0);
+        m::PAGE_COUNT.put(out, 0, self.page_count);
+        self.catalog.encode(&mut out[m::CATALOG.range(0)]);
+        m::FREE_PAGES.put(out, 0, self.space.free_pages);
+        m::READY_COUNT.put(out, 0, self.space.ready.len() as u64);
+        m::SESSION.put(out, 0, self.session);
+        m::ID_LIMIT.put(out, 0, self.id_limit.0);
+        m::COMMITS.put(out, 0, self.commits);
+        let mut at = BODY;
         for &(start, len) in &self.space.ready {
-            put_u48(&mut b[..], at, start.0);
-            put_u16(&mut b[..], at + 6, len as u16);
+            ready::START.put(out, at, start.0);
+            ready::LENGTH.put(out, at, len);
             at += READY_SIZE;
         }
         for (i, q) in self.space.queues.iter().enumerate() {
-            let head = AT_QUEUES + i * QUEUE_SIZE;
-            put_u64(&mut b[..], head, q.pin.0);
-            put_u64(&mut b[..], head + 8, q.head.0);
-            put_u64(&mut b[..], head + 16, q.tail.0);
-            put_u16(&mut b[..], head + 24, q.head_used);
-            put_u16(&mut b[..], head + 26, q.inline.len() as u16);
-            put_u32(&mut b[..], head + 28, q.pages);
+            let head = queue_at(i);
+            queue::PIN.put(out, head, q.pin.0);
+            queue::HEAD.put(out, head, q.head.0);
+            queue::TAIL.put(out, head, q.tail.0);
+            queue::HEAD_USED.put(out, head, q.head_used.into());
+            queue::INLINE_COUNT.put(out, head, q.inline.len() as u64);
+            queue::PAGES.put(out, head, q.pages.into());
             for e in &q.inline {
-                e.encode(&mut b[at..at + ENTRY_SIZE]);
+                e.encode(&mut out[at..at + ENTRY_SIZE]);
                 at += ENTRY_SIZE;
             }
         }
         match phase {
-            Phase::TwoPhase => put_u32(&mut b[..], AT_PHASE, 2),
-            Phase::Sealed(manifest) => {
-                put_u32(&mut b[..], AT_PHASE, 1);
-                put_u32(&mut b[..], AT_MANIFEST_COUNT, manifest.len() as u32);
-                for m in manifest {
-                    put_u48(&mut b[..], at, m.page.0);
-                    put_u32(&mut b[..], at + 6, m.crc);
-                    put_u16(&mut b[..], at + 10, m.pages);
+            Phase::TwoPhase => m::PHASE.put(out, 0, TWO_PHASE),
+            Phase::Sealed(entries) => {
+                m::PHASE.put(out, 0, SEALED);
+                m::MANIFEST_COUNT.put(out, 0, entries.len() as u64);
+                for e in entries {
+                    manifest::PAGE.put(out, at, e.page.0);
+                    manifest::CRC.put(out, at, e.crc.into());
+                    manifest::PAGES.put(out, at, e.pages.into());
                     at += MANIFEST_SIZE;
                 }
             }
         }
-        let crc = crc32fast::hash(&b[..]);
-        put_u32(&mut b[..], AT_CRC, crc);
+        seal(out);
         b
     }
 
@@ -243,41 +251,40 @@ impl Meta {
     pub fn decode(bytes: &[u8]) -> Result<(Meta, Phase), MetaFault> {
         use MetaFault::Bad;
         let b = bytes.get(..SIZE).ok_or(Bad("shorter than a meta page"))?;
-        if b[..8] != MAGIC {
+        if b[m::MAGIC.range(0)] != MAGIC {
             return Err(MetaFault::NotAMeta);
         }
         // First, so that a flipped bit in the version or in a feature word does not look like a file of the future.
         if !crc_is_good(b) {
             return Err(Bad("checksum does not match"));
         }
-        if word32(b, AT_VERSION) != VERSION {
-            return Err(MetaFault::Version(word32(b, AT_VERSION)));
+        let version = m::VERSION.of(b) as u32;
+        if version != VERSION {
+            return Err(MetaFault::Version(version));
         }
-        let unknown = word32(b, AT_READ_FEATURES) & !KNOWN_TO_READ;
+        let unknown = m::READ_FEATURES.of(b) as u32 & !KNOWN_TO_READ;
         if unknown != 0 {
             return Err(MetaFault::Features(unknown));
         }
-        let page_size = word32(b, AT_PAGE_SIZE) as usize;
+        let page_size = m::PAGE_SIZE.of(b) as usize;
         if !valid_page_size(page_size) {
             return Err(Bad("impossible page size"));
         }
-        let page_count = word64(b, AT_PAGE_COUNT);
-        let txn = TxnId(word64(b, AT_TXN));
+        let page_count = m::PAGE_COUNT.of(b);
+        let txn = TxnId(m::TXN.of(b));
         if !(2..=PageId::MAX.0).contains(&page_count) || txn == TxnId::NONE || txn > TxnId::MAX {
             return Err(Bad("impossible page count or transaction id"));
         }
-        let id_limit = TxnId(word64(b, AT_ID_LIMIT));
+        let id_limit = TxnId(m::ID_LIMIT.of(b));
         if id_limit != TxnId::NONE && !(txn..=TxnId::MAX).contains(&id_limit) {
             return Err(Bad("impossible limit of transaction ids"));
         }
-        let catalog =
-            TableDescriptor::decode(&b[AT_CATALOG..AT_CATALOG + descriptor::SIZE], page_count)
-                .map_err(Bad)?;
-        let mut at = AT_BODY;
+        let catalog = TableDescriptor::decode(&b[m::CATALOG.range(0)], page_count).map_err(Bad)?;
+        let mut at = BODY;
         let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
         let mut uuid = [0; 16];
-        uuid.copy_from_slice(&b[AT_UUID..AT_UUID + 16]);
+        uuid.copy_from_slice(&b[m::UUID.range(0)]);
         let meta = Meta {
             uuid,
             page_size,
@@ -285,31 +292,23 @@ impl Meta {
             page_count,
             catalog,
             space,
-            session: word64(b, AT_SESSION),
+            session: m::SESSION.of(b),
             id_limit,
-            commits: word64(b, AT_COMMITS),
-            unknown_to_write: word32(b, AT_WRITE_FEATURES) & !KNOWN_TO_WRITE,
+            commits: m::COMMITS.of(b),
+            unknown_to_write: m::WRITE_FEATURES.of(b) as u32 & !KNOWN_TO_WRITE,
         };
         Ok((meta, phase))
     }
 }
 
-fn word32(b: &[u8], at: usize) -> u32 {
-    get_u32(b, at).unwrap_or(0)
-}
-
-fn word64(b: &[u8], at: usize) -> u64 {
-    get_u64(b, at).unwrap_or(0)
-}
-
 fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState> {
-    let mut space = SpaceState { free_pages: word64(b, AT_FREE_PAGES), ..Default::default() };
-    let ready = word32(b, AT_READY_COUNT) as usize;
-    if ready > (SIZE - AT_BODY) / READY_SIZE {
+    let mut space = SpaceState { free_pages: m::FREE_PAGES.of(b), ..Default::default() };
+    let ready = m::READY_COUNT.of(b) as usize;
+    if ready > (SIZE - BODY) / READY_SIZE {
         return None;
     }
     for _ in 0..ready {
-        let (start, len) = (PageId(get_u48(b, *at)?), u64::from(get_u16(b, *at + 6)?));
+        let (start, len) = (PageId(ready::START.get(b, *at)?), ready::LENGTH.get(b, *at)?);
         if !freelog::extent_fits(start, len, page_count) {
             return None;
         }
@@ -318,14 +317,14 @@ fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState>
     }
     let inside = |p: u64| p == 0 || (2..page_count).contains(&p);
     for (i, q) in space.queues.iter_mut().enumerate() {
-        let head = AT_QUEUES + i * QUEUE_SIZE;
-        let inline = get_u16(b, head + 26)?;
+        let head = queue_at(i);
+        let inline = queue::INLINE_COUNT.get(b, head)?;
         *q = Queue {
-            pin: TxnId(get_u64(b, head)?),
-            head: PageId(get_u64(b, head + 8)?),
-            tail: PageId(get_u64(b, head + 16)?),
-            head_used: get_u16(b, head + 24)?,
-            pages: get_u32(b, head + 28)?,
+            pin: TxnId(queue::PIN.get(b, head)?),
+            head: PageId(queue::HEAD.get(b, head)?),
+            tail: PageId(queue::TAIL.get(b, head)?),
+            head_used: queue::HEAD_USED.get(b, head)? as u16,
+            pages: queue::PAGES.get(b, head)? as u32,
             inline: Vec::new(),
         };
         let empty = q.head == q.tail;
@@ -345,29 +344,29 @@ fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState>
 }
 
 fn decode_phase(b: &[u8], page_count: u64, mut at: usize) -> Option<Phase> {
-    let count = word32(b, AT_MANIFEST_COUNT) as usize;
-    match word32(b, AT_PHASE) {
-        2 => (count == 0).then_some(Phase::TwoPhase),
-        1 => {
-            let mut manifest = Vec::new();
+    let count = m::MANIFEST_COUNT.of(b) as usize;
+    match m::PHASE.of(b) {
+        TWO_PHASE => (count == 0).then_some(Phase::TwoPhase),
+        SEALED => {
+            let mut entries = Vec::new();
             // Opening reads all of them.
-            let most = MANIFEST_BYTES / u64::from(word32(b, AT_PAGE_SIZE)).max(1);
+            let most = MANIFEST_BYTES / m::PAGE_SIZE.of(b).max(1);
             let mut left = most.min(page_count);
             for _ in 0..count {
-                let m = ManifestEntry {
-                    page: PageId(get_u48(b, at)?),
-                    crc: get_u32(b, at + 6)?,
-                    pages: get_u16(b, at + 10)?,
+                let entry = ManifestEntry {
+                    page: PageId(manifest::PAGE.get(b, at)?),
+                    crc: manifest::CRC.get(b, at)? as u32,
+                    pages: manifest::PAGES.get(b, at)? as u16,
                 };
-                let pages = u64::from(m.pages).max(1);
-                if !freelog::extent_fits(m.page, pages, page_count) {
+                let pages = u64::from(entry.pages).max(1);
+                if !freelog::extent_fits(entry.page, pages, page_count) {
                     return None;
                 }
                 left = left.checked_sub(pages)?;
-                manifest.push(m);
+                entries.push(entry);
                 at += MANIFEST_SIZE;
             }
-            Some(Phase::Sealed(manifest))
+            Some(Phase::Sealed(entries))
         }
         _ => None,
     }

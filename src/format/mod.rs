@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod checksum;
 pub mod descriptor;
+pub mod fields;
 pub mod freelog;
 pub mod meta;
 pub mod node;

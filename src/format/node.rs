@@ -12,7 +12,8 @@ pub mod build;
 pub mod edit;
 pub mod key;
 
-use super::bytes::{get_u16, get_u48, get_u64};
+use super::bytes::get_u64;
+use super::fields::{branch_cell, leaf_cell, page as parts};
 use super::overflow::{self, OverflowRef};
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
 use crate::error::{Error, Result};
@@ -22,15 +23,15 @@ use key::{KeyParts, head_of};
 use std::cmp::Ordering;
 
 /// Where a branch keeps its leftmost child.
-pub const LEFTMOST: usize = HEADER;
+pub const LEFTMOST: usize = parts::LEFTMOST.at;
 /// Where the prefix of a branch starts.
-pub const BRANCH_START: usize = HEADER + 8;
+pub const BRANCH_START: usize = parts::BRANCH_PREFIX.at;
 /// Where the prefix of a leaf starts.
-pub const LEAF_START: usize = HEADER;
+pub const LEAF_START: usize = parts::LEAF_PREFIX.at;
 /// Bytes of a leaf cell in front of the rest of its key.
-pub const LEAF_CELL: usize = 4;
+pub const LEAF_CELL: usize = leaf_cell::REST.at;
 /// Bytes of a branch cell in front of the rest of its key.
-pub const BRANCH_CELL: usize = 8;
+pub const BRANCH_CELL: usize = branch_cell::REST.at;
 /// Bytes an entry takes in the arrays: head and slot.
 pub const ENTRY: usize = 6;
 /// Bytes of a suffix that stand in the head.
@@ -284,12 +285,12 @@ impl<'a> Node<'a> {
         let cell = self.page.get(at..)?;
         let (suffix_len, tag, body) = if self.level == 0 {
             let (head, body) = cell.split_first_chunk::<LEAF_CELL>()?;
-            (get_u16(head, 0)?, u64::from(get_u16(head, 2)?), body)
+            (leaf_cell::KEY_LEN.get(head, 0)?, leaf_cell::VALUE_TAG.get(head, 0)?, body)
         } else {
             let (head, body) = cell.split_first_chunk::<BRANCH_CELL>()?;
-            (get_u16(head, 6)?, get_u48(head, 0)?, body)
+            (branch_cell::KEY_LEN.get(head, 0)?, branch_cell::CHILD.get(head, 0)?, body)
         };
-        let suffix_len = usize::from(suffix_len);
+        let suffix_len = suffix_len as usize;
         let (rest, after) = body.split_at_checked(suffix_len.saturating_sub(HEAD))?;
         Some(Cell { at, suffix_len, rest, tag, after })
     }

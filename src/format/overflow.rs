@@ -4,11 +4,11 @@
 //! A decoded reference is plausible in itself (place, length); whether its pages lie inside the
 //! file is for the page source to say.
 
-use super::bytes::{get_u32, get_u64, put_u32, put_u64};
+use super::fields::{self, overflow as o};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of an encoded reference.
-pub const SIZE: usize = 32;
+pub const SIZE: usize = fields::OVERFLOW_SIZE;
 /// Values are shorter than this.
 pub const VALUE_LIMIT: u64 = 1 << 47;
 
@@ -29,17 +29,17 @@ impl OverflowRef {
     /// The bytes of this reference.
     pub fn encode(&self) -> [u8; SIZE] {
         let mut out = [0; SIZE];
-        put_u64(&mut out, 0, self.first.0);
-        put_u64(&mut out, 8, self.len);
-        put_u64(&mut out, 16, self.birth.0);
-        put_u32(&mut out, 24, self.crc);
+        o::FIRST.put(&mut out, 0, self.first.0);
+        o::LEN.put(&mut out, 0, self.len);
+        o::BIRTH.put(&mut out, 0, self.birth.0);
+        o::CRC.put(&mut out, 0, self.crc.into());
         out
     }
 
     /// Decodes exactly [`SIZE`] bytes, and says what is wrong with a reference that cannot be.
     pub fn decode(b: &[u8]) -> Result<OverflowRef, &'static str> {
-        let fields = (get_u64(b, 0), get_u64(b, 8), get_u64(b, 16), get_u32(b, 24), get_u32(b, 28));
-        let (Some(first), Some(len), Some(birth), Some(crc), Some(zero)) = fields else {
+        let fields = [o::FIRST, o::LEN, o::BIRTH, o::CRC, o::ZERO].map(|field| field.get(b, 0));
+        let [Some(first), Some(len), Some(birth), Some(crc), Some(zero)] = fields else {
             return Err("overflow reference cut off");
         };
         if b.len() != SIZE || zero != 0 {
@@ -51,7 +51,7 @@ impl OverflowRef {
         if len == 0 || len >= VALUE_LIMIT {
             return Err("overflow value of an impossible length");
         }
-        Ok(OverflowRef { first: PageId(first), len, birth: TxnId(birth), crc })
+        Ok(OverflowRef { first: PageId(first), len, birth: TxnId(birth), crc: crc as u32 })
     }
 
     /// Pages of the run.
@@ -64,6 +64,7 @@ impl OverflowRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::bytes::put_u64;
 
     #[test]
     fn round_trip_and_refusals() {

@@ -3,13 +3,14 @@
 //! Reading is checked (a short slice yields None); writing is only done on page buffers of our own.
 //! Plain functions over bytes, usable from any thread.
 
-use super::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
+use super::bytes::{get_u16, get_u32, get_u64, put_u32};
 use super::checksum::page_crc;
+use super::fields::header;
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 
 /// Bytes of the header.
-pub const HEADER: usize = 24;
+pub const HEADER: usize = header::ZERO.end();
 
 /// Kind of a branch page.
 pub const KIND_BRANCH: u8 = 1;
@@ -17,28 +18,6 @@ pub const KIND_BRANCH: u8 = 1;
 pub const KIND_LEAF: u8 = 2;
 /// Kind of a free-log page.
 pub const KIND_FREE_LOG: u8 = 3;
-
-/// Offsets of the header's fields.
-pub mod at {
-    /// Checksum.
-    pub const CRC: usize = 0;
-    /// Kind of the page.
-    pub const KIND: usize = 4;
-    /// Levels below this page.
-    pub const LEVEL: usize = 5;
-    /// Keys or entries.
-    pub const COUNT: usize = 6;
-    /// Transaction that wrote the page.
-    pub const BIRTH: usize = 8;
-    /// Bytes of the heap.
-    pub const HEAP_LEN: usize = 16;
-    /// Bytes of the heap that belong to nothing.
-    pub const HEAP_DEAD: usize = 18;
-    /// Bytes that all keys begin with.
-    pub const PREFIX_LEN: usize = 20;
-    /// Zero.
-    pub const ZERO: usize = 22;
-}
 
 /// The header's fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,52 +46,52 @@ impl PageHeader {
     pub fn read(page: &[u8]) -> Option<PageHeader> {
         let h: &[u8; HEADER] = page.first_chunk()?;
         Some(PageHeader {
-            crc: get_u32(h, at::CRC)?,
-            kind: h[at::KIND],
-            level: h[at::LEVEL],
-            count: get_u16(h, at::COUNT)?,
-            birth: TxnId(get_u64(h, at::BIRTH)?),
-            heap_len: get_u16(h, at::HEAP_LEN)?,
-            heap_dead: get_u16(h, at::HEAP_DEAD)?,
-            prefix_len: get_u16(h, at::PREFIX_LEN)?,
+            crc: get_u32(h, header::CRC.at)?,
+            kind: h[header::KIND.at],
+            level: h[header::LEVEL.at],
+            count: get_u16(h, header::COUNT.at)?,
+            birth: TxnId(get_u64(h, header::BIRTH.at)?),
+            heap_len: get_u16(h, header::HEAP_LEN.at)?,
+            heap_dead: get_u16(h, header::HEAP_DEAD.at)?,
+            prefix_len: get_u16(h, header::PREFIX_LEN.at)?,
         })
     }
 
     /// Writes the header to the front of a page buffer.
     pub fn write(&self, page: &mut [u8]) {
-        put_u32(page, at::CRC, self.crc);
-        page[at::KIND] = self.kind;
-        page[at::LEVEL] = self.level;
-        put_u16(page, at::COUNT, self.count);
-        put_u64(page, at::BIRTH, self.birth.0);
-        put_u16(page, at::HEAP_LEN, self.heap_len);
-        put_u16(page, at::HEAP_DEAD, self.heap_dead);
-        put_u16(page, at::PREFIX_LEN, self.prefix_len);
-        put_u16(page, at::ZERO, 0);
+        header::CRC.put(page, 0, self.crc.into());
+        header::KIND.put(page, 0, self.kind.into());
+        header::LEVEL.put(page, 0, self.level.into());
+        header::COUNT.put(page, 0, self.count.into());
+        header::BIRTH.put(page, 0, self.birth.0);
+        header::HEAP_LEN.put(page, 0, self.heap_len.into());
+        header::HEAP_DEAD.put(page, 0, self.heap_dead.into());
+        header::PREFIX_LEN.put(page, 0, self.prefix_len.into());
+        header::ZERO.put(page, 0, 0);
     }
 }
 
 /// The transaction that wrote a page; none if the slice is too short to have a header.
 #[inline]
 pub fn birth(page: &[u8]) -> TxnId {
-    TxnId(get_u64(page, at::BIRTH).unwrap_or(0))
+    TxnId(header::BIRTH.of(page))
 }
 
 /// Stores the transaction that wrote a page.
 pub fn set_birth(page: &mut [u8], txn: TxnId) {
-    put_u64(page, at::BIRTH, txn.0);
+    header::BIRTH.put(page, 0, txn.0);
 }
 
 /// Sets the checksum of a finished page; returns it for the manifest.
 pub fn seal(id: PageId, page: &mut [u8]) -> u32 {
     let crc = page_crc(id, page);
-    put_u32(page, at::CRC, crc);
+    put_u32(page, header::CRC.at, crc);
     crc
 }
 
 /// Compares a page with its stored checksum.
 pub fn verify(id: PageId, page: &[u8]) -> Result<()> {
-    let Some(stored) = get_u32(page, at::CRC).filter(|_| page.len() >= HEADER) else {
+    let Some(stored) = get_u32(page, header::CRC.at).filter(|_| page.len() >= HEADER) else {
         return Err(Error::corrupt(id, "shorter than a page header"));
     };
     let computed = page_crc(id, page);
@@ -127,7 +106,7 @@ pub fn verify(id: PageId, page: &[u8]) -> Result<()> {
 
 /// Whether a page has this checksum: the one it stores, and that of its bytes.
 pub fn has_crc(id: PageId, page: &[u8], crc: u32) -> bool {
-    get_u32(page, at::CRC) == Some(crc) && page_crc(id, page) == crc
+    get_u32(page, header::CRC.at) == Some(crc) && page_crc(id, page) == crc
 }
 
 #[cfg(test)]

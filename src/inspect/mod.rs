@@ -39,11 +39,5 @@ pub use report::{Fault, MAX_FAULTS, MetaSummary, PageCounts, Report, SlotState, 
 
 pub use scan::{PageInfo, Tree};
 
-/// For the test that compares the document with the code.
-#[cfg(any(test, feature = "harness"))]
-pub mod harness {
-    pub use super::layout::table_of_fields::format_table;
-}
-
 #[cfg(test)]
 mod tests;

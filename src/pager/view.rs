@@ -1,7 +1,7 @@
 //! Pages of one snapshot, read straight from the map.
 
 use crate::error::{Error, Result};
-use crate::format::bytes::get_u64;
+use crate::format::fields::header;
 use crate::storage::{MapView, Platform};
 use crate::types::{PageId, TxnId};
 
@@ -89,7 +89,7 @@ fn astray(id: PageId, why: &str) -> Error {
 /// A page cannot be younger than the snapshot that reaches it.
 #[inline(always)]
 pub fn check_birth(id: PageId, page: &[u8], txn: TxnId) -> Result<&[u8]> {
-    match get_u64(page, 8) {
+    match header::BIRTH.get(page, 0) {
         Some(birth) if birth <= txn.0 => Ok(page),
         _ => Err(astray(id, "younger than the snapshot that reaches it")),
     }

@@ -1,6 +1,7 @@
 //! Round trips, and what a decoder must refuse.
 
 use super::*;
+use crate::format::bytes::put_u32;
 
 fn sample() -> (Meta, Phase) {
     let entry =
@@ -75,17 +76,15 @@ fn the_future_is_told_from_damage() {
         let mut b = m.encode(&phase);
         put_u32(&mut b[..], at, value);
         if sealed {
-            put_u32(&mut b[..], AT_CRC, 0);
-            let crc = crc32fast::hash(&b[..]);
-            put_u32(&mut b[..], AT_CRC, crc);
+            seal(&mut b[..]);
         }
         Meta::decode(&b[..])
     };
-    assert_eq!(changed(AT_VERSION, 2, true), Err(MetaFault::Version(2)));
-    assert_eq!(changed(AT_READ_FEATURES, 6, true), Err(MetaFault::Features(6)));
-    assert_eq!(changed(AT_WRITE_FEATURES, 6, true).unwrap().0.unknown_to_write, 6);
-    assert_eq!(changed(AT_WRITE_FEATURES - 4, 6, true).unwrap().0, m);
-    for at in [AT_VERSION, AT_READ_FEATURES, AT_WRITE_FEATURES] {
+    assert_eq!(changed(m::VERSION.at, 2, true), Err(MetaFault::Version(2)));
+    assert_eq!(changed(m::READ_FEATURES.at, 6, true), Err(MetaFault::Features(6)));
+    assert_eq!(changed(m::WRITE_FEATURES.at, 6, true).unwrap().0.unknown_to_write, 6);
+    assert_eq!(changed(m::WRITE_FEATURES.at - 4, 6, true).unwrap().0, m);
+    for at in [m::VERSION.at, m::READ_FEATURES.at, m::WRITE_FEATURES.at] {
         assert!(matches!(changed(at, 2, false), Err(MetaFault::Bad(_))));
     }
 }
@@ -114,9 +113,7 @@ fn random_bytes_with_a_good_checksum_never_panic() {
         for _ in 0..rng.usize(1..6) {
             b[rng.usize(16..700)] = rng.u8(..);
         }
-        put_u32(&mut b[..], AT_CRC, 0);
-        let crc = crc32fast::hash(&b[..]);
-        put_u32(&mut b[..], AT_CRC, crc);
+        seal(&mut b[..]);
         let _ = Meta::decode(&b[..]);
     }
 }

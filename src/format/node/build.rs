@@ -5,8 +5,9 @@
 //! saves. So any subset of the entries of a page fits a page too, which is what splits rely on.
 
 use super::key::KeyParts;
-use super::{ENTRY, HEAD, LEFTMOST, cell_of, padded, start_of};
-use crate::format::bytes::{put_u16, put_u32, put_u48, put_u64};
+use super::{ENTRY, HEAD, cell_of, padded, start_of};
+use crate::format::bytes::{put_u16, put_u32};
+use crate::format::fields::{branch_cell, leaf_cell, page as parts};
 use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
 use crate::types::{PageId, TxnId};
 
@@ -126,7 +127,7 @@ pub fn write_node(
     };
     header.write(page);
     if level > 0 {
-        put_u64(page, LEFTMOST, shell.leftmost.0);
+        parts::LEFTMOST.put(page, 0, shell.leftmost.0);
     }
     Ok(())
 }
@@ -140,11 +141,11 @@ pub(super) fn put_cell(
     prefix_len: usize,
 ) {
     if level == 0 {
-        put_u16(cell, 0, suffix_len as u16);
-        put_u16(cell, 2, item.tag as u16);
+        leaf_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
+        leaf_cell::VALUE_TAG.put(cell, 0, item.tag);
     } else {
-        put_u48(cell, 0, item.tag);
-        put_u16(cell, 6, suffix_len as u16);
+        branch_cell::CHILD.put(cell, 0, item.tag);
+        branch_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
     }
     let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
     if !rest.is_empty() {

@@ -5,10 +5,10 @@
 
 use super::build::{Item, put_cell};
 use super::key::KeyParts;
-use super::{ENTRY, HEAD, LEFTMOST, Layout, Node, TAG_OVERFLOW, cell_of, start_of};
+use super::{ENTRY, HEAD, Layout, Node, TAG_OVERFLOW, cell_of, start_of};
 use crate::error::{Error, Result};
-use crate::format::bytes::{put_u16, put_u32, put_u48, put_u64};
-use crate::format::page::at;
+use crate::format::bytes::{put_u16, put_u32};
+use crate::format::fields::{branch_cell, header, leaf_cell, page as parts};
 use crate::types::PageId;
 
 /// A page that may be changed.
@@ -112,17 +112,17 @@ impl<'a> NodeMut<'a> {
     /// Points child `index` (0 ..= count) of a branch at another page.
     pub fn set_child(&mut self, index: usize, child: PageId) -> Result<()> {
         if index == 0 {
-            put_u64(self.page, LEFTMOST, child.0);
+            parts::LEFTMOST.put(self.page, 0, child.0);
         } else {
             let at = self.node()?.cell(index - 1)?.at;
-            put_u48(self.page, at, child.0);
+            branch_cell::CHILD.put(self.page, at, child.0);
         }
         Ok(())
     }
 
     fn put_value(&mut self, cell_at: usize, front: usize, tag: u64, tail: &[u8]) {
         debug_assert!(tag <= u64::from(TAG_OVERFLOW));
-        put_u16(self.page, cell_at + 2, tag as u16);
+        leaf_cell::VALUE_TAG.put(self.page, cell_at, tag);
         self.page[cell_at + front..][..tail.len()].copy_from_slice(tail);
     }
 
@@ -147,8 +147,9 @@ impl<'a> NodeMut<'a> {
     }
 
     fn put_layout(&mut self) {
-        put_u16(self.page, at::COUNT, self.layout.count as u16);
-        put_u16(self.page, at::HEAP_LEN, (self.page.len() - self.layout.heap_at) as u16);
-        put_u16(self.page, at::HEAP_DEAD, self.layout.dead as u16);
+        let heap_len = self.page.len() - self.layout.heap_at;
+        header::COUNT.put(self.page, 0, self.layout.count as u64);
+        header::HEAP_LEN.put(self.page, 0, heap_len as u64);
+        header::HEAP_DEAD.put(self.page, 0, self.layout.dead as u64);
     }
 }

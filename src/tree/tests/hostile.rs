@@ -6,8 +6,8 @@ use super::store::Tree;
 use crate::error::Error;
 use crate::format::bytes::{put_u16, put_u64};
 use crate::format::descriptor::TableDescriptor;
+use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
-use crate::format::page::at;
 use crate::tree::search::{Path, node_at};
 use crate::tree::{Cursor, Edge, Range, drop_tree, get_many};
 use crate::types::PageId;
@@ -94,7 +94,7 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
     let node = node_at(&tree.store, leaf, 0).unwrap();
     let first = node.key(0).unwrap().to_vec();
     let last = node.key(node.count() - 1).unwrap().to_vec();
-    tree.store.raw(leaf)[at::KIND] = 99;
+    tree.store.raw(leaf)[header::KIND.at] = 99;
     let (before, behind) = (model.range(..first).count(), model.range(last..).count() - 1);
     for lent in [false, true] {
         for (forward, good) in [(true, before), (false, behind)] {
