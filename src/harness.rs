@@ -82,6 +82,13 @@ pub fn unproved_bytes(db: &Database) -> Option<u64> {
     visible.then(|| image.list_bytes.saturating_sub(start))
 }
 
+/// The first log page of each queue of the newest transaction: what the next one reads first.
+pub fn log_heads(db: &Database) -> Vec<u64> {
+    let queues = db.engine().load_image().map(|image| image.meta.space.queues);
+    let used = |q: &freelog::Queue| (q.pages > 0).then_some(q.head.0);
+    queues.map_or(Vec::new(), |queues| queues.iter().filter_map(used).collect())
+}
+
 /// No thread of this process is sent the write transaction of another: whoever asks for it where he has it is told so at once.
 pub fn no_grace() {
     crate::commit::writer_thread::no_grace();

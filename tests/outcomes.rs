@@ -478,3 +478,81 @@ fn a_panic_in_the_middle_of_a_change_breaks_the_transaction() {
     assert_durable(&disk, 0..4);
     assert_clean(&db);
 }
+
+/// A value on pages of its own is refused after it was put, and comes back as what stood there before; or while somebody holds what he has read
+/// of it. What is wrong is not read, and not committed.
+#[test]
+fn a_transaction_reads_of_its_own_what_it_has_put() {
+    for early in [false, true] {
+        for durability in [Durability::Deferred, Durability::Durable] {
+            for seed in 0..6 {
+                let disk = machine(seed);
+                let db = enter(&disk, &Database::builder());
+                put(&db, Durability::Durable, 0..1);
+                let mut txn = db.write().unwrap();
+                txn.set_durability(durability);
+                txn.open_table("main").unwrap().put(b"first", &LARGE).unwrap();
+                let table = txn.table("main").unwrap();
+                let lose = || {
+                    disk.write_back_all(true);
+                    disk.evict();
+                };
+                if early {
+                    lose();
+                }
+                let read = match table.get(b"first") {
+                    Ok(read) => read.unwrap(),
+                    Err(e) => {
+                        assert!(early && matches!(e, Error::Corrupt { .. }), "{e}");
+                        continue;
+                    }
+                };
+                assert!(read == LARGE);
+                if !early {
+                    lose();
+                }
+                let copy = read.to_vec();
+                let mut table = txn.open_table("main").unwrap();
+                table.delete(b"first").unwrap();
+                table.put(b"second", &copy).unwrap();
+                let outcome = txn.commit();
+                assert!(copy == LARGE || outcome.is_err(), "{durability:?}, seed {seed}");
+                for db in [&db, &enter(&disk.cut_point().boot(seed).unwrap(), &Database::builder())]
+                {
+                    let wrong = |value: &Vec<u8>| *value != LARGE;
+                    assert!(!pairs(db, "main").iter().any(|(_, value)| wrong(value)));
+                    assert_clean(db);
+                }
+            }
+        }
+    }
+}
+
+/// Rule 27: what an opening has found may stand in the page cache alone.
+#[test]
+fn nothing_is_called_durable_that_an_opening_has_only_found() {
+    let disk = machine(3);
+    let db = enter(&disk, &Database::builder());
+    put(&db, Durability::Durable, 0..1);
+    let durable = db.info().unwrap().durable;
+    disk.set_hook(|_, event| match event.kind {
+        EventKind::Step("flush: meta stored") => Action::Kill,
+        _ => Action::Continue,
+    });
+    let killed = run(|| {
+        let mut txn = db.write().unwrap();
+        txn.open_table("main").unwrap().put(b"more", b"").unwrap();
+        txn.commit()
+    });
+    assert!(matches!(killed, Ending::Killed(_)));
+    disk.clear_hook();
+    drop(db);
+    disk.restart_os_alive(true).unwrap();
+    let db = enter(&disk, &Database::builder());
+    let info = db.info().unwrap();
+    assert!(info.durable <= durable, "{} was durable, and {} is called so", durable, info.durable);
+    drop(db.write().unwrap());
+    let info = db.info().unwrap();
+    assert_eq!(info.durable, info.visible);
+    assert_clean(&db);
+}

@@ -375,7 +375,7 @@ impl Database {
             page_count,
             free_pages: image.map_or(0, |i| i.meta.space.free_pages),
             visible: visible.0,
-            durable: engine.durable().txn.0,
+            durable: engine.known_durable().0,
             built: engine.built().0,
             repair_pending: engine.words().repair_mark().is_set(),
             opening_pages_read: engine.opening_pages_read,
@@ -469,7 +469,8 @@ pub struct Info {
     pub free_pages: u64,
     /// Transaction that a reader beginning now sees.
     pub visible: u64,
-    /// Newest transaction that survives power loss.
+    /// Newest transaction that is known to survive power loss. Less than `visible` too where nobody has written since an opening that could not
+    /// rely on the lock file: the first write transaction makes durable what it has found. 0 if none is known.
     pub durable: u64,
     /// Newest transaction built.
     pub built: u64,

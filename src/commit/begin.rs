@@ -6,9 +6,9 @@ use super::durability::Durability;
 use super::engine::Engine;
 use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::meta::Meta;
-use crate::pager::store::PageStore;
+use crate::pager::store::{PageStore, Proof};
 use crate::pager::view::PageView;
 use crate::pager::workspace::Workspace;
 use crate::shared::words::WriterHeld;
@@ -17,6 +17,18 @@ use crate::space::pins::Pins;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Rule 23, for what the base names as free: a transaction writes there, and what it has written it cannot take back.
+struct BaseProof(Arc<Engine>);
+
+impl Proof for BaseProof {
+    fn proved(&self) -> Result<()> {
+        self.0.ask_for_failed_write_back();
+        let failed = self.0.words().repair_mark().sync_failed();
+        let unproved = self.0.durable().txn < self.0.built();
+        if failed && unproved { Err(Error::TransactionBroken) } else { Ok(()) }
+    }
+}
 
 impl Engine {
     /// Rules 1 to 3. Repairs first if a sync failed or a process died in the middle.
@@ -58,6 +70,9 @@ impl Engine {
         let buffers = buffers.unwrap_or_default();
         let mut store = PageStore::new(platform, options, txn, view, buffers);
         store.set_eager(durability == Durability::Durable);
+        if !base_is_durable {
+            store.set_proof(Box::new(BaseProof(Arc::clone(self))));
+        }
         store.make_room(alloc.page_count())?;
         let pages = Workspace::new(store, alloc);
         Ok(Draft::new(lock, pages, image, base_is_durable, durability))

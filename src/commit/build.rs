@@ -153,6 +153,7 @@ impl Draft {
         if !self.base_is_durable {
             engine.ask_for_failed_write_back();
         }
+        self.prove_own_pages()?;
         if room() && !failed() {
             return Ok(true);
         }
@@ -173,6 +174,23 @@ impl Draft {
         }
         engine.knows_all_above(self.base.meta.txn);
         Ok(room())
+    }
+
+    /// Rule 23, for pages of the transaction that it has read again behind their way into the page cache: what it has made of them is in other
+    /// pages by now, whose checksums are good. They can have come back as older ones only if their write-back has failed, of which the mark
+    /// says, or the kernel, or the sync of this handle. (What the kernel says may be news of long ago.)
+    fn prove_own_pages(&self) -> Result<()> {
+        if !self.pages().store.has_read_own() {
+            return Ok(());
+        }
+        let engine = self.engine();
+        let told = || engine.words().repair_mark().sync_failed();
+        if !told() && engine.platform.write_back_failed() {
+            // Whoever flushes meanwhile must not miss what this sync is told: he is told by the mark.
+            let _lock = FlushLock::take(engine, None)?;
+            let _ = engine.sync_pages(self.pages().page_count());
+        }
+        if told() { Err(Error::TransactionBroken) } else { Ok(()) }
     }
 
     /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in the page cache; the kernel may call them

@@ -26,7 +26,7 @@ impl Engine {
         };
         let slot = self.durable().slot;
         self.write_slot(slot, &bytes)?;
-        self.sync_all(&meta)?;
+        self.sync_pages(meta.page_count)?;
         self.platform.step("opening: chosen meta synced");
         self.words().record_slot(lock, slot, Content { txn: meta.txn, crc: meta::crc_of(&bytes) });
         self.keep_refused();

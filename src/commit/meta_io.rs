@@ -4,9 +4,20 @@ use super::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::words::Durable;
-use crate::types::PageId;
+use crate::types::{PageId, TxnId};
 
 impl Engine {
+    /// The newest transaction that is known to survive power loss. Rule 27: as long as what an opening has chosen is not known to have been
+    /// synced, that is at most what the other slot holds, none if it cannot be read.
+    pub(crate) fn known_durable(&self) -> TxnId {
+        let Durable { txn, slot } = self.durable();
+        if !self.opening_is_pending() || self.words().slot(slot).is_some() {
+            return txn;
+        }
+        let other = self.slot_bytes(slot ^ 1).unwrap_or_default();
+        Meta::decode(&other).map_or(TxnId::NONE, |(meta, _)| meta.txn.min(txn))
+    }
+
     /// Page count of the meta in a slot; none if it cannot be read.
     pub(super) fn pages_of_slot(&self, slot: usize) -> u64 {
         let bytes = self.slot_bytes(slot).unwrap_or_default();
@@ -38,8 +49,8 @@ impl Engine {
         self.platform.storage().write((slot * self.page_size) as u64, &page)
     }
 
-    pub(super) fn sync_all(&self, meta: &Meta) -> Result<()> {
-        let end = meta.page_count * self.page_size as u64;
+    pub(super) fn sync_pages(&self, page_count: u64) -> Result<()> {
+        let end = page_count * self.page_size as u64;
         self.platform.storage().sync(0, end).inspect_err(|_| self.words().note_sync_failed())
     }
 }

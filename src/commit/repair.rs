@@ -161,7 +161,7 @@ impl Engine {
                 return Ok(());
             }
             self.write_slot(slot, &bytes)?;
-            self.sync_all(&meta)?;
+            self.sync_pages(meta.page_count)?;
             self.platform.step("repair: flush target synced");
             words.record_slot(lock, slot, content);
         }

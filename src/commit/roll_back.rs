@@ -46,7 +46,7 @@ impl Engine {
         let slot = self.durable().slot ^ 1;
         let bytes = meta.encode(&Phase::TwoPhase);
         self.write_slot(slot, &bytes[..])?;
-        self.sync_all(meta)?;
+        self.sync_pages(meta.page_count)?;
         self.platform.step("repair: other slot synced");
         let words = self.words();
         words.record_slot(lock, slot, Content { txn: meta.txn, crc: meta::crc_of(&bytes[..]) });

@@ -16,7 +16,7 @@ use crate::space::allocator::LogPages;
 use crate::storage::{PlatformRef, WritableView};
 use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be flushed. Each asking costs a system
 /// call, and what is written before it could be joined with nothing behind it.
@@ -50,6 +50,12 @@ impl DerefMut for Buffer {
     }
 }
 
+/// Says whether what has been read of a base that was not durable can be believed.
+pub trait Proof: Send + Sync {
+    /// An error if a page that was read may have been refused by the device, and have come back as an older one.
+    fn proved(&self) -> Result<()>;
+}
+
 /// Dirty pages of one write transaction, over the pages of its base snapshot.
 pub struct PageStore {
     platform: PlatformRef,
@@ -66,6 +72,10 @@ pub struct PageStore {
     eager: bool,
     /// What is in the page cache since the device was asked to begin.
     ahead: Ahead,
+    /// Of a base that was not durable.
+    proof: Option<Box<dyn Proof>>,
+    /// Pages of this transaction have been read in the page cache, where they may be refused and come back as older ones at any time.
+    own_read: AtomicBool,
 }
 
 /// Bytes of the file that lie in this range, and in how many pieces.
@@ -100,7 +110,19 @@ impl PageStore {
             written: PageMap::default(),
             eager: false,
             ahead: Ahead::default(),
+            proof: None,
+            own_read: AtomicBool::new(false),
         }
+    }
+
+    /// Whom to ask about the base, where that was not durable.
+    pub fn set_proof(&mut self, proof: Box<dyn Proof>) {
+        self.proof = Some(proof);
+    }
+
+    /// Whether something that this transaction will commit may depend on what it has read of its own pages in the page cache.
+    pub fn has_read_own(&self) -> bool {
+        self.direct.is_some() || self.own_read.load(Ordering::Relaxed)
     }
 
     /// The transaction that writes.
@@ -146,6 +168,9 @@ impl PageStore {
         if !self.written.is_empty() || page::birth(page) == self.txn {
             self.check_spilled(id, page)?;
         }
+        if page::birth(page) == self.txn {
+            self.own_read.store(true, Ordering::Relaxed);
+        }
         Ok(page)
     }
 
@@ -158,7 +183,20 @@ impl PageStore {
             None => Err(Error::corrupt(id, "as if the running transaction had written it")),
             Some(_) if self.direct.is_some() => Ok(()),
             Some(w @ Written::Page { .. }) if w.is(id, page) => Ok(()),
-            Some(_) => Err(Error::corrupt(id, "not what the running transaction has put there")),
+            Some(_) => Err(not_own(id)),
+        }
+    }
+
+    /// A value on pages of its own. One of this transaction is read as a whole, and is what was put there.
+    pub fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+        let bytes = self.in_file(first, pages)?;
+        match self.written.get(&first) {
+            None => Ok(bytes),
+            Some(w) if w.pages() == pages && w.is(first, bytes) => {
+                self.own_read.store(true, Ordering::Relaxed);
+                Ok(bytes)
+            }
+            Some(_) => Err(not_own(first)),
         }
     }
 
@@ -379,6 +417,12 @@ fn outside(id: PageId) -> Error {
     Error::corrupt(id, "outside the mapped file")
 }
 
+/// The device has refused it, and it has come back as an older one.
+#[cold]
+fn not_own(id: PageId) -> Error {
+    Error::corrupt(id, "not what the running transaction has put there")
+}
+
 /// Only in a damaged file.
 #[cold]
 pub fn in_use(id: PageId) -> Error {
@@ -388,6 +432,10 @@ pub fn in_use(id: PageId) -> Error {
 impl LogPages for PageStore {
     fn log_page(&self, id: PageId) -> Result<&[u8]> {
         self.in_file(id, 1)
+    }
+
+    fn proved(&self) -> Result<()> {
+        self.proof.as_ref().map_or(Ok(()), |proof| proof.proved())
     }
 
     fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]> {

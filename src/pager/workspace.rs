@@ -37,7 +37,7 @@ impl PageSource for Workspace {
     }
 
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.store.in_file(first, pages)
+        self.store.run(first, pages)
     }
 
     fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {

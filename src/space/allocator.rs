@@ -28,6 +28,10 @@ use std::ops::Range;
 pub trait LogPages {
     /// Page `id` of the base snapshot.
     fn log_page(&self, id: PageId) -> Result<&[u8]>;
+    /// An error if a log page that has been read so far may not be what was built: nothing that it names is to be used then (rule 23).
+    fn proved(&self) -> Result<()> {
+        Ok(())
+    }
     /// A page of the new snapshot, to be filled.
     fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]>;
 }
@@ -490,7 +494,9 @@ impl Allocator {
         while *left > 0 && self.queues[side].pages > 0 {
             let id = self.queues[side].head;
             let used = usize::from(self.queues[side].head_used);
-            let page = LogPage::read(id, log.log_page(id)?, self.page_count, used, side == POOL)?;
+            let page = LogPage::read(id, log.log_page(id)?, self.page_count, used, side == POOL);
+            log.proved()?;
+            let page = page?;
             let taken = self.place_some(&page.entries, side, left);
             let pages = page.entries[..taken].iter().map(FreeEntry::pages).sum();
             self.logged_pages = self.logged_pages.checked_sub(pages).ok_or_else(|| {

@@ -378,3 +378,39 @@ fn a_log_in_a_circle_is_damage() {
         assert!(w.begin(false, false).1.allocate(&Circle(bytes, Cell::new(0))).is_err());
     }
 }
+
+/// Rule 23: whoever names a page that may be in use does not find out by writing to it.
+#[test]
+fn nothing_is_given_out_by_a_log_that_is_not_proved() {
+    struct Refused(Vec<u8>);
+    impl LogPages for Refused {
+        fn log_page(&self, _: PageId) -> Result<&[u8]> {
+            Ok(&self.0)
+        }
+
+        fn proved(&self) -> Result<()> {
+            Err(crate::Error::TransactionBroken)
+        }
+
+        fn new_log_page(&mut self, _: PageId) -> Result<&mut [u8]> {
+            unreachable!("nothing is written")
+        }
+    }
+    let id = PageId(10);
+    let free = FreeEntry { start: PageId(100), len: 9, birth: TxnId(1), death: TxnId(2) };
+    let mut bytes = vec![0; PAGE];
+    freelog::write_page(&mut bytes, TxnId(2), PageId(11), &[free]);
+    page::seal(id, &mut bytes);
+    let mut w = World { limit: usize::MAX, ..World::new(1) };
+    (w.base.meta.page_count, w.base.meta.txn) = (200, TxnId(9));
+    w.base.meta.space.free_pages = 9;
+    let q = &mut w.base.meta.space.queues[0];
+    (q.head, q.tail, q.pages) = (id, PageId(11), 1);
+    let (durable, slot) = (w.base.clone(), w.base.clone());
+    w = World { durable, slots: [slot.clone(), slot], next: 10, ..w };
+    let (_, mut alloc) = w.begin(false, false);
+    let log = Refused(bytes);
+    assert!(matches!(alloc.allocate(&log), Err(crate::Error::TransactionBroken)));
+    let (_, mut alloc) = w.begin(false, false);
+    assert!(matches!(alloc.allocate_run(3, &log), Err(crate::Error::TransactionBroken)));
+}

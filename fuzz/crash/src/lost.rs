@@ -8,7 +8,7 @@
 use crate::alive::Alive;
 use fastrand::Rng;
 use recto::harness::sim::{Action, Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
-use recto::harness::{machine, make_durable, new_file, open};
+use recto::harness::{is_log_page, log_heads, machine, make_durable, new_file, open};
 use recto::{Builder, Database, Durability, Error, Sink, WriteTxn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,10 +36,13 @@ pub enum Trouble {
     Rots,
     /// Between two looks of somebody who waits for its commit, others are told, repair and commit.
     BetweenLooks,
+    /// A transaction reads a value that it has put on pages of its own, and puts what it has read; these are refused before it reads, or while
+    /// it holds what it reads.
+    ReadsOwn,
 }
 
 /// All of them.
-pub const TROUBLES: [Trouble; 7] = [
+pub const TROUBLES: [Trouble; 8] = [
     Trouble::Untold,
     Trouble::StrangerTold,
     Trouble::ToldAndDies,
@@ -47,6 +50,7 @@ pub const TROUBLES: [Trouble; 7] = [
     Trouble::DiesInFlush,
     Trouble::Rots,
     Trouble::BetweenLooks,
+    Trouble::ReadsOwn,
 ];
 
 /// What has been done.
@@ -203,6 +207,9 @@ impl Life {
         if self.rng.u32(..20) == 0 {
             self.many_roll_backs().map_err(|what| format!("many roll-backs: {what}"))?;
         }
+        if self.rng.u32(..1_000) == 0 {
+            self.log_refused().map_err(|what| format!("refused free log: {what}"))?;
+        }
         Ok(())
     }
 
@@ -233,6 +240,93 @@ impl Life {
         let next = self.enter()?;
         self.judge(&next, "after the death of all, no device having failed since,")?;
         next.flush().map_err(|e| format!("a flush of what is sound: {e}"))
+    }
+
+    /// Large values come and go, so that what is free stands in log pages. Then a transaction begins on deferred commits, and the device refuses
+    /// one log page, in the place of which an older one was durable: that names pages which are in use. Whether the transaction ends or
+    /// is dropped, nothing durable is touched.
+    fn log_refused(&mut self) -> Result<(), String> {
+        self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
+        (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
+        self.builder = Database::builder();
+        self.builder.sink(self.sink);
+        self.builder.free_limit(self.rng.usize(75..90));
+        let db = self.enter()?;
+        for _ in 0..100 {
+            self.churn(&db, Durability::Durable, 40)?;
+        }
+        for _ in 0..60 {
+            self.churn(&db, Durability::Durable, 40)?;
+            db.flush().map_err(|e| format!("a flush without trouble: {e}"))?;
+            let durable = self.disk.bytes();
+            let mut may_hold = self.may_hold.clone();
+            let is_log = |page: u64| {
+                let bytes = durable.get(page as usize * PAGE..).unwrap_or_default();
+                is_log_page(bytes)
+            };
+            let mut log = None;
+            for _ in 0..self.rng.u32(1..6) {
+                let puts = self.rng.u32(1..40);
+                self.churn(&db, Durability::Deferred, puts)?;
+                may_hold.extend(self.may_hold.iter().cloned());
+                log = log_heads(&db).into_iter().rfind(|&page| is_log(page));
+                if log.is_some_and(|page| self.disk.is_dirty(page)) {
+                    break;
+                }
+            }
+            let mut txn = db.write().map_err(|e| e.to_string())?;
+            if !log.is_some_and(|page| self.disk.refuse_page(page)) {
+                continue;
+            }
+            (self.refused, self.lost) = (true, true);
+            // Somebody may be told, and say so, before the page leaves the cache.
+            if self.rng.bool() {
+                let _ = db.flush();
+            }
+            self.disk.write_back_all(false);
+            self.disk.evict();
+            self.may_hold = may_hold;
+            let mut put = Vec::new();
+            let puts = self.rng.u32(1..200);
+            let outcome = self.put_large(&mut txn, puts).and_then(|all| {
+                put = all;
+                if self.rng.bool() { Err(Error::TransactionBroken) } else { txn.commit() }
+            });
+            self.note(&put, Durability::Durable, &outcome)?;
+            if !(0..3).any(|_| db.write().is_ok()) {
+                return Err("nobody repairs".into());
+            }
+            self.judge(&db, "after the refusal it holds")?;
+            (self.refused, self.may_hold) = (false, BTreeSet::from([self.content(&db)?]));
+        }
+        Ok(())
+    }
+
+    /// A commit without trouble that puts large values and takes others away.
+    fn churn(&mut self, db: &Database, durability: Durability, puts: u32) -> Result<(), String> {
+        let mut work = || {
+            let mut txn = db.write()?;
+            txn.set_durability(durability);
+            let put = self.put_large(&mut txn, puts)?;
+            txn.commit().map(|()| put)
+        };
+        let put = work().map_err(|e: Error| format!("a commit without trouble: {e}"))?;
+        self.note(&put, durability, &Ok(()))
+    }
+
+    /// Puts values, of which every other takes a page of its own.
+    fn put_large(&mut self, txn: &mut WriteTxn, puts: u32) -> Result<Vec<(u32, u32)>, Error> {
+        self.commits += 1;
+        let mut table = txn.open_table("main")?;
+        let mut put = Vec::new();
+        for _ in 0..puts {
+            let key = self.rng.u32(..1_500);
+            let mut value = vec![7; [60, 2_500][self.rng.usize(..2)]];
+            value[..4].copy_from_slice(&self.commits.to_le_bytes());
+            table.put(&key.to_be_bytes(), &value)?;
+            put.push((key, self.commits));
+        }
+        Ok(put)
     }
 
     fn live_with(&mut self, trouble: Trouble, tally: &mut Tally) -> Result<(), String> {
@@ -352,6 +446,15 @@ impl Life {
                 drop(one);
                 Ok((None, None))
             }
+            Trouble::ReadsOwn => {
+                if self.rng.bool() {
+                    one.flush().map_err(failed)?;
+                    self.may_hold = BTreeSet::from([self.content(&one)?]);
+                }
+                self.reads_own(&one)?;
+                self.idle.push(other);
+                Ok((Some(one), None))
+            }
             Trouble::Rots => {
                 drop((one, other));
                 self.rots()?;
@@ -362,6 +465,50 @@ impl Life {
                 Ok((Some(one), None))
             }
         }
+    }
+
+    /// One transaction with its trouble.
+    fn reads_own(&mut self, db: &Database) -> Result<(), String> {
+        let durability = [Durability::Durable, Durability::Deferred][self.rng.usize(..2)];
+        let early = self.rng.bool();
+        let mut value = vec![9; self.rng.usize(2_500..20_000)];
+        self.commits += 1;
+        value[..4].copy_from_slice(&self.commits.to_le_bytes());
+        let put = [(1_001, self.commits)];
+        let mut wrong = false;
+        let mut work = || {
+            let mut txn = db.write()?;
+            txn.set_durability(durability);
+            let (from, to) = (1_000u32.to_be_bytes(), 1_001u32.to_be_bytes());
+            txn.open_table("main")?.put(&from, &value)?;
+            if early {
+                self.refuse();
+                self.disk.evict();
+            }
+            let read = {
+                let table = txn.table("main")?;
+                let read = table.get(&from)?.unwrap_or_default();
+                wrong = read != value;
+                if !early {
+                    self.refuse();
+                    self.disk.evict();
+                }
+                read.to_vec()
+            };
+            let mut table = txn.open_table("main")?;
+            table.delete(&from)?;
+            table.put(&to, &read)?;
+            txn.commit()
+        };
+        let outcome = work();
+        // The pages of a direct sink have no checksum before the end; whoever has read such pages cannot commit.
+        if wrong && (self.sink == Sink::Staged || outcome.is_ok()) {
+            return Err(format!(
+                "{:?}, {durability:?}, early {early}: a transaction reads what it has not put, and ends with {outcome:?}",
+                self.sink
+            ));
+        }
+        self.note(&put, durability, &outcome)
     }
 
     /// What the first opening shows and tells all show and tell, until somebody writes.

@@ -16,6 +16,8 @@ fn nothing_is_built_on_pages_that_were_lost() {
         Bug::ListStartNotAwaited,
         Bug::DeadAskedForFirst,
         Bug::SyncedForgottenByNewcomers,
+        Bug::OwnRunUnverified,
+        Bug::OwnPagesUnproved,
     ] {
         plant(Some(bug));
         let found = campaign(1, 3_000, &never).is_err();

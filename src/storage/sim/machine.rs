@@ -271,6 +271,27 @@ impl State {
             1 => choices[self.rng.index(choices.len())].clone(),
             _ => choices[0].clone(),
         };
+        self.leave(number, left);
+    }
+
+    pub(super) fn is_dirty(&mut self, cache: &Cache, number: u64) -> bool {
+        self.observe(cache);
+        self.medium.is_dirty(number)
+    }
+
+    /// The write-back of this page fails as a whole.
+    pub(super) fn refuse_page(&mut self, cache: &Cache, number: u64) -> bool {
+        let dirty = self.is_dirty(cache, number);
+        if dirty {
+            let left = self.medium.durable(number);
+            self.leave(number, left);
+            self.errors = (self.errors.0 + 1, false);
+        }
+        dirty
+    }
+
+    /// A dirty page counts as clean, with this on the medium.
+    fn leave(&mut self, number: u64, left: Page) {
         self.medium.settle(number, left.clone());
         if self.shown.get(number as usize).is_some_and(|shown| *shown != left) {
             self.lost.insert(number);

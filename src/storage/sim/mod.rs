@@ -341,6 +341,16 @@ impl SimDisk {
         self.0.state.lock().write_back_all(&self.0.cache, fails);
     }
 
+    /// Whether a sync would write this page.
+    pub fn is_dirty(&self, number: u64) -> bool {
+        self.0.state.lock().is_dirty(&self.0.cache, number)
+    }
+
+    /// The device refuses this page, if it is dirty: it keeps what it has there, and the next who syncs is told.
+    pub fn refuse_page(&self, number: u64) -> bool {
+        self.0.state.lock().refuse_page(&self.0.cache, number)
+    }
+
     /// Whether somebody was told of the latest write-back that failed: a process, or a program that is not recto.
     pub fn error_is_told(&self) -> bool {
         self.0.state.lock().error_is_told()

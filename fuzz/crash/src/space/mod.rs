@@ -46,6 +46,9 @@ fn judge(f: &Figures) -> Result<(), String> {
             "durable snapshots keep {most_held} pages beside the {most_read} that others see"
         ));
     }
+    if f.unproved > 0 {
+        return Err(format!("{} pages were given out by log pages that nobody proved", f.unproved));
+    }
     if most_work > WORK_MOST {
         return Err(format!("a commit read and wrote {most_work} log pages beyond its share"));
     }

@@ -38,12 +38,20 @@ struct Log {
     pages: HashMap<PageId, Box<[u8]>>,
     fresh: Vec<PageId>,
     reads: Cell<u64>,
+    /// One has been read since somebody asked whether those are what was built.
+    unproved: Cell<bool>,
 }
 
 impl LogPages for Log {
     fn log_page(&self, id: PageId) -> Result<&[u8]> {
         self.reads.set(self.reads.get() + 1);
+        self.unproved.set(true);
         Ok(&self.pages[&id])
+    }
+
+    fn proved(&self) -> Result<()> {
+        self.unproved.set(false);
+        Ok(())
     }
 
     fn new_log_page(&mut self, id: PageId) -> Result<&mut [u8]> {
@@ -93,6 +101,8 @@ pub struct Figures {
     pub flushes: u64,
     /// Pages side by side, written in one piece.
     pub pieces: u64,
+    /// Pages that were given out behind a log page of which nobody had asked whether it is what was built (rule 23).
+    pub unproved: u64,
 }
 
 impl Figures {
@@ -135,6 +145,7 @@ pub struct Txn<'a> {
     given: u64,
     last: u64,
     pieces: u64,
+    unproved: u64,
 }
 
 impl Txn<'_> {
@@ -144,6 +155,7 @@ impl Txn<'_> {
             false => self.alloc.allocate(self.log),
         };
         let start = start.expect("the log is whole");
+        self.unproved += u64::from(self.log.unproved.get());
         self.taken += len;
         self.live.pages += len;
         self.pieces += u64::from(self.last != start.0);
@@ -319,9 +331,10 @@ impl World {
             given: 0,
             last: 0,
             pieces: 0,
+            unproved: 0,
         };
         work(&mut txn);
-        let Txn { mut alloc, freed, taken, given, pieces, .. } = txn;
+        let Txn { mut alloc, freed, taken, given, pieces, unproved, .. } = txn;
         let space = alloc.finish(&mut self.log).expect("the log is whole");
         self.unflushed += taken * PAGE as u64;
         let pages = alloc.page_count();
@@ -338,6 +351,8 @@ impl World {
         self.appended = from.map_or(0, |from| self.base.page_count - from);
         self.count(taken, taken + given, written);
         self.figures.pieces += pieces;
+        self.figures.unproved += unproved;
+        self.figures.unproved += unproved;
         if flush {
             self.flush();
         }

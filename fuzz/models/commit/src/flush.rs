@@ -210,7 +210,8 @@ fn synced(c: &Config, s: &State, found: &mut Found) {
     }
     if s.fails > 0 || is_told && !handles {
         let mut q = *s;
-        if c.copies && s.fails > 0 && !c.bug(Bug::SyncAskedOnly) {
+        // Also where this sync is told of an older failure: what it loses itself is another one.
+        if c.copies && !c.bug(Bug::SyncAskedOnly) {
             q.unasked = 1;
         }
         if handles {

@@ -77,11 +77,13 @@ pub enum Bug {
     WriteBackNotAskedFor,
     /// Only the sync of the handle itself is asked: a thread that is told there has not said so yet.
     SyncAskedOnly,
+    /// 23: what a log page names is used before anybody asks whether it is what was built.
+    LogNotProved,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 55] = [
+    pub const ALL: [Bug; 56] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -137,6 +139,7 @@ impl Bug {
         Bug::ShownAboveIdLimit,
         Bug::WriteBackNotAskedFor,
         Bug::SyncAskedOnly,
+        Bug::LogNotProved,
     ];
 
     pub fn named(name: &str) -> Option<Bug> {

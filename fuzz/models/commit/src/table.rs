@@ -134,6 +134,10 @@ pub const MATRIX: &[Row] = &[
         "copies",
         "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 manifest=1 rewrites=1",
     ),
+    quick(
+        "copies-log",
+        "copies=1 log=1 group=1 deferred=1 most=5 fails=1 write-backs=1 evicts=1 rewrites=1 orders=1 durable=0",
+    ),
     row(
         "copies-k",
         "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 kills=1 all-die=1 cuts=1",
@@ -233,6 +237,10 @@ pub const PLANTED: &[Row] = &[
         "copies=1 group=1 deferred=1 most=4 fails=1 write-backs=1 evicts=1 bug=WriteBackNotAskedFor",
     ),
     quick("copies", "copies=1 group=1 deferred=1 most=4 fails=1 evicts=1 bug=SyncAskedOnly"),
+    quick(
+        "copies-log",
+        "copies=1 log=1 group=1 deferred=1 most=5 fails=1 write-backs=1 evicts=1 rewrites=1 orders=1 durable=0 bug=LogNotProved",
+    ),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=4 rewrites=1 bug=IdLimitIgnored"),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=6 rewrites=1 bug=ShownAboveIdLimit"),
 ];

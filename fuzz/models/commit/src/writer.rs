@@ -271,6 +271,17 @@ fn take(
         }
         Log::Drains => {
             let page = usize::from(t.log);
+            // Rule 23: what it names is used only if it is what was built.
+            if c.copies && s.words.newest != s.words.durable {
+                let told = s.unasked != 0 || s.words.suspect & SYNC_FAILED != 0;
+                if told && !c.bug(Bug::LogNotProved) {
+                    return None; // it asks, and gives up; whoever begins next repairs
+                }
+                if s.bytes_of(c, s.cache(page)) != s.bytes_of(c, t.log_writer) {
+                    let what = format!("g{ghost} writes where an older log page says");
+                    found.wrong(what, step);
+                }
+            }
             t.death[page] = id;
             // Snapshots from before it was written have it reserved: a roll-back to one of them will write there. Readers never will.
             if !c.bug(Bug::LogPageFreeTooEarly) {
