@@ -74,7 +74,7 @@ impl Engine {
             store.set_proof(Box::new(BaseProof(Arc::clone(self))));
         }
         store.make_room(alloc.page_count())?;
-        let pages = Workspace::new(store, alloc);
+        let pages = Box::new(Workspace::new(store, alloc));
         Ok(Draft::new(lock, pages, image, base_is_durable, durability))
     }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// What a write transaction stands on, what it has written, and the writer lock. Dropping it undoes everything.
 pub struct Draft {
-    pages: Workspace,
+    /// Large, and the transaction is moved from hand to hand.
+    pages: Box<Workspace>,
     durability: Durability,
     /// W as it began, and whether that was durable.
     pub(super) base: BuiltImage,
@@ -24,7 +25,7 @@ pub struct Draft {
 impl Draft {
     pub(super) fn new(
         lock: WriterLock<Arc<Engine>>,
-        pages: Workspace,
+        pages: Box<Workspace>,
         base: BuiltImage,
         base_is_durable: bool,
         durability: Durability,

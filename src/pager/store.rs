@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::page;
 use crate::space::allocator::LogPages;
-use crate::storage::{PlatformRef, WritableView};
+use crate::storage::{LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,7 @@ pub trait Proof: Send + Sync {
 
 /// Dirty pages of one write transaction, over the pages of its base snapshot.
 pub struct PageStore {
-    platform: PlatformRef,
+    platform: LivePlatform,
     options: PagerOptions,
     txn: TxnId,
     /// Its page count moves with the allocator.
@@ -101,7 +101,7 @@ impl PageStore {
                 Sink::Direct => WritableView::of(platform.storage()),
                 Sink::Staged => None,
             },
-            platform,
+            platform: LivePlatform::new(platform),
             options,
             txn,
             view,
@@ -147,15 +147,18 @@ impl PageStore {
         self.eager = eager;
     }
 
+    fn storage(&self) -> &dyn Storage {
+        self.platform.get().storage()
+    }
+
     fn offset(&self, id: PageId) -> u64 {
         id.0 * self.page_size() as u64
     }
 
     /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none of it.
-    #[inline]
+    #[inline(always)]
     fn check_alive(&self) -> Result<()> {
-        let alive = self.platform.alive().load(Ordering::Relaxed) != 0;
-        if alive { Ok(()) } else { Err(Error::Forked) }
+        self.platform.check_alive()
     }
 
     /// The page as this transaction sees it.
@@ -164,7 +167,7 @@ impl PageStore {
         if let Some(staged) = self.stage.get(&id) {
             return Ok(staged);
         }
-        let page = self.view.pages(&*self.platform, id, 1)?;
+        let page = self.view.pages(&**self.platform.get(), id, 1)?;
         if !self.written.is_empty() || page::birth(page) == self.txn {
             self.check_spilled(id, page)?;
         }
@@ -208,7 +211,7 @@ impl PageStore {
     /// `pages` pages of the file, side by side.
     pub fn in_file(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         self.check_alive()?;
-        self.view.pages(&*self.platform, first, pages)
+        self.view.pages(&**self.platform.get(), first, pages)
     }
 
     /// Hint: these bytes of the page will be read at once. For pages of the file only: what is staged was touched lately.
@@ -227,7 +230,7 @@ impl PageStore {
             return Ok(());
         }
         let need = page_count * self.page_size() as u64;
-        let storage = self.platform.storage();
+        let storage = self.platform.get().storage();
         let len = storage.len()?;
         let step = (len / 32).clamp(self.options.growth_step, 16 << 20);
         let target = need.max(len.saturating_add(step)).next_multiple_of(self.page_size() as u64);
@@ -309,7 +312,7 @@ impl PageStore {
                 let place = map.slice_mut(self, at, len).ok_or_else(|| outside(first))?;
                 place[..value.len()].copy_from_slice(value);
                 place[value.len()..].fill(0);
-                self.platform.storage().stored(at, len);
+                self.storage().stored(at, len);
             }
             None => {
                 let mut at = at;
@@ -351,7 +354,7 @@ impl PageStore {
             let (at, size) = (self.offset(id), self.page_size() as u64);
             let place = map.slice_mut(self, at, size);
             let crc = page::seal(id, place.ok_or_else(|| outside(id))?);
-            self.platform.storage().stored(at, size);
+            self.storage().stored(at, size);
             self.written.insert(id, Written::Page { crc });
         }
         Ok(())
@@ -361,7 +364,7 @@ impl PageStore {
     /// then. It works while this thread goes on, and the flush finds less to do. Nothing depends on it, since what is in the page
     /// cache may come to the device at any time anyway.
     fn put(&mut self, at: u64, parts: &[&[u8]], eager: bool) -> Result<()> {
-        let storage = self.platform.storage();
+        let storage = self.platform.get().storage();
         storage.write_all_of(at, parts)?;
         if !eager {
             return Ok(());

@@ -57,7 +57,7 @@ impl PageView {
 
     /// `pages` pages from `first`, if they are below the page count. `owner` keeps the map; the caller has seen that its process is alive:
     /// in a forked child nothing pins a snapshot, and its pages may change under whoever reads them.
-    #[inline(always)]
+    #[inline]
     pub fn pages<'a>(
         &self,
         owner: &'a dyn Platform,

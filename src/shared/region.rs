@@ -8,20 +8,18 @@ use super::core::{Fence, Ring};
 use super::layout::{DESCRIPTOR_WORDS, Layout, Line, SIZE};
 use super::sync::{AtomicU64, fence};
 use crate::error::{Error, Result};
-use crate::storage::PlatformRef;
+use crate::storage::{LivePlatform, PlatformRef};
 use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// The shared memory of one handle.
 pub struct Region {
-    platform: PlatformRef,
+    platform: LivePlatform,
     layout: NonNull<Layout>,
-    /// The platform's word, so that a look at it is one load and no virtual call.
-    alive: NonNull<std::sync::atomic::AtomicU64>,
 }
 
-// SAFETY: the pointers lead to atomics that live as long as the platform, which is Send and Sync.
+// SAFETY: the pointer leads to atomics that live as long as the platform, which is Send and Sync.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
@@ -31,8 +29,7 @@ impl Region {
         let layout = NonNull::new(platform.shared_base().cast::<Layout>())
             .filter(|l| (l.as_ptr() as usize).is_multiple_of(align_of::<Layout>()))
             .ok_or_else(|| damaged("the shared memory is not aligned to 4,096 bytes"))?;
-        let alive = NonNull::from(platform.alive());
-        Ok(Region { platform, layout, alive })
+        Ok(Region { platform: LivePlatform::new(platform), layout })
     }
 
     #[inline(always)]
@@ -43,20 +40,19 @@ impl Region {
     }
 
     pub fn platform(&self) -> &PlatformRef {
-        &self.platform
+        self.platform.get()
     }
 
     /// Whether this process is still the one that made the handle.
     #[inline(always)]
     pub fn is_alive(&self) -> bool {
-        // SAFETY: a word of the platform, which lives as long as this value.
-        unsafe { self.alive.as_ref() }.load(Ordering::Relaxed) != 0
+        self.platform.is_alive()
     }
 
     /// Error in a forked child.
     #[inline(always)]
     pub fn check_alive(&self) -> Result<()> {
-        if self.is_alive() { Ok(()) } else { Err(Error::Forked) }
+        self.platform.check_alive()
     }
 
     /// Stores zero into every word behind the identity. The caller is alone. Words that are zero

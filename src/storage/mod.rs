@@ -13,10 +13,11 @@ pub mod mmap;
 #[cfg(any(test, feature = "harness"))]
 pub mod sim;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Where the bytes of the data file can be read: valid until the [`Storage`] is dropped, also after
@@ -343,3 +344,38 @@ pub trait Platform: Send + Sync {
 
 /// A shared platform.
 pub type PlatformRef = Arc<dyn Platform>;
+
+/// A platform, and its word of life so that a look at it is one load and no virtual call.
+pub struct LivePlatform {
+    platform: PlatformRef,
+    alive: NonNull<AtomicU64>,
+}
+
+// SAFETY: the pointer leads to an atomic that lives as long as the platform, which is Send and Sync.
+unsafe impl Send for LivePlatform {}
+// SAFETY: as above.
+unsafe impl Sync for LivePlatform {}
+
+impl LivePlatform {
+    pub fn new(platform: PlatformRef) -> LivePlatform {
+        let alive = NonNull::from(platform.alive());
+        LivePlatform { platform, alive }
+    }
+
+    pub fn get(&self) -> &PlatformRef {
+        &self.platform
+    }
+
+    /// Whether this process is still the one that made the handle.
+    #[inline(always)]
+    pub fn is_alive(&self) -> bool {
+        // SAFETY: a word of the platform, which lives as long as this value.
+        unsafe { self.alive.as_ref() }.load(Ordering::Relaxed) != 0
+    }
+
+    /// Error in a forked child.
+    #[inline(always)]
+    pub fn check_alive(&self) -> Result<()> {
+        if self.is_alive() { Ok(()) } else { Err(Error::Forked) }
+    }
+}

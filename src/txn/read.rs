@@ -87,10 +87,11 @@ impl PageSource for Snapshot {
 
     #[inline(always)]
     fn page(&self, id: PageId) -> Result<&[u8]> {
-        check_birth(id, self.run(id, 1)?, self.txn)
+        self.engine.shared.check_alive()?;
+        check_birth(id, self.view.pages(&*self.engine.platform, id, 1)?, self.txn)
     }
 
-    #[inline(always)]
+    #[inline]
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         self.engine.shared.check_alive()?;
         self.view.pages(&*self.engine.platform, first, pages)
