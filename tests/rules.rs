@@ -1,6 +1,6 @@
 //! Every rule that the source cites stands in the document, or at the head of the file whose rule it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Where the rules of a letter are told, and what stands before and behind the label there. Rules without a letter are those of the commit protocol.
@@ -106,6 +106,77 @@ fn what_is_cited_is_told() {
     }
     assert!(count > 200 && planted > 100, "only {count} and {planted} are recognised");
     assert!(wrong.is_empty(), "rules that are told nowhere:\n{}", wrong.join("\n"));
+}
+
+/// Rows of the table of rules: rule, what keeps it, what attacks it.
+fn table() -> Vec<[String; 3]> {
+    let text = std::fs::read_to_string(root().join("docs/design.md")).unwrap();
+    let (_, behind) = text.split_once("\n## The rules\n").expect("the table has a heading");
+    let section = behind.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains("---"));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [rule, _, kept, attacked] = cells[..] else { panic!("four cells: {line}") };
+        [rule, kept, attacked].map(str::to_owned)
+    };
+    rows.map(row).skip(1).collect()
+}
+
+/// Names in backquotes.
+fn names(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// Every rule of the commit protocol, and every B that is cited, stands in the table once; the functions and the attacks that it names exist.
+#[test]
+fn the_table_of_rules_is_whole() {
+    let read = |dir: &str| {
+        let mut all = Vec::new();
+        sources(&root().join(dir), &mut all);
+        all.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect::<String>()
+    };
+    let tests = read("src") + &read("tests");
+    let mut bugs = String::new();
+    for file in std::fs::read_dir(root().join("fuzz/mutants/bugs")).unwrap() {
+        bugs += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    let table = table();
+    let mut wrong = Vec::new();
+    for (n, [rule, kept, attacked]) in table.iter().enumerate() {
+        if table[..n].iter().any(|[other, ..]| other == rule) {
+            wrong.push(format!("{rule} stands there twice"));
+        }
+        let (kept, attacked) = (names(kept), names(attacked));
+        if kept.is_empty() || attacked.is_empty() {
+            wrong.push(format!("{rule}: nothing keeps it, or nothing attacks it"));
+        }
+        for place in kept {
+            let (file, function) = place.split_once("::").expect("file.rs::function");
+            let text = std::fs::read_to_string(root().join("src").join(file)).unwrap_or_default();
+            let defined = [format!("fn {function}("), format!("fn {function}<")];
+            if !defined.iter().any(|head| text.contains(head)) {
+                wrong.push(format!("{rule}: {file} has no function {function}"));
+            }
+        }
+        for attack in attacked {
+            let planted = bugs.lines().any(|line| line.strip_prefix("bug ") == Some(attack));
+            if !planted && !tests.contains(&format!("fn {attack}()")) {
+                wrong.push(format!("{rule}: {attack} is neither a planted bug nor a test"));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    sources(&root().join("src"), &mut all);
+    let texts = all.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let cited = texts.flat_map(|text| cited(&text)).map(|(word, _)| word);
+    let cited = cited.filter(|word| matches!(label(word), Some(("" | "B", _))));
+    let needed: BTreeSet<String> = cited.chain((1..=32).map(|n| n.to_string())).collect();
+    for rule in needed {
+        if !table.iter().any(|[there, ..]| *there == rule) {
+            wrong.push(format!("{rule} is not there"));
+        }
+    }
+    assert!(wrong.is_empty(), "the table of rules:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Work;
 use recto::internals::checksum::page_crc;
-use recto::internals::node::build::{Item, Plan, Shell, write_node};
+use recto::internals::node::build::{Item, NodeHeader, Plan, write_node};
 use recto::internals::node::edit::NodeMut;
 use recto::internals::node::key::KeyParts;
 use recto::internals::node::{Node, Place};
@@ -51,8 +51,9 @@ fn write(page: &mut [u64], keys: &[[u8; 8]]) {
     let item = |key| Item { key: KeyParts::of(key, 0), tag: VALUE.len() as u64, tail: VALUE };
     let items: Vec<Item<'_>> = keys.iter().map(|key| item(key)).collect();
     let plan = Plan::of(0, &items);
-    let shell = Shell { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
-    write_node(bytemuck::cast_slice_mut(page), shell, &items, plan.prefix_len).expect("they fit");
+    let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
+    write_node(bytemuck::cast_slice_mut(page), node_header, &items, plan.prefix_len)
+        .expect("they fit");
 }
 
 fn checksum(_: u64) -> Box<dyn FnMut()> {

@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use recto::PageId;
 use recto::TxnId;
-use recto::harness::node::build::{Item, Plan, Shell, write_node};
+use recto::harness::node::build::{Item, Plan, NodeHeader, write_node};
 use recto::harness::node::edit::NodeMut;
 use recto::harness::node::key::{KeyParts, separator};
 use recto::harness::node::{Layout, Node, Value, is_inline, max_key_len};
@@ -107,8 +107,8 @@ fn look(page: &[u8], level: u8) {
     }
     let plan = Plan::of(level, &items);
     let mut out = page_copy();
-    let shell = Shell { level, birth: TxnId(1), leftmost: PageId(2) };
-    let _ = write_node(bytes_of(&mut out), shell, &items, plan.prefix_len);
+    let node_header = NodeHeader { level, birth: TxnId(1), leftmost: PageId(2) };
+    let _ = write_node(bytes_of(&mut out), node_header, &items, plan.prefix_len);
 }
 
 fn page_copy() -> Vec<u64> {
@@ -135,8 +135,8 @@ fn rebuild(page: &mut [u8], level: u8, entries: &Entries) -> bool {
     if plan.used > PAGE {
         return false;
     }
-    let shell = Shell { level, birth: TxnId(9), leftmost: PageId(5) };
-    write_node(page, shell, &items, plan.prefix_len).expect("the plan fits");
+    let node_header = NodeHeader { level, birth: TxnId(9), leftmost: PageId(5) };
+    write_node(page, node_header, &items, plan.prefix_len).expect("the plan fits");
     assert_eq!(Node::open(ID, page, level).expect("was written").used(), plan.used);
     true
 }

@@ -81,7 +81,7 @@ impl<'t> Table<'t> {
         Ok(self.get(key)?.is_some())
     }
 
-    /// Number of keys. Costs nothing.
+    /// Number of keys. O(1).
     pub fn len(&self) -> u64 {
         self.descriptor.entries
     }
@@ -91,7 +91,7 @@ impl<'t> Table<'t> {
         self.len() == 0
     }
 
-    /// Shape and size of the table. Costs nothing.
+    /// Shape and size of the table. O(1).
     pub fn stats(&self) -> TableStats {
         let d = &self.descriptor;
         TableStats {
@@ -191,7 +191,7 @@ pub struct Range<'t> {
 }
 
 impl<'t> Range<'t> {
-    /// The next pair; None at the end. As the iterator, but the key is lent until the next call and put together in one place, which makes
+    /// The next pair; None at the end. As the iterator, but the key is borrowed until the next call and put together in one place, which makes
     /// scans up to twice as fast. The value lives as long as the transaction in either case.
     ///
     /// ```

@@ -192,7 +192,7 @@ impl WriteTxn {
     ///
     /// Any error but one means that the transaction did not happen, and never will. [`Error::OutcomeUnknown`] means that the transaction
     /// was complete, and something failed before it was known to be durable, the device in most cases: it may be there after all.
-    /// A transaction that changed nothing costs nothing. Where a repair has to come first (a flush has failed, a process died in one, or this
+    /// A transaction that changed nothing writes and flushes nothing. Where a repair has to come first (a flush has failed, a process died in one, or this
     /// handle was opened beside commits that were not durable) it waits for whoever has the write transaction by then.
     ///
     /// The other errors: [`Error::DiskFull`] and [`Error::Io`] when its last pages found no place; [`Error::TransactionBroken`] after an

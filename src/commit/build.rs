@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::image::BuiltImage;
 use super::list::ListRecord;
 use super::locks::FlushLock;
-use super::snapshot::describe;
+use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::Meta;
@@ -79,7 +79,7 @@ impl Draft {
     fn show(&self, image: &BuiltImage) -> Result<Built> {
         let engine = self.engine();
         let words = engine.words();
-        // What the list does not name cannot be proved after an accident: it is acknowledged and shown
+        // What the list does not name cannot be proved after a fault: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
         let listed = image.unlisted <= engine.durable().txn;
         // After a failed sync nobody knows what the kernel has kept: shown is what the repair has proved (rule 23).
@@ -92,7 +92,7 @@ impl Draft {
         let provable = proved && bounded && reserved;
         let deferred = self.durability() == Durability::Deferred && provable;
         if deferred {
-            engine.shared.publish_built(&describe(&image.meta))?;
+            engine.shared.publish_built(&encode_snapshot(&image.meta))?;
             engine.platform.step("build: visible");
         }
         let start = words.list_start();

@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::image::{BuiltImage, NEVER_STILL};
 use super::locks::FlushLock;
-use super::snapshot::describe;
+use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, ManifestEntry, Phase};
 use crate::pager::page_map::PageMap;
@@ -151,7 +151,7 @@ impl Engine {
         words.record_slot(lock, slot, content);
         self.platform.step("flush: slot recorded");
         if self.shared.visible() < target {
-            self.shared.publish_flushed(&describe(&image.meta))?;
+            self.shared.publish_flushed(&encode_snapshot(&image.meta))?;
         }
         self.platform.step("flush: visible");
         words.raise_id_limit(lock, image.meta.id_limit);

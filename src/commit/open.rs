@@ -8,7 +8,7 @@ use super::engine::{Engine, EngineOptions};
 use super::image::{BuiltImage, load_image_of, store_image_in};
 use super::leadership::Leadership;
 use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
-use super::snapshot::{describe, is_whole};
+use super::snapshot::{encode_snapshot, is_whole};
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
@@ -223,7 +223,7 @@ fn keep(
         words.request_repair();
     }
     if shared.visible() <= txn {
-        shared.reset_visible(&describe(&durable.meta))?;
+        shared.reset_visible(&encode_snapshot(&durable.meta))?;
     }
     // Nobody reads what was rolled back before, so this word need not be believed either (rule 5).
     let [_, shown, ..] = shared.look()?;
@@ -284,7 +284,7 @@ fn start_from_disk(
         },
     );
     platform.step("opening: words set");
-    let snapshot = describe(&meta);
+    let snapshot = encode_snapshot(&meta);
     let (unlisted, judged_at) = (TxnId::NONE, meta.txn);
     let (list_end, list_bytes, list_check) = (0, 0, 0);
     let image = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };

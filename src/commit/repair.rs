@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
 use super::slots::fits;
-use super::snapshot::describe;
+use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta};
 use crate::shared::words::{Content, Durable, FlushHeld, RepairMark, WriterHeld};
@@ -119,7 +119,7 @@ impl Engine {
         let durable = self.durable().txn;
         if image.meta.txn == durable {
             if self.shared.visible() < durable {
-                self.shared.publish_flushed(&describe(&image.meta))?;
+                self.shared.publish_flushed(&encode_snapshot(&image.meta))?;
             }
             words.start_list_at(lock, image.list_end, image.list_bytes);
         } else if !self.is_dead(image.meta.txn)
@@ -166,7 +166,7 @@ impl Engine {
             words.record_slot(lock, slot, content);
         }
         if self.shared.visible() < txn {
-            self.shared.publish_flushed(&describe(&meta))?;
+            self.shared.publish_flushed(&encode_snapshot(&meta))?;
         }
         words.raise_id_limit(lock, meta.id_limit);
         words.set_durable(lock, Durable { txn, slot });

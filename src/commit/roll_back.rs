@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::image::BuiltImage;
-use super::snapshot::describe;
+use super::snapshot::encode_snapshot;
 use crate::error::Result;
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::words::{Content, Durable, FlushHeld, WriterHeld};
@@ -27,7 +27,7 @@ impl Engine {
         words.bury_ids(writer, lock, durable.txn, again);
         self.platform.step("repair: ids dead");
         let meta = Meta { txn: again, ..meta };
-        let snapshot = describe(&meta);
+        let snapshot = encode_snapshot(&meta);
         // What is visible now, and is not after that, is dead.
         let again = BuiltImage { meta, unlisted: TxnId::NONE, judged_at: again, ..*image };
         self.store_image(writer, &again);

@@ -9,7 +9,7 @@ use crate::shared::layout::Descriptor;
 use crate::types::{PageId, TxnId};
 
 /// The words of a descriptor beside the transaction id.
-pub fn describe(meta: &Meta) -> Descriptor {
+pub fn encode_snapshot(meta: &Meta) -> Descriptor {
     let c = &meta.catalog;
     let words = [
         meta.txn.0,
@@ -38,7 +38,7 @@ pub fn is_whole(descriptor: &Descriptor, session: u64) -> bool {
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
 #[inline]
-pub fn undescribe(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
+pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
     let bad = || shared.damaged("it shows an impossible snapshot");
     // As a slice: a model's descriptor is shorter.
     let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {

@@ -1,4 +1,4 @@
-//! The descriptor of a tree: where its root is, and counts, so that `len()` costs nothing.
+//! The descriptor of a tree: where its root is, and counts, so that `len()` is O(1).
 
 use super::fields::{self, Field, table as t};
 use crate::types::PageId;

@@ -385,7 +385,7 @@ impl<'a> Scan<'a> {
         !self.stopped
     }
 
-    /// What is left over at the end: pages of nobody, and entries of the manifest that nothing reaches.
+    /// What is left over at the end: leaked pages, and entries of the manifest that nothing reaches.
     pub fn finish(&mut self) {
         if self.stopped || self.watched.is_some() {
             return;

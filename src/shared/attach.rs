@@ -1,4 +1,4 @@
-//! Coming to the shared memory and leaving it (B1, B16, B18).
+//! Coming to the shared memory and leaving it (B1, B16).
 //!
 //! The order of an opening stands in [`Shared::attach`] and `initialise`. What keeps it right:
 //! - The open byte O is held from before the gates are tried until the memory is ready, so openings run one after another.
@@ -14,7 +14,7 @@
 
 use super::layout::{self, HANDLES, Identity, Layout, byte};
 use super::leases::Leases;
-use super::locks::Held;
+use super::locks::LockGuard;
 use super::region::{Region, damaged};
 use super::sync::{AtomicU64, Mutex, sleep};
 use super::words::{Alone, Content};
@@ -46,7 +46,7 @@ impl Shared {
         region.check_alive()?;
         let expected = Expected::new(region.platform(), uuid, page_size);
         let start = Instant::now();
-        let open = Held::wait(region.platform(), byte::OPEN, LockMode::Exclusive, timeout)?;
+        let open = LockGuard::wait(region.platform(), byte::OPEN, LockMode::Exclusive, timeout)?;
         let (alone, gates) = pass_gates(region.platform(), start, timeout)?;
         if !alone {
             expected.check(&region.layout().identity.0)?;
@@ -81,12 +81,12 @@ impl Shared {
         let platform = region.platform();
         let expected = Expected::new(platform, uuid, page_size);
         // Shared is enough to keep initialisers out, and all that a file opened for reading gives.
-        let open = Held::wait(platform, byte::OPEN, LockMode::Shared, timeout)?;
+        let open = LockGuard::wait(platform, byte::OPEN, LockMode::Shared, timeout)?;
         if platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_none() {
             return Ok(None);
         }
         // No lock can stand against these two: only an opener takes them exclusively, and O keeps openers out.
-        let gates = match Held::try_both_gates(platform, LockMode::Shared)? {
+        let gates = match LockGuard::try_both_gates(platform, LockMode::Shared)? {
             Some(gates) => gates,
             None => return Err(damaged("the gate is held by something that is not opening")),
         };
@@ -96,7 +96,12 @@ impl Shared {
         Ok(Some(shared))
     }
 
-    fn assemble(region: Region, index: Option<u32>, life: Option<Held>, gates: [Held; 2]) -> Self {
+    fn assemble(
+        region: Region,
+        index: Option<u32>,
+        life: Option<LockGuard>,
+        gates: [LockGuard; 2],
+    ) -> Self {
         Shared {
             index,
             pid: std::process::id(),
@@ -177,10 +182,10 @@ fn pass_gates(
     platform: &PlatformRef,
     start: Instant,
     timeout: Duration,
-) -> Result<(bool, [Held; 2])> {
+) -> Result<(bool, [LockGuard; 2])> {
     loop {
-        let refused = match Held::try_gate(platform, false, LockMode::Exclusive)? {
-            Some(lock_gate) => match Held::try_gate(platform, true, LockMode::Exclusive)? {
+        let refused = match LockGuard::try_gate(platform, false, LockMode::Exclusive)? {
+            Some(lock_gate) => match LockGuard::try_gate(platform, true, LockMode::Exclusive)? {
                 Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
                 // A handle that is just dying may have lost the first byte and not yet the second.
                 None => damaged(
@@ -188,7 +193,7 @@ fn pass_gates(
                      while in use, or the data file was opened by another name",
                 ),
             },
-            None => match Held::try_both_gates(platform, LockMode::Shared)? {
+            None => match LockGuard::try_both_gates(platform, LockMode::Shared)? {
                 Some(gates) => return Ok((false, gates)),
                 None => Error::Busy,
             },
@@ -205,17 +210,17 @@ const FIRST: u32 = if HANDLES < 8 { HANDLES } else { 8 };
 
 /// Takes a handle index whose byte is free: one of the first few, or the lowest that is not believed to be taken. Where all are, the
 /// bytes are asked, and the dead are remembered.
-fn take_index(region: &Region) -> Result<(u32, Held)> {
+fn take_index(region: &Region) -> Result<(u32, LockGuard)> {
     let (platform, layout) = (region.platform(), region.layout());
     let free = (FIRST..HANDLES).filter(|&index| !believed_taken(layout, index));
     for index in (0..FIRST).chain(free) {
-        if let Some(held) = Held::try_handle(platform, index)? {
+        if let Some(held) = LockGuard::try_handle(platform, index)? {
             return Ok((index, held));
         }
     }
     let mut found = None;
     for index in 0..HANDLES {
-        if let Some(held) = Held::try_handle(platform, index)? {
+        if let Some(held) = LockGuard::try_handle(platform, index)? {
             believe_taken(layout, index, false);
             found = found.or(Some((index, held)));
         }

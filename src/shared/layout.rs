@@ -2,8 +2,8 @@
 //! ever takes a size or an index from the memory itself.
 //!
 //! Everything is an atomic integer. Words that are written by different parties stand 128 bytes apart.
-//! The rules that say who writes what, when and in which order are COMMIT.md 1-27 and READERS.md B1-B18,
-//! restated in docs/design.md; the comments here name the rule that owns a word. Under `--cfg loom` there is less of everything.
+//! The rules that say who writes what, when and in which order are 1 to 32 and B1 to B17 of
+//! docs/design.md; the comments here name the rule that owns a word. Under `--cfg loom` there is less of everything.
 
 use super::sync::{AtomicU32, AtomicU64};
 
@@ -110,7 +110,7 @@ pub struct CommitWords {
     pub(super) slots: Line<[SlotWords; 2]>,
     /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has not ended. Bit 1: a sync failed since the
     /// last repair that ended (rule 21).
-    pub(super) suspect: Line<AtomicU64>,
+    pub(super) repair: Line<AtomicU64>,
     /// Highest transaction id ever used (rule 3).
     pub(super) last_id: Line<AtomicU64>,
     /// Highest page count ever built (rule 5).

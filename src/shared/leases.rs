@@ -38,7 +38,7 @@ mod hint {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     thread_local! {
-        /// The lease this thread had last, of any handle; a new thread starts elsewhere than its sisters.
+        /// The lease this thread had last, of any handle; a new thread starts elsewhere than the other threads.
         static LAST: Cell<u32> = const { Cell::new(u32::MAX) };
         /// The slot it claimed last for one read.
         static CLAIMED: Cell<u32> = const { Cell::new(0) };

@@ -7,22 +7,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A lock that is given back when the value is dropped, unless by a forked child: there it is the parent's.
-pub struct Held {
+pub struct LockGuard {
     platform: PlatformRef,
     on_data_file: bool,
     byte: LockByte,
 }
 
-impl Held {
+impl LockGuard {
     /// Waits for a byte of the lock file; [`Error::Busy`] when the time is over.
     pub fn wait(
         platform: &PlatformRef,
         byte: LockByte,
         mode: LockMode,
         timeout: Duration,
-    ) -> Result<Held> {
+    ) -> Result<LockGuard> {
         if platform.locks().lock(byte, mode, Some(timeout))? {
-            Ok(Held::new(platform, false, byte))
+            Ok(LockGuard::new(platform, false, byte))
         } else {
             Err(Error::Busy)
         }
@@ -33,28 +33,31 @@ impl Held {
         platform: &PlatformRef,
         on_data_file: bool,
         mode: LockMode,
-    ) -> Result<Option<Held>> {
+    ) -> Result<Option<LockGuard>> {
         let locks = if on_data_file { platform.data_locks() } else { platform.locks() };
         let got = locks.try_lock(byte::GATE, mode)?;
-        Ok(got.then(|| Held::new(platform, on_data_file, byte::GATE)))
+        Ok(got.then(|| LockGuard::new(platform, on_data_file, byte::GATE)))
     }
 
     /// Both gates, or none.
-    pub fn try_both_gates(platform: &PlatformRef, mode: LockMode) -> Result<Option<[Held; 2]>> {
-        let Some(lock_gate) = Held::try_gate(platform, false, mode)? else { return Ok(None) };
-        let data_gate = Held::try_gate(platform, true, mode)?;
+    pub fn try_both_gates(
+        platform: &PlatformRef,
+        mode: LockMode,
+    ) -> Result<Option<[LockGuard; 2]>> {
+        let Some(lock_gate) = LockGuard::try_gate(platform, false, mode)? else { return Ok(None) };
+        let data_gate = LockGuard::try_gate(platform, true, mode)?;
         Ok(data_gate.map(|d| [lock_gate, d]))
     }
 
     /// The proof of life of a handle, if nobody has this index.
-    pub fn try_handle(platform: &PlatformRef, index: u32) -> Result<Option<Held>> {
+    pub fn try_handle(platform: &PlatformRef, index: u32) -> Result<Option<LockGuard>> {
         let byte = byte::handle(index);
         let got = platform.locks().try_lock(byte, LockMode::Exclusive)?;
-        Ok(got.then(|| Held::new(platform, false, byte)))
+        Ok(got.then(|| LockGuard::new(platform, false, byte)))
     }
 
-    fn new(platform: &PlatformRef, on_data_file: bool, byte: LockByte) -> Held {
-        Held { platform: platform.clone(), on_data_file, byte }
+    fn new(platform: &PlatformRef, on_data_file: bool, byte: LockByte) -> LockGuard {
+        LockGuard { platform: platform.clone(), on_data_file, byte }
     }
 
     fn locks(&self) -> &dyn Locks {
@@ -67,7 +70,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LockGuard {
     fn drop(&mut self) {
         if self.platform.alive().load(Ordering::Relaxed) != 0 {
             self.locks().unlock(self.byte);

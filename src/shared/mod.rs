@@ -36,7 +36,7 @@ use crate::storage::{LockMode, PlatformRef};
 use crate::types::TxnId;
 use layout::{CommitWords, Descriptor, Identity, Image, KEPT, Layout, Line, RECORDS, Record, byte};
 use leases::Leases;
-use locks::Held;
+use locks::LockGuard;
 use region::Region;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,8 +60,8 @@ pub struct Shared {
     /// The memory has blocks of its own: storing there meets no full disk.
     settled: bool,
     // Dropped in this order, after the slots were given back.
-    _life: Option<Held>,
-    gates: [Held; 2],
+    _life: Option<LockGuard>,
+    gates: [LockGuard; 2],
     region: Region,
 }
 

@@ -8,7 +8,7 @@
 use super::core::{self, Begun, id_of};
 use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, KEPT, PENDING, SLOTS, Slot, byte};
 use super::leases;
-use super::locks::Held;
+use super::locks::LockGuard;
 use super::sync::fence;
 use super::{Lease, ObservedSnapshot, ReaderInfo, Reading, Scan, Shared};
 use crate::error::{Error, Result};
@@ -259,7 +259,7 @@ impl Shared {
     /// Frees the slots of one handle if it is dead.
     fn clear_handle(&self, slots: &[Slot], index: u32) -> Result<usize> {
         // While we hold its byte, nobody can become this handle and claim slots under its index.
-        let held = Held::try_handle(self.platform(), index)?;
+        let held = LockGuard::try_handle(self.platform(), index)?;
         if held.is_none() {
             return Ok(0);
         }

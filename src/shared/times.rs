@@ -1,6 +1,6 @@
 //! Since when a snapshot is not the newest any more, for people who look for an old reader.
 //!
-//! Whoever makes a snapshot visible notes its id and the second, once a second at most; beginning a read costs nothing. So that few places
+//! Whoever makes a snapshot visible notes its id and the second, once a second at most; beginning a read pays nothing for it. So that few places
 //! reach back for years, the older a note is the fewer there are of its age: note n stands in the level that says how often 2 divides n, and each
 //! level keeps its last few. A snapshot of age t is dated to about an eighth of t.
 //!

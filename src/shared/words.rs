@@ -234,23 +234,23 @@ impl CommitWords {
     /// The mark.
     #[inline]
     pub fn repair_mark(&self) -> RepairMark {
-        RepairMark(self.suspect.0.load(SeqCst))
+        RepairMark(self.repair.0.load(SeqCst))
     }
 
     /// Rules 18, 19: the next writer repairs first. Gives the mark as it was before.
     pub fn request_repair(&self) -> RepairMark {
-        RepairMark(self.suspect.0.fetch_or(REPAIR, SeqCst))
+        RepairMark(self.repair.0.fetch_or(REPAIR, SeqCst))
     }
 
     /// Rule 15: the same, by a repair that does not believe what the kernel calls clean.
     pub fn note_sync_failed(&self) {
-        self.suspect.0.fetch_or(REPAIR | SYNC_FAILED, SeqCst);
+        self.repair.0.fetch_or(REPAIR | SYNC_FAILED, SeqCst);
     }
 
     /// Rule 19: the repair has ended.
     pub fn end_repair(&self, _: &impl WriterHeld, flush: &impl FlushHeld) {
         self.end_flush(flush);
-        self.suspect.0.store(0, SeqCst);
+        self.repair.0.store(0, SeqCst);
     }
 }
 
@@ -394,7 +394,7 @@ impl CommitWords {
     /// A session begins with what is on the disk; the first write transaction repairs (rule 26). W and V are set after this.
     pub fn begin_session(&self, alone: &Alone, beginning: &Beginning) {
         let Beginning { durable, slots, last_id, id_limit, page_count } = *beginning;
-        self.suspect.0.store(REPAIR, SeqCst);
+        self.repair.0.store(REPAIR, SeqCst);
         self.end_flush(alone);
         self.failed.0.store(0, SeqCst);
         self.start_list_at(alone, 0, 0);

@@ -51,7 +51,7 @@ const JOINED_PART: u64 = 4;
 /// pages still grow after a million commits.
 const PAID_ENTRIES: u64 = 512;
 /// Single pages go where they are in nobody's way if more than this part of the file is free and a run is ready (A5).
-const CRUMBS_PART: u64 = 6;
+const FRAGMENTS_PART: u64 = 6;
 /// Pages of a run that is worth it: with two, the files of some mixes become shorter still, and that of roll-backs longer than twice what is in use.
 const RUN: u64 = 4;
 /// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
@@ -87,9 +87,9 @@ pub struct Allocator {
     /// Extents that wait for a snapshot which does not see them, and have not been paid for.
     parked_elsewhere: usize,
     /// Single pages are taken from the first free ones, however few lie side by side (A5).
-    crumbs_first: bool,
+    fragments_first: bool,
     /// And more of these have been looked for.
-    crumbs_sought: bool,
+    fragments_sought: bool,
     /// It moves nothing to a side queue where it would wait for too long: what is sorted later is not lost.
     sorting: bool,
     queues: [Queue; QUEUES],
@@ -159,8 +159,8 @@ impl Allocator {
             sorted: false,
             joined: false,
             parked_elsewhere: 0,
-            crumbs_first: false,
-            crumbs_sought: false,
+            fragments_first: false,
+            fragments_sought: false,
             sorting: false,
             queues: base.queues.clone(),
             freed: Vec::new(),
@@ -169,8 +169,8 @@ impl Allocator {
             logged_pages,
             pins,
         };
-        let much = base.free_pages > base_pages / CRUMBS_PART;
-        a.crumbs_first = much && a.ready.longest() >= RUN;
+        let much = base.free_pages > base_pages / FRAGMENTS_PART;
+        a.fragments_first = much && a.ready.longest() >= RUN;
         let high = page_high > a.page_count;
         if a.pins.no_reuse() && high {
             // Pages that only rolled-back snapshots used: a reader may stand on one of those.
@@ -197,16 +197,16 @@ impl Allocator {
 
     /// One page.
     pub fn allocate(&mut self, log: &impl LogPages) -> Result<PageId> {
-        if self.run.is_empty() && (self.ready.count() == 0 || self.seeks_crumbs()) {
+        if self.run.is_empty() && (self.ready.count() == 0 || self.seeks_fragments()) {
             self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
         }
         self.allocate_from_ready()
     }
 
     /// Whether the next single page would cut up a long run although the pool may have other pages (A5). Once in a transaction: there may be none.
-    fn seeks_crumbs(&mut self) -> bool {
-        let lacks = self.crumbs_first && self.ready.shortest() >= pool::LONG;
-        lacks && !std::mem::replace(&mut self.crumbs_sought, true)
+    fn seeks_fragments(&mut self) -> bool {
+        let lacks = self.fragments_first && self.ready.shortest() >= pool::LONG;
+        lacks && !std::mem::replace(&mut self.fragments_sought, true)
     }
 
     fn allocate_from_ready(&mut self) -> Result<PageId> {
@@ -218,7 +218,7 @@ impl Allocator {
         let found = if self.pins.no_reuse() {
             None
         } else {
-            self.ready.take_low(if self.crumbs_first { 1 } else { pool::LONG })
+            self.ready.take_low(if self.fragments_first { 1 } else { pool::LONG })
         };
         match found {
             Some((start, len)) => {
@@ -438,7 +438,7 @@ impl Allocator {
         // The end of the file is better given back than used.
         let end =
             self.ready.take_ending_at(self.page_count).map_or(self.page_count, |(at, _)| at.0);
-        let order = pool::Order { page_count: end, by_place: self.crumbs_first, wanted };
+        let order = pool::Order { page_count: end, by_place: self.fragments_first, wanted };
         let sorted = pool::sorted(&std::mem::take(&mut self.found), &order)?;
         self.queues[POOL].inline.extend(sorted.entries);
         for run in sorted.runs {
@@ -588,7 +588,7 @@ impl Allocator {
     /// back, and everything that does not fit the meta page is written to log pages.
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
         self.end_run()?;
-        let few = if self.crumbs_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
+        let few = if self.fragments_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
         if self.ready.count() < few {
             self.refill(log, self.ready_max - self.ready.count())?;
         }
@@ -659,13 +659,13 @@ impl Allocator {
         Ok(out)
     }
 
-    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand. Where crumbs are to be
+    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand. Where small fragments are to be
     /// used up the first ones in the file stay, too.
     fn spill_ready(&mut self) -> Result<()> {
         let chunks = |len: u64| len.div_ceil(MAX_RUN) as usize;
         let all: usize = self.ready.iter().map(|(_, len)| chunks(len)).sum();
         let mut over = all.saturating_sub(self.ready_max);
-        let mut out = match self.crumbs_first {
+        let mut out = match self.fragments_first {
             true => self.ready.take_last_but(self.ready_max / 2, over),
             false => Vec::new(),
         };
@@ -678,7 +678,7 @@ impl Allocator {
         for (start, len) in out {
             self.found_extent(start, len);
         }
-        let order = pool::Order { by_place: self.crumbs_first, ..pool::Order::ENDLESS };
+        let order = pool::Order { by_place: self.fragments_first, ..pool::Order::ENDLESS };
         let sorted = pool::sorted(&std::mem::take(&mut self.found), &order)?;
         self.queues[POOL].inline.extend(sorted.entries);
         Ok(())

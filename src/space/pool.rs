@@ -1,10 +1,10 @@
 //! The order in which free pages are used again.
 //!
 //! What a transaction frees lies all over the file, and pages that are written in pieces cost the device one write each. So the pool
-//! holds free pages as maps of 64 pages, long runs first: those are used now, and the crumbs have time to grow together with what is
+//! holds free pages as maps of 64 pages, long runs first: those are used now, and the small fragments have time to grow together with what is
 //! freed around them. Log-structured file systems choose the segment to clean by the same reasoning (Rosenblum and Ousterhout,
 //! "The Design and Implementation of a Log-Structured File System", 1991); here nothing has to be moved for it. Where much is free beside long
-//! runs, which large values need, single pages take the crumbs, and the pool is in the order of the file.
+//! runs, which large values need, single pages take the small fragments, and the pool is in the order of the file.
 
 use crate::error::{Error, Result};
 use crate::format::freelog::{FreeEntry, GROUP, MAX_RUN};
@@ -28,7 +28,7 @@ struct Part {
 pub struct Order {
     /// The file ends here.
     pub page_count: u64,
-    /// By their place alone, however long the runs are: crumbs are to be used up.
+    /// By their place alone, however long the runs are: small fragments are to be used up.
     pub by_place: bool,
     /// Some runs of at least so many pages are wanted at once.
     pub wanted: u64,

@@ -171,7 +171,7 @@ impl WritableView {
     }
 
     /// `len` bytes from `offset`, or None if they do not lie inside. Only for pages that belong to the running
-    /// write transaction alone, which lends itself as `_owner` and holds the storage.
+    /// write transaction alone, which is borrowed as `_owner` and holds the storage.
     pub(crate) fn slice_mut<'a>(
         &self,
         _owner: &'a mut impl Sized,

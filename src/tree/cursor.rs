@@ -4,7 +4,7 @@
 //! front of the first one (as a new cursor does), or behind the last. An error puts it behind the
 //! last. It borrows the source, so nothing can change under it.
 
-use super::key::{Front, Key};
+use super::key::{Key, KeyBuffer};
 use super::read_ahead::ReadAhead;
 use super::search::{NODE_FRONT, Step, front_of, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
@@ -19,9 +19,9 @@ const LINES: usize = 16;
 
 /// Where a cursor is that stands on no entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Rim {
-    Front,
-    Back,
+enum Outside {
+    BeforeFirst,
+    AfterLast,
 }
 
 /// The two ways down a branch that need no key.
@@ -41,7 +41,7 @@ pub struct Cursor<'a, S> {
     steps: Vec<Step>,
     leaf: Option<Node<'a>>,
     index: usize,
-    rim: Rim,
+    outside: Outside,
     /// Leaves entered so far.
     leaves: u64,
     read_ahead: ReadAhead,
@@ -51,7 +51,7 @@ pub struct Cursor<'a, S> {
     coming: PageId,
     cells: &'a [u8],
     /// What the keys of the current leaf begin with.
-    front: Front,
+    front: KeyBuffer,
     /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
     key: Vec<u8>,
     kept: usize,
@@ -68,13 +68,13 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             steps: Vec::with_capacity(usize::from(desc.depth)),
             leaf: None,
             index: 0,
-            rim: Rim::Front,
+            outside: Outside::BeforeFirst,
             leaves: 0,
             read_ahead: ReadAhead::new(),
             prefetched: PageId::NONE,
             coming: PageId::NONE,
             cells: &[],
-            front: Front::new(),
+            front: KeyBuffer::new(),
             key: Vec::new(),
             kept: 0,
         })
@@ -93,7 +93,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     /// Moves to the first entry that this lower bound admits; false, and behind the last, if there is none.
     pub fn seek(&mut self, from: Bound<&[u8]>) -> Result<bool> {
         self.guard(|c| {
-            c.leave(Rim::Back);
+            c.leave(Outside::AfterLast);
             let Some(level) = c.root_level else { return Ok(false) };
             let (key, past) = match from {
                 Bound::Unbounded => return c.descend(c.root, level, Side::First),
@@ -114,7 +114,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     /// Moves to the last entry that this upper bound admits; false, and in front of the first, if there is none.
     pub fn seek_back(&mut self, to: Bound<&[u8]>) -> Result<bool> {
         self.guard(|c| {
-            c.leave(Rim::Front);
+            c.leave(Outside::BeforeFirst);
             let Some(level) = c.root_level else { return Ok(false) };
             let (key, with) = match to {
                 Bound::Unbounded => return c.descend(c.root, level, Side::Last),
@@ -141,7 +141,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 Ok(true)
             }
             Some(_) => self.guard(Self::next_leaf),
-            None if self.rim == Rim::Front => self.first(),
+            None if self.outside == Outside::BeforeFirst => self.first(),
             None => Ok(false),
         }
     }
@@ -155,7 +155,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 Ok(true)
             }
             Some(_) => self.guard(Self::prev_leaf),
-            None if self.rim == Rim::Back => self.last(),
+            None if self.outside == Outside::AfterLast => self.last(),
             None => Ok(false),
         }
     }
@@ -265,15 +265,15 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     fn guard(&mut self, f: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
         let result = f(self);
         if result.is_err() {
-            self.leave(Rim::Back);
+            self.leave(Outside::AfterLast);
         }
         result
     }
 
-    fn leave(&mut self, rim: Rim) {
+    fn leave(&mut self, outside: Outside) {
         self.leaf = None;
         self.steps.clear();
-        self.rim = rim;
+        self.outside = outside;
     }
 
     fn stand(&mut self, leaf: Node<'a>, index: usize) {
@@ -326,7 +326,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             }
             self.steps.pop();
         }
-        self.leave(Rim::Back);
+        self.leave(Outside::AfterLast);
         Ok(false)
     }
 
@@ -339,7 +339,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             }
             self.steps.pop();
         }
-        self.leave(Rim::Front);
+        self.leave(Outside::BeforeFirst);
         Ok(false)
     }
 

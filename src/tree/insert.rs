@@ -7,7 +7,7 @@ use super::search::{Path, node_at};
 use super::split::{Cut, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::format::node::build::{Item, Shell, write_node};
+use crate::format::node::build::{Item, NodeHeader, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::{KeyParts, separator};
 use crate::format::node::{HEAD, Node, Place, TAG_OVERFLOW, Value, is_inline, max_key_len};
@@ -23,7 +23,7 @@ use std::cmp::Ordering;
 pub fn insert<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
-    edge: &mut Edge,
+    edge: &mut RightmostPath,
     key: &[u8],
     value: &[u8],
 ) -> Result<bool> {
@@ -53,9 +53,9 @@ pub fn insert<S: PageSink>(
 /// T6: between two insertions other trees may have changed these pages, if damage has made them share some. So the way is followed
 /// again, without searching, before it is used, unless no page has come to or left any tree since.
 #[derive(Debug, Default)]
-pub struct Edge(Option<Path>, u64);
+pub struct RightmostPath(Option<Path>, u64);
 
-impl Edge {
+impl RightmostPath {
     /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
     fn take<S: PageSink>(
         &mut self,
@@ -82,7 +82,7 @@ impl Edge {
 fn put<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
-    edge: &mut Edge,
+    edge: &mut RightmostPath,
     path: Option<Path>,
     key: &[u8],
     tag: u64,
@@ -132,7 +132,7 @@ fn put<S: PageSink>(
         }
     } else if path.rightmost && matches!(edit, Edit::Done) {
         // Nothing has moved: the way stays as it is.
-        *edge = Edge(Some(path), sink.turnover());
+        *edge = RightmostPath(Some(path), sink.turnover());
         return Ok(found);
     }
     climb(sink, desc, &path.steps, edit, cut)?;
@@ -159,10 +159,10 @@ fn append_leaf<S: PageSink>(
     let last = before.key(before.count() - 1)?;
     let separator =
         separator(&last, &item.key).ok_or_else(|| before.corrupt("keys out of order"))?;
-    let shell = Shell { level: 0, birth: sink.txn(), leftmost: PageId::NONE };
+    let node_header = NodeHeader { level: 0, birth: sink.txn(), leftmost: PageId::NONE };
     let page = sink.allocate()?;
     desc.leaf_pages = desc.leaf_pages.saturating_add(1);
-    write_node(sink.page_mut(page)?, shell, &[item], prefix_len)
+    write_node(sink.page_mut(page)?, node_header, &[item], prefix_len)
         .map_err(|why| Error::corrupt(page, why))?;
     let at = path.steps.last().map_or(0, |step| step.child);
     let children = vec![Child { page: leaf, separator: Vec::new() }, Child { page, separator }];

@@ -63,29 +63,29 @@ const LONG_CHUNK: usize = 32;
 
 /// What all keys of a leaf begin with, where the rest of each is put behind it: no key needs the prefix copied again, and most take
 /// few stores of fixed lengths.
-pub(super) struct Front {
-    /// Bytes of the prefix; [`Front::ROOM`] if there is no room for keys behind it.
+pub(super) struct KeyBuffer {
+    /// Bytes of the prefix; [`KeyBuffer::ROOM`] if there is no room for keys behind it.
     len: usize,
-    bytes: [u8; Front::ROOM],
+    bytes: [u8; KeyBuffer::ROOM],
 }
 
-impl Front {
+impl KeyBuffer {
     /// Longer keys are put together in the general way.
     const ROOM: usize = 512;
     /// Longest prefix behind which a head and a chunk always fit.
-    const MOST: usize = Front::ROOM - HEAD - CHUNK;
+    const MOST: usize = KeyBuffer::ROOM - HEAD - CHUNK;
     /// The same in a small key.
     const MOST_SMALL: usize = SMALL - HEAD - CHUNK;
 
     /// Of no leaf yet.
-    pub fn new() -> Front {
-        Front { len: 0, bytes: [0; Front::ROOM] }
+    pub fn new() -> KeyBuffer {
+        KeyBuffer { len: 0, bytes: [0; KeyBuffer::ROOM] }
     }
 
     /// Now of the leaf whose keys begin with these bytes.
     pub fn set(&mut self, prefix: &[u8]) {
-        self.len = prefix.len().min(Front::ROOM);
-        if prefix.len() <= Front::ROOM {
+        self.len = prefix.len().min(KeyBuffer::ROOM);
+        if prefix.len() <= KeyBuffer::ROOM {
             self.bytes[..prefix.len()].copy_from_slice(prefix);
         }
     }
@@ -95,7 +95,7 @@ impl Front {
     pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
         let at = self.len;
         let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > Front::MOST || entry.suffix_len > HEAD + CHUNK {
+        if at > KeyBuffer::MOST || entry.suffix_len > HEAD + CHUNK {
             return None;
         }
         // The bytes behind the key's end are anything; nobody sees them.
@@ -120,7 +120,7 @@ impl Front {
     pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
         let at = self.len;
         let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > Front::MOST_SMALL || entry.suffix_len > HEAD + CHUNK {
+        if at > KeyBuffer::MOST_SMALL || entry.suffix_len > HEAD + CHUNK {
             return None;
         }
         let mut bytes = *self.bytes.first_chunk::<SMALL>()?;

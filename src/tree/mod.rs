@@ -32,7 +32,7 @@ mod tests;
 
 #[cfg(test)]
 pub use cursor::Cursor;
-pub use insert::{Edge, insert};
+pub use insert::{RightmostPath, insert};
 pub use key::Key;
 pub use range::Range;
 pub use remove::{drop_tree, remove};

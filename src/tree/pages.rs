@@ -6,7 +6,7 @@ use super::split::{self, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::Node;
-use crate::format::node::build::{Item, Shell, write_node};
+use crate::format::node::build::{Item, NodeHeader, write_node};
 use crate::format::overflow::OverflowRef;
 use crate::format::page::{birth, set_birth};
 use crate::types::{PageId, TxnId};
@@ -138,17 +138,22 @@ pub(super) fn write_parts<S: PageSink>(
                 sink.allocate()?
             }
         };
-        let mut shell = Shell { level, birth: txn, leftmost };
+        let mut node_header = NodeHeader { level, birth: txn, leftmost };
         let mut separator = Vec::new();
         if part.start > 0 {
             separator = split::separator_before(level, items, part.start)
                 .ok_or_else(|| Error::corrupt(page, "keys out of order"))?;
             if level > 0 {
-                shell.leftmost = PageId(items[part.start - 1].tag);
+                node_header.leftmost = PageId(items[part.start - 1].tag);
             }
         }
-        write_node(sink.page_mut(page)?, shell, &items[part.start..part.end], part.prefix_len)
-            .map_err(|why| Error::corrupt(page, why))?;
+        write_node(
+            sink.page_mut(page)?,
+            node_header,
+            &items[part.start..part.end],
+            part.prefix_len,
+        )
+        .map_err(|why| Error::corrupt(page, why))?;
         children.push(Child { page, separator });
     }
     Ok(children)

@@ -33,8 +33,8 @@ pub struct Range<'a, S> {
     desc: TableDescriptor,
     front: Option<End<'a, S>>,
     back: Option<End<'a, S>>,
-    /// The key that was lent last, if it did not come the short way.
-    lent: Option<Key<'a>>,
+    /// The key that was borrowed last, if it did not come the short way.
+    borrowed: Option<Key<'a>>,
     done: bool,
 }
 
@@ -50,7 +50,7 @@ impl<'a, S: PageSource> Range<'a, S> {
         to: Bound<&[u8]>,
     ) -> Result<Range<'a, S>> {
         let mut range =
-            Range { src, desc: *desc, front: None, back: None, lent: None, done: false };
+            Range { src, desc: *desc, front: None, back: None, borrowed: None, done: false };
         if is_empty(from, to) || desc.root.is_none() {
             range.done = true;
             return Ok(range);
@@ -109,7 +109,7 @@ impl<'a, S: PageSource> Range<'a, S> {
                 }
             }
         }
-        // Each end may look at one leaf outside the range; more than all of them is a knot of damaged pages.
+        // Each end may look at one leaf outside the range; more than all of them is a cycle of damaged pages.
         if leaves > self.desc.leaf_pages.saturating_add(2) {
             return Err(Error::corrupt(
                 self.desc.root,
@@ -165,7 +165,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             None => self.advance_slowly(forward),
         };
         let Some((key, value)) = entry.transpose()? else { return Ok(None) };
-        Ok(Some((self.lent.insert(key), value)))
+        Ok(Some((self.borrowed.insert(key), value)))
     }
 
     /// The key that this end has put together last.

@@ -65,7 +65,7 @@ fn rewrite_without<S: PageSink>(
 /// Gives back every page and every overflow run of a tree. The descriptor is worth nothing afterwards.
 pub fn drop_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<()> {
     let Some(level) = root_level(desc)? else { return Ok(()) };
-    // The counts bound the walk: pages that damage has tied into a knot run out of them.
+    // The counts bound the walk: pages that damage has tied into a cycle run out of them.
     let mut left = *desc;
     let mut todo: Vec<(PageId, u8)> = vec![(desc.root, level)];
     while let Some((id, level)) = todo.pop() {

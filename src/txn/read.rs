@@ -1,7 +1,7 @@
 //! A snapshot that is pinned as long as it lives: begin, end, and the pages it reads.
 
 use crate::commit::engine::Engine;
-use crate::commit::snapshot::undescribe;
+use crate::commit::snapshot::decode_snapshot;
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::view::{PageView, check_birth};
@@ -25,7 +25,7 @@ impl Engine {
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
         let mut reading = self.shared.begin_read()?;
         let map = self.platform.storage().view();
-        match undescribe(&self.shared, &reading.descriptor) {
+        match decode_snapshot(&self.shared, &reading.descriptor) {
             Ok((txn, page_count, catalog)) => {
                 let view = PageView::new(map, self.page_size, page_count);
                 if !view.is_covered() {
@@ -43,14 +43,14 @@ impl Engine {
 
     /// Id and page count of the visible snapshot, without a reader: nothing protects its pages.
     pub(crate) fn look(&self) -> Result<(TxnId, u64)> {
-        let (txn, page_count, _) = undescribe(&self.shared, &self.shared.look()?)?;
+        let (txn, page_count, _) = decode_snapshot(&self.shared, &self.shared.look()?)?;
         Ok((txn, page_count))
     }
 
     /// The file has outgrown this handle's view of it.
     #[cold]
     fn begin_on_grown(self: &Arc<Engine>, reading: Reading) -> Result<Snapshot> {
-        let (txn, page_count, catalog) = undescribe(&self.shared, &reading.descriptor)?;
+        let (txn, page_count, catalog) = decode_snapshot(&self.shared, &reading.descriptor)?;
         let view = PageView::new(self.platform.storage().view(), self.page_size, page_count);
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.

@@ -7,7 +7,7 @@ use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, TableDescriptor};
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Edge, PageSource};
+use crate::tree::{self, PageSource, RightmostPath};
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 struct OpenTable {
     name: String,
     descriptor: TableDescriptor,
-    edge: Edge,
+    edge: RightmostPath,
     changed: bool,
 }
 
@@ -119,7 +119,7 @@ impl Writer {
     }
 
     fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
-        let edge = Edge::default();
+        let edge = RightmostPath::default();
         self.tables.push(OpenTable { name: name.into(), descriptor, edge, changed });
         self.tables.len() - 1
     }
@@ -153,7 +153,7 @@ impl Writer {
         let mut bytes = [0; descriptor::SIZE];
         d.encode(&mut bytes);
         let mut catalog = self.catalog;
-        let (pages, edge) = (self.draft.pages_mut(), &mut Edge::default());
+        let (pages, edge) = (self.draft.pages_mut(), &mut RightmostPath::default());
         let done = tree::insert(pages, &mut catalog, edge, name.as_bytes(), &bytes);
         self.catalog = catalog;
         done.map(|_| ())
@@ -230,7 +230,7 @@ impl Writer {
     /// Removes; true if the key was there.
     pub fn delete(&mut self, table: usize, key: &[u8]) -> Result<bool> {
         self.change(|w| {
-            w.tables[table].edge = Edge::default();
+            w.tables[table].edge = RightmostPath::default();
             let mut d = w.tables[table].descriptor;
             let done = tree::remove(w.draft.pages_mut(), &mut d, key);
             w.tables[table].descriptor = d;

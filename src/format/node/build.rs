@@ -74,7 +74,7 @@ impl Plan {
 
 /// What the header of a new page says besides its counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Shell {
+pub struct NodeHeader {
     /// 0 for a leaf.
     pub level: u8,
     /// The transaction that writes.
@@ -87,12 +87,12 @@ pub struct Shell {
 /// Fails on entries that do not fit or do not begin with one prefix, which only a damaged page brings about.
 pub fn write_node(
     page: &mut [u8],
-    shell: Shell,
+    node_header: NodeHeader,
     items: &[Item<'_>],
     prefix_len: usize,
 ) -> Result<(), &'static str> {
     let Some(first) = items.first() else { return Err("page without keys") };
-    let level = shell.level;
+    let level = node_header.level;
     let start = start_of(level);
     let heads_at = start + padded(prefix_len);
     let slots_at = heads_at + HEAD * items.len();
@@ -120,14 +120,14 @@ pub fn write_node(
         kind: if level == 0 { KIND_LEAF } else { KIND_BRANCH },
         level,
         count: items.len() as u16,
-        birth: shell.birth,
+        birth: node_header.birth,
         heap_len: (page.len() - at) as u16,
         heap_dead: 0,
         prefix_len: prefix_len as u16,
     };
     header.write(page);
     if level > 0 {
-        parts::LEFTMOST.put(page, 0, shell.leftmost.0);
+        parts::LEFTMOST.put(page, 0, node_header.leftmost.0);
     }
     Ok(())
 }

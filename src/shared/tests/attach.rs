@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::shared::layout::HANDLES;
-use crate::shared::locks::Held;
+use crate::shared::locks::LockGuard;
 use crate::storage::sim::{Ending, run};
 use crate::storage::{Platform, PlatformRef};
 use parking_lot::Mutex;
@@ -42,12 +42,12 @@ fn words_survive_all_handles_of_a_boot_but_readers_do_not() {
     let first = open(&disk);
     first.publish_built(&descriptor(5)).unwrap();
     first.layout().waiters.0.store(3, SeqCst);
-    first.words().suspect.0.store(1, SeqCst);
+    first.words().repair.0.store(1, SeqCst);
     let reading = first.begin_read().unwrap();
     first.kill(&disk);
     let second = open(&disk);
     assert_eq!(second.arrival, Arrival::First(FirstState::Survives));
-    assert_eq!((second.visible(), second.words().suspect.0.load(SeqCst)), (TxnId(5), 1));
+    assert_eq!((second.visible(), second.words().repair.0.load(SeqCst)), (TxnId(5), 1));
     assert_eq!((second.slots_claimed(), slots_of(&second, 1)), (0, vec![]));
     assert_eq!(second.layout().waiters.0.load(SeqCst), 0);
     assert_eq!(second.scan().unwrap().readers, []);
@@ -156,7 +156,7 @@ fn a_death_at_any_step_is_found_by_the_next() {
             let next = open(&disk);
             assert_eq!(next.arrival, Arrival::First(expected), "{step}");
             assert_eq!(next.begin_read().unwrap().descriptor, descriptor(1));
-            assert_eq!(disk.counters().posthumous, 0);
+            assert_eq!(disk.counters().after_death, 0);
         }
     }
 }
@@ -178,9 +178,10 @@ fn nobody_comes_between_during_an_opening() {
             // Even somebody who does not respect the open byte finds the gates shut.
             let stranger: PlatformRef = process(disk);
             for on_data_file in [false, true] {
-                let gate = Held::try_gate(&stranger, on_data_file, LockMode::Exclusive).unwrap();
+                let gate =
+                    LockGuard::try_gate(&stranger, on_data_file, LockMode::Exclusive).unwrap();
                 assert!(gate.is_none(), "{step}");
-                let gate = Held::try_gate(&stranger, on_data_file, LockMode::Shared).unwrap();
+                let gate = LockGuard::try_gate(&stranger, on_data_file, LockMode::Shared).unwrap();
                 let let_in = log.lock().len() >= 4 + usize::from(on_data_file);
                 assert_eq!(gate.is_some(), let_in, "{step}");
             }

@@ -214,5 +214,5 @@ fn nothing_happens_in_a_process_that_is_not_ours() {
     drop(gone);
     assert_eq!(slots_of(&live, 2), [1], "the slot is the parent's");
     assert_eq!(live.visible(), TxnId(1));
-    assert_eq!(disk.counters().posthumous, 0);
+    assert_eq!(disk.counters().after_death, 0);
 }

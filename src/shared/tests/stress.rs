@@ -162,7 +162,7 @@ impl Drop for Alarm<'_> {
     }
 }
 
-fn describe(id: u64, page: usize, previous: usize) -> Descriptor {
+fn encode_snapshot(id: u64, page: usize, previous: usize) -> Descriptor {
     let pages = page as u64 | (previous as u64) << 32;
     let mut words = descriptor(id);
     words[1] = pages;
@@ -216,7 +216,7 @@ impl World {
             let previous = dying[dying.len() - 1].0;
             self.fill(page, id);
             dying.push_back((page, id));
-            let words = describe(id, page, previous);
+            let words = encode_snapshot(id, page, previous);
             if id.is_multiple_of(3) {
                 *self.built.lock() = Some(words);
                 while id.is_multiple_of(9) && table.visible() < TxnId(id) {
@@ -255,7 +255,7 @@ impl World {
             read += u64::from(id > last);
             last = id;
             let (page, previous) = (pages as u32 as usize, (pages >> 32) as usize);
-            assert_eq!(words, describe(id, page, previous));
+            assert_eq!(words, encode_snapshot(id, page, previous));
             for round in 0..2 {
                 self.check(page, id);
                 self.check(previous, id - 1);
@@ -281,7 +281,7 @@ fn run(table: &impl Table, reads: u64) {
     };
     world.fill(0, FIRST - 1);
     world.fill(1, FIRST);
-    assert!(table.publish(Publisher::Builder, &describe(FIRST, 1, 0)));
+    assert!(table.publish(Publisher::Builder, &encode_snapshot(FIRST, 1, 0)));
     std::thread::scope(|s| {
         let world = &world;
         let flusher = s.spawn(|| world.flush(table));

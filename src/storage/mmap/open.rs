@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What stands beside the data file.
-pub(super) struct Beside {
+pub(super) struct SharedFile {
     pub(super) file: Option<(File, PathBuf)>,
     pub(super) map: MmapRaw,
     pub(super) locks: HandleLocks,
@@ -54,13 +54,13 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
 }
 
 /// Opens and maps the lock file, and opens the descriptions that carry locks.
-pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<Beside> {
+pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<SharedFile> {
     if options.no_lock {
         let map = MmapOptions::new()
             .len(options.shared_len.max(1))
             .map_anon()
             .map_err(|e| Error::io("reserving memory", e))?;
-        return Ok(Beside {
+        return Ok(SharedFile {
             file: None,
             map: map.into(),
             locks: HandleLocks::Free(FreeLocks),
@@ -78,7 +78,7 @@ pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<B
         Err(_) if options.read_only => ofd(data, path, false)?,
         other => other?,
     };
-    Ok(Beside { file: Some((file, lock_path)), map, locks, data_locks, observer })
+    Ok(SharedFile { file: Some((file, lock_path)), map, locks, data_locks, observer })
 }
 
 /// A description of its own for locks.

@@ -87,7 +87,7 @@ impl Locks for SimLocks {
             }
             if !state.is_alive(self.process) {
                 drop(state);
-                return Err(self.machine.posthumous());
+                return Err(self.machine.after_death());
             }
         }
     }

@@ -454,8 +454,8 @@ impl Machine {
     }
 
     /// The error of a call that a dead process made, which is counted.
-    pub(super) fn posthumous(&self) -> Error {
-        self.state.lock().counters.posthumous += 1;
+    pub(super) fn after_death(&self) -> Error {
+        self.state.lock().counters.after_death += 1;
         fault("a call of a dead process", libc::EIO)
     }
 
@@ -463,7 +463,7 @@ impl Machine {
         if self.state.lock().is_alive(process) {
             return Ok(());
         }
-        Err(self.posthumous())
+        Err(self.after_death())
     }
 
     /// Counts an event, lets the system do what it does by itself, and asks the hook.

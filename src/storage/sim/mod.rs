@@ -153,7 +153,7 @@ pub struct Counters {
     /// Pages whose stores were seen at an event before anybody told of them.
     pub unreported_pages: u64,
     /// Calls of processes that were dead: a correct engine makes none.
-    pub posthumous: u64,
+    pub after_death: u64,
     /// Waits without a timeout, outside hooks, that were given up: they would have lasted until somebody else does something.
     pub hangs: u64,
 }

@@ -3,7 +3,7 @@
 //! Invariants
 //! - A process sees growth by others only after `refresh`, as one that maps a file does.
 //! - After its death a process changes nothing: its calls give an error and are counted
-//!   ([`super::Counters::posthumous`]), so that a test can ask whether there were any.
+//!   ([`super::Counters::after_death`]), so that a test can ask whether there were any.
 //!
 //! Thread rules: any thread.
 

@@ -346,12 +346,12 @@ fn a_killed_process_unwinds_without_its_locks() {
     assert_eq!(dropped.load(Ordering::Relaxed), 1, "dropped, and not alive then");
     assert!(other.locks().try_lock(byte, LockMode::Exclusive).unwrap());
     assert_eq!(disk.bytes()[PAGE], 2, "what it wrote stays in the cache");
-    assert_eq!(disk.counters().posthumous, 0);
+    assert_eq!(disk.counters().after_death, 0);
     assert!(victim.write(P, &[4; 10]).is_err());
     assert!(victim.sync(0, P).is_err());
     victim.locks().unlock(byte);
     assert!(!staged(&disk).locks().try_lock(byte, LockMode::Shared).unwrap());
-    assert_eq!(disk.counters().posthumous, 2);
+    assert_eq!(disk.counters().after_death, 2);
 }
 
 #[test]

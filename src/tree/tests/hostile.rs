@@ -9,7 +9,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
 use crate::tree::search::{Path, node_at};
-use crate::tree::{Cursor, Edge, Range, drop_tree, get_many};
+use crate::tree::{Cursor, Range, RightmostPath, drop_tree, get_many};
 use crate::types::PageId;
 use fastrand::Rng;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -72,8 +72,8 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
     assert!(backwards.rev().take(limit * 100).count() < limit * 100, "range without end");
     let _ = get_many(&tree.store, &tree.desc, keys);
     for forward in [true, false] {
-        let mut lent = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
-        let ended = (0..limit * 100).any(|_| !matches!(lent.advance_ref(forward), Ok(Some(_))));
+        let mut borrowed = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
+        let ended = (0..limit * 100).any(|_| !matches!(borrowed.advance_ref(forward), Ok(Some(_))));
         assert!(ended, "range without end");
     }
     for key in keys {
@@ -96,10 +96,10 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
     let last = node.key(node.count() - 1).unwrap().to_vec();
     tree.store.raw(leaf)[header::KIND.at] = 99;
     let (before, behind) = (model.range(..first).count(), model.range(last..).count() - 1);
-    for lent in [false, true] {
+    for borrowed in [false, true] {
         for (forward, good) in [(true, before), (false, behind)] {
             let mut range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
-            let mut is_good = || match (lent, forward) {
+            let mut is_good = || match (borrowed, forward) {
                 (true, _) => range.advance_ref(forward).is_ok_and(|pair| pair.is_some()),
                 (_, true) => range.next().is_some_and(|pair| pair.is_ok()),
                 _ => range.next_back().is_some_and(|pair| pair.is_ok()),
@@ -127,7 +127,7 @@ fn the_way_to_the_last_leaf_is_looked_at_again() {
         crate::tree::remove(&mut first.store, &mut second, &key(n)).unwrap();
     }
     let third = loop {
-        let (mut third, mut edge) = (TableDescriptor::default(), Edge::default());
+        let (mut third, mut edge) = (TableDescriptor::default(), RightmostPath::default());
         crate::tree::insert(&mut first.store, &mut third, &mut edge, b"", b"third").unwrap();
         if third.root == path.leaf {
             break third;
@@ -183,7 +183,7 @@ fn damaged(seed: u64, trees: usize) {
 }
 
 #[test]
-fn a_knot_of_branches_has_an_end() {
+fn a_cycle_of_branches_has_an_end() {
     let mut rng = Rng::with_seed(32);
     let (mut tree, _) = filled(4096, Shape::Longest, 600, &mut rng);
     assert!(tree.desc.depth > 3, "{:?}", tree.desc);

@@ -41,7 +41,7 @@ fn measure(name: &str, key: impl Fn(u64, &mut Rng) -> Vec<u8>) {
             black_box(tree.get(key).unwrap().unwrap()[99]);
         }
     });
-    each("cursor with lent key, an entry", tree.desc.entries, || {
+    each("cursor with borrowed key, an entry", tree.desc.entries, || {
         let mut cursor = Cursor::new(&tree.store, &tree.desc).unwrap();
         while cursor.next().unwrap() {
             black_box((cursor.value().unwrap(), cursor.key().unwrap()));

@@ -1,7 +1,7 @@
 //! Single pages: edits in place against a list, the choice of the prefix, refusals.
 
 use super::model::{SHAPES, key};
-use crate::format::node::build::{Item, Plan, Shell, write_node};
+use crate::format::node::build::{Item, NodeHeader, Plan, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{LEAF_START, Layout, Node, Place, Value};
@@ -76,8 +76,9 @@ fn edits_in_place_agree_with_a_list() {
                             next.remove(&key);
                         }
                     } else {
-                        let shell = Shell { level: 0, birth: TxnId(3), leftmost: PageId::NONE };
-                        write_node(page, shell, &items(&next), plan.prefix_len).unwrap();
+                        let node_header =
+                            NodeHeader { level: 0, birth: TxnId(3), leftmost: PageId::NONE };
+                        write_node(page, node_header, &items(&next), plan.prefix_len).unwrap();
                         assert_eq!(Node::open(ID, page, 0).unwrap().used(), plan.used);
                         rebuilt += 1;
                     }
@@ -108,8 +109,8 @@ fn the_prefix_makes_the_page_smallest() {
         for prefix_len in 0..=longest {
             let mut words = aligned(4096);
             let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-            let shell = Shell { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
-            write_node(page, shell, &items, prefix_len).unwrap();
+            let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+            write_node(page, node_header, &items, prefix_len).unwrap();
             let used = Node::open(ID, page, 0).unwrap().used();
             assert!(plan.used <= used, "round {round}: {plan:?}, {prefix_len} takes {used}");
             assert!(prefix_len != plan.prefix_len || used == plan.used);
@@ -127,8 +128,8 @@ fn bytes_of_a_leaf() {
             .into();
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-    let shell = Shell { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
-    write_node(page, shell, &items(&pairs), 5).unwrap();
+    let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
+    write_node(page, node_header, &items(&pairs), 5).unwrap();
     assert_eq!(&page[4..8], &[2, 0, 3, 0]);
     assert_eq!(page[8..16], 9u64.to_le_bytes());
     assert_eq!(page[16..24], [20, 0, 0, 0, 5, 0, 0, 0]);
@@ -145,8 +146,8 @@ fn impossible_layouts_are_refused() {
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     let pairs = BTreeMap::from([(b"a".to_vec(), vec![1]), (b"b".to_vec(), vec![2])]);
-    let shell = Shell { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
-    write_node(page, shell, &items(&pairs), 0).unwrap();
+    let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+    write_node(page, node_header, &items(&pairs), 0).unwrap();
     let good = PageHeader::read(page).unwrap();
     Node::open(ID, page, 0).unwrap();
     assert!(Node::open(ID, page, 1).is_err());

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::page::birth;
-use crate::tree::{Edge, PageCopy, PageSink, PageSource};
+use crate::tree::{PageCopy, PageSink, PageSource, RightmostPath};
 use crate::types::{PageId, TxnId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -318,7 +318,7 @@ pub struct Tree {
     pub store: Store,
     pub desc: TableDescriptor,
     /// And the tree that it belongs to.
-    edge: (Edge, TableDescriptor),
+    edge: (RightmostPath, TableDescriptor),
 }
 
 impl Tree {
@@ -327,13 +327,13 @@ impl Tree {
     }
 
     pub fn of(store: Store, desc: TableDescriptor) -> Tree {
-        Tree { store, desc, edge: (Edge::default(), desc) }
+        Tree { store, desc, edge: (RightmostPath::default(), desc) }
     }
 
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
         let (edge, of) = &mut self.edge;
         if *of != self.desc {
-            *edge = Edge::default();
+            *edge = RightmostPath::default();
         }
         let done = crate::tree::insert(&mut self.store, &mut self.desc, edge, key, value);
         *of = self.desc;
@@ -341,7 +341,7 @@ impl Tree {
     }
 
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
-        self.edge.0 = Edge::default();
+        self.edge.0 = RightmostPath::default();
         crate::tree::remove(&mut self.store, &mut self.desc, key)
     }
 

@@ -427,7 +427,7 @@ impl World {
 
     fn count_machine(&self) {
         let counters = self.disk.counters();
-        assert_eq!(counters.posthumous, 0, "the dead have spoken");
+        assert_eq!(counters.after_death, 0, "the dead have spoken");
         let mut tally = self.tally.lock();
         tally.write_backs += counters.write_backs;
         tally.evictions += counters.evictions;
