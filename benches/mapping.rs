@@ -151,8 +151,12 @@ fn stores_and_syncs(file: &File, rounds: usize) -> Outcome<()> {
             Outcome::Ok(())
         };
         let byte = round as u8;
-        timed(0, &mut || Ok(store(&map, page, byte)))?;
-        timed(1, &mut || Ok(store(&map, page, byte)))?;
+        let mut put = || {
+            store(&map, page, byte);
+            Ok(())
+        };
+        timed(0, &mut put)?;
+        timed(1, &mut put)?;
         timed(2, &mut || sync(&map, page, libc::MS_ASYNC))?;
         timed(3, &mut || sync(&map, page, libc::MS_SYNC))?;
         timed(4, &mut || sync(&map, page, libc::MS_SYNC))?;

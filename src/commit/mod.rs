@@ -15,6 +15,7 @@
 //! | `image`, `list`, `snapshot`, `check_word` | what stands in the shared memory (rule 32); `meta_io`: the two meta pages |
 //!
 //! Thread rules: an [`engine::Engine`] is one handle of one process and is shared by all its threads.
+#![forbid(unsafe_code)]
 
 pub mod begin;
 pub mod build;

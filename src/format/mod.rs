@@ -1,4 +1,5 @@
 //! The bytes of the file, described in docs/format.md and nowhere else: plain data, no I/O.
+#![forbid(unsafe_code)]
 
 pub mod bytes;
 pub mod checksum;

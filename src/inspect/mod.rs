@@ -18,6 +18,7 @@
 //! | `report` | what comes out |
 //!
 //! Thread rules: one inspection runs on one thread; many may run beside each other over the same bytes.
+#![forbid(unsafe_code)]
 mod check;
 mod layout;
 mod meta;

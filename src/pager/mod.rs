@@ -4,6 +4,7 @@
 //! Nothing here knows of commits. What a transaction has written is handed up, with its checksums, when it is sealed.
 //!
 //! Thread rules: a view is a value that anybody may have; a store and a workspace belong to one write transaction.
+#![forbid(unsafe_code)]
 
 pub mod page_map;
 pub mod store;

@@ -7,6 +7,7 @@
 //! the process: after a power cut or a dead writer the snapshot that is left has its own state, for nothing.
 //!
 //! Thread rules: an [`allocator::Allocator`] belongs to one write transaction.
+#![forbid(unsafe_code)]
 
 pub mod allocator;
 pub mod extents;

@@ -13,7 +13,6 @@
 //! Reading may go on in many threads, as far as the source allows; writing needs the sink to itself. An operation
 //! that fails half-way leaves pages of its own transaction in disorder and nothing else: the
 //! transaction can only be dropped.
-
 #![forbid(unsafe_code)]
 
 mod branch;

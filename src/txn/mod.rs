@@ -1,6 +1,7 @@
 //! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a write transaction changes.
 //!
 //! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at a time.
+#![forbid(unsafe_code)]
 
 pub mod read;
 pub mod write;

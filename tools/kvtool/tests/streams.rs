@@ -97,6 +97,7 @@ fn info_shows_a_reader_without_write_access() {
     open_to_all(&p.db(), 0o644);
     open_to_all(&lock_of(&p.db()), 0o644);
     // One that may write has to be there, or the lock file would not be believed.
+    // SAFETY: nothing but recto changes the file while it is open.
     let db = unsafe { recto::Database::open(p.db()) }.unwrap();
     let mut command = p.command("scan", NO_ARGS);
     command.uid(65_534).gid(65_534).stdout(Stdio::piped()).stderr(Stdio::piped());
