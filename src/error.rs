@@ -8,8 +8,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong. A panic is a bug in recto, never an answer to a file or a caller.
 ///
-/// Methods name the errors of their own. Beside these, whatever touches the file may give [`Error::Io`] and [`Error::Corrupt`], and whatever
-/// uses a handle gives [`Error::Forked`] in a forked child.
+/// Methods name the errors of their own. Beside these, whatever touches the file may give
+/// [`Error::Io`] and [`Error::Corrupt`], and whatever uses a handle gives [`Error::Forked`] in a
+/// forked child.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -40,7 +41,8 @@ pub enum Error {
         /// Format version this build reads and writes.
         supported: u32,
     },
-    /// The file has features that this version does not know: a newer one is needed to open it, or to write to it.
+    /// The file has features that this version does not know: a newer one is needed to open it, or
+    /// to write to it.
     Features {
         /// Bits of the features.
         unknown: u32,
@@ -74,25 +76,29 @@ pub enum Error {
     InvalidArgument(String),
     /// The database, or the transaction, was opened for reading only.
     ReadOnly,
-    /// The call needs the writer lock, and the thread already holds the write transaction of the file, through this handle or another:
-    /// waiting would never end.
+    /// The call needs the writer lock, and the thread already holds the write transaction of the
+    /// file, through this handle or another: waiting would never end.
     WriterOnThisThread,
-    /// Somebody else held a lock for the whole of the time allowed: another writer, flush or opening.
+    /// Somebody else held a lock for the whole of the time allowed: another writer, flush or
+    /// opening.
     Busy,
-    /// All 8,192 reader slots of the lock file are taken by live readers, or kept by open handles: up to 8 by each.
+    /// All 8,192 reader slots of the lock file are taken by live readers, or kept by open handles:
+    /// up to 8 by each.
     ReadersFull,
     /// The database is open 1,024 times, by all processes together.
     HandlesFull,
     /// The handle was opened before `fork()`; the child must open its own.
     Forked,
-    /// A commit was built, and then something failed before it was known to be durable, the device in most cases: it may be there or not.
-    /// No other error of a commit leaves that open. The handle stays usable: reads go on, and the next write transaction repairs first.
+    /// A commit was built, and then something failed before it was known to be durable, the device
+    /// in most cases: it may be there or not. No other error of a commit leaves that open. The
+    /// handle stays usable: reads go on, and the next write transaction repairs first.
     OutcomeUnknown {
         /// What the system said, or what was found in its place.
         detail: String,
     },
-    /// An earlier operation of this write transaction failed half-way or panicked, or a failed write to the device took back what it is
-    /// based on, or pages of its own; it can only be dropped.
+    /// An earlier operation of this write transaction failed half-way or panicked, or a failed
+    /// write to the device took back what it is based on, or pages of its own; it can only be
+    /// dropped.
     TransactionBroken,
     /// The lock file cannot be used; says why and what to do.
     LockFile {
@@ -101,7 +107,8 @@ pub enum Error {
         /// Why.
         detail: String,
     },
-    /// The file system cannot carry a shared map with locks safely (network file systems, overlay lower layers).
+    /// The file system cannot carry a shared map with locks safely (network file systems, overlay
+    /// lower layers).
     FileSystem {
         /// Name of the file system and why it is refused.
         detail: String,

@@ -1,4 +1,5 @@
-//! What the crash tests need beside the public API and [`crate::internals`]. Behind the feature `harness`; no promise of stability.
+//! What the crash tests need beside the public API and [`crate::internals`]. Behind the feature
+//! `harness`; no promise of stability.
 
 pub use crate::format::fields::table_of_fields::format_table;
 pub use crate::internals::*;
@@ -34,7 +35,8 @@ pub enum Newer {
     ToWrite,
 }
 
-/// What a newer build might store in the place of the meta `here`, beside the other: the newest of the two, and something new in it.
+/// What a newer build might store in the place of the meta `here`, beside the other: the newest of
+/// the two, and something new in it.
 pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
     let newest = [here, other].into_iter().filter_map(|b| Some((Meta::decode(b).ok()?.0.txn, b)));
     let (txn, bytes) = newest.max_by_key(|(txn, _)| *txn)?;
@@ -73,7 +75,8 @@ pub fn open(process: Arc<sim::SimProcess>, builder: &Builder) -> Result<Database
     builder.on_platform(process as PlatformRef)
 }
 
-/// Bytes of the pages that an opening may have to read to prove the visible snapshot, if nothing newer is built.
+/// Bytes of the pages that an opening may have to read to prove the visible snapshot, if nothing
+/// newer is built.
 pub fn unproved_bytes(db: &Database) -> Option<u64> {
     let engine = db.engine();
     let image = engine.load_image().ok()?;
@@ -89,7 +92,8 @@ pub fn log_heads(db: &Database) -> Vec<u64> {
     queues.map_or(Vec::new(), |queues| queues.iter().filter_map(used).collect())
 }
 
-/// No thread of this process is sent the write transaction of another: whoever asks for it where he has it is told so at once.
+/// No thread of this process is sent the write transaction of another: whoever asks for it where he
+/// has it is told so at once.
 pub fn no_grace() {
     crate::commit::writer_thread::no_grace();
 }
@@ -104,7 +108,8 @@ pub fn sync_count(db: &Database) -> u64 {
     db.engine().platform.sync_count()
 }
 
-/// Whether the first bytes of a page look like those of a free-log page. For statistics: an overflow page can look like anything.
+/// Whether the first bytes of a page look like those of a free-log page. For statistics: an
+/// overflow page can look like anything.
 pub fn is_log_page(bytes: &[u8]) -> bool {
     PageHeader::read(bytes)
         .is_some_and(|h| h.kind == KIND_FREE_LOG && h.level == 0 && h.birth.0 < 1 << 32)
@@ -123,7 +128,8 @@ pub const LOCK_FILE_SESSION: usize = std::mem::offset_of!(layout::Layout, identi
 
 pub use crate::commit::image::mend_image;
 
-/// Parts of the lock file: name, offset and length in bytes. All but the identity may change while somebody has it open.
+/// Parts of the lock file: name, offset and length in bytes. All but the identity may change while
+/// somebody has it open.
 pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {
     use layout::Layout;
     use std::mem::offset_of;

@@ -1,4 +1,5 @@
-//! Names of what is inside, for the benches. Behind the feature `internals`, which compiles nothing else; no promise of stability.
+//! Names of what is inside, for the benches. Behind the feature `internals`, which compiles nothing
+//! else; no promise of stability.
 
 pub use crate::format::checksum;
 pub use crate::format::node;
@@ -24,8 +25,9 @@ pub fn new_file(page_size: usize) -> Vec<u8> {
     initial_file(page_size, *b"simulated-recto!")
 }
 
-/// The first half of a commit: the transaction is built and the writer lock given back. Returns its id if
-/// it still has to be made durable before the commit may return, and the id of any built transaction.
+/// The first half of a commit: the transaction is built and the writer lock given back. Returns its
+/// id if it still has to be made durable before the commit may return, and the id of any built
+/// transaction.
 pub fn build(mut txn: WriteTxn, durability: Durability) -> Result<Option<(u64, bool)>> {
     txn.set_durability(durability);
     Ok(txn.into_writer().build()?.map(|b| (b.txn.0, b.flush)))

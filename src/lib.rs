@@ -1,7 +1,8 @@
 //! recto: an embedded, ordered, persistent key-value store in one memory-mapped file.
 //!
-//! A copy-on-write B+tree in a file that is mapped into memory, committed with one `msync` and a double-buffered
-//! meta page. Readers take no lock and no copy; any number of threads and processes read while one writes.
+//! A copy-on-write B+tree in a file that is mapped into memory, committed with one `msync` and a
+//! double-buffered meta page. Readers take no lock and no copy; any number of threads and processes
+//! read while one writes.
 //!
 //! ```
 //! # fn main() -> recto::Result<()> {
@@ -26,8 +27,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. `docs/design.md` in the repository says how it works and
-//! why, `docs/format.md` describes every byte of the file.
+//! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. `docs/design.md` in the
+//! repository says how it works and why, `docs/format.md` describes every byte of the file.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 

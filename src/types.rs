@@ -30,8 +30,8 @@ impl TxnId {
     pub const NONE: TxnId = TxnId(0);
     /// The empty transaction that a new database holds.
     pub const FIRST: TxnId = TxnId(1);
-    /// The last one there can be: at a million a second it comes after nine years, with a hundred processes a second that live for one deferred
-    /// commit each after eighty.
+    /// The last one there can be: at a million a second it comes after nine years, with a hundred
+    /// processes a second that live for one deferred commit each after eighty.
     pub const MAX: TxnId = TxnId((1 << 48) - 1);
 }
 

@@ -1,5 +1,7 @@
-//! What file systems do: some share blocks between files, and have no room left: a store through a map would need a new block, and meet the full
-//! disk as a signal. And whom they tell of a write-back that has failed. Each case has a mount of its own (root, loop devices, mkfs), and is left out aloud where that cannot be.
+//! What file systems do: some share blocks between files, and have no room left: a store through a
+//! map would need a new block, and meet the full disk as a signal. And whom they tell of a
+//! write-back that has failed. Each case has a mount of its own (root, loop devices, mkfs), and is
+//! left out aloud where that cannot be.
 
 mod common;
 
@@ -77,7 +79,8 @@ fn mounted(place: &Path, kind: &str) -> Result<PathBuf, String> {
     mounted_on(place, kind)
 }
 
-/// The same on a device that can be made to refuse what is written to it: a file on a small tmpfs, which is filled then.
+/// The same on a device that can be made to refuse what is written to it: a file on a small tmpfs,
+/// which is filled then.
 fn refusing(place: &Path, kind: &str) -> Result<PathBuf, String> {
     private_mounts().map_err(|e| format!("a mount namespace: {e}"))?;
     ran(Command::new("mount").args(["-t", "tmpfs", "-o", "size=192m", "tmpfs"]).arg(place))?;
@@ -131,7 +134,8 @@ fn make_room(there: &Path) {
     sync(there);
 }
 
-/// Reads and tries to write, while each page of the lock file is clean again and again. What was committed is there.
+/// Reads and tries to write, while each page of the lock file is clean again and again. What was
+/// committed is there.
 fn work(db: &Database, there: &Path) {
     let mut last = pairs(db, "main");
     for round in 0..20u64 {
@@ -225,7 +229,8 @@ fn a_lock_file_that_a_snapshot_shares_gets_blocks_of_its_own() {
     play("snapshot");
 }
 
-/// A copy has not got the flag of its original: the lock file is made anew, and the direct sink is not used.
+/// A copy has not got the flag of its original: the lock file is made anew, and the direct sink is
+/// not used.
 fn plain_copy(there: &Path) {
     let (path, copy) = (there.join("x.recto"), there.join("copy.recto"));
     some(&open_at(&path, &Builder::default()));
@@ -264,7 +269,8 @@ fn reflinked_files_get_blocks_of_their_own() {
 
 /// Runs in a process that ends without a word.
 fn in_a_process_that_dies(work: impl FnOnce()) {
-    // SAFETY: the child runs Rust code beside no other thread that it needs, and ends without unwinding.
+    // SAFETY: the child runs Rust code beside no other thread that it needs, and ends without
+    // unwinding.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
@@ -277,7 +283,8 @@ fn in_a_process_that_dies(work: impl FnOnce()) {
     assert_eq!(status, 0, "the child: {status:#x}");
 }
 
-/// The same as `snapshot`, with the reader slots of a process that has died in the lock file: whoever cannot open it stores nothing there.
+/// The same as `snapshot`, with the reader slots of a process that has died in the lock file:
+/// whoever cannot open it stores nothing there.
 fn dead_readers(there: &Path) {
     let Some((path, take)) = in_subvolume(there) else { return };
     some(&open_at(&path, &Builder::default()));
@@ -418,8 +425,8 @@ fn holes_are_filled_where_they_are_stored_to_and_never_with_the_last_blocks() {
     play("holes");
 }
 
-/// What rule 23 of docs/design.md builds on: a write-back that has failed is told to each description that was open, once, also where nobody
-/// has synced, and after another one was told.
+/// What rule 23 of docs/design.md builds on: a write-back that has failed is told to each
+/// description that was open, once, also where nobody has synced, and after another one was told.
 fn told(device: &Path, there: &Path) {
     use recto::harness::write_back_failed;
     let path = there.join("file");

@@ -1,5 +1,5 @@
-//! Files that are not what they should be: other files, lock files of others, modes, copies, links. Whatever
-//! is found, opening gives the right data or an error that says why.
+//! Files that are not what they should be: other files, lock files of others, modes, copies, links.
+//! Whatever is found, opening gives the right data or an error that says why.
 
 mod common;
 
@@ -254,8 +254,8 @@ fn a_newer_format_and_bad_page_sizes_are_refused() {
     assert_clean(&open_at(&path, &existing()));
 }
 
-/// A flush may store one meta while somebody who opens looks at it, and the next flush the other. Found by `crash kill`: an
-/// open was refused with "both meta pages: checksum does not match".
+/// A flush may store one meta while somebody who opens looks at it, and the next flush the other.
+/// Found by `crash kill`: an open was refused with "both meta pages: checksum does not match".
 #[test]
 fn metas_that_are_being_stored_are_looked_at_again() {
     let dir = memory_dir();
@@ -408,7 +408,8 @@ fn garbage_in_the_lock_file_does_no_harm() {
         good[..good.len() / 2].to_vec(),
         [&good[..], &random(50_000)].concat(),
     ];
-    // The identity is whole, what stands behind it is not: without the right words nothing is believed.
+    // The identity is whole, what stands behind it is not: without the right words nothing is
+    // believed.
     let words = 1 << 10;
     cases.push([&good[..words], &random(good.len() - words)].concat());
     cases.push([&good[..words], &vec![0xff; good.len() - words]].concat());
@@ -549,7 +550,8 @@ fn refused_of(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}-refused", path.display()))
 }
 
-/// A file that would be longer than the process may make one is a full disk, and no signal; so is one that is.
+/// A file that would be longer than the process may make one is a full disk, and no signal; so is
+/// one that is.
 fn file_limit(path: &Path) {
     sample(path, 500);
     let limit = |bytes: u64| {
@@ -583,7 +585,8 @@ fn file_limit(path: &Path) {
     put(&db, b"small", b"again");
     assert_clean(&db);
     drop(db);
-    // A meta that is refused is kept in a file as long as this one: where none can be made, writing goes on.
+    // A meta that is refused is kept in a file as long as this one: where none can be made, writing
+    // goes on.
     let mut bytes = fs::read(path).unwrap();
     let newest = usize::from(bytes[4096 + 32..4096 + 40] > bytes[32..40]);
     bytes[newest * 4096 + 500] ^= 1;
@@ -679,8 +682,9 @@ fn damage_to_the_lock_file_in_use_is_told_of_the_lock_file() {
 
 // ---- The name of a new file ----
 
-/// Whoever opens a database that holds nothing yet makes its name durable first: its maker may have died before that. Where
-/// the directory cannot be synced it is refused; once something is in it, that has been done.
+/// Whoever opens a database that holds nothing yet makes its name durable first: its maker may have
+/// died before that. Where the directory cannot be synced it is refused; once something is in it,
+/// that has been done.
 fn nameless(path: &Path) {
     // Root may read every directory, so be somebody else.
     let owner = path.parent().unwrap();
@@ -720,8 +724,8 @@ fn the_name_of_an_empty_database_is_made_durable_by_whoever_opens_it() {
 
 // ---- File systems ----
 
-/// A copy of a database as the lower layer of an overlay, in a mount namespace of this process's own; where it is seen
-/// through the overlay. None where this user cannot mount.
+/// A copy of a database as the lower layer of an overlay, in a mount namespace of this process's
+/// own; where it is seen through the overlay. None where this user cannot mount.
 fn overlay(place: &Path) -> Option<PathBuf> {
     let at = |name: &str| place.join(name);
     for name in ["layers", "layers/lower", "layers/upper", "layers/work", "merged"] {
@@ -927,7 +931,8 @@ fn opened_as(path: &Path, user: u32, how: &str) -> String {
     said
 }
 
-/// A reader without permission to write, and root, come before the owner, in a directory where everybody may make files.
+/// A reader without permission to write, and root, come before the owner, in a directory where
+/// everybody may make files.
 #[test]
 fn a_lock_file_belongs_to_the_owner_of_the_data_whoever_comes_first() {
     // SAFETY: asks for a number.

@@ -1,7 +1,8 @@
-//! docs/format.md and the code say the same: every row of its tables is a constant that the inspector decodes with, and every such
-//! constant stands in the document.
+//! docs/format.md and the code say the same: every row of its tables is a constant that the
+//! inspector decodes with, and every such constant stands in the document.
 //!
-//! The tables are read as people read them: a table belongs to the line above it, up to the first `:` or `(`.
+//! The tables are read as people read them: a table belongs to the line above it, up to the first
+//! `:` or `(`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,7 +72,8 @@ fn parse(text: &str) -> Document {
     doc
 }
 
-/// `32 (offset 24, 8 bytes: page number of the leftmost child, ...)`: where the prefix starts, and what stands before it.
+/// `32 (offset 24, 8 bytes: page number of the leftmost child, ...)`: where the prefix starts, and
+/// what stands before it.
 fn prefix(doc: &mut Document, heading: &str, page: &str, text: &str) {
     doc.rows.push((heading.into(), page.into(), number(text), 0));
     if let Some((_, inside)) = text.split_once("(offset ") {
@@ -146,7 +148,8 @@ impl Reader<'_> {
         self.file[base + at..][..size].iter().rev().fold(0, |v, &b| v << 8 | usize::from(b))
     }
 
-    /// The pairs of the only leaf of a tree, given where its descriptor stands: keys, and where their values stand.
+    /// The pairs of the only leaf of a tree, given where its descriptor stands: keys, and where
+    /// their values stand.
     fn leaf(&self, descriptor: usize) -> Vec<(Vec<u8>, std::ops::Range<usize>)> {
         assert_eq!(self.word(descriptor, "Table descriptor", "depth"), 1);
         for unused in ["kind", "align_shift", "flags", "sequence", "zero"] {

@@ -1,5 +1,5 @@
-//! Several handles on one file in one process, threads that pass a transaction on, and every order of closing: whoever waits for itself
-//! is told so, and nobody hangs. Each test has a watchdog.
+//! Several handles on one file in one process, threads that pass a transaction on, and every order
+//! of closing: whoever waits for itself is told so, and nobody hangs. Each test has a watchdog.
 
 mod common;
 
@@ -66,8 +66,9 @@ fn orders(n: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Both handles have deferred commits that are not flushed, and the second was opened after the first had made one: to flush, it has to
-/// repair, for which it needs the writer lock. `of` says to which handle the transactions belong.
+/// Both handles have deferred commits that are not flushed, and the second was opened after the
+/// first had made one: to flush, it has to repair, for which it needs the writer lock. `of` says to
+/// which handle the transactions belong.
 fn things(path: &Path, writer_of: usize, reader_of: usize) -> Vec<Thing> {
     let first = open(path);
     deferred(&first, b"first");
@@ -146,7 +147,8 @@ fn closing_does_not_wait_for_a_transaction_of_another_thread() {
     });
 }
 
-/// The same for a process that will never end it; its flush lock is free, so who was there in time can flush.
+/// The same for a process that will never end it; its flush lock is free, so who was there in time
+/// can flush.
 #[test]
 fn closing_does_not_wait_for_a_stopped_process() {
     if let Some(words) = role() {
@@ -295,7 +297,8 @@ fn a_transaction_belongs_to_the_thread_that_reads_it() {
     });
 }
 
-/// A repair is waited for by a bounded wait like the lock itself; no timeout is too long for the clock.
+/// A repair is waited for by a bounded wait like the lock itself; no timeout is too long for the
+/// clock.
 #[test]
 fn the_longest_timeout_is_no_timeout() {
     watched(|| {

@@ -1,6 +1,6 @@
-//! Which file a lock file belongs to, and how much of it is believed: lock files of another life of the file, at two paths, older than
-//! they should be, or written back in part. A file is put back as it was by writing into it, within one boot, as a device does that
-//! has been gone for a moment.
+//! Which file a lock file belongs to, and how much of it is believed: lock files of another life of
+//! the file, at two paths, older than they should be, or written back in part. A file is put back
+//! as it was by writing into it, within one boot, as a device does that has been gone for a moment.
 
 mod common;
 
@@ -66,7 +66,8 @@ fn defer(db: &Database, key: &str) -> u64 {
     db.read().unwrap().id()
 }
 
-/// Finding 2 (a): a service is killed in a flush; somebody else opens the database with another lock file and commits; the service comes back.
+/// Finding 2 (a): a service is killed in a flush; somebody else opens the database with another
+/// lock file and commits; the service comes back.
 #[test]
 fn what_another_lock_file_has_seen_is_not_rolled_back() {
     let dir = memory_dir();
@@ -128,7 +129,8 @@ fn a_copy_that_went_another_way_is_not_taken_for_the_file_it_replaces() {
     }
 }
 
-/// Finding 8: the words and images are new, one page of the list is not. Nothing in it is no proof that nothing was written.
+/// Finding 8: the words and images are new, one page of the list is not. Nothing in it is no proof
+/// that nothing was written.
 #[test]
 fn a_list_of_which_a_page_is_old_proves_nothing() {
     let list = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "list of pages").unwrap().1;
@@ -187,8 +189,8 @@ fn an_image_of_which_a_part_is_old_is_not_believed() {
     }
 }
 
-/// A lock file that is older than the flush of `second`: for it that is the target, and what was built on top, of which nothing is left. Gives
-/// the files' content.
+/// A lock file that is older than the flush of `second`: for it that is the target, and what was
+/// built on top, of which nothing is left. Gives the files' content.
 fn acknowledged_since(path: &Path, on_top: Durability) -> (Vec<u8>, Vec<u8>) {
     let db = open_at(path, &Builder::default());
     put(&db, b"first", b"1");
@@ -227,8 +229,8 @@ fn what_was_flushed_since_an_older_lock_file_is_not_rolled_back() {
     }
 }
 
-/// The same with a deferred commit on top that is there and was shown: it stays, and a power cut in the flush that saves it does not take
-/// what it stands on.
+/// The same with a deferred commit on top that is there and was shown: it stays, and a power cut in
+/// the flush that saves it does not take what it stands on.
 #[test]
 fn the_target_of_a_flush_is_made_durable_before_anything_newer() {
     let dir = memory_dir();
@@ -281,7 +283,8 @@ fn an_id_that_was_shown_is_not_used_again() {
     }
 }
 
-/// A deferred commit is not shown under an id that no durable meta reserves; durable ones reserve none.
+/// A deferred commit is not shown under an id that no durable meta reserves; durable ones reserve
+/// none.
 #[test]
 fn ids_are_reserved_when_they_are_needed() {
     let dir = memory_dir();
@@ -301,7 +304,8 @@ fn ids_are_reserved_when_they_are_needed() {
     assert_clean(&db);
 }
 
-/// Finding 14: opening reads a bounded number of bytes, also where a commit had few but long values.
+/// Finding 14: opening reads a bounded number of bytes, also where a commit had few but long
+/// values.
 #[test]
 fn a_manifest_does_not_name_long_values() {
     let dir = memory_dir();
@@ -327,7 +331,8 @@ fn a_manifest_does_not_name_long_values() {
     assert_clean(&open_at(&path, &Builder::default()));
 }
 
-/// What opening may have to read of deferred commits is bounded too: one that is too large, or one too many, is durable before it is shown.
+/// What opening may have to read of deferred commits is bounded too: one that is too large, or one
+/// too many, is durable before it is shown.
 #[test]
 fn deferred_commits_that_are_not_durable_are_bounded_in_bytes() {
     let dir = memory_dir();
@@ -353,7 +358,8 @@ fn refused_of(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}-refused", path.display()))
 }
 
-/// The commit's pages stand in the file beside the database, in their places, the rotten one too. Once that is mended all pairs come out.
+/// The commit's pages stand in the file beside the database, in their places, the rotten one too.
+/// Once that is mended all pairs come out.
 fn what_was_refused_is_kept(path: &Path, before: &[u8], rotten: usize) {
     let mut kept = fs::read(refused_of(path)).unwrap();
     assert_eq!(kept.len(), before.len());
@@ -421,7 +427,8 @@ fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
     }
 }
 
-/// A damaged word never gets into a meta: ids would be used up for ever. Found by `crash kill --seed 5`.
+/// A damaged word never gets into a meta: ids would be used up for ever. Found by `crash kill
+/// --seed 5`.
 #[test]
 fn a_damaged_lock_file_uses_up_no_ids() {
     let words = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "commit words").unwrap();
@@ -448,8 +455,9 @@ fn a_damaged_lock_file_uses_up_no_ids() {
     }
 }
 
-/// A process dies when it has listed its pages and not built its transaction: the next one stands in the same places of the list. If the page of
-/// the list is older than the rest, its records are whole, but another's.
+/// A process dies when it has listed its pages and not built its transaction: the next one stands
+/// in the same places of the list. If the page of the list is older than the rest, its records are
+/// whole, but another's.
 #[test]
 fn records_of_a_transaction_that_was_never_built_prove_no_other() {
     let list = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "list of pages").unwrap().1;

@@ -1,14 +1,14 @@
-//! The house keeps its order: imports point only downwards, `unsafe` stays in its rooms with a reason for each use, and the bytes of
-//! the file are told once.
+//! The house keeps its order: imports point only downwards, `unsafe` stays in its rooms with a
+//! reason for each use, and the bytes of the file are told once.
 //!
-//! Source is read as tokens, with comments and literals taken out, so that a word in a comment is no import. Names that `lib.rs`
-//! re-exports count as the room they come from.
+//! Source is read as tokens, with comments and literals taken out, so that a word in a comment is
+//! no import. Names that `lib.rs` re-exports count as the room they come from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one row stand side by side and may
-/// import each other.
+/// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one
+/// row stand side by side and may import each other.
 const ROOMS: [&[&str]; 11] = [
     &["error", "types"],
     &["format"],
@@ -114,7 +114,8 @@ fn block_comment(c: &[char]) -> usize {
     i
 }
 
-/// Length of the string, character, or raw string that starts here, if one does. A lifetime is none.
+/// Length of the string, character, or raw string that starts here, if one does. A lifetime is
+/// none.
 fn literal(c: &[char]) -> Option<usize> {
     let prefix = c.iter().take_while(|x| matches!(x, 'b' | 'c' | 'r')).count().min(2);
     let hashes = c[prefix..].iter().take_while(|&&x| x == '#').count();
@@ -172,7 +173,8 @@ fn exports(lib: &str) -> BTreeMap<String, String> {
     let s = Source::read(lib);
     let mut found = BTreeMap::new();
     for at in 0..s.tokens.len() {
-        // `pub use room::path::{A, B}` or `pub use room::A`; the last name of each branch is the exported one.
+        // `pub use room::path::{A, B}` or `pub use room::A`; the last name of each branch is the
+        // exported one.
         if s.text(at) != "use" || s.text(at + 2) != "::" {
             continue;
         }

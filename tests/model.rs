@@ -1,5 +1,6 @@
-//! Random operations against `BTreeMap`: all page sizes, both sinks, file and memory; aborted, deferred and
-//! durable transactions; snapshots that are held while the database moves on. Every run ends with the full check.
+//! Random operations against `BTreeMap`: all page sizes, both sinks, file and memory; aborted,
+//! deferred and durable transactions; snapshots that are held while the database moves on. Every
+//! run ends with the full check.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! A lock file of which one sector is older than the rest, as a device leaves it that has been gone for a moment within one boot (rule 32).
+//! A lock file of which one sector is older than the rest, as a device leaves it that has been gone
+//! for a moment within one boot (rule 32).
 
 mod common;
 
@@ -10,7 +11,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The words that processes share stand in the first sectors; images and list have checks of their own (`tests/identity.rs`).
+/// The words that processes share stand in the first sectors; images and list have checks of their
+/// own (`tests/identity.rs`).
 const SECTORS: usize = 5;
 const SECTOR: usize = 512;
 
@@ -40,8 +42,9 @@ fn put_back(path: &Path, content: &[u8]) {
     file.write_all_at(content, 0).unwrap();
 }
 
-/// A `visible` that is older than what the newest transaction has used again by, or leads to an older descriptor, is not believed: snapshots
-/// changed under their readers, and reading gave errors until the next commit.
+/// A `visible` that is older than what the newest transaction has used again by, or leads to an
+/// older descriptor, is not believed: snapshots changed under their readers, and reading gave
+/// errors until the next commit.
 #[test]
 fn what_is_visible_is_as_old_as_the_rest() {
     on_step(reached);

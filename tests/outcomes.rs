@@ -1,5 +1,5 @@
-//! What an error of a commit means, and what becomes of transactions when a device refuses writes or a process dies at a bad moment. On
-//! simulated machines.
+//! What an error of a commit means, and what becomes of transactions when a device refuses writes
+//! or a process dies at a bad moment. On simulated machines.
 
 mod common;
 
@@ -52,8 +52,9 @@ fn assert_durable(disk: &SimDisk, keys: std::ops::Range<u32>) {
     }
 }
 
-/// One call fails, in every place of a commit that has to repair before it can flush: before the transaction is built any error but
-/// `OutcomeUnknown`, and then it never happens; from there on no other.
+/// One call fails, in every place of a commit that has to repair before it can flush: before the
+/// transaction is built any error but `OutcomeUnknown`, and then it never happens; from there on no
+/// other.
 #[test]
 fn every_error_of_a_commit_says_whether_it_may_have_happened() {
     for (errno, times) in [(libc::EIO, 1), (libc::ENOSPC, 1), (libc::ENOSPC, u64::MAX)] {
@@ -114,7 +115,8 @@ fn every_error_of_a_commit_says_whether_it_may_have_happened() {
     }
 }
 
-/// Pages that a transaction has spilled before another process opened the database, whose write-back failed, and somebody else was told.
+/// Pages that a transaction has spilled before another process opened the database, whose
+/// write-back failed, and somebody else was told.
 #[test]
 fn who_opens_beside_a_write_transaction_does_not_believe_what_was_spilled() {
     for seed in 0..8 {
@@ -142,7 +144,8 @@ fn who_opens_beside_a_write_transaction_does_not_believe_what_was_spilled() {
     }
 }
 
-/// A transaction on deferred commits, of which the device has refused the pages that it has written so far; and this process was told so.
+/// A transaction on deferred commits, of which the device has refused the pages that it has written
+/// so far; and this process was told so.
 fn begin_beside_a_failed_flush(disk: &SimDisk, db: &Database) -> WriteTxn {
     put(db, Durability::Durable, 0..1);
     put(db, Durability::Deferred, 1..40);
@@ -158,8 +161,8 @@ fn begin_beside_a_failed_flush(disk: &SimDisk, db: &Database) -> WriteTxn {
     txn
 }
 
-/// A flush fails while another transaction has spilled pages; then that one has to repair, to make room in the list. The repair knows
-/// nothing of its pages, which the kernel may call clean.
+/// A flush fails while another transaction has spilled pages; then that one has to repair, to make
+/// room in the list. The repair knows nothing of its pages, which the kernel may call clean.
 #[test]
 fn a_transaction_that_repairs_writes_its_own_pages_again() {
     for seed in 0..8 {
@@ -194,8 +197,8 @@ fn a_deferred_commit_behind_a_failed_sync_is_proved_before_it_is_shown() {
     }
 }
 
-/// A flush fails beside a transaction, and what its base has written leaves the cache: it would copy older pages, which then are the only ones that
-/// are listed and verify.
+/// A flush fails beside a transaction, and what its base has written leaves the cache: it would
+/// copy older pages, which then are the only ones that are listed and verify.
 #[test]
 fn a_transaction_does_not_build_on_what_a_failed_flush_left_of_its_base() {
     let small = |db: &Database, durability, key: u32| {
@@ -207,7 +210,8 @@ fn a_transaction_does_not_build_on_what_a_failed_flush_left_of_its_base() {
         let disk = machine(seed);
         let db = enter(&disk, &Database::builder());
         small(&db, Durability::Durable, 0);
-        // Pages of deferred commits that are used again by later ones; on the device they hold the older ones.
+        // Pages of deferred commits that are used again by later ones; on the device they hold the
+        // older ones.
         let written = Faults { write_back: 1 << 16, ..Faults::default() };
         for key in 1..8 + seed as u32 {
             small(&db, Durability::Deferred, key);
@@ -239,7 +243,8 @@ fn a_transaction_does_not_build_on_what_a_failed_flush_left_of_its_base() {
     }
 }
 
-/// The same for a transaction that is larger than the list: what cannot be proved cannot be written again.
+/// The same for a transaction that is larger than the list: what cannot be proved cannot be written
+/// again.
 #[test]
 fn a_transaction_that_repairs_and_does_not_fit_the_list_fails() {
     let disk = machine(3);
@@ -275,8 +280,9 @@ fn build_large(db: &Database, durability: Durability) -> recto::Result<Option<(u
     build(txn, durability)
 }
 
-/// A transaction larger than the list is neither shown nor acknowledged before it is durable, and nobody builds on it until then: somebody who
-/// has opened the database meanwhile could not prove it, and would take it back together with what stands on it.
+/// A transaction larger than the list is neither shown nor acknowledged before it is durable, and
+/// nobody builds on it until then: somebody who has opened the database meanwhile could not prove
+/// it, and would take it back together with what stands on it.
 #[test]
 fn what_the_list_does_not_name_is_durable_before_others_build_on_it() {
     for durability in [Durability::Durable, Durability::Deferred] {
@@ -308,8 +314,9 @@ fn what_the_list_does_not_name_is_durable_before_others_build_on_it() {
     }
 }
 
-/// Nothing has failed: a flush in two phases, which the dead had begun, can be done again without the list, by who was there when the pages were
-/// written. Who was not takes the transaction back, which nobody has seen, and is told of no error.
+/// Nothing has failed: a flush in two phases, which the dead had begun, can be done again without
+/// the list, by who was there when the pages were written. Who was not takes the transaction back,
+/// which nobody has seen, and is told of no error.
 #[test]
 fn a_death_in_the_flush_of_what_is_not_listed_is_no_error_of_others() {
     for step in [
@@ -364,7 +371,8 @@ fn refused(disk: &SimDisk, db: &Database, before: &[u8]) {
     }
 }
 
-/// Builds a transaction that is rolled back, because the device refuses it and its pages are not there any more. Its id.
+/// Builds a transaction that is rolled back, because the device refuses it and its pages are not
+/// there any more. Its id.
 fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
     let before = disk.bytes();
     let mut txn = db.write().unwrap();
@@ -376,7 +384,8 @@ fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
     id
 }
 
-/// A deferred commit that a repair has taken back is not one that was flushed, whoever has repaired.
+/// A deferred commit that a repair has taken back is not one that was flushed, whoever has
+/// repaired.
 #[test]
 fn a_flush_says_that_deferred_commits_were_rolled_back() {
     for other_repairs in [false, true] {
@@ -400,7 +409,8 @@ fn a_flush_says_that_deferred_commits_were_rolled_back() {
     }
 }
 
-/// A third handle flushes, and repairs: a transaction that nobody has seen is rolled back together with one that was shown.
+/// A third handle flushes, and repairs: a transaction that nobody has seen is rolled back together
+/// with one that was shown.
 #[test]
 fn a_flush_says_that_what_others_had_shown_was_rolled_back() {
     let disk = machine(9);
@@ -451,7 +461,8 @@ fn what_lies_between_two_roll_backs_lives() {
     assert_clean(&db);
 }
 
-/// A panic in the middle of a change, which the program catches, leaves nothing that could be committed.
+/// A panic in the middle of a change, which the program catches, leaves nothing that could be
+/// committed.
 #[test]
 fn a_panic_in_the_middle_of_a_change_breaks_the_transaction() {
     let disk = machine(7);
@@ -479,8 +490,9 @@ fn a_panic_in_the_middle_of_a_change_breaks_the_transaction() {
     assert_clean(&db);
 }
 
-/// A value on pages of its own is refused after it was put, and comes back as what stood there before; or while somebody holds what he has read
-/// of it. What is wrong is not read, and not committed.
+/// A value on pages of its own is refused after it was put, and comes back as what stood there
+/// before; or while somebody holds what he has read of it. What is wrong is not read, and not
+/// committed.
 #[test]
 fn a_transaction_reads_of_its_own_what_it_has_put() {
     for early in [false, true] {

@@ -1,5 +1,6 @@
-//! Real processes: stopped, forked, killed in the middle of a load. A snapshot stays what it is, readers wait for nobody, and
-//! nothing of the dead stays behind. The campaign that kills writers and readers is `crash kill` (fuzz/crash).
+//! Real processes: stopped, forked, killed in the middle of a load. A snapshot stays what it is,
+//! readers wait for nobody, and nothing of the dead stays behind. The campaign that kills writers
+//! and readers is `crash kill` (fuzz/crash).
 //!
 //! `RECTO_FULL=1` makes the killed load a gigabyte.
 
@@ -311,7 +312,8 @@ fn quiet(path: &Path) {
         let db = open_at(path, &Builder::default());
         // The first read leases a slot, and the allocator gets its memory.
         reads(&db);
-        // SAFETY: from here on the kernel ends this process for every call but read, write and exit.
+        // SAFETY: from here on the kernel ends this process for every call but read, write and
+        // exit.
         unsafe {
             if libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) != 0 {
                 return 1;
@@ -377,7 +379,8 @@ fn opening_after_a_killed_load_reads_few_pages() {
             std::thread::sleep(Duration::from_millis(3));
         }
         child.kill();
-        // With the lock file goes what was not flushed, as after a reboot, and never less than that.
+        // With the lock file goes what was not flushed, as after a reboot, and never less than
+        // that.
         let (mut acked, mut durable) = (0, 0);
         for line in child.said() {
             let (kind, n) = line.split_once(' ').unwrap();
@@ -398,7 +401,8 @@ fn opening_after_a_killed_load_reads_few_pages() {
             info.opening_pages_read,
             info.repair_pending
         );
-        // Deferred commits that were visible are compared with the list of pages, which ends at 32,768.
+        // Deferred commits that were visible are compared with the list of pages, which ends at
+        // 32,768.
         let most = if lock_lost { 1_000 } else { 1_000 + 32_768 };
         assert!(info.opening_pages_read < most, "{} pages", info.opening_pages_read);
         let txn = db.read().unwrap();

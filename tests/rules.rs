@@ -1,9 +1,11 @@
-//! Every rule that the source cites stands in the document, or at the head of the file whose rule it is.
+//! Every rule that the source cites stands in the document, or at the head of the file whose rule
+//! it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Where the rules of a letter are told, and what stands before and behind the label there. Rules without a letter are those of the commit protocol.
+/// Where the rules of a letter are told, and what stands before and behind the label there. Rules
+/// without a letter are those of the commit protocol.
 const HOMES: [(&str, &str, [&str; 2]); 6] = [
     ("", "docs/design.md", ["(", ")"]),
     ("A", "src/space/allocator.rs", ["(", ")"]),
@@ -22,7 +24,8 @@ fn label(word: &str) -> Option<(&str, &str)> {
     (known && is_number).then_some((letter, number))
 }
 
-/// Labels in the comments of a source file, with their lines: with a letter anywhere, without one behind the word "rule".
+/// Labels in the comments of a source file, with their lines: with a letter anywhere, without one
+/// behind the word "rule".
 fn cited(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (n, line) in text.lines().enumerate() {
@@ -127,7 +130,8 @@ fn names(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Every rule of the commit protocol, and every B that is cited, stands in the table once; the functions and the attacks that it names exist.
+/// Every rule of the commit protocol, and every B that is cited, stands in the table once; the
+/// functions and the attacks that it names exist.
 #[test]
 fn the_table_of_rules_is_whole() {
     let read = |dir: &str| {

@@ -1,4 +1,5 @@
-//! How large the file gets: one-key commits, readers that stay, large values, dropped tables, full disks.
+//! How large the file gets: one-key commits, readers that stay, large values, dropped tables, full
+//! disks.
 //!
 //! `RECTO_FULL=1` makes the long forms: a million keys, on disk.
 
@@ -33,7 +34,8 @@ fn value(i: u64, round: u64) -> [u8; 100] {
     v
 }
 
-/// `n` keys with values of 100 bytes in one durable transaction, in the order of the keys: no page is free after it.
+/// `n` keys with values of 100 bytes in one durable transaction, in the order of the keys: no page
+/// is free after it.
 fn load(db: &Database, n: u64) {
     let mut numbers: Vec<u64> = (0..n).collect();
     numbers.sort_unstable_by_key(|&i| spread(i));
@@ -90,7 +92,8 @@ fn one_key_commits_leave_the_file_as_it_is() {
             end as f64 / start as f64,
             begin.elapsed().as_micros() as f64 / commits as f64
         );
-        // A freshly loaded file may have to grow once, by the smallest step, for the pages that commits turn over.
+        // A freshly loaded file may have to grow once, by the smallest step, for the pages that
+        // commits turn over.
         assert!(settled <= start + start / 20 + (256 << 10), "from {start} to {settled} bytes");
         assert!(end * 100 <= settled * 101, "then to {end} bytes");
         assert_clean(&db);
@@ -181,8 +184,8 @@ fn readers_that_come_and_go_keep_the_file_bounded() {
     }
     let end = file_bytes(&db);
     println!("{start} bytes, {at_two_thirds} after two thirds, {end} in the end");
-    // A version for each of the seven and of the three that commits keep; and more, because pages that only one of many
-    // readers sees may wait for another.
+    // A version for each of the seven and of the three that commits keep; and more, because pages
+    // that only one of many readers sees may wait for another.
     assert!(end <= 16 * start, "{start} bytes have become {end}");
     assert!(end * 100 <= at_two_thirds * 115, "still growing: {at_two_thirds}, {end}");
     readers.clear();
@@ -245,7 +248,8 @@ fn large_values_are_overwritten_in_bounded_space() {
     }
 }
 
-/// Small values and large ones of all lengths in the same transactions: single pages must not cut up what the large ones need.
+/// Small values and large ones of all lengths in the same transactions: single pages must not cut
+/// up what the large ones need.
 #[test]
 fn values_of_all_lengths_share_a_file() {
     let (n, commits) = pick((20_000, 3_000), (100_000, 100_000));
@@ -305,7 +309,8 @@ fn a_dropped_table_gives_the_end_of_the_file_back() {
     }
 }
 
-/// A reader that is choosing its snapshot stops all reuse; pages far behind the end of a file that was cut are not taken for that.
+/// A reader that is choosing its snapshot stops all reuse; pages far behind the end of a file that
+/// was cut are not taken for that.
 #[test]
 fn a_file_that_became_shorter_stays_short() {
     let dir = memory_dir();

@@ -1,4 +1,5 @@
-//! What transactions promise to their users: snapshots, isolation, ownership, errors instead of hangs.
+//! What transactions promise to their users: snapshots, isolation, ownership, errors instead of
+//! hangs.
 
 mod common;
 
@@ -42,8 +43,9 @@ fn a_snapshot_stays_what_it_was() {
     assert_clean(&db);
 }
 
-/// Pages of a running transaction that were spilled, whose write-back failed, and that left the page cache come back as they were
-/// before. Sealed anew by the same transaction they passed for good ones: the next repair made a broken tree durable.
+/// Pages of a running transaction that were spilled, whose write-back failed, and that left the
+/// page cache come back as they were before. Sealed anew by the same transaction they passed for
+/// good ones: the next repair made a broken tree durable.
 #[test]
 fn a_spilled_page_that_was_lost_is_not_sealed_anew() {
     let mut told = 0;
@@ -217,7 +219,8 @@ fn concurrent_durable_commits_share_flushes() {
     });
     let flushes = recto::harness::sync_count(&db) - before;
     assert_eq!(pairs(&db, "main").len(), threads * each + 1);
-    // Each commit was built while an earlier flush ran, or led one itself; never more than one each.
+    // Each commit was built while an earlier flush ran, or led one itself; never more than one
+    // each.
     assert!(flushes <= (threads * each) as u64, "{flushes} flushes");
     assert_clean(&db);
 }
@@ -277,7 +280,8 @@ fn deferred_commits_are_visible_and_flushed_on_demand() {
     assert_clean(&db);
 }
 
-/// The list of pages written since the last flush, without which an accident would leave them unproved, holds 32,768.
+/// The list of pages written since the last flush, without which an accident would leave them
+/// unproved, holds 32,768.
 #[test]
 fn what_the_list_of_pages_cannot_hold_is_flushed_before_it_is_shown() {
     let dir = memory_dir();
@@ -424,7 +428,8 @@ fn read_only_handles_cannot_write_and_need_a_file() {
     assert_clean(&db);
 }
 
-/// Values around every size at which something changes, up to 64 MiB; with RECTO_FULL=1 up to 4 GiB - 1 (9 GiB of memory).
+/// Values around every size at which something changes, up to 64 MiB; with RECTO_FULL=1 up to 4 GiB
+/// - 1 (9 GiB of memory).
 #[test]
 fn values_of_all_sizes() {
     let db = Database::in_memory().unwrap();
@@ -456,7 +461,8 @@ fn values_of_all_sizes() {
     assert_clean(&db);
 }
 
-/// The catalog of a snapshot has to know how many leaves it has: with three or more the listing called itself damaged.
+/// The catalog of a snapshot has to know how many leaves it has: with three or more the listing
+/// called itself damaged.
 #[test]
 fn any_number_of_tables_is_listed() {
     let db = Database::in_memory().unwrap();
@@ -574,7 +580,8 @@ fn a_check_beside_what_is_built_and_this_threads_own_write_transaction() {
     let mut txn = put(b"visible");
     txn.set_durability(Durability::Deferred);
     txn.commit().unwrap();
-    // Built, and as if its process had been stopped before the flush: what is visible is neither the newest nor the durable.
+    // Built, and as if its process had been stopped before the flush: what is visible is neither
+    // the newest nor the durable.
     let built = recto::harness::build(put(b"built"), Durability::Durable).unwrap().unwrap();
     assert!(built.1);
     let writing = db.write().unwrap();
@@ -586,8 +593,9 @@ fn a_check_beside_what_is_built_and_this_threads_own_write_transaction() {
     assert_clean(&db);
 }
 
-/// Something deferred, and a commit whose flush the device refuses: its pages are not what was built. A transaction on top of that has to
-/// flush it first, since together they are more than the list of pages holds; that flush becomes a repair, and that rolls its base back.
+/// Something deferred, and a commit whose flush the device refuses: its pages are not what was
+/// built. A transaction on top of that has to flush it first, since together they are more than the
+/// list of pages holds; that flush becomes a repair, and that rolls its base back.
 #[test]
 fn a_transaction_whose_base_is_rolled_back_cannot_be_committed() {
     use recto::harness::sim::{Action, EventKind, ProcessOptions};

@@ -1,5 +1,5 @@
-//! Files of versions to come: what a writer of format version 2 may have left, made by hand by the rules of docs/format.md. What may not
-//! be read is refused and left as it is, byte for byte.
+//! Files of versions to come: what a writer of format version 2 may have left, made by hand by the
+//! rules of docs/format.md. What may not be read is refused and left as it is, byte for byte.
 
 mod common;
 
@@ -72,7 +72,8 @@ fn a_newer_version_in_either_slot_refuses_the_file() {
     }
 }
 
-/// `check` and `open` agree: a bit that rots in these fields is damage, and the other slot is taken.
+/// `check` and `open` agree: a bit that rots in these fields is damage, and the other slot is
+/// taken.
 #[test]
 fn a_flipped_bit_is_no_newer_version() {
     let dir = memory_dir();

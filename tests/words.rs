@@ -1,4 +1,5 @@
-//! The words of the code and the documents are those of docs/glossary.md: private ones that were there once do not come back.
+//! The words of the code and the documents are those of docs/glossary.md: private ones that were
+//! there once do not come back.
 
 use std::path::Path;
 
@@ -73,6 +74,32 @@ fn private_words_do_not_come_back() {
         PLACES.iter().map(|(place, endings)| look(root, place.as_ref(), endings, &mut wrong)).sum();
     assert!(files > 100, "{files} files found");
     assert!(wrong.is_empty(), "see docs/glossary.md:\n{}", wrong.join("\n"));
+}
+
+/// Comments that a reader has to scroll for; tables of documents cannot be broken.
+#[test]
+fn comments_have_a_hundred_columns() {
+    fn look(dir: &Path, wrong: &mut Vec<String>) {
+        for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                look(&path, wrong);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let is_long = |line: &str| {
+                    let line = line.trim_end();
+                    let comment = line.trim_start().strip_prefix("//");
+                    line.chars().count() > 100 && comment.is_some_and(|c| !c.contains(" | "))
+                };
+                let long = text.lines().enumerate().filter(|(_, line)| is_long(line));
+                wrong.extend(long.map(|(n, _)| format!("{}:{}", path.display(), n + 1)));
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for dir in ["src", "tests", "tools/kvtool", "fuzz/crash/src", "benches/work"] {
+        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "comments of more than 100 columns:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Pieces of work that `parts` times and `counts` counts. All in memory: no disk and no flush in them.
+//! Pieces of work that `parts` times and `counts` counts. All in memory: no disk and no flush in
+//! them.
 
 mod pages;
 mod tables;

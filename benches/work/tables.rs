@@ -102,7 +102,8 @@ fn reader(shape: Shape, keys: u64) -> ReadTxn {
     filled(shape, keys).read().expect("a slot is free")
 }
 
-/// Lists of keys, one for each call in turn, so that no call finds what it seeks in the processor's caches.
+/// Lists of keys, one for each call in turn, so that no call finds what it seeks in the processor's
+/// caches.
 struct Lists {
     lists: Vec<Vec<Vec<u8>>>,
     turn: usize,

@@ -1,4 +1,5 @@
-//! Any bytes as a dump: an error that names a line, or pairs that come back from both formats of a dump written anew.
+//! Any bytes as a dump: an error that names a line, or pairs that come back from both formats of a
+//! dump written anew.
 #![no_main]
 
 use kvtool::dump::{Format, Next, ReadError, Reader, Writer};

@@ -1,5 +1,5 @@
-//! Branch and leaf pages. Any bytes as a page: every operation gives an answer or an error. Any operations on a page that was written
-//! properly: the page holds what a `BTreeMap` holds.
+//! Branch and leaf pages. Any bytes as a page: every operation gives an answer or an error. Any
+//! operations on a page that was written properly: the page holds what a `BTreeMap` holds.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -49,7 +49,8 @@ fn bytes_of(words: &mut [u64]) -> &mut [u8] {
 fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
     let mut words = page();
     let page = bytes_of(&mut words);
-    // The front of the input is the front of the page, the rest its end: so short inputs have a heap.
+    // The front of the input is the front of the page, the rest its end: so short inputs have a
+    // heap.
     let half = bytes.len().min(2 * PAGE) / 2;
     let (front, back) = (half.min(PAGE / 2), (bytes.len() - half).min(PAGE / 2));
     page[..front].copy_from_slice(&bytes[..front]);

@@ -1,8 +1,9 @@
-//! Any bytes as a database file: every call gives an answer or an error, never a panic and never a loop without end; where the check
-//! passes, the right answer.
+//! Any bytes as a database file: every call gives an answer or an error, never a panic and never a
+//! loop without end; where the check passes, the right answer.
 //!
-//! Input: a saved case of `crash hostile`, one byte of options and the image. Half of the mutations are the campaign's own, which know the
-//! format; the other half are the fuzzer's. The image goes onto a simulated machine, so nothing of one run is left for the next.
+//! Input: a saved case of `crash hostile`, one byte of options and the image. Half of the mutations
+//! are the campaign's own, which know the format; the other half are the fuzzer's. The image goes
+//! onto a simulated machine, so nothing of one run is left for the next.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target, fuzzer_mutate};

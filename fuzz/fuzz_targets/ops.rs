@@ -1,5 +1,5 @@
-//! Any list of operations, against a `BTreeMap` for each table; the full check comes last. When the memory is full the transaction is
-//! dropped and the list ends.
+//! Any list of operations, against a `BTreeMap` for each table; the full check comes last. When the
+//! memory is full the transaction is dropped and the list ends.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,4 +1,5 @@
-//! The full check over a live database, and over a file that does not open; and reading a live database with a proof of each page.
+//! The full check over a live database, and over a file that does not open; and reading a live
+//! database with a proof of each page.
 
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
@@ -12,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Tries to see a moment in which the newest transaction is the visible one, half a millisecond apart: where that cannot be waited for, and
-/// before the writer lock is taken.
+/// Tries to see a moment in which the newest transaction is the visible one, half a millisecond
+/// apart: where that cannot be waited for, and before the writer lock is taken.
 const TRIES: u32 = 2_000;
 const TRIES_WITHOUT_LOCK: u32 = 20;
 
@@ -42,9 +43,10 @@ impl Pages for Live<'_> {
     }
 }
 
-/// Checks the newest visible snapshot while others go on. A reader on it pins every page it has, its free-log pages too;
-/// what else it is made of stands in its meta page, if it is durable, or in the image of the newest transaction, if it is that one.
-/// When commits follow on each other without a pause neither holds: then the writer lock is taken for as long as a flush takes.
+/// Checks the newest visible snapshot while others go on. A reader on it pins every page it has,
+/// its free-log pages too; what else it is made of stands in its meta page, if it is durable, or in
+/// the image of the newest transaction, if it is that one. When commits follow on each other
+/// without a pause neither holds: then the writer lock is taken for as long as a flush takes.
 pub(crate) fn check_live(
     engine: &Arc<Engine>,
     progress: Option<&mut dyn FnMut(u64, u64)>,
@@ -108,7 +110,8 @@ fn snapshot_and_meta(engine: &Arc<Engine>) -> Result<(Snapshot, Meta)> {
     within_tries(engine, TRIES)?.ok_or(Error::Busy)
 }
 
-/// A snapshot and its meta, if in one of so many moments the newest transaction, or the durable one, is the visible one.
+/// A snapshot and its meta, if in one of so many moments the newest transaction, or the durable
+/// one, is the visible one.
 fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Meta)>> {
     for _ in 0..tries {
         let snapshot = engine.begin_read()?;
@@ -121,8 +124,8 @@ fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Me
     Ok(None)
 }
 
-/// Checks a file without opening it as a database: no lock, no map, no writing. For files that do not open, and for
-/// copies; on a database that is being written the answer may be wrong.
+/// Checks a file without opening it as a database: no lock, no map, no writing. For files that do
+/// not open, and for copies; on a database that is being written the answer may be wrong.
 pub fn check_file(
     path: impl AsRef<Path>,
     progress: Option<&mut dyn FnMut(u64, u64)>,
@@ -141,7 +144,8 @@ mod tests {
     use crate::{Database, Durability};
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// The durable meta is looked for while a flush stores the other, and then this one. For ThreadSanitizer.
+    /// The durable meta is looked for while a flush stores the other, and then this one. For
+    /// ThreadSanitizer.
     #[test]
     fn a_check_beside_flushes_in_memory() {
         let db = Database::in_memory().unwrap();

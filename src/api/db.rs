@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An open database. Cheap to clone; every clone is the same handle. Share it between threads, or open it again: also
-/// several times in one process, and in any number of processes.
+/// An open database. Cheap to clone; every clone is the same handle. Share it between threads, or
+/// open it again: also several times in one process, and in any number of processes.
 ///
-/// The handle closes with its last clone and the last transaction that was begun on it. If it has made deferred commits that are not
-/// durable yet, closing flushes them; but it waits for no write transaction, and no longer than a second for a flush that somebody else
-/// leads. What it cannot flush stays visible, and the next flush takes it along; [`Database::flush`] before closing is the way to know.
+/// The handle closes with its last clone and the last transaction that was begun on it. If it has
+/// made deferred commits that are not durable yet, closing flushes them; but it waits for no write
+/// transaction, and no longer than a second for a flush that somebody else leads. What it cannot
+/// flush stays visible, and the next flush takes it along; [`Database::flush`] before closing is
+/// the way to know.
 ///
 /// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
 #[derive(Clone)]
@@ -65,18 +67,19 @@ impl Default for Builder {
 
 impl Builder {
     /// No write transactions; the data file is opened for reading only. The lock file is written if
-    /// permissions allow, so that a reader is seen; otherwise snapshots are pinned by byte locks, at the cost of two system calls
-    /// a transaction. Default: false.
+    /// permissions allow, so that a reader is seen; otherwise snapshots are pinned by byte locks,
+    /// at the cost of two system calls a transaction. Default: false.
     pub fn read_only(&mut self, yes: bool) -> &mut Self {
         self.engine.read_only = yes;
         self.platform.read_only = yes;
         self
     }
 
-    /// For a read-only database where nobody writes at all (a read-only file system, an image of a container): no lock file is
-    /// used, and any file system will do. Beside a writer, recto itself too, reading is undefined behaviour or raises SIGBUS: pages that
-    /// such a reader sees are used again, and cut off. That nobody writes is part of what the caller of [`Builder::open`] promises.
-    /// Default: false.
+    /// For a read-only database where nobody writes at all (a read-only file system, an image of a
+    /// container): no lock file is used, and any file system will do. Beside a writer, recto itself
+    /// too, reading is undefined behaviour or raises SIGBUS: pages that such a reader sees are used
+    /// again, and cut off. That nobody writes is part of what the caller of [`Builder::open`]
+    /// promises. Default: false.
     pub fn no_lock(&mut self, yes: bool) -> &mut Self {
         self.platform.no_lock = yes;
         self
@@ -101,41 +104,44 @@ impl Builder {
         self
     }
 
-    /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the measurements behind it. A file on btrfs
-    /// that is not written in place (a copy of one made by recto) is written by the staged sink, whatever is asked for.
+    /// How dirty pages get into the file. Default: [`Sink::Staged`]; docs/performance.md has the
+    /// measurements behind it. A file on btrfs that is not written in place (a copy of one made by
+    /// recto) is written by the staged sink, whatever is asked for.
     pub fn sink(&mut self, sink: Sink) -> &mut Self {
         self.engine.pages.sink = sink;
         self.platform.direct = sink == Sink::Direct;
         self
     }
 
-    /// Bytes of dirty pages that a staged write transaction keeps in memory before it writes some of them to
-    /// the file. Default: 64 MiB.
+    /// Bytes of dirty pages that a staged write transaction keeps in memory before it writes some
+    /// of them to the file. Default: 64 MiB.
     pub fn stage_bytes(&mut self, bytes: usize) -> &mut Self {
         self.engine.pages.stage_bytes = bytes;
         self
     }
 
     /// Address space reserved for the file to grow into. When it is outgrown another, larger map is
-    /// made and open transactions keep the old one; so this is never a limit. Default: 1 GiB or four times
-    /// the file, whichever is more; 64 MiB in memory.
+    /// made and open transactions keep the old one; so this is never a limit. Default: 1 GiB or
+    /// four times the file, whichever is more; 64 MiB in memory.
     pub fn reserve(&mut self, bytes: usize) -> &mut Self {
         self.platform.reserve = bytes as u64;
         self
     }
 
-    /// Where the lock file stands, if not beside the data file: on tmpfs it takes no page fault after
-    /// its write-back and does not block while the data's file system is frozen. All processes must agree;
-    /// one that does not is refused while the others have the database open. If they take turns, each starts from what is durable: it
-    /// never takes back what the other has made durable, but deferred commits that only the other lock file knows are lost.
-    /// It also keeps a snapshot of the file system (btrfs) from turning a full disk into SIGBUS (docs/design.md, "Full disks").
+    /// Where the lock file stands, if not beside the data file: on tmpfs it takes no page fault
+    /// after its write-back and does not block while the data's file system is frozen. All
+    /// processes must agree; one that does not is refused while the others have the database open.
+    /// If they take turns, each starts from what is durable: it never takes back what the other has
+    /// made durable, but deferred commits that only the other lock file knows are lost. It also
+    /// keeps a snapshot of the file system (btrfs) from turning a full disk into SIGBUS
+    /// (docs/design.md, "Full disks").
     pub fn lock_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.platform.lock_file = Some(path.into());
         self
     }
 
-    /// Opens databases on network file systems too. Their maps are not coherent between hosts and their locks may not
-    /// hold: only for one host at a time. Default: false.
+    /// Opens databases on network file systems too. Their maps are not coherent between hosts and
+    /// their locks may not hold: only for one host at a time. Default: false.
     pub fn allow_network(&mut self, yes: bool) -> &mut Self {
         self.platform.allow_network = yes;
         self
@@ -196,18 +202,20 @@ impl Builder {
         self
     }
 
-    /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta pages and the pages that the
-    /// newest one lists (at most about 180 entries and 4 MiB, and as much of the other one where a page of it is damaged), however large the
-    /// file is and whatever happened to it before; also those of deferred commits that no process is left to vouch for, at most 32,768 and 256 MiB.
+    /// Opens the database at `path`; its lock file is `path` with `-lock` appended. Reads two meta
+    /// pages and the pages that the newest one lists (at most about 180 entries and 4 MiB, and as
+    /// much of the other one where a page of it is damaged), however large the file is and whatever
+    /// happened to it before; also those of deferred commits that no process is left to vouch for,
+    /// at most 32,768 and 256 MiB.
     ///
-    /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file; [`Error::LockFile`],
-    /// [`Error::FileSystem`] about where it lies; [`Error::Io`].
+    /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file;
+    /// [`Error::LockFile`], [`Error::FileSystem`] about where it lies; [`Error::Io`].
     ///
     /// # Safety
-    /// The file is mapped into memory and values are handed out as slices of the map. Nothing but recto may
-    /// change or truncate the data file or the lock file while it is open, in this or any other process; otherwise the
-    /// slices change under their readers, which is undefined behaviour, or reading them raises SIGBUS. With [`Builder::no_lock`] recto must
-    /// not either.
+    /// The file is mapped into memory and values are handed out as slices of the map. Nothing but
+    /// recto may change or truncate the data file or the lock file while it is open, in this or any
+    /// other process; otherwise the slices change under their readers, which is undefined
+    /// behaviour, or reading them raises SIGBUS. With [`Builder::no_lock`] recto must not either.
     pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
         if self.create && !self.engine.read_only && !exists(path)? {
@@ -223,8 +231,8 @@ impl Builder {
         Ok(Database { engine, path: Some(path.to_owned()), durability: self.durability })
     }
 
-    /// Makes the file under a temporary name and links it into place when it is complete and durable,
-    /// without replacing one that somebody else made meanwhile.
+    /// Makes the file under a temporary name and links it into place when it is complete and
+    /// durable, without replacing one that somebody else made meanwhile.
     fn create_file(&self, path: &Path) -> Result<()> {
         self.check_page_size()?;
         let content = initial_file(self.page_size, new_uuid()?);
@@ -287,25 +295,30 @@ impl Database {
         Database::builder().in_memory()
     }
 
-    /// Begins to read the newest visible snapshot. No system call, no lock, never waits. [`Error::ReadersFull`] when
-    /// all 8,192 slots of the lock file are taken by live readers, or kept for their next ones by open handles, up to 8 by each.
+    /// Begins to read the newest visible snapshot. No system call, no lock, never waits.
+    /// [`Error::ReadersFull`] when all 8,192 slots of the lock file are taken by live readers, or
+    /// kept for their next ones by open handles, up to 8 by each.
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(self.engine.begin_read()?))
     }
 
-    /// Begins the write transaction, after waiting for whoever holds it. Repairs first if a flush failed, or a process died in one.
+    /// Begins the write transaction, after waiting for whoever holds it. Repairs first if a flush
+    /// failed, or a process died in one.
     ///
-    /// Errors: [`Error::WriterOnThisThread`] if the thread has the write transaction of the file already, through this handle or another,
-    /// instead of waiting for ever for oneself. (A transaction that was sent to another thread counts as its sender's until it is used there:
-    /// so this error comes after one second. One that was received belongs to the sender too, until it is used: then this call waits for
-    /// ever.) [`Error::ReadOnly`]; [`Error::Io`] or [`Error::DiskFull`] if the repair fails; [`Error::Corrupt`].
+    /// Errors: [`Error::WriterOnThisThread`] if the thread has the write transaction of the file
+    /// already, through this handle or another, instead of waiting for ever for oneself. (A
+    /// transaction that was sent to another thread counts as its sender's until it is used there:
+    /// so this error comes after one second. One that was received belongs to the sender too, until
+    /// it is used: then this call waits for ever.) [`Error::ReadOnly`]; [`Error::Io`] or
+    /// [`Error::DiskFull`] if the repair fails; [`Error::Corrupt`].
     pub fn write(&self) -> Result<WriteTxn> {
         self.begin_write(None)
     }
 
-    /// The write transaction if nobody holds it; None, at once, if somebody does, be it this thread itself, or if a repair that is needed
-    /// would have to wait for somebody else's flush. Other errors as [`Database::write`].
+    /// The write transaction if nobody holds it; None, at once, if somebody does, be it this thread
+    /// itself, or if a repair that is needed would have to wait for somebody else's flush. Other
+    /// errors as [`Database::write`].
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
         match self.begin_write(Some(Duration::ZERO)) {
             Err(Error::Busy) => Ok(None),
@@ -313,8 +326,9 @@ impl Database {
         }
     }
 
-    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another writer, this thread's own transaction, or a flush that a
-    /// repair has to wait for, has not ended. Other errors as [`Database::write`].
+    /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another
+    /// writer, this thread's own transaction, or a flush that a repair has to wait for, has not
+    /// ended. Other errors as [`Database::write`].
     pub fn write_timeout(&self, timeout: Duration) -> Result<WriteTxn> {
         self.begin_write(Some(timeout))
     }
@@ -323,9 +337,10 @@ impl Database {
         Ok(WriteTxn::new(Writer::begin(&self.engine, timeout, self.durability)?))
     }
 
-    /// Waits until a transaction newer than `after` is visible, made by any process, and returns its id; the id
-    /// that is visible, not above `after`, when the time is over: that is no error. The kernel wakes the thread;
-    /// it also looks by itself ten times a second, and 200 times where it may not write to the lock file.
+    /// Waits until a transaction newer than `after` is visible, made by any process, and returns
+    /// its id; the id that is visible, not above `after`, when the time is over: that is no error.
+    /// The kernel wakes the thread; it also looks by itself ten times a second, and 200 times where
+    /// it may not write to the lock file.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -343,13 +358,16 @@ impl Database {
         Ok(self.engine.shared.wait_visible(TxnId(after), timeout)?.0)
     }
 
-    /// Makes every commit so far durable, of all threads and processes: one device flush, none if all are. Waits for flushes that others
-    /// lead. If a flush has failed, or a process died in one, or this handle was opened when commits were not durable yet, a repair
-    /// comes first, which waits for the write transaction.
+    /// Makes every commit so far durable, of all threads and processes: one device flush, none if
+    /// all are. Waits for flushes that others lead. If a flush has failed, or a process died in
+    /// one, or this handle was opened when commits were not durable yet, a repair comes first,
+    /// which waits for the write transaction.
     ///
-    /// Errors: [`Error::OutcomeUnknown`] if the device failed, or had failed: some of these commits may not be durable, and may be rolled back;
-    /// [`Error::WriterOnThisThread`] if a repair is needed and the thread has the write transaction of the file; [`Error::ReadOnly`];
-    /// [`Error::Io`] and others if it could not begin, or the repair failed: then nothing is decided yet, and the next flush or write tries again.
+    /// Errors: [`Error::OutcomeUnknown`] if the device failed, or had failed: some of these commits
+    /// may not be durable, and may be rolled back; [`Error::WriterOnThisThread`] if a repair is
+    /// needed and the thread has the write transaction of the file; [`Error::ReadOnly`];
+    /// [`Error::Io`] and others if it could not begin, or the repair failed: then nothing is
+    /// decided yet, and the next flush or write tries again.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -362,7 +380,8 @@ impl Database {
     /// Numbers about the file and its users. A few system calls.
     pub fn info(&self) -> Result<Info> {
         let engine = &self.engine;
-        // Idle slots are nobody's business. It does not become a reader itself: there may be no slot left.
+        // Idle slots are nobody's business. It does not become a reader itself: there may be no
+        // slot left.
         let mut readers = engine.shared.reader_table()?;
         readers.retain(|r| r.pending || r.txn != TxnId::NONE);
         let (visible, page_count) = engine.look()?;
@@ -387,29 +406,35 @@ impl Database {
         })
     }
 
-    /// For each of these snapshots, as [`Info::readers`] and [`Info::observed`] name them, how many free pages wait because it can see them: what could be used again
-    /// if nobody read it, unless another snapshot sees the same pages. Reads the list of free pages, and disturbs nobody.
+    /// For each of these snapshots, as [`Info::readers`] and [`Info::observed`] name them, how many
+    /// free pages wait because it can see them: what could be used again if nobody read it, unless
+    /// another snapshot sees the same pages. Reads the list of free pages, and disturbs nobody.
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
     pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
         super::checking::pages_held_live(&self.engine, snapshots)
     }
 
-    /// Proves that every page of the newest visible snapshot is what it should be, and that no page is owned
-    /// twice or by nobody. Reads the whole database while it is in use by others; `progress` is told the pages done and in all.
-    /// An error means that the check could not be done; faults are in the report. Under commits without a pause it waits for the write
-    /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this handle or another, and a flush has failed or its
-    /// process has died meanwhile: end the transaction first. [`Error::Busy`] if no moment was found for it.
+    /// Proves that every page of the newest visible snapshot is what it should be, and that no page
+    /// is owned twice or by nobody. Reads the whole database while it is in use by others;
+    /// `progress` is told the pages done and in all. An error means that the check could not be
+    /// done; faults are in the report. Under commits without a pause it waits for the write
+    /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this
+    /// handle or another, and a flush has failed or its process has died meanwhile: end the
+    /// transaction first. [`Error::Busy`] if no moment was found for it.
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
         super::checking::check_live(&self.engine, progress)
     }
 
-    /// Hands every pair of a part of the newest visible snapshot to `take`, tables and keys in their order, each after its page, and the pages
-    /// of its value, have been proved by their checksums; a page that does not verify costs what is below it and nothing else, and stands
-    /// in the report. For backups: a scan does not look at checksums, and ends at the first damage that it notices. One pass over the pages of the part; values are copied if they lie
-    /// on pages of their own. Others go on reading and writing meanwhile.
+    /// Hands every pair of a part of the newest visible snapshot to `take`, tables and keys in
+    /// their order, each after its page, and the pages of its value, have been proved by their
+    /// checksums; a page that does not verify costs what is below it and nothing else, and stands
+    /// in the report. For backups: a scan does not look at checksums, and ends at the first damage
+    /// that it notices. One pass over the pages of the part; values are copied if they lie on pages
+    /// of their own. Others go on reading and writing meanwhile.
     ///
-    /// Errors: [`Error::NoSuchTable`] if the table of `part` is not there, those of `take`, and those of [`Database::check`].
+    /// Errors: [`Error::NoSuchTable`] if the table of `part` is not there, those of `take`, and
+    /// those of [`Database::check`].
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -469,19 +494,23 @@ pub struct Info {
     pub free_pages: u64,
     /// Transaction that a reader beginning now sees.
     pub visible: u64,
-    /// Newest transaction that is known to survive power loss. Less than `visible` too where nobody has written since an opening that could not
-    /// rely on the lock file: the first write transaction makes durable what it has found. 0 if none is known.
+    /// Newest transaction that is known to survive power loss. Less than `visible` too where nobody
+    /// has written since an opening that could not rely on the lock file: the first write
+    /// transaction makes durable what it has found. 0 if none is known.
     pub durable: u64,
     /// Newest transaction built.
     pub built: u64,
-    /// The next write transaction has to repair first, after a failed sync or an interrupted process.
+    /// The next write transaction has to repair first, after a failed sync or an interrupted
+    /// process.
     pub repair_pending: bool,
     /// Pages read when this handle was opened.
     pub opening_pages_read: u64,
-    /// A newer meta page that the opening of this session has refused, and that the first write erases. After a power cut that is the commit that
-    /// was in flight; otherwise something is damaged. What the write erases it keeps, together with the pages that only that commit had (4 MiB at
-    /// most), in a file of the same name with `-refused` behind it, or `-refused.2` to `-refused.4` if there is one already:
-    /// [`inspect::salvage`](crate::inspect::salvage) reads it. Nothing is kept while there are four, where the disk has little room, or where no file
+    /// A newer meta page that the opening of this session has refused, and that the first write
+    /// erases. After a power cut that is the commit that was in flight; otherwise something is
+    /// damaged. What the write erases it keeps, together with the pages that only that commit had
+    /// (4 MiB at most), in a file of the same name with `-refused` behind it, or `-refused.2` to
+    /// `-refused.4` if there is one already: [`inspect::salvage`](crate::inspect::salvage) reads
+    /// it. Nothing is kept while there are four, where the disk has little room, or where no file
     /// can be made; the write goes on without it.
     pub refused: Option<RefusedMeta>,
     /// Device flushes (`msync`) that this handle has asked for.
@@ -490,6 +519,7 @@ pub struct Info {
     pub max_key_len: usize,
     /// Readers at work, and what dead ones have left.
     pub readers: Vec<ReaderInfo>,
-    /// What processes read that may not write to the lock file, oldest first, 256 at most. Reads through this handle are not among them.
+    /// What processes read that may not write to the lock file, oldest first, 256 at most. Reads
+    /// through this handle are not among them.
     pub observed: Vec<ObservedSnapshot>,
 }

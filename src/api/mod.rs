@@ -1,5 +1,5 @@
-//! What users see: [`db`] the handle, [`transaction`] and [`table`] what they read and write with, [`checking`] the inspector on an open
-//! database.
+//! What users see: [`db`] the handle, [`transaction`] and [`table`] what they read and write with,
+//! [`checking`] the inspector on an open database.
 
 pub mod checking;
 pub mod db;

@@ -28,8 +28,8 @@ macro_rules! over {
     };
 }
 
-/// A table as one transaction sees it, for reading. Cheap to copy. What it hands out borrows from the
-/// transaction and cannot outlive it:
+/// A table as one transaction sees it, for reading. Cheap to copy. What it hands out borrows from
+/// the transaction and cannot outlive it:
 ///
 /// ```compile_fail
 /// # fn main() -> recto::Result<()> {
@@ -51,13 +51,16 @@ impl<'t> Table<'t> {
         Table { source, descriptor }
     }
 
-    /// The value of `key`, straight from the map: no copy, whatever its size. One descent of the tree.
+    /// The value of `key`, straight from the map: no copy, whatever its size. One descent of the
+    /// tree.
     pub fn get(&self, key: &[u8]) -> Result<Option<&'t [u8]>> {
         over!(self.source, pages => tree::get(pages, &self.descriptor, key))
     }
 
-    /// The values of many keys, in the order of the keys. The descents go down the tree side by side, so that cache misses, and reads from
-    /// the device where pages are not in memory, overlap: several times as fast as `get` in a loop on a large table. An error of one lookup is the error of the call.
+    /// The values of many keys, in the order of the keys. The descents go down the tree side by
+    /// side, so that cache misses, and reads from the device where pages are not in memory,
+    /// overlap: several times as fast as `get` in a loop on a large table. An error of one lookup
+    /// is the error of the call.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -103,8 +106,8 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// All pairs between two bounds in the order of the keys (bytes compared as unsigned numbers); walk it from
-    /// either end. Bounds the wrong way round give an empty range.
+    /// All pairs between two bounds in the order of the keys (bytes compared as unsigned numbers);
+    /// walk it from either end. Bounds the wrong way round give an empty range.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -191,8 +194,9 @@ pub struct Range<'t> {
 }
 
 impl<'t> Range<'t> {
-    /// The next pair; None at the end. As the iterator, but the key is borrowed until the next call and put together in one place, which makes
-    /// scans up to twice as fast. The value lives as long as the transaction in either case.
+    /// The next pair; None at the end. As the iterator, but the key is borrowed until the next call
+    /// and put together in one place, which makes scans up to twice as fast. The value lives as
+    /// long as the transaction in either case.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -263,8 +267,8 @@ impl<'t> TableMut<'t> {
     }
 
     /// Inserts the pair, or replaces the value; true if the key was there. Keys are limited
-    /// ([`crate::Database::max_key_len`]); values only by the room on the disk, which is taken here,
-    /// so that a full disk is an error of this call or of the commit.
+    /// ([`crate::Database::max_key_len`]); values only by the room on the disk, which is taken
+    /// here, so that a full disk is an error of this call or of the commit.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
         self.writer.put(self.index, key, value)
     }

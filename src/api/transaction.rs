@@ -17,12 +17,14 @@ pub struct TableInfo {
     pub stats: TableStats,
 }
 
-/// A consistent snapshot of the database as it was when the transaction began, for as long as it lives.
+/// A consistent snapshot of the database as it was when the transaction began, for as long as it
+/// lives.
 ///
-/// It takes no system call to begin or end, never waits and makes nobody wait. It owns what it needs: keep it in a
-/// struct, send it to another thread, share it between threads. While it lives the pages it can see are not
-/// reused, so the file may grow by what changes meanwhile, but by no more than those pages; with more than three readers of different
-/// ages, what some of them have seen may wait a little longer.
+/// It takes no system call to begin or end, never waits and makes nobody wait. It owns what it
+/// needs: keep it in a struct, send it to another thread, share it between threads. While it lives
+/// the pages it can see are not reused, so the file may grow by what changes meanwhile, but by no
+/// more than those pages; with more than three readers of different ages, what some of them have
+/// seen may wait a little longer.
 ///
 /// A process must not let a value read from it outlive it through other means than a borrow
 /// (`vmsplice`, `MSG_ZEROCOPY`).
@@ -102,12 +104,12 @@ fn list_tables(
     Ok(tables)
 }
 
-/// The write transaction: one at a time over all threads and processes. It sees its own changes; nobody
-/// else does before [`WriteTxn::commit`]. Dropping it aborts it.
+/// The write transaction: one at a time over all threads and processes. It sees its own changes;
+/// nobody else does before [`WriteTxn::commit`]. Dropping it aborts it.
 ///
-/// It may be sent to another thread, and counts as the transaction of the thread that used it last. An error of an operation that could have
-/// left something half done, or a panic in it, makes every later one fail with [`Error::TransactionBroken`]: drop it, the database is as
-/// it was.
+/// It may be sent to another thread, and counts as the transaction of the thread that used it last.
+/// An error of an operation that could have left something half done, or a panic in it, makes every
+/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -137,7 +139,8 @@ impl WriteTxn {
         self.writer.txn().0
     }
 
-    /// A table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there is none.
+    /// A table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there is
+    /// none.
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         match self.writer.lookup(name)? {
             Some(d) => Ok(Table::new(Source::Writer(&self.writer), d)),
@@ -151,20 +154,21 @@ impl WriteTxn {
         Ok(TableMut::new(&mut self.writer, index))
     }
 
-    /// A new table. [`Error::TableExists`] if there is one of this name. Names have at least one byte and at
-    /// most as many as a key.
+    /// A new table. [`Error::TableExists`] if there is one of this name. Names have at least one
+    /// byte and at most as many as a key.
     pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
         let index = self.writer.create_table(name)?;
         Ok(TableMut::new(&mut self.writer, index))
     }
 
-    /// Drops a table and gives all its pages back; false if there is none. Reads the whole tree except
-    /// for values on pages of their own.
+    /// Drops a table and gives all its pages back; false if there is none. Reads the whole tree
+    /// except for values on pages of their own.
     pub fn drop_table(&mut self, name: &str) -> Result<bool> {
         self.writer.drop_table(name)
     }
 
-    /// Gives a table another name. [`Error::NoSuchTable`], [`Error::TableExists`]. Costs two changes of the catalog.
+    /// Gives a table another name. [`Error::NoSuchTable`], [`Error::TableExists`]. Costs two
+    /// changes of the catalog.
     pub fn rename_table(&mut self, from: &str, to: &str) -> Result<()> {
         self.writer.rename_table(from, to)
     }
@@ -187,16 +191,20 @@ impl WriteTxn {
         self.writer.set_durability(durability);
     }
 
-    /// Makes the changes visible, and durable as set. Costs one device flush when durable (two for a
-    /// transaction with more pages than a manifest takes, about 130), shared with all commits that wait at the same time.
+    /// Makes the changes visible, and durable as set. Costs one device flush when durable (two for
+    /// a transaction with more pages than a manifest takes, about 130), shared with all commits
+    /// that wait at the same time.
     ///
-    /// Any error but one means that the transaction did not happen, and never will. [`Error::OutcomeUnknown`] means that the transaction
-    /// was complete, and something failed before it was known to be durable, the device in most cases: it may be there after all.
-    /// A transaction that changed nothing writes and flushes nothing. Where a repair has to come first (a flush has failed, a process died in one, or this
-    /// handle was opened beside commits that were not durable) it waits for whoever has the write transaction by then.
+    /// Any error but one means that the transaction did not happen, and never will.
+    /// [`Error::OutcomeUnknown`] means that the transaction was complete, and something failed
+    /// before it was known to be durable, the device in most cases: it may be there after all. A
+    /// transaction that changed nothing writes and flushes nothing. Where a repair has to come
+    /// first (a flush has failed, a process died in one, or this handle was opened beside commits
+    /// that were not durable) it waits for whoever has the write transaction by then.
     ///
-    /// The other errors: [`Error::DiskFull`] and [`Error::Io`] when its last pages found no place; [`Error::TransactionBroken`] after an
-    /// operation that failed half-way or panicked, or when what it is based on was rolled back; [`Error::Corrupt`].
+    /// The other errors: [`Error::DiskFull`] and [`Error::Io`] when its last pages found no place;
+    /// [`Error::TransactionBroken`] after an operation that failed half-way or panicked, or when
+    /// what it is based on was rolled back; [`Error::Corrupt`].
     pub fn commit(self) -> Result<()> {
         self.writer.commit()
     }

@@ -18,7 +18,8 @@ use crate::types::TxnId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Rule 23, for what the base names as free: a transaction writes there, and what it has written it cannot take back.
+/// Rule 23, for what the base names as free: a transaction writes there, and what it has written it
+/// cannot take back.
 struct BaseProof(Arc<Engine>);
 
 impl Proof for BaseProof {
@@ -78,8 +79,9 @@ impl Engine {
         Ok(Draft::new(lock, pages, image, base_is_durable, durability))
     }
 
-    /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock until it is durable (rule 8): if it is not, its
-    /// builder has died or could not go on, and it is flushed or taken back now. Nothing is ever built on it.
+    /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock
+    /// until it is durable (rule 8): if it is not, its builder has died or could not go on, and it
+    /// is flushed or taken back now. Nothing is ever built on it.
     fn settled_base(&self, writer: &impl WriterHeld, end: Option<Instant>) -> Result<BuiltImage> {
         let mut image = self.load_image()?;
         if image.unlisted > self.durable().txn {
@@ -96,8 +98,8 @@ impl Engine {
         Ok(image)
     }
 
-    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True if somebody reads a snapshot that was
-    /// rolled back, or may be about to.
+    /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True
+    /// if somebody reads a snapshot that was rolled back, or may be about to.
     fn collect_pins(&self, base: TxnId) -> Result<(Pins, bool)> {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
@@ -118,7 +120,8 @@ impl Engine {
         Ok((Pins::new(scan.visible, &commits, &scan.readers, no_reuse), on_dead))
     }
 
-    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is still read.
+    /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is
+    /// still read.
     fn page_high(&self, lock: &impl WriterHeld, base: &Meta, on_dead: bool) -> u64 {
         let words = self.words();
         // All that can be rolled back now is still to be built, and raises the word.

@@ -25,8 +25,9 @@ pub struct Built {
 }
 
 impl Draft {
-    /// Builds the transaction, with this catalog, and gives the writer lock back. The error is [`Error::OutcomeUnknown`] if the transaction
-    /// exists, and another one if it does not. One that the list does not name is durable by then.
+    /// Builds the transaction, with this catalog, and gives the writer lock back. The error is
+    /// [`Error::OutcomeUnknown`] if the transaction exists, and another one if it does not. One
+    /// that the list does not name is durable by then.
     pub fn build(mut self, catalog: TableDescriptor) -> Result<Built> {
         let engine = Arc::clone(self.engine());
         let image = self.prepare(catalog).map_err(did_not_happen)?;
@@ -82,10 +83,12 @@ impl Draft {
         // What the list does not name cannot be proved after a fault: it is acknowledged and shown
         // only once it is durable, and so is what stands on it.
         let listed = image.unlisted <= engine.durable().txn;
-        // After a failed sync nobody knows what the kernel has kept: shown is what the repair has proved (rule 23).
+        // After a failed sync nobody knows what the kernel has kept: shown is what the repair has
+        // proved (rule 23).
         let failed = words.repair_mark().sync_failed();
         let proved = listed && !failed;
-        // A first opener may have to read all that is listed, and may not know any more which ids were used (rule 29).
+        // A first opener may have to read all that is listed, and may not know any more which ids
+        // were used (rule 29).
         let unproved = image.list_bytes.saturating_sub(words.bytes_start());
         let bounded = unproved <= engine.options.unproved_limit;
         let reserved = image.meta.txn <= words.id_limit();
@@ -103,8 +106,9 @@ impl Draft {
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
     }
 
-    /// Rule 8: what the list does not name is made durable before the writer lock is given back. Anybody who built on it, or flushed it, and
-    /// was opened after it was written could not prove it, and would have to take it back.
+    /// Rule 8: what the list does not name is made durable before the writer lock is given back.
+    /// Anybody who built on it, or flushed it, and was opened after it was written could not prove
+    /// it, and would have to take it back.
     fn flush_unlisted(&self, txn: TxnId) -> Result<()> {
         let engine = self.engine();
         let flush = FlushLock::take(engine, None)?;
@@ -117,9 +121,10 @@ impl Draft {
         if engine.settled(txn)? { Ok(()) } else { Err(unknown()) }
     }
 
-    /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is durable goes beyond the one that is durable
-    /// by then; when that is used up, as many again are reserved. Durable commits need no reserve: the meta that says the
-    /// id is durable before anybody is told of it.
+    /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is
+    /// durable goes beyond the one that is durable by then; when that is used up, as many again are
+    /// reserved. Durable commits need no reserve: the meta that says the id is durable before
+    /// anybody is told of it.
     fn id_limit(&self) -> TxnId {
         let engine = self.engine();
         let durable = engine.words().id_limit();
@@ -137,10 +142,12 @@ impl Draft {
         records.iter().map(pages).sum::<u64>() * self.base.meta.page_size as u64
     }
 
-    /// Whether the list of pages takes `records` more. Makes what was built before durable where there is no room; and where a write-back has
-    /// failed since the transaction began, whoever was told of it: pages of its base that were not durable may have left the cache and come
-    /// back as the device has them, and whatever it has read and copied since would not show that. The repair proves that they are what was
-    /// built, or takes the base back (rule 23). All that the transaction reads has been read by now.
+    /// Whether the list of pages takes `records` more. Makes what was built before durable where
+    /// there is no room; and where a write-back has failed since the transaction began, whoever was
+    /// told of it: pages of its base that were not durable may have left the cache and come back as
+    /// the device has them, and whatever it has read and copied since would not show that. The
+    /// repair proves that they are what was built, or takes the base back (rule 23). All that the
+    /// transaction reads has been read by now.
     fn make_list_room(&mut self, records: u64) -> Result<bool> {
         let engine = Arc::clone(self.engine());
         let words = engine.words();
@@ -157,11 +164,13 @@ impl Draft {
         if room() && !failed() {
             return Ok(true);
         }
-        // D may be there already, and the list begin where it did before: its leader has died in between.
+        // D may be there already, and the list begin where it did before: its leader has died in
+        // between.
         let fits = records <= limit;
         let needed = || engine.durable().txn < self.base.meta.txn || (fits && !room());
         if needed() {
-            // The order of the locks is writer, then flush: this thread holds the writer lock already.
+            // The order of the locks is writer, then flush: this thread holds the writer lock
+            // already.
             let flush = FlushLock::take(&engine, None)?;
             if needed() {
                 let failed = failed();
@@ -176,9 +185,10 @@ impl Draft {
         Ok(room())
     }
 
-    /// Rule 23, for pages of the transaction that it has read again behind their way into the page cache: what it has made of them is in other
-    /// pages by now, whose checksums are good. They can have come back as older ones only if their write-back has failed, of which the mark
-    /// says, or the kernel, or the sync of this handle. (What the kernel says may be news of long ago.)
+    /// Rule 23, for pages of the transaction that it has read again behind their way into the page
+    /// cache: what it has made of them is in other pages by now, whose checksums are good. They can
+    /// have come back as older ones only if their write-back has failed, of which the mark says, or
+    /// the kernel, or the sync of this handle. (What the kernel says may be news of long ago.)
     fn prove_own_pages(&self) -> Result<()> {
         if !self.pages().store.has_read_own() {
             return Ok(());
@@ -186,16 +196,18 @@ impl Draft {
         let engine = self.engine();
         let told = || engine.words().repair_mark().sync_failed();
         if !told() && engine.platform.write_back_failed() {
-            // Whoever flushes meanwhile must not miss what this sync is told: he is told by the mark.
+            // Whoever flushes meanwhile must not miss what this sync is told: he is told by the
+            // mark.
             let _lock = FlushLock::take(engine, None)?;
             let _ = engine.sync_pages(self.pages().page_count());
         }
         if told() { Err(Error::TransactionBroken) } else { Ok(()) }
     }
 
-    /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in the page cache; the kernel may call them
-    /// clean, and the repair has not rewritten what no list names yet. So the mark goes up again: whoever flushes this transaction repairs
-    /// first, with its pages in the list. Without a place there it cannot go on.
+    /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in
+    /// the page cache; the kernel may call them clean, and the repair has not rewritten what no
+    /// list names yet. So the mark goes up again: whoever flushes this transaction repairs first,
+    /// with its pages in the list. Without a place there it cannot go on.
     fn doubt_own_pages(&self, listed: bool) -> Result<()> {
         self.engine().words().note_sync_failed();
         if listed { Ok(()) } else { Err(Error::TransactionBroken) }

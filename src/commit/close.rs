@@ -12,8 +12,8 @@ use std::time::Duration;
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Makes what this handle has built durable, as far as that can be had without waiting for a write transaction, and for others'
-    /// flushes no longer than [`CLOSE_WAIT`].
+    /// Makes what this handle has built durable, as far as that can be had without waiting for a
+    /// write transaction, and for others' flushes no longer than [`CLOSE_WAIT`].
     fn flush_at_close(&self) -> Result<()> {
         let newest = TxnId(self.newest_built.load(Ordering::Relaxed));
         let done = || newest <= self.durable().txn || self.is_dead(newest);
@@ -37,8 +37,9 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Nobody can be told of an error here; `flush` before closing is the way to know. What is not durable afterwards stays visible, and
-    /// the next flush, of whoever has the database open or opens it next, takes it along.
+    /// Nobody can be told of an error here; `flush` before closing is the way to know. What is not
+    /// durable afterwards stays visible, and the next flush, of whoever has the database open or
+    /// opens it next, takes it along.
     fn drop(&mut self) {
         if self.shared.check_alive().is_ok() && !std::thread::panicking() {
             let _ = self.flush_at_close();

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The moment at which a timeout is over; None for one that has no end, or none that a clock can tell.
+/// The moment at which a timeout is over; None for one that has no end, or none that a clock can
+/// tell.
 pub(crate) fn end_of(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

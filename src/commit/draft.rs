@@ -10,7 +10,8 @@ use crate::pager::workspace::Workspace;
 use crate::types::TxnId;
 use std::sync::Arc;
 
-/// What a write transaction stands on, what it has written, and the writer lock. Dropping it undoes everything.
+/// What a write transaction stands on, what it has written, and the writer lock. Dropping it undoes
+/// everything.
 pub struct Draft {
     /// Large, and the transaction is moved from hand to hand.
     pages: Box<Workspace>,
@@ -73,7 +74,8 @@ impl Draft {
         self.pages.store.set_eager(durability == Durability::Durable);
     }
 
-    /// Nobody else moves W while this transaction holds the writer lock; but a repair that it leads itself may roll its base back.
+    /// Nobody else moves W while this transaction holds the writer lock; but a repair that it leads
+    /// itself may roll its base back.
     pub fn check_base(&self) -> Result<()> {
         let stands = self.engine().built() == self.base.meta.txn;
         if stands { Ok(()) } else { Err(Error::TransactionBroken) }

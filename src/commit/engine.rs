@@ -1,4 +1,5 @@
-//! One open database: what its threads share, and the words of the commit protocol by their letters.
+//! One open database: what its threads share, and the words of the commit protocol by their
+//! letters.
 
 use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
@@ -25,13 +26,14 @@ pub struct EngineOptions {
     pub read_only: bool,
     /// How long opening waits for another opener.
     pub open_timeout: Duration,
-    /// Entries that a manifest may have, where the meta page has room for more: the harness makes small
-    /// commits two-phase with it.
+    /// Entries that a manifest may have, where the meta page has room for more: the harness makes
+    /// small commits two-phase with it.
     pub manifest_limit: usize,
-    /// Free extents and entries that the meta page or a log page may have, where there is room for more: so small databases
-    /// have long queues.
+    /// Free extents and entries that the meta page or a log page may have, where there is room for
+    /// more: so small databases have long queues.
     pub free_limit: usize,
-    /// Records that the list of pages may have, where there is room for more: so small transactions overflow it.
+    /// Records that the list of pages may have, where there is room for more: so small transactions
+    /// overflow it.
     pub list_limit: usize,
     /// Bytes of the pages that a manifest may name, where the format allows more.
     pub manifest_bytes: u64,
@@ -76,9 +78,10 @@ pub struct Engine {
     pub(super) session: u64,
     /// Pages read to open, metas included.
     pub(crate) opening_pages_read: u64,
-    /// Newest transaction of which pages may have been written when this handle was opened: those that are not durable may have failed
-    /// to reach the disk without this handle's description being told (rule 18). Falls to D when this handle has the writer lock and
-    /// nothing is built above D: what is written from then on is written while its description is open.
+    /// Newest transaction of which pages may have been written when this handle was opened: those
+    /// that are not durable may have failed to reach the disk without this handle's description
+    /// being told (rule 18). Falls to D when this handle has the writer lock and nothing is built
+    /// above D: what is written from then on is written while its description is open.
     pub(super) opened_at: AtomicU64,
     /// Ids that this handle reserves next.
     pub(super) ids_ahead: AtomicU64,
@@ -88,7 +91,8 @@ pub struct Engine {
     pub(super) writer_thread: Arc<WriterThread>,
     /// One leader at a time in this handle.
     pub(super) leadership: Leadership,
-    /// Newest transaction that this handle has built and does not know to be durable, 0 none: what it leaves to be flushed when it closes.
+    /// Newest transaction that this handle has built and does not know to be durable, 0 none: what
+    /// it leaves to be flushed when it closes.
     pub(super) newest_built: AtomicU64,
 }
 
@@ -107,7 +111,8 @@ impl Engine {
         self.words().durable()
     }
 
-    /// Rule 29: how many ids to reserve now. Few at first: a process may live for one commit, and what it has not used nobody ever uses.
+    /// Rule 29: how many ids to reserve now. Few at first: a process may live for one commit, and
+    /// what it has not used nobody ever uses.
     pub(crate) fn ids_ahead(&self) -> u64 {
         self.ids_ahead.swap(meta::IDS_AHEAD, Ordering::Relaxed).min(self.options.ids_ahead)
     }
@@ -139,7 +144,8 @@ impl Engine {
         self.opened_at.fetch_min(durable.0, Ordering::SeqCst);
     }
 
-    /// The newest that this handle has built is durable: it leaves nothing to be flushed, and later roll-backs are nothing to it.
+    /// The newest that this handle has built is durable: it leaves nothing to be flushed, and later
+    /// roll-backs are nothing to it.
     pub(super) fn forget_built(&self, txn: TxnId) {
         let _ = self.newest_built.compare_exchange(txn.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! The end of an opening (rule 26), before the first write transaction: what was found is made durable, what was refused is erased.
+//! The end of an opening (rule 26), before the first write transaction: what was found is made
+//! durable, what was refused is erased.
 
 use super::engine::Engine;
 use super::open::set_refused;
@@ -13,8 +14,9 @@ use std::sync::atomic::Ordering;
 type Parts = Vec<(u64, Vec<u8>)>;
 
 impl Engine {
-    /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before the
-    /// first page is stored; then it goes into the other slot, over a refused newer meta, as the first of this session.
+    /// Rule 26: what was found on opening is made durable, page by page and slot by slot, before
+    /// the first page is stored; then it goes into the other slot, over a refused newer meta, as
+    /// the first of this session.
     pub(super) fn finish_opening(
         &self,
         writer: &impl WriterHeld,
@@ -43,20 +45,23 @@ impl Engine {
         Ok(())
     }
 
-    /// The meta that the opening has chosen, with its bytes, its pages rewritten. None if it is not there any more, or one of its pages is not.
+    /// The meta that the opening has chosen, with its bytes, its pages rewritten. None if it is not
+    /// there any more, or one of its pages is not.
     fn rewrite_chosen(&self) -> Result<Option<(Vec<u8>, Meta)>> {
         let durable = self.durable();
         let bytes = self.slot_bytes(durable.slot)?;
         let Ok((meta, phase)) = self.decode_slot(&bytes, durable) else { return Ok(None) };
-        // What was synced may have rotted since: it stays as it is, for whoever reads the page to be told.
+        // What was synced may have rotted since: it stays as it is, for whoever reads the page to
+        // be told.
         let synced = self.words().slot(durable.slot)
             == Some(Content { txn: meta.txn, crc: meta::crc_of(&bytes) });
         let whole = synced || self.rewrite_manifest(&phase)?;
         Ok(whole.then_some((bytes, meta)))
     }
 
-    /// What the opening has found was only in the page cache, and has left it: its write-back had failed. The other meta is chosen instead, and D
-    /// goes back to it; W stays, for the roll-back. A meta that has come to light in the slot and is newer than D was does not count.
+    /// What the opening has found was only in the page cache, and has left it: its write-back had
+    /// failed. The other meta is chosen instead, and D goes back to it; W stays, for the roll-back.
+    /// A meta that has come to light in the slot and is newer than D was does not count.
     fn choose_again(
         &self,
         writer: &impl WriterHeld,
@@ -86,9 +91,10 @@ impl Engine {
         self.rewrite_chosen()?.ok_or_else(changed)
     }
 
-    /// A refused meta that is erased next may be that of an acknowledged commit, of which a page has rotted. It and the pages of its manifest
-    /// are all that the chosen snapshot has not got, 4 MiB at most: they are kept beside the file, for whoever looks. Where that fails the
-    /// database is written to all the same.
+    /// A refused meta that is erased next may be that of an acknowledged commit, of which a page
+    /// has rotted. It and the pages of its manifest are all that the chosen snapshot has not got, 4
+    /// MiB at most: they are kept beside the file, for whoever looks. Where that fails the database
+    /// is written to all the same.
     fn keep_refused(&self) {
         if let Some(refused) = self.refused_meta()
             && let Ok(Some(parts)) = self.refused_parts(refused)
@@ -97,8 +103,8 @@ impl Engine {
         }
     }
 
-    /// Both slots, and the pages that the refused meta in one of them lists. None if another stands there already: an earlier attempt to finish the
-    /// opening has kept it.
+    /// Both slots, and the pages that the refused meta in one of them lists. None if another stands
+    /// there already: an earlier attempt to finish the opening has kept it.
     fn refused_parts(&self, refused: RefusedMeta) -> Result<Option<Parts>> {
         let size = self.page_size as u64;
         let mut parts = vec![(0, self.slot_bytes(0)?), (size, self.slot_bytes(1)?)];

@@ -1,4 +1,5 @@
-//! Making transactions durable (rules 9 to 17): one leader at a time, one flush for all that is built.
+//! Making transactions durable (rules 9 to 17): one leader at a time, one flush for all that is
+//! built.
 
 use super::engine::Engine;
 use super::image::{BuiltImage, NEVER_STILL};
@@ -13,8 +14,9 @@ use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
 
 impl Engine {
-    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do. An error if a repair, now or since this
-    /// handle has built its last transaction, takes some of it back that somebody may have seen.
+    /// Waits for everything built so far to be durable; one flush, none if there is nothing to do.
+    /// An error if a repair, now or since this handle has built its last transaction, takes some of
+    /// it back that somebody may have seen.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_alive()?;
         self.check_writable()?;
@@ -26,7 +28,8 @@ impl Engine {
                 self.repair_now().map_err(|e| self.told_of(newest, e))?;
             }
             let Err(e) = self.make_durable(newest) else { break };
-            // Of a process that has died in its commit: nobody was ever told of it. Whoever takes it back moves W on.
+            // Of a process that has died in its commit: nobody was ever told of it. Whoever takes
+            // it back moves W on.
             let unseen = newest > seen.max(own) && self.is_dead(newest);
             if !unseen || self.built() == newest {
                 return Err(e);
@@ -40,8 +43,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns when `txn` is durable, or when it is known that it may never be: [`Error::OutcomeUnknown`] if its flush has failed or
-    /// it was rolled back, other errors if its flush could not begin.
+    /// Returns when `txn` is durable, or when it is known that it may never be:
+    /// [`Error::OutcomeUnknown`] if its flush has failed or it was rolled back, other errors if its
+    /// flush could not begin.
     pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
         self.flush_up_to(txn).map_err(|e| self.told_of(txn, e))
     }
@@ -62,7 +66,8 @@ impl Engine {
                     .shared
                     .damaged("the newest transaction is older than one that was built"));
             }
-            // Whoever led while this thread waited may have carried its transaction along: group commit.
+            // Whoever led while this thread waited may have carried its transaction along: group
+            // commit.
             let Some(lock) = FlushLock::take_or_wait(self)? else { continue };
             if self.settled(txn)? {
                 return Ok(());
@@ -93,8 +98,9 @@ impl Engine {
         Err(Error::OutcomeUnknown { detail: detail.into() })
     }
 
-    /// Whether a repair has to come first (rules 1, 18): after a failed sync, or a flush whose leader died; or for pages that were written
-    /// before this handle's description could be told of errors.
+    /// Whether a repair has to come first (rules 1, 18): after a failed sync, or a flush whose
+    /// leader died; or for pages that were written before this handle's description could be told
+    /// of errors.
     pub(super) fn is_marked(&self, _: &impl FlushHeld) -> bool {
         let words = self.words();
         words.repair_mark().is_set()
@@ -146,8 +152,9 @@ impl Engine {
         self.sync_flush(lock, image)?;
         self.platform.step("flush: synced");
 
-        // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in between finishes it by the first of
-        // these words; the order of the others matters to rule 2.
+        // Rule 13: what the slot holds, V, then D with Y, then F. Whoever repairs after a death in
+        // between finishes it by the first of these words; the order of the others matters to rule
+        // 2.
         words.record_slot(lock, slot, content);
         self.platform.step("flush: slot recorded");
         if self.shared.visible() < target {
@@ -203,7 +210,8 @@ impl Engine {
     }
 }
 
-/// The manifest of these pages, if there is room for it and they are few: opening may have to read them all.
+/// The manifest of these pages, if there is room for it and they are few: opening may have to read
+/// them all.
 fn manifest(room: usize, most_pages: u64, live: PageMap<Written>) -> Option<Vec<ManifestEntry>> {
     if live.len() > room {
         return None;
@@ -225,7 +233,8 @@ mod tests {
     use super::*;
     use crate::commit::image::tests::engine;
 
-    /// Damaged shared memory may name one. Found by `crash hostile --seed 3 --first 191 --files 1`: a flush without an end.
+    /// Damaged shared memory may name one. Found by `crash hostile --seed 3 --first 191 --files 1`:
+    /// a flush without an end.
     #[test]
     fn nobody_waits_for_what_was_never_built() {
         let engine = engine();

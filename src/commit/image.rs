@@ -44,7 +44,8 @@ impl Engine {
 /// Records and bytes that nobody ever comes to: with fewer no sum overflows.
 const ABSURD: u64 = 1 << 60;
 
-/// Makes the check of an image good that has been changed: its words, in their order in the lock file.
+/// Makes the check of an image good that has been changed: its words, in their order in the lock
+/// file.
 #[cfg(feature = "harness")]
 pub fn mend_image(words: &mut [u64], session: u64) {
     let (meta_words, rest) = words.split_at_mut(meta::SIZE / 8);

@@ -3,7 +3,8 @@
 use parking_lot::{Condvar, Mutex};
 use std::time::Instant;
 
-/// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once: it may have carried them along.
+/// Who leads a flush in this handle. Whoever waits is woken at the end of each flush, all at once:
+/// it may have carried them along.
 #[derive(Default)]
 pub(crate) struct Leadership {
     leading: Mutex<bool>,

@@ -1,4 +1,5 @@
-//! The list of pages in the shared memory: what has been written since the last durable commit, page by page.
+//! The list of pages in the shared memory: what has been written since the last durable commit,
+//! page by page.
 
 use super::check_word::check_word;
 use super::engine::Engine;
@@ -27,8 +28,8 @@ pub enum ListRecord {
 }
 
 impl Engine {
-    /// Appends to the list of pages; the records count from `built` moving on (rule 8). `check` is that of the record before them; gives
-    /// that of the last.
+    /// Appends to the list of pages; the records count from `built` moving on (rule 8). `check` is
+    /// that of the record before them; gives that of the last.
     pub(crate) fn append_records(
         &self,
         from: u64,
@@ -55,14 +56,17 @@ impl Engine {
         check
     }
 
-    /// Pages that are reachable from the image and were born since the last durable commit (rule 10).
+    /// Pages that are reachable from the image and were born since the last durable commit (rule
+    /// 10).
     pub(crate) fn live_records(&self, image: &BuiltImage) -> Result<PageMap<Written>> {
         live_records_of(&self.shared, image, image.meta.txn, self.options.list_limit)
     }
 }
 
-/// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last durable commit; `image` is that of
-/// the newest built one, `most` the records that there can be. Each record goes with the one before it, and the last one with the image; so does the first: its check stands beside it.
+/// Pages of the snapshot `txn`, at or below the newest built one, that were born since the last
+/// durable commit; `image` is that of the newest built one, `most` the records that there can be.
+/// Each record goes with the one before it, and the last one with the image; so does the first: its
+/// check stands beside it.
 pub fn live_records_of(
     shared: &Shared,
     image: &BuiltImage,
@@ -85,7 +89,8 @@ pub fn live_records_of(
         let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));
         let page = PageId(word & PAGE_MASK);
         let by = TxnId(load(&r.txn));
-        // First of all: what an old record says decides nothing, not even that it can be passed over.
+        // First of all: what an old record says decides nothing, not even that it can be passed
+        // over.
         let check = load(&r.check);
         let goes_on = |before| check == check_word(session, [before, word, pages_crc, by.0]);
         if !before.is_none_or(goes_on) {

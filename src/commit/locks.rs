@@ -1,10 +1,11 @@
 //! The writer lock and the flush lock, held as long as a value lives.
 //!
-//! Each is two locks, taken one after the other: one among the threads of the handle, then a byte lock among the handles of all processes.
-//! The order is writer, then flush: nobody who holds the flush lock waits for the writer lock.
+//! Each is two locks, taken one after the other: one among the threads of the handle, then a byte
+//! lock among the handles of all processes. The order is writer, then flush: nobody who holds the
+//! flush lock waits for the writer lock.
 //!
-//! Invariant: the engine outlives its locks. Whoever drops the last reference to it holds neither of them any more ([`WriterLock`]'s
-//! drop).
+//! Invariant: the engine outlives its locks. Whoever drops the last reference to it holds neither
+//! of them any more ([`WriterLock`]'s drop).
 //!
 //! Thread rules: a lock may be given back on any thread.
 
@@ -17,16 +18,19 @@ use parking_lot::{ArcMutexGuard, RawMutex};
 use std::ops::Deref;
 use std::time::Instant;
 
-/// The writer lock, for as long as the value lives: a transaction owns its engine, a piece of work borrows it.
+/// The writer lock, for as long as the value lives: a transaction owns its engine, a piece of work
+/// borrows it.
 pub struct WriterLock<E: Deref<Target = Engine>> {
-    /// Not handed over when it is given back: whoever waits would have to be woken before the next transaction can begin.
+    /// Not handed over when it is given back: whoever waits would have to be woken before the next
+    /// transaction can begin.
     local: Option<ArcMutexGuard<RawMutex, WriterCache>>,
     shared: bool,
     engine: E,
 }
 
 impl<E: Deref<Target = Engine>> WriterLock<E> {
-    /// Waits for it, without an end for ever. [`Error::Busy`] when the time is over, [`Error::WriterOnThisThread`] if that would never end.
+    /// Waits for it, without an end for ever. [`Error::Busy`] when the time is over,
+    /// [`Error::WriterOnThisThread`] if that would never end.
     pub fn take(engine: E, end: Option<Instant>) -> Result<WriterLock<E>> {
         engine.shared.check_alive()?;
         engine.writer_thread.wait_for_own(end)?;
@@ -78,7 +82,8 @@ impl<E: Deref<Target = Engine>> Drop for WriterLock<E> {
             self.engine.writer_thread.clear();
             self.engine.shared.unlock_writer();
         }
-        // Here and not with the fields: the engine may end with this value, and takes its locks when it ends.
+        // Here and not with the fields: the engine may end with this value, and takes its locks
+        // when it ends.
         self.local = None;
     }
 }

@@ -7,8 +7,9 @@ use crate::shared::words::Durable;
 use crate::types::{PageId, TxnId};
 
 impl Engine {
-    /// The newest transaction that is known to survive power loss. Rule 27: as long as what an opening has chosen is not known to have been
-    /// synced, that is at most what the other slot holds, none if it cannot be read.
+    /// The newest transaction that is known to survive power loss. Rule 27: as long as what an
+    /// opening has chosen is not known to have been synced, that is at most what the other slot
+    /// holds, none if it cannot be read.
     pub(crate) fn known_durable(&self) -> TxnId {
         let Durable { txn, slot } = self.durable();
         if !self.opening_is_pending() || self.words().slot(slot).is_some() {

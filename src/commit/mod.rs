@@ -1,7 +1,9 @@
-//! The commit protocol: how a write transaction begins, is built, becomes durable, and is recovered.
+//! The commit protocol: how a write transaction begins, is built, becomes durable, and is
+//! recovered.
 //!
-//! Building a transaction, making it visible and making it durable are three separate steps ([`build`], [`flush`]). The rule numbers are
-//! those of docs/design.md; the letters W, V, D and F are told in [`words`](crate::shared::words).
+//! Building a transaction, making it visible and making it durable are three separate steps
+//! ([`build`], [`flush`]). The rule numbers are those of docs/design.md; the letters W, V, D and F
+//! are told in [`words`](crate::shared::words).
 //!
 //! | file | what is in it |
 //! | --- | --- |
@@ -14,7 +16,8 @@
 //! | `open`, `slots`, `finish_opening` | opening (rules 24 to 30) |
 //! | `image`, `list`, `snapshot`, `check_word` | what stands in the shared memory (rule 32); `meta_io`: the two meta pages |
 //!
-//! Thread rules: an [`engine::Engine`] is one handle of one process and is shared by all its threads.
+//! Thread rules: an [`engine::Engine`] is one handle of one process and is shared by all its
+//! threads.
 #![forbid(unsafe_code)]
 
 pub mod begin;

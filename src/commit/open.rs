@@ -1,8 +1,9 @@
 //! Opening: who comes first decides what the database is (rules 24 to 27, B1).
 //!
-//! Opening itself writes nothing to the data file and reads the two metas and the pages of a manifest (of both, if the first does not verify), however
-//! large the file is. What an interrupted or unknown past requires to be rewritten (rule 26) is left to the first
-//! write transaction; until then the mark `opening` stands and nothing here counts as flushed.
+//! Opening itself writes nothing to the data file and reads the two metas and the pages of a
+//! manifest (of both, if the first does not verify), however large the file is. What an interrupted
+//! or unknown past requires to be rewritten (rule 26) is left to the first write transaction; until
+//! then the mark `opening` stands and nothing here counts as flushed.
 
 use super::engine::{Engine, EngineOptions};
 use super::image::{BuiltImage, load_image_of, store_image_in};
@@ -83,13 +84,15 @@ impl Engine {
         (meta != 0).then_some(RefusedMeta { txn: meta >> 1, slot: (meta & 1) as usize, page })
     }
 
-    /// What the opening of this session has chosen is still to be made durable, and what it has refused to be erased (rule 26).
+    /// What the opening of this session has chosen is still to be made durable, and what it has
+    /// refused to be erased (rule 26).
     pub(crate) fn opening_is_pending(&self) -> bool {
         self.shared.identity().opening.load(Ordering::SeqCst) != 0
     }
 
-    /// The newest transaction that has written pages so far. One that somebody builds just now may have spilled some, or begun to
-    /// write them early: it counts. Whoever takes the writer lock after this look writes when this handle's description is open.
+    /// The newest transaction that has written pages so far. One that somebody builds just now may
+    /// have spilled some, or begun to write them early: it counts. Whoever takes the writer lock
+    /// after this look writes when this handle's description is open.
     fn newest_begun(&self) -> Result<TxnId> {
         let locks = self.platform.locks();
         // Before W is read. Asking takes nothing, and disturbs nobody.
@@ -128,8 +131,9 @@ fn first_opener(
     start_from_disk(shared, alone, state, &slots, reader, platform)
 }
 
-/// Rule 28. Shared memory of this boot and this file is believed if the newest meta on disk is, to the last byte, what it calls durable; or the
-/// one that was being flushed, where something newer is visible: that stands nowhere else. Gives the durable meta.
+/// Rule 28. Shared memory of this boot and this file is believed if the newest meta on disk is, to
+/// the last byte, what it calls durable; or the one that was being flushed, where something newer
+/// is visible: that stands nowhere else. Gives the durable meta.
 fn survives<'a>(
     shared: &Shared,
     slots: &'a Slots,
@@ -137,12 +141,14 @@ fn survives<'a>(
 ) -> Result<Option<&'a Found>> {
     let (words, identity) = (shared.words(), shared.identity());
     let session = identity.session.load(Ordering::SeqCst);
-    // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen again.
+    // An opening that was not finished has not rewritten what it chose (rules 26, 27): it is chosen
+    // again.
     if session == 0 || identity.opening.load(Ordering::SeqCst) != 0 {
         return Ok(None);
     }
     let (Durable { txn: durable, slot }, flushing) = (words.durable(), words.flushing());
-    // Every meta of the session was synced by it, and is known by its crc; another session may have used the same ids.
+    // Every meta of the session was synced by it, and is known by its crc; another session may have
+    // used the same ids.
     let ours = |found: &Found, slot: usize, txn: TxnId| {
         found.meta.txn == txn
             && found.meta.session == session
@@ -165,7 +171,8 @@ fn survives<'a>(
     if !in_order || image.unlisted > durable {
         return Ok(None);
     }
-    // A process has died in a roll-back: what the list has of the dead proves nothing (rule 22). D may stand between two ranges that were joined.
+    // A process has died in a roll-back: what the list has of the dead proves nothing (rule 22). D
+    // may stand between two ranges that were joined.
     let dead = words.dead_ids();
     if [visible, image.meta.txn].into_iter().any(|txn| txn > durable && dead.have(txn)) {
         return Ok(None);
@@ -176,8 +183,9 @@ fn survives<'a>(
         if !target {
             return Ok(None);
         }
-        // It may have been acknowledged since, if this is an older image of the lock file. Whoever repairs makes it durable before anything
-        // else (rule 30); but readers must see it from now on, and if nothing newer is visible, the disk has all there is to keep.
+        // It may have been acknowledged since, if this is an older image of the lock file. Whoever
+        // repairs makes it durable before anything else (rule 30); but readers must see it from now
+        // on, and if nothing newer is visible, the disk has all there is to keep.
         if visible <= other.meta.txn && reader.refusal(other)?.is_none() {
             return Ok(None);
         }
@@ -186,15 +194,17 @@ fn survives<'a>(
         return Ok(None);
     }
     if visible > durable {
-        // An older one than what the newest has used again by (rule 4) is no snapshot any more. That its own pages are there says little:
-        // the next transaction goes on with what is free for the newest.
+        // An older one than what the newest has used again by (rule 4) is no snapshot any more.
+        // That its own pages are there says little: the next transaction goes on with what is free
+        // for the newest.
         let descriptor = shared.look();
         let whole = visible >= image.judged_at
             && descriptor.as_ref().is_ok_and(|descriptor| is_whole(descriptor, session));
         if !whole {
             return Ok(None);
         }
-        // Its pages may all be there, and the file end before those that it counts and has not used.
+        // Its pages may all be there, and the file end before those that it counts and has not
+        // used.
         let [_, page_count, ..] = descriptor?;
         let fits = fits(page_count)? && fits(image.meta.page_count)?;
         if !fits || !reader.visible_pages_survive(shared, &image)? {
@@ -215,8 +225,8 @@ fn keep(
     let page_count = load_image_of(shared, page_size)?.meta.page_count;
     let words = shared.words();
     let txn = durable.meta.txn;
-    // An older image of the lock file does not know which ids were shown since; the metas do (rule 29). The word itself is not asked: it
-    // may be damaged, and says no more than these.
+    // An older image of the lock file does not know which ids were shown since; the metas do (rule
+    // 29). The word itself is not asked: it may be damaged, and says no more than these.
     let built = words.built();
     let last = slots.last_id().max(built);
     if built != txn || words.flushing() != TxnId::NONE {
@@ -249,7 +259,8 @@ fn start_from_disk(
     reader: &mut Reader<'_>,
     platform: &dyn Platform,
 ) -> Result<()> {
-    // What the lock file says of a slot it says of these bytes, in whatever boot and session: the crc is over the session too.
+    // What the lock file says of a slot it says of these bytes, in whatever boot and session: the
+    // crc is over the session too.
     let known = shared.known_slots();
     let Chosen { found, slot, refused } = reader.choose(slots, known)?;
     let meta = found.meta;
@@ -261,7 +272,8 @@ fn start_from_disk(
     identity.session.store(session, Ordering::SeqCst);
     set_refused(shared, refused);
     identity.opening.store(1, Ordering::SeqCst);
-    // Nobody may have written when the next one opens: what is known of these bytes stays known. A slot that cannot be read keeps it.
+    // Nobody may have written when the next one opens: what is known of these bytes stays known. A
+    // slot that cannot be read keeps it.
     let knowledge = [0, 1].map(|slot| {
         let here = slots.metas[slot].as_ref().map(|found| found.content);
         let same = |known: &Content| here.is_none_or(|here| here == *known);

@@ -1,8 +1,8 @@
-//! Repair (rules 19 to 23): after a failed sync, a process that died while it led a flush, or an opening that could not rely on the
-//! shared memory.
+//! Repair (rules 19 to 23): after a failed sync, a process that died while it led a flush, or an
+//! opening that could not rely on the shared memory.
 //!
-//! Runs under the writer and the flush lock: no reuse and no new writer meanwhile. Readers go on. Any error or death inside leaves the
-//! mark standing, and the next writer starts again.
+//! Runs under the writer and the flush lock: no reuse and no new writer meanwhile. Readers go on.
+//! Any error or death inside leaves the mark standing, and the next writer starts again.
 
 use super::engine::Engine;
 use super::image::BuiltImage;
@@ -25,8 +25,8 @@ impl Engine {
     ) -> Result<()> {
         let words = self.words();
         self.ask_for_failed_write_back();
-        // What stands in the page cache above D may be what a device has refused, of which this handle is not told: nothing is copied from it
-        // before it is proved (rules 18, 23).
+        // What stands in the page cache above D may be what a device has refused, of which this
+        // handle is not told: nothing is copied from it before it is proved (rules 18, 23).
         let unproved = self.durable().txn < self.opened_at();
         let needed = unproved || words.repair_mark().is_set();
         if !needed && !self.leader_died(words.flushing()) {
@@ -43,8 +43,9 @@ impl Engine {
         }
     }
 
-    /// Rule 23, where something that has been built is not durable: whether a write-back has failed since, whoever was told of it. Whoever
-    /// is told by a sync may not have said so yet, or be dead. Writer lock held.
+    /// Rule 23, where something that has been built is not durable: whether a write-back has failed
+    /// since, whoever was told of it. Whoever is told by a sync may not have said so yet, or be
+    /// dead. Writer lock held.
     pub(super) fn ask_for_failed_write_back(&self) {
         if self.durable().txn < self.built() && self.platform.write_back_failed() {
             self.words().note_sync_failed();
@@ -68,9 +69,11 @@ impl Engine {
         if self.is_marked(lock) { self.repair(writer, lock) } else { self.lead_flush(lock) }
     }
 
-    /// Runs work at a moment at which the newest transaction is visible and durable, with the writer lock held.
-    /// In a thread that has the write transaction itself no repair is led, which could roll that transaction's base back: then
-    /// [`Error::WriterOnThisThread`]. (The transaction may have gone to another thread meanwhile: what is done here needs no writer lock.)
+    /// Runs work at a moment at which the newest transaction is visible and durable, with the
+    /// writer lock held. In a thread that has the write transaction itself no repair is led, which
+    /// could roll that transaction's base back: then [`Error::WriterOnThisThread`]. (The
+    /// transaction may have gone to another thread meanwhile: what is done here needs no writer
+    /// lock.)
     pub(crate) fn with_all_durable<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.writer_thread.is_this() {
             let lock = FlushLock::take(self, None)?;
@@ -101,7 +104,8 @@ impl Engine {
         if durable.txn != txn {
             return Ok(None);
         }
-        // The slot may have been written again since: then it holds another transaction, or half of one.
+        // The slot may have been written again since: then it holds another transaction, or half of
+        // one.
         let meta = Meta::decode(&self.slot_bytes(durable.slot)?).ok();
         Ok(meta.map(|(meta, _)| meta).filter(|meta| meta.txn == txn))
     }
@@ -139,10 +143,11 @@ impl Engine {
         Ok(())
     }
 
-    /// What stands in the slot that does not hold D may be durable, and may have been seen or acknowledged: it becomes D before anything newer
-    /// is flushed over it. Rule 13, for a leader that died after its sync: then it is said to be so. Rule 30, for the target of a
-    /// flush: nothing is said, but if it is whole, an older image of the lock file may not know that its flush has ended. Then its
-    /// pages and its meta are made durable (again), as they stand there.
+    /// What stands in the slot that does not hold D may be durable, and may have been seen or
+    /// acknowledged: it becomes D before anything newer is flushed over it. Rule 13, for a leader
+    /// that died after its sync: then it is said to be so. Rule 30, for the target of a flush:
+    /// nothing is said, but if it is whole, an older image of the lock file may not know that its
+    /// flush has ended. Then its pages and its meta are made durable (again), as they stand there.
     fn finish_flush(&self, lock: &impl FlushHeld) -> Result<()> {
         let durable = self.durable();
         let slot = durable.slot ^ 1;
@@ -174,9 +179,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Rule 16, before F becomes `target`: a leader that died or failed may have left the meta of another transaction in the slot that
-    /// does not hold D. Whoever opens the database alone believes the shared memory only if the newest meta is D or F, and visible
-    /// commits that are not durable yet stand nowhere else. No sync: what the device has of that meta is as good as the copy of D.
+    /// Rule 16, before F becomes `target`: a leader that died or failed may have left the meta of
+    /// another transaction in the slot that does not hold D. Whoever opens the database alone
+    /// believes the shared memory only if the newest meta is D or F, and visible commits that are
+    /// not durable yet stand nowhere else. No sync: what the device has of that meta is as good as
+    /// the copy of D.
     fn put_back_meta(&self, target: TxnId) -> Result<()> {
         let durable = self.durable();
         let other = Meta::decode(&self.slot_bytes(durable.slot ^ 1)?);
@@ -190,8 +197,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Rule 21: where no sync has failed, a leader has died and nothing is wrong with the pages; if the list has not all of them, a flush in two
-    /// phases needs none of it. This handle's description is told if some did not reach the device, provided that it was open when they
+    /// Rule 21: where no sync has failed, a leader has died and nothing is wrong with the pages; if
+    /// the list has not all of them, a flush in two phases needs none of it. This handle's
+    /// description is told if some did not reach the device, provided that it was open when they
     /// were written. `mark` is as the repair has found it.
     fn can_flush_again(&self, image: &BuiltImage, mark: RepairMark) -> bool {
         let durable = self.durable().txn;

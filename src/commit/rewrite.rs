@@ -1,5 +1,5 @@
-//! Pages that may not be on the device although the kernel calls them clean: each is proved by its checksum and written again, so that the
-//! next sync carries it (rule 20).
+//! Pages that may not be on the device although the kernel calls them clean: each is proved by its
+//! checksum and written again, so that the next sync carries it (rule 20).
 
 use super::engine::Engine;
 use super::image::BuiltImage;
@@ -13,8 +13,8 @@ use crate::types::PageId;
 const PIECE: usize = 1 << 20;
 
 impl Engine {
-    /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the next sync
-    /// really carries it. False if a page is not what was built, or cannot be told.
+    /// Rule 20: copies every page since D, checks the copy and writes the copy back, so that the
+    /// next sync really carries it. False if a page is not what was built, or cannot be told.
     pub(super) fn rewrite_listed(&self, image: &BuiltImage) -> Result<bool> {
         if image.unlisted > self.durable().txn {
             return Ok(false);
@@ -41,9 +41,9 @@ impl Engine {
         Ok(true)
     }
 
-    /// One page or run; false if it does not verify. A run may have any length: it is proved in the map first, and then copied and
-    /// written back piece by piece. If it was another one meanwhile, the sum over the copies says so in the end; what was written until
-    /// then is what stood there.
+    /// One page or run; false if it does not verify. A run may have any length: it is proved in the
+    /// map first, and then copied and written back piece by piece. If it was another one meanwhile,
+    /// the sum over the copies says so in the end; what was written until then is what stood there.
     fn rewrite_verified(&self, id: PageId, w: Written) -> Result<bool> {
         let Some(bytes) = self.file_bytes(id, w)? else { return Ok(false) };
         let at = id.0 * self.page_size as u64;

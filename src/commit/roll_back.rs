@@ -9,8 +9,9 @@ use crate::shared::words::{Content, Durable, FlushHeld, WriterHeld};
 use crate::types::TxnId;
 
 impl Engine {
-    /// Rule 22: what was built after D cannot be saved. D's content goes into the other slot too, with a higher limit of ids; then it becomes
-    /// the newest transaction again under a new id, so that neither W nor V ever goes back.
+    /// Rule 22: what was built after D cannot be saved. D's content goes into the other slot too,
+    /// with a higher limit of ids; then it becomes the newest transaction again under a new id, so
+    /// that neither W nor V ever goes back.
     pub(super) fn roll_back(
         &self,
         writer: &impl WriterHeld,
@@ -41,7 +42,8 @@ impl Engine {
         meta.renewed(self.session, used, self.ids_ahead())
     }
 
-    /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands there.
+    /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands
+    /// there.
     pub(super) fn store_in_other_slot(&self, lock: &impl FlushHeld, meta: &Meta) -> Result<()> {
         let slot = self.durable().slot ^ 1;
         let bytes = meta.encode(&Phase::TwoPhase);

@@ -7,8 +7,8 @@ use crate::space::pins::Pins;
 use crate::types::TxnId;
 
 impl Engine {
-    /// Rule 7: cuts the file when much of its end belongs to nothing, nobody reads an older snapshot,
-    /// and both metas on disk have the low mark. `len` is the file's length.
+    /// Rule 7: cuts the file when much of its end belongs to nothing, nobody reads an older
+    /// snapshot, and both metas on disk have the low mark. `len` is the file's length.
     pub(super) fn shrink(&self, base: &Meta, len: u64, pins: &Pins) -> Result<()> {
         let size = self.page_size as u64;
         let used = base.page_count * size;

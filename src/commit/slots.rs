@@ -1,5 +1,6 @@
-//! Reading the two slots of a database, the manifest of a meta, and what the list of pages names: bounded reads of a file that may hold
-//! anything. What is made of it is decided in [`open`](super::open).
+//! Reading the two slots of a database, the manifest of a meta, and what the list of pages names:
+//! bounded reads of a file that may hold anything. What is made of it is decided in
+//! [`open`](super::open).
 
 use super::image::BuiltImage;
 use super::list::live_records_of;
@@ -13,8 +14,8 @@ use crate::storage::Platform;
 use crate::types::{PageId, TxnId};
 use std::time::Duration;
 
-/// Looks at two bad metas, and the pause between two looks: about a second. A meta page is stored by one call, which takes
-/// less on the busiest machine.
+/// Looks at two bad metas, and the pause between two looks: about a second. A meta page is stored
+/// by one call, which takes less on the busiest machine.
 const LOOKS: u32 = 5_000;
 const PAUSE: Duration = Duration::from_micros(100);
 
@@ -67,7 +68,8 @@ impl Slots {
 pub struct Refused {
     pub txn: TxnId,
     pub slot: usize,
-    /// The page of its manifest that does not verify; none if the file is too short or the meta itself is damaged.
+    /// The page of its manifest that does not verify; none if the file is too short or the meta
+    /// itself is damaged.
     pub page: PageId,
 }
 
@@ -79,7 +81,8 @@ pub struct RefusedMeta {
     pub txn: u64,
     /// 0 recto, 1 verso.
     pub slot: usize,
-    /// The page it lists that is not what it should be; None if the meta page itself is damaged, or the file is too short for it.
+    /// The page it lists that is not what it should be; None if the meta page itself is damaged, or
+    /// the file is too short for it.
     pub page: Option<u64>,
 }
 
@@ -95,7 +98,8 @@ pub struct Reader<'a> {
     pub platform: &'a dyn Platform,
     pub pages: u64,
     pub page_size: usize,
-    /// Records that the list of pages can have: what is shown here a repair has to prove by the same measure.
+    /// Records that the list of pages can have: what is shown here a repair has to prove by the
+    /// same measure.
     pub list_limit: usize,
 }
 
@@ -118,8 +122,9 @@ impl Reader<'_> {
         Ok(bytes.map_or(Err(MetaFault::Bad("outside the file")), |bytes| decode(&bytes)))
     }
 
-    /// Both slots. A slot that is intact and of a version or with features that this build cannot read refuses the whole file,
-    /// whatever the other one holds: it may be the newer of the two, and what this build wrote would be written over it (rule 31).
+    /// Both slots. A slot that is intact and of a version or with features that this build cannot
+    /// read refuses the whole file, whatever the other one holds: it may be the newer of the two,
+    /// and what this build wrote would be written over it (rule 31).
     pub fn slots(&mut self) -> Result<Slots> {
         let recto = self.meta_at(0)?;
         let mut faults: Vec<MetaFault> = recto.as_ref().err().cloned().into_iter().collect();
@@ -163,8 +168,9 @@ impl Reader<'_> {
         Ok(bytes.filter(|b| meta::claims_page_size(b, size)).map(|b| decode(&b)))
     }
 
-    /// The verso without a recto. The first place that looks like one decides, also if it is damaged: what lies behind it is data, and may
-    /// look like anything, also like the metas of another database.
+    /// The verso without a recto. The first place that looks like one decides, also if it is
+    /// damaged: what lies behind it is data, and may look like anything, also like the metas of
+    /// another database.
     fn find_verso(&mut self, faults: &mut Vec<MetaFault>) -> Result<Option<MetaRead>> {
         let mut size = *meta::PAGE_SIZES.start();
         while size <= *meta::PAGE_SIZES.end() {
@@ -179,8 +185,9 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// Both slots, while others may be storing them: between the looks at the one and at the other two flushes may
-    /// have passed, and either look can meet a half of a meta. Only while nobody has the database open are two bad metas final.
+    /// Both slots, while others may be storing them: between the looks at the one and at the other
+    /// two flushes may have passed, and either look can meet a half of a meta. Only while nobody
+    /// has the database open are two bad metas final.
     pub fn slots_beside_others(&mut self) -> Result<Slots> {
         let mut looks = 0;
         loop {
@@ -220,10 +227,11 @@ impl Reader<'_> {
         Err(Error::corrupt(PageId(0), format!("neither meta page can be trusted: {why}")))
     }
 
-    /// Whether what readers would be shown is there. Deferred commits are in the page cache and need not be on the device:
-    /// if the device has gone away and come back since, within one boot, the shared memory outlives their pages (rule 28). Whoever
-    /// leads the next flush proves them again, and rewrites them (rule 20). What was built on top of them is looked at as far as that is
-    /// bounded; if it is lost, so are they, and nobody has been promised more.
+    /// Whether what readers would be shown is there. Deferred commits are in the page cache and
+    /// need not be on the device: if the device has gone away and come back since, within one boot,
+    /// the shared memory outlives their pages (rule 28). Whoever leads the next flush proves them
+    /// again, and rewrites them (rule 20). What was built on top of them is looked at as far as
+    /// that is bounded; if it is lost, so are they, and nobody has been promised more.
     pub fn visible_pages_survive(&mut self, shared: &Shared, image: &BuiltImage) -> Result<bool> {
         let (visible, built) = (shared.visible(), image.meta.txn);
         for txn in [Some(visible), (built != visible).then_some(built)].into_iter().flatten() {
@@ -232,7 +240,8 @@ impl Reader<'_> {
             };
             let pages: u64 = live.values().map(|w| w.pages()).sum();
             if pages * self.page_size as u64 > meta::UNPROVED_BYTES {
-                // Never that of a deferred commit, which is durable before it is shown if it needs so much.
+                // Never that of a deferred commit, which is durable before it is shown if it needs
+                // so much.
                 return Ok(txn != visible);
             }
             for (id, w) in live {
@@ -270,7 +279,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the file is as long as so many pages. It is before a transaction is built; but a device that has been gone may not have kept the length.
+/// Whether the file is as long as so many pages. It is before a transaction is built; but a device
+/// that has been gone may not have kept the length.
 pub(super) fn fits(platform: &dyn Platform, page_count: u64, page_size: usize) -> Result<bool> {
     Ok(page_count.saturating_mul(page_size as u64) <= platform.storage().len()?)
 }

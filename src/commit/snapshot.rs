@@ -25,8 +25,9 @@ pub fn encode_snapshot(meta: &Meta) -> Descriptor {
     std::array::from_fn(|i| if i == DESCRIPTOR_CHECK { check } else { words[i] })
 }
 
-/// The word of a descriptor that is the check over the others and the session (rule 32). Readers do not look at it: they are told from
-/// half a descriptor by the order of stores, but a lock file of which a part is older is not.
+/// The word of a descriptor that is the check over the others and the session (rule 32). Readers do
+/// not look at it: they are told from half a descriptor by the order of stores, but a lock file of
+/// which a part is older is not.
 const DESCRIPTOR_CHECK: usize = 5;
 
 /// Whether a descriptor is what somebody of this session has made visible.
@@ -36,7 +37,8 @@ pub fn is_whole(descriptor: &Descriptor, session: u64) -> bool {
     check == Some(check_word(session, words))
 }
 
-/// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be anything (B15).
+/// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be
+/// anything (B15).
 #[inline]
 pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
     let bad = || shared.damaged("it shows an impossible snapshot");
@@ -48,7 +50,8 @@ pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, T
     if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
         return Err(bad());
     }
-    // The counts bound every walk over the catalog; what its names take in runs of their own is not needed.
+    // The counts bound every walk over the catalog; what its names take in runs of their own is not
+    // needed.
     let root = PageId(root);
     let counted =
         TableDescriptor { leaf_pages, branch_pages, overflow_pages: 0, root, depth, entries };

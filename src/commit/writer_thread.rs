@@ -1,12 +1,14 @@
 //! Which thread of this process has the write transaction of a data file.
 //!
-//! Whoever has it and asks for it again, through whatever handle, would wait for itself for ever; so the thread that has it is known to
-//! all handles that the process has on the file.
+//! Whoever has it and asks for it again, through whatever handle, would wait for itself for ever;
+//! so the thread that has it is known to all handles that the process has on the file.
 //!
 //! Invariants
-//! - The name of a thread is stored and cleared by the holder of the byte lock only, so it is never about anybody else.
-//! - A transaction may be sent to another thread: whatever is done with it names the thread that does it. Only one that was sent away and
-//!   not touched since goes by its old name; therefore a thread that finds its own name waits for a moment.
+//! - The name of a thread is stored and cleared by the holder of the byte lock only, so it is never
+//!   about anybody else.
+//! - A transaction may be sent to another thread: whatever is done with it names the thread that
+//!   does it. Only one that was sent away and not touched since goes by its old name; therefore a
+//!   thread that finds its own name waits for a moment.
 
 use super::deadline::end_of;
 use crate::error::{Error, Result};
@@ -18,14 +20,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How long a thread that seems to have the write transaction waits for a sign that it has been sent to another one.
+/// How long a thread that seems to have the write transaction waits for a sign that it has been
+/// sent to another one.
 const GRACE: Duration = Duration::from_secs(1);
 /// The simulation has no other thread, and waits for none.
 #[cfg(feature = "harness")]
 static NO_GRACE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// How long an opening waits for the table of names: for ever only in a forked child, if another thread of its parent had it.
+/// How long an opening waits for the table of names: for ever only in a forked child, if another
+/// thread of its parent had it.
 const TABLE_WAIT: Duration = Duration::from_millis(100);
 
 /// The thread of this process that has the write transaction of one data file, 0 none.
@@ -70,7 +74,8 @@ impl WriterThread {
         self.0.store(0, Relaxed);
     }
 
-    /// Returns when this thread does not have the write transaction. It may have been sent to another thread that has not touched it yet.
+    /// Returns when this thread does not have the write transaction. It may have been sent to
+    /// another thread that has not touched it yet.
     pub fn wait_for_own(&self, end: Option<Instant>) -> Result<()> {
         let grace_ends = end_of(Some(grace()));
         let over = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);

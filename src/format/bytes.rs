@@ -1,5 +1,5 @@
-//! Little-endian integers in byte slices. Every getter is checked: outside the slice it yields None,
-//! which the callers turn into an error that names the page.
+//! Little-endian integers in byte slices. Every getter is checked: outside the slice it yields
+//! None, which the callers turn into an error that names the page.
 
 /// Integer of 2 bytes at `at`.
 #[inline]

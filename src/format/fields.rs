@@ -1,5 +1,6 @@
-//! Where each field of the file stands, as docs/format.md tells it: one table for each structure. Whatever is written or read goes
-//! through these tables, here and in the inspector, and `tests/format.rs` compares them with the document.
+//! Where each field of the file stands, as docs/format.md tells it: one table for each structure.
+//! Whatever is written or read goes through these tables, here and in the inspector, and
+//! `tests/format.rs` compares them with the document.
 #![cfg_attr(not(any(test, feature = "harness")), allow(dead_code))] // names are for the test of the document
 
 use super::bytes::{get_u16, get_u32, get_u48, get_u64, put_u16, put_u32, put_u48, put_u64};
@@ -38,7 +39,8 @@ impl Field {
         self.get(b, 0).unwrap_or(0)
     }
 
-    /// Stores an integer, which fits the field. Panics outside `b`: only called on buffers of our own.
+    /// Stores an integer, which fits the field. Panics outside `b`: only called on buffers of our
+    /// own.
     #[inline(always)]
     pub fn put(&self, b: &mut [u8], base: usize, v: u64) {
         debug_assert!(self.size == 8 || v < 1 << (8 * self.size));
@@ -75,7 +77,8 @@ impl Field {
     }
 }
 
-/// Declares the fields of one structure as constants, in a module of its own, with a list of them all.
+/// Declares the fields of one structure as constants, in a module of its own, with a list of them
+/// all.
 macro_rules! fields {
     ($(#[$doc:meta])* $module:ident, $section:literal:
      $($constant:ident = $name:literal $at:literal $size:literal;)*) => {

@@ -1,6 +1,7 @@
 //! Free entries, free-log pages and the queues that hold them (docs/format.md).
 //!
-//! A free-log page is written once, by the transaction that reserves its successor, and never changed.
+//! A free-log page is written once, by the transaction that reserves its successor, and never
+//! changed.
 
 use super::fields::{self, free as f, header, log};
 use super::page::KIND_FREE_LOG;
@@ -16,11 +17,11 @@ pub const MAX_RUN: u64 = u16::MAX as u64;
 /// Pages that a map has a bit for.
 pub const GROUP: u64 = u64::BITS as u64;
 
-/// Free pages that no ready extent holds: pages side by side that wait until nobody sees them, or a *map* of scattered ones that
-/// nobody sees any more.
+/// Free pages that no ready extent holds: pages side by side that wait until nobody sees them, or a
+/// *map* of scattered ones that nobody sees any more.
 ///
-/// A map has `death` 0. Its `birth` is a bit for each of the [`GROUP`] pages from `start`, a multiple of as many; `len` counts
-/// groups, and is 1 unless all of their pages are free.
+/// A map has `death` 0. Its `birth` is a bit for each of the [`GROUP`] pages from `start`, a
+/// multiple of as many; `len` counts groups, and is 1 unless all of their pages are free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FreeEntry {
     /// First page.
@@ -90,7 +91,8 @@ impl FreeEntry {
         f::DEATH.put(out, 0, self.death.0);
     }
 
-    /// Decodes; None if it is not an entry of a file with `page_count` pages, a map in the pool and none elsewhere.
+    /// Decodes; None if it is not an entry of a file with `page_count` pages, a map in the pool and
+    /// none elsewhere.
     pub fn decode(b: &[u8], page_count: u64, pool: bool) -> Option<FreeEntry> {
         let e = FreeEntry {
             start: PageId(f::START.get(b, 0)?),
@@ -185,8 +187,8 @@ pub struct LogPage {
 }
 
 impl LogPage {
-    /// Reads page `id` of a queue, which may be the pool, checksum included. The first `taken` entries are history:
-    /// they may name pages that the file has lost since.
+    /// Reads page `id` of a queue, which may be the pool, checksum included. The first `taken`
+    /// entries are history: they may name pages that the file has lost since.
     pub fn read(
         id: PageId,
         page: &[u8],

@@ -15,13 +15,16 @@ pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 pub const VERSION: u32 = 1;
 /// Bytes of the pages that a manifest names at most: opening may read them all.
 pub const MANIFEST_BYTES: u64 = 4 << 20;
-/// Bytes of pages that the list may name when a deferred commit is shown: a first opener may read them all.
+/// Bytes of pages that the list may name when a deferred commit is shown: a first opener may read
+/// them all.
 pub const UNPROVED_BYTES: u64 = 256 << 20;
-/// Most ids that are reserved at a time for commits that are shown before they are durable (rule 29).
+/// Most ids that are reserved at a time for commits that are shown before they are durable (rule
+/// 29).
 pub const IDS_AHEAD: u64 = 1 << 16;
 /// And the first time by each handle.
 pub const IDS_FIRST: u64 = 1 << 10;
-/// Features that this build knows: of those that must be known to write, and of those that must be known to read.
+/// Features that this build knows: of those that must be known to write, and of those that must be
+/// known to read.
 pub const KNOWN_TO_WRITE: u32 = 0;
 pub const KNOWN_TO_READ: u32 = 0;
 /// Smallest and largest page.
@@ -99,7 +102,8 @@ pub struct Meta {
     pub space: SpaceState,
     /// Session in which it was written, random; 0 until the first one writes.
     pub session: u64,
-    /// No id above it was used before a meta with a greater limit was durable (rule 29). 0 as long as nothing was written.
+    /// No id above it was used before a meta with a greater limit was durable (rule 29). 0 as long
+    /// as nothing was written.
     pub id_limit: TxnId,
     /// Transactions since the database was made; those that were rolled back do not count.
     pub commits: u64,
@@ -125,7 +129,8 @@ pub fn valid_page_size(size: usize) -> bool {
     size.is_power_of_two() && PAGE_SIZES.contains(&size)
 }
 
-/// Whether the crc of a meta page is that of its bytes. It stands in this place, and covers the page in this way, in every version.
+/// Whether the crc of a meta page is that of its bytes. It stands in this place, and covers the
+/// page in this way, in every version.
 fn crc_is_good(b: &[u8]) -> bool {
     let mut copy = [0; SIZE];
     copy.copy_from_slice(b);
@@ -149,7 +154,8 @@ pub fn seal(b: &mut [u8]) {
     seal_with(b, crc);
 }
 
-/// Whether bytes, damaged or not, say that they are a meta page of a database with pages of this size.
+/// Whether bytes, damaged or not, say that they are a meta page of a database with pages of this
+/// size.
 pub fn claims_page_size(bytes: &[u8], size: usize) -> bool {
     bytes.starts_with(&MAGIC) && m::PAGE_SIZE.get(bytes, 0) == Some(size as u64)
 }
@@ -171,8 +177,8 @@ impl Meta {
         }
     }
 
-    /// The same content in the other slot, or again, as newer than `limit` says and written in `session`; no id above the new limit has
-    /// been used (rule 29).
+    /// The same content in the other slot, or again, as newer than `limit` says and written in
+    /// `session`; no id above the new limit has been used (rule 29).
     pub fn renewed(&self, session: u64, limit: TxnId, ahead: u64) -> Meta {
         let limit = limit.max(self.id_limit).0.saturating_add(ahead);
         let id_limit = TxnId(limit.min(TxnId::MAX.0));
@@ -254,7 +260,8 @@ impl Meta {
         if b[m::MAGIC.range(0)] != MAGIC {
             return Err(MetaFault::NotAMeta);
         }
-        // First, so that a flipped bit in the version or in a feature word does not look like a file of the future.
+        // First, so that a flipped bit in the version or in a feature word does not look like a
+        // file of the future.
         if !crc_is_good(b) {
             return Err(Bad("checksum does not match"));
         }

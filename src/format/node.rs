@@ -1,8 +1,8 @@
 //! Branch and leaf pages: the read view and the search.
 //!
 //! [`Node::open`] checks in constant time that the arrays and the heap lie inside the page; each
-//! access to a slot or a cell checks the rest. So a page with any bytes at all gives an answer or an
-//! error, never a panic. What is *not* checked here is order: keys that do not ascend give wrong
+//! access to a slot or a cell checks the rest. So a page with any bytes at all gives an answer or
+//! an error, never a panic. What is *not* checked here is order: keys that do not ascend give wrong
 //! answers, and `inspect` finds them.
 //!
 //! N1: a node has at least one key. N2: all keys of a node begin with its prefix. N3: the leftmost
@@ -325,8 +325,8 @@ impl<'a> Node<'a> {
         Ok((self.key_of(index, &cell), self.value_of(&cell)?))
     }
 
-    /// Suffix and value of a leaf's entry, if nothing is odd about it: the short way for scans. None leaves it to
-    /// [`Node::entry`], which also knows what is wrong.
+    /// Suffix and value of a leaf's entry, if nothing is odd about it: the short way for scans.
+    /// None leaves it to [`Node::entry`], which also knows what is wrong.
     #[inline(always)]
     pub fn inline_entry(&self, index: usize) -> Option<InlineEntry<'a>> {
         debug_assert_eq!(self.level, 0);
@@ -450,7 +450,8 @@ impl<'a> Node<'a> {
         (first, first < self.heads.len() && self.head(first) == head)
     }
 
-    /// Where the cell stands that a leaf's search for the key looks at first; None if none can be the one.
+    /// Where the cell stands that a leaf's search for the key looks at first; None if none can be
+    /// the one.
     #[inline(always)]
     pub fn candidate(&self, key: &[u8]) -> Option<usize> {
         let (first, there) = self.first_with(head_of(key.get(self.prefix.len()..)?));

@@ -1,8 +1,11 @@
-//! The full check, and the walk and the figures that fall off it: one pass over everything that a meta page reaches.
+//! The full check, and the walk and the figures that fall off it: one pass over everything that a
+//! meta page reaches.
 //!
-//! What it proves: checksums of every page with a header and of every overflow run; structure, order, fences and levels of every
-//! tree; counts of every descriptor; births; the manifest; queues and extents of free space; and that each page below the page count has
-//! exactly one owner. What it reads, it reads once; a page that is owned twice costs a second pass for the names of its owners.
+//! What it proves: checksums of every page with a header and of every overflow run; structure,
+//! order, fences and levels of every tree; counts of every descriptor; births; the manifest; queues
+//! and extents of free space; and that each page below the page count has exactly one owner. What
+//! it reads, it reads once; a page that is owned twice costs a second pass for the names of its
+//! owners.
 
 use super::layout::{self, meta as m};
 use super::opening::{MetaChoice, OpenedMeta, open_meta};
@@ -41,11 +44,12 @@ impl Default for CheckOptions<'_> {
 
 /// Checks a database from its meta page on.
 ///
-/// Time in proportion to the file; memory: a byte per page, and the names of the tables. Never panics and always ends, whatever
-/// the bytes say.
+/// Time in proportion to the file; memory: a byte per page, and the names of the tables. Never
+/// panics and always ends, whatever the bytes say.
 ///
 /// # Errors
-/// Only if there is no meta page to follow, as [`open_meta`] says. Everything else is a fault in the report.
+/// Only if there is no meta page to follow, as [`open_meta`] says. Everything else is a fault in
+/// the report.
 pub fn check(pages: &dyn Pages, options: CheckOptions<'_>) -> Result<Report> {
     let opened = open_meta(pages, &options.meta)?;
     let mut scan = Scan::new(pages, &opened.meta, options.verify_values);
@@ -54,9 +58,9 @@ pub fn check(pages: &dyn Pages, options: CheckOptions<'_>) -> Result<Report> {
     Ok(inspect(scan, opened))
 }
 
-/// Calls `visit` for every page below the page count that has an owner, meta pages first, each tree from its root down, free space
-/// last. Overflow runs and free extents come as one. Values are not read. The report is that of a check without them;
-/// [`ControlFlow::Break`] ends the walk.
+/// Calls `visit` for every page below the page count that has an owner, meta pages first, each tree
+/// from its root down, free space last. Overflow runs and free extents come as one. Values are not
+/// read. The report is that of a check without them; [`ControlFlow::Break`] ends the walk.
 ///
 /// # Errors
 /// As [`check`].
@@ -79,8 +83,8 @@ pub fn stats(pages: &dyn Pages, meta: &MetaChoice) -> Result<Vec<TableStats>> {
     walk(pages, meta, &mut |_| ControlFlow::Continue(())).map(|report| report.tables)
 }
 
-/// For each of the snapshots, how many pages wait in the free-log queues that it can see: most of them could be used again if nobody read it.
-/// Reads the free-log pages.
+/// For each of the snapshots, how many pages wait in the free-log queues that it can see: most of
+/// them could be used again if nobody read it. Reads the free-log pages.
 ///
 /// # Errors
 /// As [`check`].

@@ -1,5 +1,5 @@
-//! What the inspector knows of the format beside the fields: values, limits and sizes, told again and not taken from the engine's
-//! encoders and decoders.
+//! What the inspector knows of the format beside the fields: values, limits and sizes, told again
+//! and not taken from the engine's encoders and decoders.
 
 pub use crate::format::fields::*;
 

@@ -1,7 +1,7 @@
 //! The meta page: decoding, and the proof of its manifest.
 //!
-//! Written from docs/format.md alone: the engine's own codec is not asked. Nothing here trusts a count before it has been
-//! compared with the room there is.
+//! Written from docs/format.md alone: the engine's own codec is not asked. Nothing here trusts a
+//! count before it has been compared with the room there is.
 
 use super::layout::{self, Field, meta as m};
 use super::pages::Pages;
@@ -37,7 +37,8 @@ pub(super) struct Extent {
     pub len: u64,
 }
 
-/// An extent of free pages with the interval of snapshots that see it; in the pool a map of free pages.
+/// An extent of free pages with the interval of snapshots that see it; in the pool a map of free
+/// pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FreeEntry {
     pub extent: Extent,
@@ -90,7 +91,8 @@ impl Refusal {
         }
     }
 
-    /// The error for a slot that is intact and of a newer format: whatever the other slot holds, the file is not for this build.
+    /// The error for a slot that is intact and of a newer format: whatever the other slot holds,
+    /// the file is not for this build.
     pub fn of_the_future(&self) -> Option<Error> {
         match *self {
             Refusal::Version(v) => {
@@ -160,7 +162,8 @@ impl Meta {
         if m::MAGIC.slice(b, 0) != Some(&layout::MAGIC[..]) {
             return Err(Refusal::NoMagic);
         }
-        // The checksum comes before the version: a flipped bit in the version must not look like a file of the future.
+        // The checksum comes before the version: a flipped bit in the version must not look like a
+        // file of the future.
         let version = word(m::VERSION, b, 0);
         if meta_crc(b) != word(m::CRC, b, 0) {
             let text = format!("its checksum does not match (format version {version})");
@@ -266,7 +269,8 @@ impl Meta {
         Ok(())
     }
 
-    /// Whether every page of the manifest is what the manifest says. Reads no more bytes than the file has.
+    /// Whether every page of the manifest is what the manifest says. Reads no more bytes than the
+    /// file has.
     pub fn verify_manifest(&self, pages: &dyn Pages) -> Result<(), String> {
         let total: u64 = self.manifest.iter().map(|l| l.pages.max(1)).sum();
         let most = layout::MANIFEST_BYTES / self.page_size as u64;
@@ -302,7 +306,8 @@ impl Meta {
         Ok(crc)
     }
 
-    /// Whether there are features that this build does not know: then what it takes for unused may be used.
+    /// Whether there are features that this build does not know: then what it takes for unused may
+    /// be used.
     pub fn has_unknown_features(&self) -> bool {
         let b = &self.bytes[..];
         [m::FEATURES, m::WRITE_FEATURES, m::READ_FEATURES].iter().any(|f| !f.is_zero(b, 0))
@@ -313,7 +318,8 @@ impl Meta {
         if self.uuid != other.uuid {
             return Some("the two meta pages belong to different databases");
         }
-        // A copy of a meta may be stored with another phase and without its manifest: its content counts.
+        // A copy of a meta may be stored with another phase and without its manifest: its content
+        // counts.
         let same = self.page_count == other.page_count
             && m::CATALOG.slice(&self.bytes[..], 0) == m::CATALOG.slice(&other.bytes[..], 0)
             && self.free_pages == other.free_pages
@@ -332,8 +338,9 @@ fn meta_crc(b: &[u8]) -> u64 {
     h.finalize().into()
 }
 
-/// Checksum of the whole pages that hold `len` bytes from page `first` on, and whether everything behind `len` is zero. Reads
-/// piece by piece; `go_on` is told the pages read and may end it (the result is then meaningless).
+/// Checksum of the whole pages that hold `len` bytes from page `first` on, and whether everything
+/// behind `len` is zero. Reads piece by piece; `go_on` is told the pages read and may end it (the
+/// result is then meaningless).
 pub(super) fn run_crc(
     pages: &dyn Pages,
     page_size: usize,

@@ -1,7 +1,9 @@
-//! Looking at a database from outside: the full check, the walk over its pages, the figures of its tables.
+//! Looking at a database from outside: the full check, the walk over its pages, the figures of its
+//! tables.
 //!
-//! Written from docs/format.md alone. It shares no search, node or meta code with the engine, so that one bug cannot blind both, and reads
-//! bytes through a small trait of its own: a map, a vector or a file.
+//! Written from docs/format.md alone. It shares no search, node or meta code with the engine, so
+//! that one bug cannot blind both, and reads bytes through a small trait of its own: a map, a
+//! vector or a file.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -17,7 +19,8 @@
 //! | `salvage` | what can be got out of a damaged file |
 //! | `report` | what comes out |
 //!
-//! Thread rules: one inspection runs on one thread; many may run beside each other over the same bytes.
+//! Thread rules: one inspection runs on one thread; many may run beside each other over the same
+//! bytes.
 #![forbid(unsafe_code)]
 mod check;
 mod layout;

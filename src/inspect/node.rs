@@ -1,7 +1,7 @@
 //! Branch and leaf pages: decoding, and everything that can be proved about one page alone.
 //!
-//! Invariant: a [`Node`] exists only if header, prefix, heads and slots lie inside the page in front of the heap. Each cell is
-//! checked when it is decoded.
+//! Invariant: a [`Node`] exists only if header, prefix, heads and slots lie inside the page in
+//! front of the heap. Each cell is checked when it is decoded.
 
 use super::layout::{self, branch_cell, header, leaf_cell, overflow, page};
 use std::ops::Range;
@@ -182,9 +182,9 @@ impl<'a> Node<'a> {
         Ok((Body::Overflow(run), from + layout::OVERFLOW_SIZE))
     }
 
-    /// Decodes all cells and proves what this page alone can prove: zeros where zeros must be, cells inside the heap and apart
-    /// from each other, its length exact, keys of legal length, heads that agree, strict order. Cells that cannot be
-    /// decoded are missing in the answer.
+    /// Decodes all cells and proves what this page alone can prove: zeros where zeros must be,
+    /// cells inside the heap and apart from each other, its length exact, keys of legal length,
+    /// heads that agree, strict order. Cells that cannot be decoded are missing in the answer.
     pub fn cells(&self, fault: &mut dyn FnMut(String)) -> Vec<Cell<'a>> {
         if !header::ZERO.is_zero(self.b, 0) {
             fault("the last bytes of the header are not zero".into());
@@ -205,7 +205,8 @@ impl<'a> Node<'a> {
         cells
     }
 
-    /// False if cells overlap. Comparing their keys could then take far more time than the page has bytes.
+    /// False if cells overlap. Comparing their keys could then take far more time than the page has
+    /// bytes.
     fn check_heap(&self, cells: &[Cell<'a>], fault: &mut dyn FnMut(String)) -> bool {
         let mut spans: Vec<_> = cells.iter().map(|c| (c.span.start, c.span.end, c.index)).collect();
         spans.sort_unstable();

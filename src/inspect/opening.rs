@@ -67,8 +67,8 @@ fn read_slots(pages: &dyn Pages) -> [Read; 2] {
     [recto, verso]
 }
 
-/// The page size by the place where the verso stands. The first place that looks like one decides, also if it turns out
-/// damaged: what lies behind it is data, and data may look like anything.
+/// The page size by the place where the verso stands. The first place that looks like one decides,
+/// also if it turns out damaged: what lies behind it is data, and data may look like anything.
 fn probe(pages: &dyn Pages) -> Option<usize> {
     let [least, most] = layout::PAGE_SIZES;
     std::iter::successors(Some(least), |size| Some(size * 2)).take_while(|&s| s <= most).find(
@@ -81,12 +81,13 @@ fn probe(pages: &dyn Pages) -> Option<usize> {
     )
 }
 
-/// Finds the meta page to follow, as "Which meta is valid" in docs/format.md says, and explains what it refuses.
-/// Reads the two slots (up to six places if page 0 is destroyed) and the pages of a manifest.
+/// Finds the meta page to follow, as "Which meta is valid" in docs/format.md says, and explains
+/// what it refuses. Reads the two slots (up to six places if page 0 is destroyed) and the pages of
+/// a manifest.
 ///
 /// # Errors
-/// `NotADatabase` if neither slot has the magic, `Version` if an intact one is of another format, `Corrupt` if there
-/// is no valid one, with the reason for each slot.
+/// `NotADatabase` if neither slot has the magic, `Version` if an intact one is of another format,
+/// `Corrupt` if there is no valid one, with the reason for each slot.
 pub fn open_meta(pages: &dyn Pages, choice: &MetaChoice) -> Result<OpenedMeta> {
     if let MetaChoice::At(bytes) = choice {
         let meta =
@@ -120,7 +121,8 @@ pub fn open_meta(pages: &dyn Pages, choice: &MetaChoice) -> Result<OpenedMeta> {
     }
 }
 
-/// The newest slot that holds, a manifest included. A slot whose manifest does not match becomes a refused one.
+/// The newest slot that holds, a manifest included. A slot whose manifest does not match becomes a
+/// refused one.
 fn newest(slots: [Read; 2], states: &mut [SlotState; 2], pages: &dyn Pages) -> Result<Meta> {
     let (mut valid, mut refused) = (Vec::new(), Vec::new());
     for slot in slots {
@@ -129,7 +131,8 @@ fn newest(slots: [Read; 2], states: &mut [SlotState; 2], pages: &dyn Pages) -> R
             Err(r) => refused.push(r),
         }
     }
-    // A newer format may have stored its first transaction beside an older meta: what it left is not ours to judge.
+    // A newer format may have stored its first transaction beside an older meta: what it left is
+    // not ours to judge.
     if let Some(refusal) = refused.iter().find_map(Refusal::of_the_future) {
         return Err(refusal);
     }

@@ -1,7 +1,7 @@
 //! Who owns each page: one byte a page, in chunks that exist only where something was claimed.
 //!
-//! Invariant: the work of all claims together is bounded by the page count plus their number. A hostile file may claim the same
-//! pages over and over; the *budget* ends that.
+//! Invariant: the work of all claims together is bounded by the page count plus their number. A
+//! hostile file may claim the same pages over and over; the *budget* ends that.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -83,8 +83,8 @@ impl Owners {
         Owners { page_count, chunks: BTreeMap::new(), budget: page_count }
     }
 
-    /// Gives `pages` to `kind`, those that have an owner excepted: they are told to `conflict`, in ranges. Answers how many
-    /// pages were given. The range lies below the page count.
+    /// Gives `pages` to `kind`, those that have an owner excepted: they are told to `conflict`, in
+    /// ranges. Answers how many pages were given. The range lies below the page count.
     pub fn claim(
         &mut self,
         pages: Range<u64>,

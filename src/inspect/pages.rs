@@ -1,7 +1,7 @@
 //! Where the inspected bytes come from: a slice, a vector, or a file that is read and not mapped.
 //!
-//! Reading a file with `pread` has a merit over a map: a file that shrinks, or a sector that cannot be read, gives an
-//! error instead of a signal.
+//! Reading a file with `pread` has a merit over a map: a file that shrinks, or a sector that cannot
+//! be read, gives an error instead of a signal.
 //!
 //! Thread rules: none of their own; `FilePages` keeps no position in the file.
 
@@ -91,7 +91,8 @@ impl Pages for FilePages {
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
-        // Checked first: `len` may come from the file and must not size a buffer that the file cannot fill.
+        // Checked first: `len` may come from the file and must not size a buffer that the file
+        // cannot fill.
         if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
             return Err(beyond(offset, len, self.len));
         }

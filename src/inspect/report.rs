@@ -112,7 +112,8 @@ fn share(used: u64, pages: u64, page_size: usize) -> f64 {
     if pages == 0 { 0.0 } else { used as f64 / (pages as f64 * page_size as f64) }
 }
 
-/// Pages of the file by what they are for. Together they make up the page count if nothing is wrong.
+/// Pages of the file by what they are for. Together they make up the page count if nothing is
+/// wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageCounts {
     /// The two meta pages.

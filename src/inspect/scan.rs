@@ -1,9 +1,12 @@
-//! One walk over everything a meta page reaches: what the walks over trees and free logs have in common.
+//! One walk over everything a meta page reaches: what the walks over trees and free logs have in
+//! common.
 //!
-//! A [`Scan`] knows the way it has come, collects faults and counts, and gives each page to its first owner. A page that has an owner
-//! already is not visited again, so the walk ends on any input and takes time in proportion to the file.
+//! A [`Scan`] knows the way it has come, collects faults and counts, and gives each page to its
+//! first owner. A page that has an owner already is not visited again, so the walk ends on any
+//! input and takes time in proportion to the file.
 //!
-//! Names of *both* owners of a page are found by a second walk that knows which pages to watch; the first one keeps a byte a page.
+//! Names of *both* owners of a page are found by a second walk that knows which pages to watch; the
+//! first one keeps a byte a page.
 
 use super::layout;
 use super::meta::Meta;
@@ -234,7 +237,8 @@ impl<'a> Scan<'a> {
         self.fault(page, what);
     }
 
-    /// Gives `len` pages from `start` on to `kind`. True if they lie in the file and all were nobody's before.
+    /// Gives `len` pages from `start` on to `kind`. True if they lie in the file and all were
+    /// nobody's before.
     pub fn claim(&mut self, start: u64, len: u64, kind: PageKind) -> bool {
         let first = if kind == PageKind::Meta { 0 } else { 2 };
         let end = start.checked_add(len).filter(|&end| end <= self.page_count);
@@ -307,8 +311,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads a page with a header that has been claimed, and proves its checksum. What fails the checksum is decoded
-    /// all the same: it often tells what happened to it.
+    /// Reads a page with a header that has been claimed, and proves its checksum. What fails the
+    /// checksum is decoded all the same: it often tells what happened to it.
     pub fn read(&mut self, id: u64) -> Option<Cow<'a, [u8]>> {
         match self.pages.read(id * self.page_size as u64, self.page_size) {
             Ok(b) => {
@@ -328,7 +332,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Proves what birth and manifest say about a page, or about a run of `run` pages (0: a page with a header).
+    /// Proves what birth and manifest say about a page, or about a run of `run` pages (0: a page
+    /// with a header).
     pub fn born(&mut self, id: u64, run: u64, birth: u64) {
         let txn = self.txn;
         if birth > txn {
@@ -385,7 +390,8 @@ impl<'a> Scan<'a> {
         !self.stopped
     }
 
-    /// What is left over at the end: leaked pages, and entries of the manifest that nothing reaches.
+    /// What is left over at the end: leaked pages, and entries of the manifest that nothing
+    /// reaches.
     pub fn finish(&mut self) {
         if self.stopped || self.watched.is_some() {
             return;

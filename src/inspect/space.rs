@@ -118,13 +118,15 @@ impl QueueWalk<'_, '_> {
         }
     }
 
-    /// Walks the written pages; answers the page that must be the tail, unless the way there is broken.
+    /// Walks the written pages; answers the page that must be the tail, unless the way there is
+    /// broken.
     fn log_pages(&mut self, head: u64, pages: u64, head_used: u64) -> Option<u64> {
         if pages == 0 && head_used != 0 {
             self.scan.fault(None, || format!("{head_used} entries taken from no page"));
         }
         let mut id = head;
-        // Ends early at the first page that is not this log's own, so the count need not be trusted.
+        // Ends early at the first page that is not this log's own, so the count need not be
+        // trusted.
         for n in 0..pages {
             if !self.scan.look() || !self.scan.claim(id, 1, PageKind::FreeLog) {
                 return None;

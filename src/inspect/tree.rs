@@ -1,8 +1,9 @@
 //! The trees: the catalog and the tables it lists.
 //!
-//! A child is visited only at the level below its parent's, which ends every descent after at most 48 steps, and only if it was
-//! nobody's before, which ends cycles and shared subtrees. The separators of all ancestors fence the keys of a page: with strict order
-//! inside each page that is strict order across the whole tree.
+//! A child is visited only at the level below its parent's, which ends every descent after at most
+//! 48 steps, and only if it was nobody's before, which ends cycles and shared subtrees. The
+//! separators of all ancestors fence the keys of a page: with strict order inside each page that is
+//! strict order across the whole tree.
 
 use super::layout::{self, Field, table as t};
 use super::meta::run_crc;
@@ -125,8 +126,9 @@ struct TreeWalk<'s, 'a, 't> {
 }
 
 impl TreeWalk<'_, '_, '_> {
-    /// Visits a page that has been claimed and all below it. `ceiling` is the birth of what leads here: copy-on-write rewrites
-    /// every ancestor, so nothing is younger than the page that points to it.
+    /// Visits a page that has been claimed and all below it. `ceiling` is the birth of what leads
+    /// here: copy-on-write rewrites every ancestor, so nothing is younger than the page that points
+    /// to it.
     fn page(&mut self, id: u64, level: u64, ceiling: u64, fences: Fences<'_>) {
         if !self.scan.look() {
             return;
@@ -188,7 +190,8 @@ impl TreeWalk<'_, '_, '_> {
 
     fn children(&mut self, node: &Node<'_>, cells: &[Cell<'_>], level: u64, fences: Fences<'_>) {
         let mut visit = |at: usize, child: u64, low: Option<&Cell<'_>>, expect: usize| {
-            // Claimed before its fences are made: a child that was visited already costs no copy of a key.
+            // Claimed before its fences are made: a child that was visited already costs no copy of
+            // a key.
             if self.scan.stopped || !self.scan.claim(child, 1, kind_at(level)) {
                 return;
             }
@@ -330,7 +333,8 @@ impl TreeWalk<'_, '_, '_> {
     }
 }
 
-/// Proves that the keys of a page lie between its fences. Inside the page they ascend, so the first and the last tell it.
+/// Proves that the keys of a page lie between its fences. Inside the page they ascend, so the first
+/// and the last tell it.
 fn check_fences(
     scan: &mut Scan<'_>,
     id: u64,

@@ -34,8 +34,9 @@ pub fn give_to(file: &File, user: u32, group: u32) {
     let _ = give(Some(user), Some(group)) || give(None, Some(group)) || give(Some(user), None);
 }
 
-/// Opens the file again, with an open file description of its own: for locks, which must not share one
-/// with a map. `path` is used where /proc is missing, and only if it still leads to the same file.
+/// Opens the file again, with an open file description of its own: for locks, which must not share
+/// one with a map. `path` is used where /proc is missing, and only if it still leads to the same
+/// file.
 pub fn reopen(file: &File, path: &Path, write: bool) -> io::Result<File> {
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut options = OpenOptions::new();
@@ -86,7 +87,8 @@ pub fn fallocate(file: &File, offset: u64, len: u64) -> io::Result<Fallocate> {
     allocate(file, 0, offset, len)
 }
 
-/// Gives the file blocks of its own, where it shares them with a copy (reflink). What stands there stays, and may change meanwhile.
+/// Gives the file blocks of its own, where it shares them with a copy (reflink). What stands there
+/// stays, and may change meanwhile.
 pub fn unshare(file: &File, offset: u64, len: u64) -> io::Result<Fallocate> {
     allocate(file, libc::FALLOC_FL_UNSHARE_RANGE, offset, len)
 }
@@ -112,7 +114,8 @@ fn allocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result
     }
 }
 
-/// An error if no file of this process may have so many bytes. Who writes behind that, or makes a file longer, gets a signal, and not this error.
+/// An error if no file of this process may have so many bytes. Who writes behind that, or makes a
+/// file longer, gets a signal, and not this error.
 pub fn is_within_limit(end: u64) -> io::Result<()> {
     match end > super::memory::file_size_limit()? {
         true => Err(io::Error::from_raw_os_error(libc::EFBIG)),
@@ -126,9 +129,10 @@ pub fn pwrite_all(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, offset)
 }
 
-/// Bytes written in one call, where it may be several parts. A folio of the page cache becomes as large as the write that
-/// makes it, and ext4 looks at every block of a folio at each later write into it: after pieces of 1 MiB a page costs ten
-/// times as much as after pieces of 16 KiB (docs/performance.md).
+/// Bytes written in one call, where it may be several parts. A folio of the page cache becomes as
+/// large as the write that makes it, and ext4 looks at every block of a folio at each later write
+/// into it: after pieces of 1 MiB a page costs ten times as much as after pieces of 16 KiB
+/// (docs/performance.md).
 const PIECE: usize = 16 << 10;
 /// Bytes of one part that are written in one call, at a multiple of as many.
 const LARGEST: usize = 64 << 10;
@@ -191,8 +195,8 @@ fn write_piece(file: &File, mut at: u64, mut rest: &mut [IoSlice<'_>]) -> io::Re
     Ok(at)
 }
 
-/// Asks the kernel to begin writing dirty pages of a range to the device. Does not wait for them, makes nothing durable, and takes no
-/// notice of errors of the device away from the next sync.
+/// Asks the kernel to begin writing dirty pages of a range to the device. Does not wait for them,
+/// makes nothing durable, and takes no notice of errors of the device away from the next sync.
 pub fn write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let offset: libc::off64_t = offset.try_into().map_err(too_large)?;
@@ -204,10 +208,11 @@ pub fn write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
     .map(drop)
 }
 
-/// Whether the kernel has failed to write pages of the file since this description was opened, or since it was told so the last time, by
-/// this or by a sync. Waits for nothing: the range lies behind the end of every file. Not to be asked of a file on an overlay, which has not
-/// got the pages. Whatever error comes is the device's, and is not told again; where the call itself is refused nobody can know, which
-/// counts as a failure too.
+/// Whether the kernel has failed to write pages of the file since this description was opened, or
+/// since it was told so the last time, by this or by a sync. Waits for nothing: the range lies
+/// behind the end of every file. Not to be asked of a file on an overlay, which has not got the
+/// pages. Whatever error comes is the device's, and is not told again; where the call itself is
+/// refused nobody can know, which counts as a failure too.
 pub fn write_back_failed(file: &File) -> bool {
     const BEHIND: libc::off64_t = 1 << 61;
     // SAFETY: an open descriptor and two integers.
@@ -218,8 +223,9 @@ pub fn write_back_failed(file: &File) -> bool {
     asked.is_err()
 }
 
-/// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked for them gives the next change a
-/// new one, and the sync of every commit would have the inode to write. Moves the file's position, which nothing here uses.
+/// The length of a file. Unlike `fstat` it asks for no time stamps: a kernel that has been asked
+/// for them gives the next change a new one, and the sync of every commit would have the inode to
+/// write. Moves the file's position, which nothing here uses.
 pub fn file_len(mut file: &File) -> io::Result<u64> {
     file.seek(io::SeekFrom::End(0))
 }
@@ -299,8 +305,8 @@ impl NewFile {
         self.file.as_ref().expect("present until link")
     }
 
-    /// Gives the file its name and syncs the directory. A file that stands there already is left as it is, and the
-    /// error is of kind `AlreadyExists`.
+    /// Gives the file its name and syncs the directory. A file that stands there already is left as
+    /// it is, and the error is of kind `AlreadyExists`.
     pub fn link(mut self) -> io::Result<File> {
         self.give_name()?;
         sync_open_dir(&self.directory)?;
@@ -447,8 +453,8 @@ fn kind_of(magic: u32) -> FsKind {
     }
 }
 
-/// Whether the file may lie on btrfs, where a page that is written goes elsewhere unless the file says otherwise. What is below an overlay
-/// nobody tells.
+/// Whether the file may lie on btrfs, where a page that is written goes elsewhere unless the file
+/// says otherwise. What is below an overlay nobody tells.
 pub fn may_write_elsewhere(file: &File) -> bool {
     fs_kind(file).is_ok_and(|kind| matches!(kind, FsKind::Btrfs | FsKind::Overlay))
 }
@@ -493,7 +499,8 @@ pub fn shares_blocks(file: &File) -> io::Result<bool> {
         extents: [empty; EXTENTS],
     };
     loop {
-        // SAFETY: an open descriptor; the kernel reads the head and stores at most `count` extents behind it, for which there is room.
+        // SAFETY: an open descriptor; the kernel reads the head and stores at most `count` extents
+        // behind it, for which there is room.
         check(unsafe { libc::ioctl(file.as_raw_fd(), FIEMAP as _, &mut map) })?;
         let found = &map.extents[..(map.mapped as usize).min(EXTENTS)];
         if found.iter().any(|extent| extent.flags & SHARED != 0) {

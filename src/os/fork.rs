@@ -1,21 +1,22 @@
 //! Telling a forked child from the process it comes from, and closing lock descriptors in it.
 //!
-//! A *mark* is a word in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK): it reads 1 in
-//! the process that asked for it and 0 in each child, also one made by a bare `clone`. A child
-//! that opens databases of its own gets a mark on a page of its own, so that handles it has inherited
-//! stay dead. The price of looking is one load.
+//! A *mark* is a word in a page that the kernel zeroes in a forked child (MADV_WIPEONFORK): it
+//! reads 1 in the process that asked for it and 0 in each child, also one made by a bare `clone`. A
+//! child that opens databases of its own gets a mark on a page of its own, so that handles it has
+//! inherited stay dead. The price of looking is one load.
 //!
 //! Locks of an open file description live until its last descriptor closes, and a child inherits
-//! descriptors. So `fork` runs a handler in the child that closes those which are registered here; it
-//! never unlocks, which would take the lock from the parent. The handler only touches a fixed array of
-//! atomics and calls `close`, both of which are allowed after `fork` in a program with many threads. It leaves maps
-//! alone: safe references of the child may still point into them, and the pages of a map that is
-//! no longer protected can change under the child, which is why every use of an inherited handle is refused.
-//! A child made without the handler (bare `clone`) keeps its parent's locks alive for as long as it lives: of a parent that dies, dead
-//! slots then pin pages longer, and a lock that it held, the writer lock too, is free only when the child is gone.
+//! descriptors. So `fork` runs a handler in the child that closes those which are registered here;
+//! it never unlocks, which would take the lock from the parent. The handler only touches a fixed
+//! array of atomics and calls `close`, both of which are allowed after `fork` in a program with
+//! many threads. It leaves maps alone: safe references of the child may still point into them, and
+//! the pages of a map that is no longer protected can change under the child, which is why every
+//! use of an inherited handle is refused. A child made without the handler (bare `clone`) keeps its
+//! parent's locks alive for as long as it lives: of a parent that dies, dead slots then pin pages
+//! longer, and a lock that it held, the writer lock too, is free only when the child is gone.
 //!
-//! A descriptor number that the child has closed may be in use again for something else: the owner of
-//! the `File` must forget it instead of closing it when its mark reads 0.
+//! A descriptor number that the child has closed may be in use again for something else: the owner
+//! of the `File` must forget it instead of closing it when its mark reads 0.
 
 use super::check;
 use super::memory::AnonMap;
@@ -46,7 +47,8 @@ impl Registry {
         unsafe { self.next.load(Ordering::Acquire).as_ref() }
     }
 
-    /// The next part, made if there is none. Takes no lock: who holds one in a forked child does not exist.
+    /// The next part, made if there is none. Takes no lock: who holds one in a forked child does
+    /// not exist.
     fn next_or_new(&self) -> &Registry {
         if let Some(next) = self.next() {
             return next;
@@ -89,8 +91,8 @@ static CURRENT: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 pub struct ForkMark;
 
 impl ForkMark {
-    /// The mark of this process: 1 here, 0 in every child it forks. Takes no lock, so that it works in a
-    /// child of a program with many threads.
+    /// The mark of this process: 1 here, 0 in every child it forks. Takes no lock, so that it works
+    /// in a child of a program with many threads.
     pub fn get() -> io::Result<&'static AtomicU64> {
         if !HANDLER.swap(true, Ordering::AcqRel) {
             // SAFETY: the handler is a plain function that is allowed after fork.
@@ -130,8 +132,8 @@ impl ForkMark {
     }
 }
 
-/// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered before
-/// it is closed.
+/// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered
+/// before it is closed.
 pub fn register(fd: RawFd) {
     let mut part = &REGISTERED;
     while !part.replace(-1, fd) {
@@ -160,8 +162,8 @@ mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
 
-    /// Runs `child` in a forked child and returns what it exits with. The child must only do what is
-    /// allowed after fork.
+    /// Runs `child` in a forked child and returns what it exits with. The child must only do what
+    /// is allowed after fork.
     fn in_child(child: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the child runs the closure and leaves without unwinding or destructors.
         unsafe {

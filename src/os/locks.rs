@@ -1,11 +1,12 @@
-//! Byte locks that belong to an open file description: the kernel drops them when the last descriptor
-//! of the description closes, so at the latest when the process dies, in every pid namespace.
+//! Byte locks that belong to an open file description: the kernel drops them when the last
+//! descriptor of the description closes, so at the latest when the process dies, in every pid
+//! namespace.
 //!
-//! Invariants: the description is never mapped (a map is a reference that a forked child
-//! inherits and does not close) and never handed out. After `fork` the child has closed the descriptor (see
-//! [`super::fork`]): there every call here is refused, because the number may mean another file by then.
-//! Thread rules: any thread may call anything; two threads that lock the same byte through one value do
-//! not exclude each other, the kernel takes them for one.
+//! Invariants: the description is never mapped (a map is a reference that a forked child inherits
+//! and does not close) and never handed out. After `fork` the child has closed the descriptor (see
+//! [`super::fork`]): there every call here is refused, because the number may mean another file by
+//! then. Thread rules: any thread may call anything; two threads that lock the same byte through
+//! one value do not exclude each other, the kernel takes them for one.
 
 use super::check_repeat;
 use super::fork::{self, ForkMark};
@@ -28,7 +29,8 @@ impl OfdLocks {
         &self.file
     }
 
-    /// Takes over a file that has an open file description of its own: freshly opened, not cloned, never mapped.
+    /// Takes over a file that has an open file description of its own: freshly opened, not cloned,
+    /// never mapped.
     pub fn new(file: File) -> io::Result<OfdLocks> {
         let mark = ForkMark::get()?;
         fork::register(file.as_raw_fd());
@@ -40,8 +42,8 @@ impl OfdLocks {
         self.mark.load(Ordering::Acquire) == 0
     }
 
-    /// Locks `byte` if nobody else's lock stands against it; an own lock on it changes its mode in one step.
-    /// An exclusive lock needs a file opened for writing.
+    /// Locks `byte` if nobody else's lock stands against it; an own lock on it changes its mode in
+    /// one step. An exclusive lock needs a file opened for writing.
     pub fn try_lock(&self, byte: u64, exclusive: bool) -> io::Result<bool> {
         match self.control(libc::F_OFD_SETLK, kind(exclusive), byte, 1) {
             Ok(_) => Ok(true),
@@ -50,8 +52,8 @@ impl OfdLocks {
         }
     }
 
-    /// Waits for the lock, without a timeout for ever; false when the time is over. A wait with a timeout
-    /// looks again and again, at first often: the kernel has no timeout for locks.
+    /// Waits for the lock, without a timeout for ever; false when the time is over. A wait with a
+    /// timeout looks again and again, at first often: the kernel has no timeout for locks.
     pub fn lock(&self, byte: u64, exclusive: bool, timeout: Option<Duration>) -> io::Result<bool> {
         let Some(timeout) = timeout else {
             return self.control(libc::F_OFD_SETLKW, kind(exclusive), byte, 1).map(|_| true);
@@ -81,7 +83,8 @@ impl OfdLocks {
         self.control(libc::F_OFD_SETLK, libc::F_UNLCK, byte, 1).map(drop)
     }
 
-    /// The lowest byte of `first ..= last` that another description has locked in any mode. Own locks do not show.
+    /// The lowest byte of `first ..= last` that another description has locked in any mode. Own
+    /// locks do not show.
     pub fn held_elsewhere(&self, first: u64, last: u64) -> io::Result<Option<u64>> {
         let mut found = None;
         let mut end = last;
@@ -136,10 +139,11 @@ impl Drop for OfdLocks {
         if self.is_inherited() {
             return; // the child has closed the descriptor; its number is no longer ours
         }
-        // A child that was forked in a moment when the descriptor was not registered may hold the description
-        // open. Unlocking takes the locks from it too. Length 0: all bytes.
+        // A child that was forked in a moment when the descriptor was not registered may hold the
+        // description open. Unlocking takes the locks from it too. Length 0: all bytes.
         let _ = self.control(libc::F_OFD_SETLK, libc::F_UNLCK, 0, 0);
-        // First out of the registry: a child forked in between must not close a number that is in use again.
+        // First out of the registry: a child forked in between must not close a number that is in
+        // use again.
         fork::unregister(self.file.as_raw_fd());
         // SAFETY: dropped once, here, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.file) };

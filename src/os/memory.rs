@@ -22,7 +22,8 @@ unsafe impl Send for AnonMap {}
 unsafe impl Sync for AnonMap {}
 
 impl AnonMap {
-    /// Maps `len` bytes, rounded up to whole pages of memory. Pages take memory when first stored to.
+    /// Maps `len` bytes, rounded up to whole pages of memory. Pages take memory when first stored
+    /// to.
     #[cfg(test)]
     pub fn new(len: usize) -> io::Result<AnonMap> {
         Self::map(len, libc::MAP_SHARED)
@@ -65,8 +66,9 @@ impl AnonMap {
         }
     }
 
-    /// The same, of pages that can be mapped again, at another place and longer ([`AnonMap::again`]), up to the number of bytes that is
-    /// returned too: [`OBJECT`], or less where the process may not make so large a file. Takes no descriptor.
+    /// The same, of pages that can be mapped again, at another place and longer
+    /// ([`AnonMap::again`]), up to the number of bytes that is returned too: [`OBJECT`], or less
+    /// where the process may not make so large a file. Takes no descriptor.
     pub fn extensible(len: usize) -> io::Result<(AnonMap, u64)> {
         // SAFETY: a string that ends in zero.
         let fd = check(unsafe { libc::memfd_create(c"recto".as_ptr(), libc::MFD_CLOEXEC) })?;
@@ -81,14 +83,14 @@ impl AnonMap {
         Ok((Self::map_of(len, libc::MAP_SHARED, file.as_raw_fd())?, most))
     }
 
-    /// Another map of the same pages, from the first one on; longer or shorter. Only of what [`AnonMap::extensible`] has made, and
-    /// not beyond the bytes there are.
+    /// Another map of the same pages, from the first one on; longer or shorter. Only of what
+    /// [`AnonMap::extensible`] has made, and not beyond the bytes there are.
     pub fn again(&self, len: usize) -> io::Result<AnonMap> {
         if len == 0 || len > isize::MAX as usize {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        // SAFETY: an old length of zero leaves the old map as it is and makes a new one, at an address of the kernel's choice; a
-        // map that is not shared is refused.
+        // SAFETY: an old length of zero leaves the old map as it is and makes a new one, at an
+        // address of the kernel's choice; a map that is not shared is refused.
         let base = unsafe { libc::mremap(self.base().cast(), 0, len, libc::MREMAP_MAYMOVE) };
         Self::mapped(base, len)
     }
@@ -109,14 +111,16 @@ impl AnonMap {
         advise(self.base(), self.len, advice)
     }
 
-    /// The pages of the range, both ends multiples of a page of memory, read as zeros afterwards and take
-    /// no memory until stored to, in every map of them. Nobody may hold a reference into it.
+    /// The pages of the range, both ends multiples of a page of memory, read as zeros afterwards
+    /// and take no memory until stored to, in every map of them. Nobody may hold a reference into
+    /// it.
     pub fn zero(&self, offset: usize, len: usize) -> io::Result<()> {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let at = self.base().wrapping_add(offset);
-        // SAFETY: the range lies inside this map; MADV_REMOVE frees shared pages as a hole in a file.
+        // SAFETY: the range lies inside this map; MADV_REMOVE frees shared pages as a hole in a
+        // file.
         check(unsafe { libc::madvise(at.cast(), len, libc::MADV_REMOVE) }).map(drop)
     }
 }
@@ -139,8 +143,8 @@ impl Drop for AnonMap {
     }
 }
 
-/// What is about to happen to a range of memory. Hints that can be given for any map without changing
-/// what stands in it.
+/// What is about to happen to a range of memory. Hints that can be given for any map without
+/// changing what stands in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Advice {
     /// Touched here and there: no read-ahead, small folios.
@@ -158,8 +162,8 @@ impl Advice {
     }
 }
 
-/// Gives a hint about `len` bytes at `at`, which are widened to whole pages of memory. A range that is not
-/// mapped is an error, and harmless.
+/// Gives a hint about `len` bytes at `at`, which are widened to whole pages of memory. A range that
+/// is not mapped is an error, and harmless.
 pub fn advise(at: *const u8, len: usize, advice: Advice) -> io::Result<()> {
     let inside = at as usize % page_size();
     let start = at.wrapping_sub(inside);
@@ -168,12 +172,13 @@ pub fn advise(at: *const u8, len: usize, advice: Advice) -> io::Result<()> {
     check(unsafe { libc::madvise(start.cast_mut().cast(), len + inside, advice.code()) }).map(drop)
 }
 
-/// Whether the memory page that holds `at` can be read without waiting: for a mapped file, whether it is in the page cache. A
-/// kernel that does not tell says yes.
+/// Whether the memory page that holds `at` can be read without waiting: for a mapped file, whether
+/// it is in the page cache. A kernel that does not tell says yes.
 pub fn is_resident(at: *const u8) -> bool {
     let start = at.wrapping_sub(at as usize % page_size());
     let mut state = 1u8;
-    // SAFETY: one page of memory, so one byte of answer; where nothing is mapped the kernel says so.
+    // SAFETY: one page of memory, so one byte of answer; where nothing is mapped the kernel says
+    // so.
     let _ = unsafe { libc::mincore(start.cast_mut().cast(), 1, &mut state) };
     state & 1 == 1
 }

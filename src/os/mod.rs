@@ -1,5 +1,5 @@
-//! System calls, their unsafe, and what is peculiar to them (which errors are tried again, which file systems can carry a map);
-//! no knowledge of the database.
+//! System calls, their unsafe, and what is peculiar to them (which errors are tried again, which
+//! file systems can carry a map); no knowledge of the database.
 //!
 //! Invariants: every call that a signal may interrupt is repeated; every descriptor closes on exec;
 //! a length or pointer that goes to the kernel comes from a slice or from a map made here.

@@ -1,9 +1,12 @@
-//! The pages of transactions: [`view`] reads those of a snapshot, [`store`] keeps the dirty ones of a write transaction and brings them
-//! into the page cache, [`workspace`] joins these with the allocator into what a tree is changed in.
+//! The pages of transactions: [`view`] reads those of a snapshot, [`store`] keeps the dirty ones of
+//! a write transaction and brings them into the page cache, [`workspace`] joins these with the
+//! allocator into what a tree is changed in.
 //!
-//! Nothing here knows of commits. What a transaction has written is handed up, with its checksums, when it is sealed.
+//! Nothing here knows of commits. What a transaction has written is handed up, with its checksums,
+//! when it is sealed.
 //!
-//! Thread rules: a view is a value that anybody may have; a store and a workspace belong to one write transaction.
+//! Thread rules: a view is a value that anybody may have; a store and a workspace belong to one
+//! write transaction.
 #![forbid(unsafe_code)]
 
 pub mod page_map;

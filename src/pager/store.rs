@@ -1,9 +1,9 @@
 //! The pages of one write transaction: where dirty ones live until they are in the page cache.
 //!
-//! Staged: in private buffers; when these outgrow their bound, and at the end, they are sealed and written in
-//! runs. Direct: in the writable map from the start. Either way every dirty page is in the page cache,
-//! complete and sealed, before the transaction counts as built (rule 8), and in none of its bytes does a page change
-//! that a snapshot sees.
+//! Staged: in private buffers; when these outgrow their bound, and at the end, they are sealed and
+//! written in runs. Direct: in the writable map from the start. Either way every dirty page is in
+//! the page cache, complete and sealed, before the transaction counts as built (rule 8), and in
+//! none of its bytes does a page change that a snapshot sees.
 
 use super::page_map::PageMap;
 use super::view::PageView;
@@ -18,15 +18,17 @@ use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be flushed. Each asking costs a system
-/// call, and what is written before it could be joined with nothing behind it.
+/// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be
+/// flushed. Each asking costs a system call, and what is written before it could be joined with
+/// nothing behind it.
 const BEGIN_BYTES: usize = 256 << 10;
 const BEGIN_RUNS: usize = 16;
 
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
-/// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an allocator may give bytes anywhere.
+/// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an
+/// allocator may give bytes anywhere.
 pub struct Buffer(Box<[u64]>);
 
 impl Buffer {
@@ -52,7 +54,8 @@ impl DerefMut for Buffer {
 
 /// Says whether what has been read of a base that was not durable can be believed.
 pub trait Proof: Send + Sync {
-    /// An error if a page that was read may have been refused by the device, and have come back as an older one.
+    /// An error if a page that was read may have been refused by the device, and have come back as
+    /// an older one.
     fn proved(&self) -> Result<()>;
 }
 
@@ -68,13 +71,15 @@ pub struct PageStore {
     pool: Vec<Buffer>,
     /// Dirty pages that are in the page cache (staged sink) or anywhere (direct sink), and runs.
     written: PageMap<Written>,
-    /// Eager write-back: the commit will wait for the device, which may as well begin before the last page is in the page cache.
+    /// Eager write-back: the commit will wait for the device, which may as well begin before the
+    /// last page is in the page cache.
     eager: bool,
     /// What is in the page cache since the device was asked to begin.
     ahead: Ahead,
     /// Of a base that was not durable.
     proof: Option<Box<dyn Proof>>,
-    /// Pages of this transaction have been read in the page cache, where they may be refused and come back as older ones at any time.
+    /// Pages of this transaction have been read in the page cache, where they may be refused and
+    /// come back as older ones at any time.
     own_read: AtomicBool,
 }
 
@@ -120,7 +125,8 @@ impl PageStore {
         self.proof = Some(proof);
     }
 
-    /// Whether something that this transaction will commit may depend on what it has read of its own pages in the page cache.
+    /// Whether something that this transaction will commit may depend on what it has read of its
+    /// own pages in the page cache.
     pub fn has_read_own(&self) -> bool {
         self.direct.is_some() || self.own_read.load(Ordering::Relaxed)
     }
@@ -155,7 +161,8 @@ impl PageStore {
         id.0 * self.page_size() as u64
     }
 
-    /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none of it.
+    /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none
+    /// of it.
     #[inline(always)]
     fn check_alive(&self) -> Result<()> {
         self.platform.check_alive()
@@ -177,9 +184,10 @@ impl PageStore {
         Ok(page)
     }
 
-    /// T4, T6, rule 8: a page that is not staged is one of the base, or one that this transaction has spilled, and then still what was
-    /// spilled: if its write-back failed and it left the cache, an older content has come back, which would be sealed anew. (In
-    /// the direct sink dirty pages have no checksum yet.)
+    /// T4, T6, rule 8: a page that is not staged is one of the base, or one that this transaction
+    /// has spilled, and then still what was spilled: if its write-back failed and it left the
+    /// cache, an older content has come back, which would be sealed anew. (In the direct sink dirty
+    /// pages have no checksum yet.)
     fn check_spilled(&self, id: PageId, page: &[u8]) -> Result<()> {
         match self.written.get(&id) {
             None if page::birth(page) != self.txn => Ok(()),
@@ -190,7 +198,8 @@ impl PageStore {
         }
     }
 
-    /// A value on pages of its own. One of this transaction is read as a whole, and is what was put there.
+    /// A value on pages of its own. One of this transaction is read as a whole, and is what was put
+    /// there.
     pub fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         let bytes = self.in_file(first, pages)?;
         match self.written.get(&first) {
@@ -203,7 +212,8 @@ impl PageStore {
         }
     }
 
-    /// Whether the page is in use by this transaction: it has been written to and not been given back.
+    /// Whether the page is in use by this transaction: it has been written to and not been given
+    /// back.
     pub fn is_own(&self, id: PageId) -> bool {
         self.stage.contains_key(&id) || self.written.contains_key(&id)
     }
@@ -214,7 +224,8 @@ impl PageStore {
         self.view.pages(&**self.platform.get(), first, pages)
     }
 
-    /// Hint: these bytes of the page will be read at once. For pages of the file only: what is staged was touched lately.
+    /// Hint: these bytes of the page will be read at once. For pages of the file only: what is
+    /// staged was touched lately.
     pub fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
         if self.stage.contains_key(&id) {
             return;
@@ -265,7 +276,8 @@ impl PageStore {
         self.stage.get_mut(&id).map(|b| &mut b[..]).ok_or_else(|| outside(id))
     }
 
-    /// A buffer for a page that is not staged; what was staged may have gone to the file to make room.
+    /// A buffer for a page that is not staged; what was staged may have gone to the file to make
+    /// room.
     fn buffer(&mut self) -> Result<Buffer> {
         let size = self.page_size();
         if self.stage.len() * size >= self.options.stage_bytes {
@@ -275,7 +287,8 @@ impl PageStore {
         Ok(self.pool.pop().unwrap_or_else(|| Buffer::new(size)))
     }
 
-    /// Makes a new page of this transaction with the bytes of another one, in one copy; false if it takes two.
+    /// Makes a new page of this transaction with the bytes of another one, in one copy; false if it
+    /// takes two.
     pub fn copy_staged(&mut self, from: PageId, to: PageId) -> Result<bool> {
         if self.direct.is_some() {
             return Ok(false);
@@ -360,9 +373,10 @@ impl PageStore {
         Ok(())
     }
 
-    /// Brings parts that stand one behind the other into the page cache. Eagerly: the device is asked to begin with them now and
-    /// then. It works while this thread goes on, and the flush finds less to do. Nothing depends on it, since what is in the page
-    /// cache may come to the device at any time anyway.
+    /// Brings parts that stand one behind the other into the page cache. Eagerly: the device is
+    /// asked to begin with them now and then. It works while this thread goes on, and the flush
+    /// finds less to do. Nothing depends on it, since what is in the page cache may come to the
+    /// device at any time anyway.
     fn put(&mut self, at: u64, parts: &[&[u8]], eager: bool) -> Result<()> {
         let storage = self.platform.get().storage();
         storage.write_all_of(at, parts)?;

@@ -55,8 +55,9 @@ impl PageView {
         Error::corrupt(first_missing, detail)
     }
 
-    /// `pages` pages from `first`, if they are below the page count. `owner` keeps the map; the caller has seen that its process is alive:
-    /// in a forked child nothing pins a snapshot, and its pages may change under whoever reads them.
+    /// `pages` pages from `first`, if they are below the page count. `owner` keeps the map; the
+    /// caller has seen that its process is alive: in a forked child nothing pins a snapshot, and
+    /// its pages may change under whoever reads them.
     #[inline]
     pub fn pages<'a>(
         &self,

@@ -1,4 +1,5 @@
-//! What the trees of a write transaction are changed in: its dirty pages and the allocator, under the traits of the tree.
+//! What the trees of a write transaction are changed in: its dirty pages and the allocator, under
+//! the traits of the tree.
 
 use super::store::{PageStore, in_use};
 use super::view::check_birth;

@@ -1,16 +1,19 @@
 //! Coming to the shared memory and leaving it (B1, B16).
 //!
 //! The order of an opening stands in [`Shared::attach`] and `initialise`. What keeps it right:
-//! - The open byte O is held from before the gates are tried until the memory is ready, so openings run one after another.
-//! - The gate byte G is held shared by every handle, on the lock file *and* on the data file. Who gets both exclusively
-//!   is alone with the database. The second one shows a lock file that was deleted, or a data file reached by
-//!   another name: two handles with different reader tables must never meet.
-//! - The gates go from exclusive to shared in one call each, so between "ready" and "shared" nobody is let in who
-//!   would initialise again. They never go from shared to exclusive.
-//! - `ready` does not let anybody join: the gate does, and it is shared only after a complete initialisation.
-//!   It tells a first opener whether the words of the *last* session are whole.
-//! - A handle proves that it lives by holding byte H + index, from before its first claim of a slot until after it has
-//!   given back the last. A new holder of an index first sweeps what its predecessor left.
+//! - The open byte O is held from before the gates are tried until the memory is ready, so openings
+//!   run one after another.
+//! - The gate byte G is held shared by every handle, on the lock file *and* on the data file. Who
+//!   gets both exclusively is alone with the database. The second one shows a lock file that was
+//!   deleted, or a data file reached by another name: two handles with different reader tables must
+//!   never meet.
+//! - The gates go from exclusive to shared in one call each, so between "ready" and "shared" nobody
+//!   is let in who would initialise again. They never go from shared to exclusive.
+//! - `ready` does not let anybody join: the gate does, and it is shared only after a complete
+//!   initialisation. It tells a first opener whether the words of the *last* session are whole.
+//! - A handle proves that it lives by holding byte H + index, from before its first claim of a slot
+//!   until after it has given back the last. A new holder of an index first sweeps what its
+//!   predecessor left.
 
 use super::layout::{self, HANDLES, Identity, Layout, byte};
 use super::leases::Leases;
@@ -26,15 +29,17 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 impl Shared {
-    /// Opens the shared memory of the database `uuid`: joins those who have it open, or makes it ready
-    /// for others. `init` runs when nobody else has the database open, on either file, and before anybody can
-    /// come: with [`FirstState::Survives`] on the words the last session left (without its readers), else
-    /// on words that are all zero. It publishes the first snapshot. When it fails, or its process dies in it, the next
-    /// opener finds [`FirstState::Survives`] again where that was the state, and otherwise [`FirstState::Unknown`].
+    /// Opens the shared memory of the database `uuid`: joins those who have it open, or makes it
+    /// ready for others. `init` runs when nobody else has the database open, on either file, and
+    /// before anybody can come: with [`FirstState::Survives`] on the words the last session left
+    /// (without its readers), else on words that are all zero. It publishes the first snapshot.
+    /// When it fails, or its process dies in it, the next opener finds [`FirstState::Survives`]
+    /// again where that was the state, and otherwise [`FirstState::Unknown`].
     ///
-    /// Errors: [`Error::Busy`] when others were opening for the whole of `timeout`; [`Error::LockFile`] when the data
-    /// file is in use with another lock file, or the lock file with another data file; [`Error::HandlesFull`] when there are as
-    /// many handles as there can be.
+    /// Errors: [`Error::Busy`] when others were opening for the whole of `timeout`;
+    /// [`Error::LockFile`] when the data file is in use with another lock file, or the lock file
+    /// with another data file; [`Error::HandlesFull`] when there are as many handles as there can
+    /// be.
     pub fn attach(
         platform: PlatformRef,
         uuid: [u8; 16],
@@ -67,9 +72,9 @@ impl Shared {
         Ok((shared, arrival))
     }
 
-    /// Joins with a lock file that may only be read: reads without slots, by locks on the bytes of snapshots.
-    /// `None` when nobody has the database open for more: then the memory means nothing, and there is nobody who could make it
-    /// mean something.
+    /// Joins with a lock file that may only be read: reads without slots, by locks on the bytes of
+    /// snapshots. `None` when nobody has the database open for more: then the memory means nothing,
+    /// and there is nobody who could make it mean something.
     pub fn observe(
         platform: PlatformRef,
         uuid: [u8; 16],
@@ -85,7 +90,8 @@ impl Shared {
         if platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_none() {
             return Ok(None);
         }
-        // No lock can stand against these two: only an opener takes them exclusively, and O keeps openers out.
+        // No lock can stand against these two: only an opener takes them exclusively, and O keeps
+        // openers out.
         let gates = match LockGuard::try_both_gates(platform, LockMode::Shared)? {
             Some(gates) => gates,
             None => return Err(damaged("the gate is held by something that is not opening")),
@@ -153,23 +159,25 @@ impl Shared {
         Ok(state)
     }
 
-    /// Drops what the memory says, as if the lock file were new. Only for `init`, and before it begins a read: when
-    /// the words of the last session turn out not to fit the data file.
+    /// Drops what the memory says, as if the lock file were new. Only for `init`, and before it
+    /// begins a read: when the words of the last session turn out not to fit the data file.
     pub fn forget(&self) {
-        // First of all, and seen first: should this process die, nobody may take the rest for whole.
+        // First of all, and seen first: should this process die, nobody may take the rest for
+        // whole.
         self.layout().identity.0.ready.store(0, SeqCst);
         self.region.zero_words();
     }
 }
 
 impl Drop for Shared {
-    /// Gives back the slots; then, by the fields' own drops, the index and the gates. In a forked child nothing: slots and
-    /// locks are the parent's.
+    /// Gives back the slots; then, by the fields' own drops, the index and the gates. In a forked
+    /// child nothing: slots and locks are the parent's.
     fn drop(&mut self) {
         if !self.region.is_alive() {
             return;
         }
-        // An observer has nothing there, and may not store; nor may a first opener whose memory has not got blocks of its own yet.
+        // An observer has nothing there, and may not store; nor may a first opener whose memory has
+        // not got blocks of its own yet.
         if let Some(index) = self.index.filter(|_| self.settled) {
             sweep(self.layout(), |owner| owner == index + 1);
             believe_taken(self.layout(), index, false);
@@ -205,11 +213,12 @@ fn pass_gates(
     }
 }
 
-/// Indices that are always tried first: where few have the database open the dead are succeeded at once, and their slots swept.
+/// Indices that are always tried first: where few have the database open the dead are succeeded at
+/// once, and their slots swept.
 const FIRST: u32 = if HANDLES < 8 { HANDLES } else { 8 };
 
-/// Takes a handle index whose byte is free: one of the first few, or the lowest that is not believed to be taken. Where all are, the
-/// bytes are asked, and the dead are remembered.
+/// Takes a handle index whose byte is free: one of the first few, or the lowest that is not
+/// believed to be taken. Where all are, the bytes are asked, and the dead are remembered.
 fn take_index(region: &Region) -> Result<(u32, LockGuard)> {
     let (platform, layout) = (region.platform(), region.layout());
     let free = (FIRST..HANDLES).filter(|&index| !believed_taken(layout, index));
@@ -238,7 +247,8 @@ fn believed_taken(layout: &Layout, index: u32) -> bool {
     word.load(Relaxed) & bit != 0
 }
 
-/// A hint, so no order: a wrong one costs the next opener a look at a byte. Nobody asks about the first few.
+/// A hint, so no order: a wrong one costs the next opener a look at a byte. Nobody asks about the
+/// first few.
 fn believe_taken(layout: &Layout, index: u32, taken: bool) {
     if index < FIRST {
         return;
@@ -290,9 +300,11 @@ impl Expected {
             && identity.page_size.load(Acquire) == self.page_size
     }
 
-    /// What the memory says that stays true for ever, if it is this database's; asked before anything is zeroed.
+    /// What the memory says that stays true for ever, if it is this database's; asked before
+    /// anything is zeroed.
     fn known_slots(&self, layout: &Layout) -> [Option<Content>; 2] {
-        // Of this file, not of one that it is a copy of. The number of its device may change with each boot.
+        // Of this file, not of one that it is a copy of. The number of its device may change with
+        // each boot.
         let same_file = layout.identity.0.data_file[1].load(Relaxed) == self.data_file[1];
         let ours = same_file && self.same_database(&layout.identity.0);
         [0, 1].map(|slot| layout.commit.slot(slot).filter(|_| ours))
@@ -304,7 +316,8 @@ impl Expected {
         if !self.same_database(identity) {
             FirstState::Unknown
         } else if pair(&identity.boot) != self.boot {
-            // Not ready: an opening had begun. It may have been stopped before it could say how far it was.
+            // Not ready: an opening had begun. It may have been stopped before it could say how far
+            // it was.
             FirstState::OtherBoot { opening: !ready || identity.opening.load(Acquire) != 0 }
         } else if ready && pair(&identity.data_file) == self.data_file {
             FirstState::Survives
@@ -313,7 +326,8 @@ impl Expected {
         }
     }
 
-    /// Writes the identity; `ready` is 0 and stays so. The mark of an interrupted opening is kept for `init`.
+    /// Writes the identity; `ready` is 0 and stays so. The mark of an interrupted opening is kept
+    /// for `init`.
     fn fill(&self, identity: &Identity, state: FirstState) {
         let put = |at: &[AtomicU64; 2], v: [u64; 2]| {
             at[0].store(v[0], Relaxed);

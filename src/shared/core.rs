@@ -1,23 +1,27 @@
 //! The heart of the reader protocol: begin, publish, scan. Nothing but loads, stores and fences.
 //!
-//! Written over [`Ring`], so that the same lines run on the shared memory and, under `--cfg loom`, in a
-//! model checker that tries the orders in which threads and memory can act (`shared/loom/core.rs`).
+//! Written over [`Ring`], so that the same lines run on the shared memory and, under `--cfg loom`,
+//! in a model checker that tries the orders in which threads and memory can act
+//! (`shared/loom/core.rs`).
 //!
 //! What has to hold:
-//! - R1. A reader that has begun at snapshot s is seen by every scan whose V (the `visible` it read first) is above s, or
-//!   it began after that scan and then at V or above. So a page of which the scan knows no reader, and which no snapshot
-//!   from V on sees, can be stored to. Kept by the pair of SeqCst fences, one in [`begin`] and one in [`scan`]:
-//!   of two such fences one comes first, so either the scan sees the slot or the reader sees the newer `visible`.
-//! - R2. A descriptor is copied whole. A slot protects pages, not the ring entry; so the copy comes *before* the check that
-//!   `visible` has not moved, and whoever overwrites an entry has first seen `visible` lead elsewhere. The release fence
-//!   of [`publish`] and the fence of [`begin`] carry that to the reader which copies any word of the new text.
-//! - R3. `visible` only rises, whoever publishes: it moves by compare-and-swap from a value with a lower id.
-//!   As ids are never used twice, equal values of `visible` are the same publication.
-//! - R4. Two may publish at a time, a builder (under the writer lock) and a flusher (under the flush lock). Each owns two of the
-//!   four entries and writes the one that is not visible. Nobody else can make that one visible, so it stays so
-//!   until the owner's own compare-and-swap, however often `visible` moves in between.
-//! - R5. Every store to a slot is Release and the scan loads Acquire: the scan that sees a later value has
-//!   everything behind it that the earlier reader read.
+//! - R1. A reader that has begun at snapshot s is seen by every scan whose V (the `visible` it read
+//!   first) is above s, or it began after that scan and then at V or above. So a page of which the
+//!   scan knows no reader, and which no snapshot from V on sees, can be stored to. Kept by the pair
+//!   of SeqCst fences, one in [`begin`] and one in [`scan`]: of two such fences one comes first, so
+//!   either the scan sees the slot or the reader sees the newer `visible`.
+//! - R2. A descriptor is copied whole. A slot protects pages, not the ring entry; so the copy comes
+//!   *before* the check that `visible` has not moved, and whoever overwrites an entry has first
+//!   seen `visible` lead elsewhere. The release fence of [`publish`] and the fence of [`begin`]
+//!   carry that to the reader which copies any word of the new text.
+//! - R3. `visible` only rises, whoever publishes: it moves by compare-and-swap from a value with a
+//!   lower id. As ids are never used twice, equal values of `visible` are the same publication.
+//! - R4. Two may publish at a time, a builder (under the writer lock) and a flusher (under the
+//!   flush lock). Each owns two of the four entries and writes the one that is not visible. Nobody
+//!   else can make that one visible, so it stays so until the owner's own compare-and-swap, however
+//!   often `visible` moves in between.
+//! - R5. Every store to a slot is Release and the scan loads Acquire: the scan that sees a later
+//!   value has everything behind it that the earlier reader read.
 
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 
@@ -46,7 +50,8 @@ impl Word for super::sync::AtomicU64 {
 /// Where a fence stands; a model can leave one out to see that it is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fence {
-    /// SeqCst: between the compare-and-swap of the slot and the check. Where that instruction is a full barrier, nothing more.
+    /// SeqCst: between the compare-and-swap of the slot and the check. Where that instruction is a
+    /// full barrier, nothing more.
     Registered,
     /// SeqCst: between a store to the slot and the check.
     Begin,
@@ -72,7 +77,8 @@ impl Fence {
     }
 }
 
-/// `visible` and the four entries it leads to; `N` words each, the first of them the transaction id.
+/// `visible` and the four entries it leads to; `N` words each, the first of them the transaction
+/// id.
 pub trait Ring<const N: usize> {
     type Word: Word;
     fn visible(&self) -> &Self::Word;
@@ -98,12 +104,14 @@ pub enum Begun<const N: usize> {
     Taken,
     /// `visible` moved at each try; the slot still holds a registration.
     Moved,
-    /// No snapshot has been published, or the entry is not the one of the visible snapshot: the memory is damaged.
+    /// No snapshot has been published, or the entry is not the one of the visible snapshot: the
+    /// memory is damaged.
     Damaged,
 }
 
-/// Takes `slot`, one of the handle's, if it is idle, registers a reader there, and copies the snapshot (B3). The
-/// compare-and-swap keeps two threads out of one slot, and orders this read behind the last one that used it (B4).
+/// Takes `slot`, one of the handle's, if it is idle, registers a reader there, and copies the
+/// snapshot (B3). The compare-and-swap keeps two threads out of one slot, and orders this read
+/// behind the last one that used it (B4).
 #[inline(always)]
 pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -> Begun<N> {
     // A look first: the line of a slot that is taken need not be fetched for writing.
@@ -122,8 +130,8 @@ pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -
     if ring.visible().load(Relaxed) == seen {
         return if copied[0] == id_of(seen) { Begun::At(copied) } else { Begun::Damaged };
     }
-    // A commit became visible in these few nanoseconds. To keep the older snapshot would be wrong: what
-    // died with it may be in use again by a scan that has not seen this slot.
+    // A commit became visible in these few nanoseconds. To keep the older snapshot would be wrong:
+    // what died with it may be in use again by a scan that has not seen this slot.
     begin_anew(ring, slot, tries)
 }
 
@@ -145,8 +153,8 @@ fn begin_anew<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) 
     Begun::Moved
 }
 
-/// The same for a reader that `visible` runs away from: it pins everything, so that nothing it can meet is
-/// stored to while it looks for a snapshot at its leisure.
+/// The same for a reader that `visible` runs away from: it pins everything, so that nothing it can
+/// meet is stored to while it looks for a snapshot at its leisure.
 #[cold]
 pub fn begin_pinning_all<const N: usize, R: Ring<N>>(
     ring: &R,
@@ -196,7 +204,8 @@ pub enum Published {
     Moved,
     /// A snapshot at least as new is visible already.
     Older,
-    /// `visible` changed at each try, more often than there can be publishers: the memory is damaged.
+    /// `visible` changed at each try, more often than there can be publishers: the memory is
+    /// damaged.
     Damaged,
 }
 
@@ -243,8 +252,9 @@ pub fn entry_for(publisher: Publisher, visible: u64) -> usize {
     if is_visible(first) { first + 1 } else { first }
 }
 
-/// Reads the id of the visible snapshot, then the slots, and hands each registration to `found` (B6). Death ids up to the
-/// one returned, and only those, may be judged by what was found; that holds for ever.
+/// Reads the id of the visible snapshot, then the slots, and hands each registration to `found`
+/// (B6). Death ids up to the one returned, and only those, may be judged by what was found; that
+/// holds for ever.
 pub fn scan<'a, const N: usize, R: Ring<N>, I>(
     ring: &'a R,
     slots: impl FnOnce() -> I,

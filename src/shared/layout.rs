@@ -1,14 +1,16 @@
 //! What stands where in the shared memory beside a database. Fixed by the layout version: nobody
 //! ever takes a size or an index from the memory itself.
 //!
-//! Everything is an atomic integer. Words that are written by different parties stand 128 bytes apart.
-//! The rules that say who writes what, when and in which order are 1 to 32 and B1 to B17 of
-//! docs/design.md; the comments here name the rule that owns a word. Under `--cfg loom` there is less of everything.
+//! Everything is an atomic integer. Words that are written by different parties stand 128 bytes
+//! apart. The rules that say who writes what, when and in which order are 1 to 32 and B1 to B17 of
+//! docs/design.md; the comments here name the rule that owns a word. Under `--cfg loom` there is
+//! less of everything.
 
 use super::sync::{AtomicU32, AtomicU64};
 
-/// Changes whenever a byte of this layout changes its meaning, and with every feature of the file that whoever has the database open must
-/// know: so builds that do not understand each other never meet in one lock file.
+/// Changes whenever a byte of this layout changes its meaning, and with every feature of the file
+/// that whoever has the database open must know: so builds that do not understand each other never
+/// meet in one lock file.
 pub const VERSION: u64 = 7;
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
@@ -59,25 +61,31 @@ pub struct Identity {
     pub page_size: AtomicU64,
     /// 1 while a recovery that has not ended may have left the slots half-written (rules 25, 27).
     pub opening: AtomicU64,
-    /// Random number of the session, drawn by whoever started from the disk: every meta that is written carries it (rule 28).
+    /// Random number of the session, drawn by whoever started from the disk: every meta that is
+    /// written carries it (rule 28).
     pub session: AtomicU64,
-    /// The newer meta that opening has refused: id << 1 | slot, 0 none; and the page that did not verify, 0 if it was the meta itself.
+    /// The newer meta that opening has refused: id << 1 | slot, 0 none; and the page that did not
+    /// verify, 0 if it was the meta itself.
     pub refused: [AtomicU64; 2],
 }
 
-/// Full image of a built transaction: what the next writer, perhaps in another process, starts from.
+/// Full image of a built transaction: what the next writer, perhaps in another process, starts
+/// from.
 #[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub struct Image {
     /// Meta page bytes without manifest, with their crc; 8 bytes a word.
     pub meta: [AtomicU64; IMAGE_WORDS],
-    /// Records of the list that belong to this transaction or an older one: index one past the last.
+    /// Records of the list that belong to this transaction or an older one: index one past the
+    /// last.
     pub list_end: AtomicU64,
-    /// Ids above the last durable one whose pages do not stand in the list because it was full: 0 none.
+    /// Ids above the last durable one whose pages do not stand in the list because it was full: 0
+    /// none.
     pub unlisted: AtomicU64,
     /// Bytes of all pages that were ever listed, up to this transaction.
     pub list_bytes: AtomicU64,
-    /// The snapshot that was visible when it was decided what this transaction may use again: an older one is not whole any more.
+    /// The snapshot that was visible when it was decided what this transaction may use again: an
+    /// older one is not whole any more.
     pub judged_at: AtomicU64,
     /// `check` of the last of these records; 0 where none was ever listed.
     pub list_check: AtomicU64,
@@ -91,8 +99,9 @@ pub struct Image {
 pub struct SlotWords {
     /// Id of the meta that it holds or may hold.
     pub id: AtomicU64,
-    /// What was synced there: crc of the meta page | low half of its id << 32; 0 not known. It names the id, so that no mixture of an old and a new
-    /// word passes. Once true it stays true: the bytes in the slot may become others, which then have another crc.
+    /// What was synced there: crc of the meta page | low half of its id << 32; 0 not known. It
+    /// names the id, so that no mixture of an old and a new word passes. Once true it stays true:
+    /// the bytes in the slot may become others, which then have another crc.
     pub content: AtomicU64,
 }
 
@@ -106,10 +115,11 @@ pub struct CommitWords {
     pub(super) flushing: Line<AtomicU64>,
     /// D and Y: newest durable transaction: id << 1 | slot that holds its meta (rule 13).
     pub(super) durable: Line<AtomicU64>,
-    /// The two slots. What was synced with an id above D is the work of a leader who died before he said more (rule 13).
+    /// The two slots. What was synced with an id above D is the work of a leader who died before he
+    /// said more (rule 13).
     pub(super) slots: Line<[SlotWords; 2]>,
-    /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has not ended. Bit 1: a sync failed since the
-    /// last repair that ended (rule 21).
+    /// Not 0: the next writer repairs first (rules 15, 19). Bit 0: a sync failed, or a repair has
+    /// not ended. Bit 1: a sync failed since the last repair that ended (rule 21).
     pub(super) repair: Line<AtomicU64>,
     /// Highest transaction id ever used (rule 3).
     pub(super) last_id: Line<AtomicU64>,
@@ -123,7 +133,8 @@ pub struct CommitWords {
     pub(super) list_start: Line<AtomicU64>,
     /// Bytes listed up to the last durable transaction: stored after `list_start`.
     pub(super) bytes_start: Line<AtomicU64>,
-    /// Limit of ids in the durable meta: a deferred commit above it is not shown before it is durable (rule 29).
+    /// Limit of ids in the durable meta: a deferred commit above it is not shown before it is
+    /// durable (rule 29).
     pub(super) id_limit: Line<AtomicU64>,
 }
 
@@ -141,7 +152,8 @@ pub struct Record {
     pub pages_crc: AtomicU64,
     /// Transaction that wrote or freed it.
     pub txn: AtomicU64,
-    /// Over the three above, the same word of the record before it, and the session (rule 32). With it a record has 32 bytes: none lies in two pages or sectors.
+    /// Over the three above, the same word of the record before it, and the session (rule 32). With
+    /// it a record has 32 bytes: none lies in two pages or sectors.
     pub check: AtomicU64,
 }
 
@@ -153,8 +165,9 @@ pub struct Slot {
     pub txn: AtomicU64,
     /// 0 free, else handle index + 1.
     pub owner: AtomicU32,
-    /// Process that claimed it last, as it knows itself. For people: a process in another container has another number here, and numbers are used
-    /// again. Whether the owner lives is told by the lock of its handle alone.
+    /// Process that claimed it last, as it knows itself. For people: a process in another container
+    /// has another number here, and numbers are used again. Whether the owner lives is told by the
+    /// lock of its handle alone.
     pub pid: AtomicU32,
 }
 
@@ -177,8 +190,8 @@ pub const PENDING: u64 = u64::MAX;
 pub struct Layout {
     /// Who it belongs to.
     pub identity: Line<Identity>,
-    /// Visible snapshot: id << 2 | ring entry. Entries 0 and 1 are written by builders (writer lock),
-    /// 2 and 3 by flushers (flush lock), each turning between its two; the word moves by
+    /// Visible snapshot: id << 2 | ring entry. Entries 0 and 1 are written by builders (writer
+    /// lock), 2 and 3 by flushers (flush lock), each turning between its two; the word moves by
     /// compare-and-swap and only upwards, so no two writers ever meet in one entry (B3, B5).
     pub visible: Line<AtomicU64>,
     /// Processes that wait for `visible` to move (B17).
@@ -189,7 +202,8 @@ pub struct Layout {
     pub commit: CommitWords,
     /// Slots with this index and above have never been claimed (B6).
     pub slots_used: Line<AtomicU64>,
-    /// A bit for each handle index that is believed to be taken: where to look for a free one. The byte locks are what counts.
+    /// A bit for each handle index that is believed to be taken: where to look for a free one. The
+    /// byte locks are what counts.
     pub handles: Line<[AtomicU64; HANDLES.div_ceil(64) as usize]>,
     /// When which snapshot was visible.
     pub times: Line<Times>,
@@ -204,7 +218,8 @@ pub struct Layout {
 /// Bytes of the shared memory and of the lock file.
 pub const SIZE: usize = size_of::<Layout>();
 
-/// Lock bytes. They lie far beyond the end of the lock file, so that they never coincide with mapped bytes.
+/// Lock bytes. They lie far beyond the end of the lock file, so that they never coincide with
+/// mapped bytes.
 pub mod byte {
     use crate::storage::LockByte;
 

@@ -1,20 +1,23 @@
 //! Which slots of the reader table a handle has claimed, in memory of the process.
 //!
-//! The first few slots ([`KEPT`]) that a handle claims are its own until it closes. The handle's threads take
-//! turns with them: a *lease* is the handle's number for such a slot, and whoever registers in the slot while it is idle has the lease until it
-//! is idle again. Each thread remembers the lease it had last, so threads that read at the same time settle on
-//! different ones, and nobody waits. Who finds all of them taken claims a slot for one read and gives it back at the end (B2): so
-//! a handle that once had many readers leaves the table to others.
+//! The first few slots ([`KEPT`]) that a handle claims are its own until it closes. The handle's
+//! threads take turns with them: a *lease* is the handle's number for such a slot, and whoever
+//! registers in the slot while it is idle has the lease until it is idle again. Each thread
+//! remembers the lease it had last, so threads that read at the same time settle on different ones,
+//! and nobody waits. Who finds all of them taken claims a slot for one read and gives it back at
+//! the end (B2): so a handle that once had many readers leaves the table to others.
 //!
-//! Why this keeps rule B4, which demands that a slot be used again only after its idle store was seen with Acquire: a registration is a
-//! compare-and-swap of the slot from idle (`core::begin`), with Acquire, and the idle store is Release. So the next registration is ordered
-//! after the end of the last one, whichever threads they run on. A transaction may therefore be moved to
-//! another thread and end there. No hook at thread exit is needed: a lease belongs to no thread, and one whose
-//! transaction was leaked stays taken, as it must.
+//! Why this keeps rule B4, which demands that a slot be used again only after its idle store was
+//! seen with Acquire: a registration is a compare-and-swap of the slot from idle (`core::begin`),
+//! with Acquire, and the idle store is Release. So the next registration is ordered after the end
+//! of the last one, whichever threads they run on. A transaction may therefore be moved to another
+//! thread and end there. No hook at thread exit is needed: a lease belongs to no thread, and one
+//! whose transaction was leaked stays taken, as it must.
 //!
-//! A slot that is given back is idle first and nobody's then, both by Release stores; whoever claims it does so by a compare-and-swap
-//! that acquires. The other order would let the late idle store end the read of the next owner
-//! (`shared/loom/table.rs`: `a_slot_given_back_before_it_is_idle`).
+//! A slot that is given back is idle first and nobody's then, both by Release stores; whoever
+//! claims it does so by a compare-and-swap that acquires. The other order would let the late idle
+//! store end the read of the next owner (`shared/loom/table.rs`:
+//! `a_slot_given_back_before_it_is_idle`).
 //!
 //! Thread rules: everything from any thread.
 
@@ -38,7 +41,8 @@ mod hint {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     thread_local! {
-        /// The lease this thread had last, of any handle; a new thread starts elsewhere than the other threads.
+        /// The lease this thread had last, of any handle; a new thread starts elsewhere than the
+        /// other threads.
         static LAST: Cell<u32> = const { Cell::new(u32::MAX) };
         /// The slot it claimed last for one read.
         static CLAIMED: Cell<u32> = const { Cell::new(0) };
@@ -109,7 +113,8 @@ impl Leases {
         found
     }
 
-    /// Adds a lease on the slot that `claim` gets, and begins there before anybody else can. None if there are as many as are kept.
+    /// Adds a lease on the slot that `claim` gets, and begins there before anybody else can. None
+    /// if there are as many as are kept.
     #[cold]
     pub fn add<T>(
         &self,
@@ -133,7 +138,8 @@ impl Leases {
         Some(self.slots.get(lease as usize)?.load(Ordering::Relaxed))
     }
 
-    /// The slot of this lease has become idle on the calling thread, which takes it first the next time.
+    /// The slot of this lease has become idle on the calling thread, which takes it first the next
+    /// time.
     #[inline(always)]
     pub fn ended(&self, lease: u32) {
         hint::remember(lease);

@@ -6,7 +6,8 @@ use crate::storage::{LockByte, LockMode, Locks, PlatformRef};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A lock that is given back when the value is dropped, unless by a forked child: there it is the parent's.
+/// A lock that is given back when the value is dropped, unless by a forked child: there it is the
+/// parent's.
 pub struct LockGuard {
     platform: PlatformRef,
     on_data_file: bool,

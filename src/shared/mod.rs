@@ -1,19 +1,22 @@
 //! What processes share: the visible snapshot, the reader table, locks and liveness.
 //!
-//! A lock file beside the database is mapped by everybody who has the database open (`layout`: what stands where). It matters
-//! only while somebody has: the first opener of a session decides what it is worth (`attach`).
+//! A lock file beside the database is mapped by everybody who has the database open (`layout`: what
+//! stands where). It matters only while somebody has: the first opener of a session decides what it
+//! is worth (`attach`).
 //!
-//! A reader registers the snapshot it reads in a slot of the table, without a lock and without a system call (`core`: the
-//! protocol and its invariants R1-R5; `leases`: how threads share the slots of their handle). A writer scans
-//! the table before it stores to pages that something may still see (`readers`). Snapshots become visible
-//! by compare-and-swap on one word (`publish`). That a process lives is proved by a lock on a byte
-//! that the kernel drops when it dies (`attach`, `readers`).
+//! A reader registers the snapshot it reads in a slot of the table, without a lock and without a
+//! system call (`core`: the protocol and its invariants R1-R5; `leases`: how threads share the
+//! slots of their handle). A writer scans the table before it stores to pages that something may
+//! still see (`readers`). Snapshots become visible by compare-and-swap on one word (`publish`).
+//! That a process lives is proved by a lock on a byte that the kernel drops when it dies (`attach`,
+//! `readers`).
 //!
-//! Nothing here interprets a descriptor beyond its first word, the transaction id; the words of the commit protocol
-//! belong to `txn`.
+//! Nothing here interprets a descriptor beyond its first word, the transaction id; the words of the
+//! commit protocol belong to `txn`.
 //!
-//! Thread rules: [`Shared`] may be used from any thread. After `fork`, the child gets [`Error::Forked`](crate::Error::Forked)
-//! from everything, and its drops touch nothing: slots and locks are the parent's.
+//! Thread rules: [`Shared`] may be used from any thread. After `fork`, the child gets
+//! [`Error::Forked`](crate::Error::Forked) from everything, and its drops touch nothing: slots and
+//! locks are the parent's.
 mod attach;
 mod core;
 pub mod layout;
@@ -77,14 +80,16 @@ pub enum Arrival {
 /// What the first opener of a session found in the lock file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FirstState {
-    /// The words of the last session, complete and of this boot: all its handles were closed or died.
+    /// The words of the last session, complete and of this boot: all its handles were closed or
+    /// died.
     Survives,
     /// The lock file of this database from an earlier boot.
     OtherBoot {
         /// An opening had not ended: a recovery may have left the metas half-written.
         opening: bool,
     },
-    /// A new file, garbage, that of another database, or one whose initialisation was not finished in this boot.
+    /// A new file, garbage, that of another database, or one whose initialisation was not finished
+    /// in this boot.
     Unknown,
 }
 
@@ -98,7 +103,8 @@ pub struct Reading {
     pub descriptor: Descriptor,
 }
 
-/// The registration of a reader. Never copied: a snapshot that is read by several is ended by the last.
+/// The registration of a reader. Never copied: a snapshot that is read by several is ended by the
+/// last.
 #[derive(Debug)]
 #[must_use = "the snapshot stays pinned until `end_read`"]
 pub struct Lease {
@@ -110,7 +116,8 @@ impl Lease {
     const ENDED: u32 = u32::MAX;
     const OBSERVED: u32 = u32::MAX - 1;
 
-    /// The lease of a slot that was claimed for one read: numbers above those of the leases that are kept.
+    /// The lease of a slot that was claimed for one read: numbers above those of the leases that
+    /// are kept.
     const fn once(slot: u32) -> u32 {
         KEPT + slot
     }
@@ -134,8 +141,9 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Whether a page that the snapshots from `birth` up to, but not including, `death` can see is free of readers.
-    /// The other pins (metas, the snapshot being flushed) are the caller's to know.
+    /// Whether a page that the snapshots from `birth` up to, but not including, `death` can see is
+    /// free of readers. The other pins (metas, the snapshot being flushed) are the caller's to
+    /// know.
     #[cfg(test)]
     pub fn allows(&self, birth: TxnId, death: TxnId) -> bool {
         !self.pending
@@ -161,14 +169,16 @@ pub struct ReaderInfo {
     pub pending: bool,
     /// Whether the handle is alive.
     pub alive: bool,
-    /// The process, as it knows itself: in another container it has another number here. For people; `alive` does not depend on it.
+    /// The process, as it knows itself: in another container it has another number here. For
+    /// people; `alive` does not depend on it.
     pub pid: u32,
-    /// For how long there has been a newer snapshot than the one that is read, at least; none while it is the newest. To the second, and to about
-    /// an eighth of the time.
+    /// For how long there has been a newer snapshot than the one that is read, at least; none while
+    /// it is the newest. To the second, and to about an eighth of the time.
     pub outdated: Option<Duration>,
 }
 
-/// A snapshot that is read by processes which may not write to the lock file. They pin it by locks, which do not tell whose they are, nor how many.
+/// A snapshot that is read by processes which may not write to the lock file. They pin it by locks,
+/// which do not tell whose they are, nor how many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ObservedSnapshot {
@@ -206,8 +216,9 @@ impl Shared {
         &self.layout().list
     }
 
-    /// What a first opener found in the lock file of this database, of whatever boot: what each slot was synced with. That was true when it
-    /// was recorded, and stays true. None in a new lock file or that of another database, and for all others.
+    /// What a first opener found in the lock file of this database, of whatever boot: what each
+    /// slot was synced with. That was true when it was recorded, and stays true. None in a new lock
+    /// file or that of another database, and for all others.
     pub fn known_slots(&self) -> [Option<Content>; 2] {
         self.known_slots
     }
@@ -228,7 +239,8 @@ impl Shared {
         self.region.platform()
     }
 
-    /// Takes the writer lock if no other handle holds it. Threads of one handle do not exclude each other.
+    /// Takes the writer lock if no other handle holds it. Threads of one handle do not exclude each
+    /// other.
     #[cfg(all(test, not(loom)))]
     pub fn try_lock_writer(&self) -> Result<bool> {
         self.region.check_alive()?;
@@ -267,7 +279,8 @@ impl Shared {
         }
     }
 
-    /// Whether another handle holds the flush lock: a flush that is marked while nobody does was left by the dead.
+    /// Whether another handle holds the flush lock: a flush that is marked while nobody does was
+    /// left by the dead.
     #[cfg(all(test, not(loom)))]
     pub fn flush_held_elsewhere(&self) -> Result<bool> {
         self.region.check_alive()?;

@@ -1,9 +1,10 @@
 //! Making snapshots visible, and waiting for them (B5, B17).
 //!
-//! A builder publishes under the writer lock, a flusher under the flush lock; the two may do so at the same time, each
-//! with ring entries of its own (`core`, R4). A publisher that is killed before `visible` has moved has done
-//! nothing: the next one writes the same entry. One that is killed after it, but before the wake-up, leaves sleepers
-//! that look again by themselves after a tenth of a second.
+//! A builder publishes under the writer lock, a flusher under the flush lock; the two may do so at
+//! the same time, each with ring entries of its own (`core`, R4). A publisher that is killed before
+//! `visible` has moved has done nothing: the next one writes the same entry. One that is killed
+//! after it, but before the wake-up, leaves sleepers that look again by themselves after a tenth of
+//! a second.
 
 use super::Shared;
 use super::core::{self, Published, Publisher, entry_for, id_of};
@@ -29,8 +30,8 @@ impl Shared {
         TxnId(id_of(visible))
     }
 
-    /// Makes a built transaction visible, unless a newer one is. Word 0 is its id. The caller holds the writer lock. True if
-    /// `visible` has moved.
+    /// Makes a built transaction visible, unless a newer one is. Word 0 is its id. The caller holds
+    /// the writer lock. True if `visible` has moved.
     pub fn publish_built(&self, descriptor: &Descriptor) -> Result<bool> {
         self.publish(Publisher::Builder, descriptor)
     }
@@ -55,9 +56,9 @@ impl Shared {
         }
     }
 
-    /// Makes this snapshot the visible one, also if a newer one is visible now. Only where nobody else
-    /// can publish: in `init`, or under both the writer and the flush lock, when what was visible is rolled back.
-    /// The ids that are taken back must never be used again.
+    /// Makes this snapshot the visible one, also if a newer one is visible now. Only where nobody
+    /// else can publish: in `init`, or under both the writer and the flush lock, when what was
+    /// visible is rolled back. The ids that are taken back must never be used again.
     pub fn reset_visible(&self, descriptor: &Descriptor) -> Result<()> {
         self.check_writable(descriptor)?;
         let layout = self.layout();
@@ -96,14 +97,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Behind a SeqCst fence that follows the move of `visible`: a waiter counts itself before it looks.
+    /// Behind a SeqCst fence that follows the move of `visible`: a waiter counts itself before it
+    /// looks.
     fn wake_waiters(&self) {
         if self.layout().waiters.0.load(Relaxed) != 0 {
             futex::wake_all(&self.layout().visible.0);
         }
     }
 
-    /// Waits until a snapshot newer than `after` is visible, and returns it, or what is visible when the time is over.
+    /// Waits until a snapshot newer than `after` is visible, and returns it, or what is visible
+    /// when the time is over.
     pub fn wait_visible(&self, after: TxnId, timeout: Option<Duration>) -> Result<TxnId> {
         let start = Instant::now();
         let layout = self.layout();

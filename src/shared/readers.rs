@@ -1,9 +1,10 @@
 //! Begin and end of a read, the claiming of slots, and what a writer wants to know about readers
 //! (B2-B4, B6, B9, B16).
 //!
-//! Begin and end take no lock and make no system call, but for the first read of a thread that finds no lease free, and for
-//! observers. (A store into a lock file whose page has just been written back takes a page fault, and waits while the file
-//! system is frozen; a lock file on tmpfs does not.)
+//! Begin and end take no lock and make no system call, but for the first read of a thread that
+//! finds no lease free, and for observers. (A store into a lock file whose page has just been
+//! written back takes a page fault, and waits while the file system is frozen; a lock file on tmpfs
+//! does not.)
 
 use super::core::{self, Begun, id_of};
 use super::layout::{DESCRIPTOR_WORDS, Descriptor, HANDLES, KEPT, PENDING, SLOTS, Slot, byte};
@@ -17,7 +18,8 @@ use crate::types::TxnId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
-/// Tries before a reader pins everything: far more than commits can become visible in so little time.
+/// Tries before a reader pins everything: far more than commits can become visible in so little
+/// time.
 const TRIES: u32 = 1_000;
 /// Tries after that. Each failure is a whole commit; so many in a row are not commits.
 const PINNED_TRIES: u32 = 1_000_000;
@@ -25,9 +27,11 @@ const PINNED_TRIES: u32 = 1_000_000;
 const OBSERVED: usize = 256;
 
 impl Shared {
-    /// Begins to read the visible snapshot: no page that it can see is stored to until [`Shared::end_read`].
+    /// Begins to read the visible snapshot: no page that it can see is stored to until
+    /// [`Shared::end_read`].
     ///
-    /// Errors: [`Error::Forked`]; [`Error::ReadersFull`]; [`Error::LockFile`] if the memory is damaged.
+    /// Errors: [`Error::Forked`]; [`Error::ReadersFull`]; [`Error::LockFile`] if the memory is
+    /// damaged.
     #[inline]
     pub fn begin_read(&self) -> Result<Reading> {
         self.region.check_alive()?;
@@ -103,7 +107,8 @@ impl Shared {
         })
     }
 
-    /// Ends a read; from any thread, and a second time without effect. In a forked child nothing happens: the slot is the parent's.
+    /// Ends a read; from any thread, and a second time without effect. In a forked child nothing
+    /// happens: the slot is the parent's.
     #[inline]
     pub fn end_read(&self, lease: &mut Lease) {
         let index = std::mem::replace(&mut lease.index, Lease::ENDED);
@@ -122,8 +127,8 @@ impl Shared {
         }
     }
 
-    /// Gives a slot of this handle to whoever claims it next (B2). Idle first: when it is nobody's, a store to it would end the read of
-    /// another. Release: as for the end of a read.
+    /// Gives a slot of this handle to whoever claims it next (B2). Idle first: when it is nobody's,
+    /// a store to it would end the read of another. Release: as for the end of a read.
     #[cold]
     fn give_back(&self, slot: u32) {
         let slot = self.slot(slot);
@@ -155,8 +160,9 @@ impl Shared {
             if slot.owner.load(Relaxed) != 0 {
                 continue;
             }
-            // Before the claim: a scan that does not see the mark raised has a V that the reader will see. The mark only rises
-            // while anybody has the database open, so it need not be stored again.
+            // Before the claim: a scan that does not see the mark raised has a V that the reader
+            // will see. The mark only rises while anybody has the database open, so it need not be
+            // stored again.
             if layout.slots_used.0.load(SeqCst) <= i as u64 {
                 layout.slots_used.0.fetch_max(i as u64 + 1, SeqCst);
             }
@@ -193,8 +199,9 @@ impl Shared {
         (self.layout().slots_used.0.load(Acquire) as usize).min(SLOTS)
     }
 
-    /// The snapshots that are being read. What dies with them up to [`Scan::visible`], and only that, may be judged
-    /// by it, now or later: whoever registers afterwards does so at that snapshot or a newer one.
+    /// The snapshots that are being read. What dies with them up to [`Scan::visible`], and only
+    /// that, may be judged by it, now or later: whoever registers afterwards does so at that
+    /// snapshot or a newer one.
     pub fn scan(&self) -> Result<Scan> {
         self.region.check_alive()?;
         let mut readers = Vec::new();
@@ -227,13 +234,15 @@ impl Shared {
         Ok(locks.held_elsewhere(next, last)?.is_some())
     }
 
-    /// Frees the slots of handles that died (B9), and says how many. System calls, one for each foreign handle.
+    /// Frees the slots of handles that died (B9), and says how many. System calls, one for each
+    /// foreign handle.
     pub fn clear_dead(&self) -> Result<usize> {
         self.region.check_alive()?;
         let Some(own) = self.index else {
             return Ok(0);
         };
-        // The locks of a handle do not exclude its own threads: one could unlock while another still clears.
+        // The locks of a handle do not exclude its own threads: one could unlock while another
+        // still clears.
         let _alone = self.clearing.lock();
         let slots = &self.layout().slots[..self.slots_claimed()];
         let mut cleared = 0;
@@ -304,7 +313,8 @@ impl Shared {
         Ok(table)
     }
 
-    /// What observers read, oldest first, at most [`OBSERVED`]; not what this handle does, should it be one.
+    /// What observers read, oldest first, at most [`OBSERVED`]; not what this handle does, should
+    /// it be one.
     pub fn observed(&self) -> Result<Vec<ObservedSnapshot>> {
         self.region.check_alive()?;
         let visible = self.visible();
@@ -330,7 +340,8 @@ impl Shared {
         let layout = self.layout();
         let locks = self.platform().locks();
         for _ in 0..TRIES {
-            // Relaxed and a fence: the one way to load that is defined on memory which may only be read.
+            // Relaxed and a fence: the one way to load that is defined on memory which may only be
+            // read.
             let seen = layout.visible.0.load(Relaxed);
             fence(Acquire);
             let id = id_of(seen);
@@ -378,8 +389,8 @@ pub(super) fn reading(lease: u32, descriptor: Descriptor) -> Reading {
     Reading { lease: Lease { index: lease, txn: descriptor[0] }, descriptor }
 }
 
-/// Takes over a slot whose owner is no handle: only damage can have written that. Two who find it do not
-/// both get it.
+/// Takes over a slot whose owner is no handle: only damage can have written that. Two who find it
+/// do not both get it.
 fn reclaim_nonsense(slot: &Slot, owner: u32, own: u32) -> bool {
     let got = slot.owner.compare_exchange(owner, own + 1, AcqRel, Relaxed).is_ok();
     if got {

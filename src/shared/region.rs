@@ -1,8 +1,9 @@
 //! The shared memory as typed words, and the only unsafe of this room.
 //!
-//! Invariants: the platform's memory is [`layout::SIZE`](super::layout::SIZE) bytes, aligned to 4,096, and stays mapped while
-//! the platform lives, which the region holds. Every word is an atomic integer, so other processes may change any of them
-//! at any time. No size, index or offset is ever taken from the memory without a bound from `layout`.
+//! Invariants: the platform's memory is [`layout::SIZE`](super::layout::SIZE) bytes, aligned to
+//! 4,096, and stays mapped while the platform lives, which the region holds. Every word is an
+//! atomic integer, so other processes may change any of them at any time. No size, index or offset
+//! is ever taken from the memory without a bound from `layout`.
 
 use super::core::{Fence, Ring};
 use super::layout::{DESCRIPTOR_WORDS, Layout, Line, SIZE};
@@ -34,8 +35,8 @@ impl Region {
 
     #[inline(always)]
     pub fn layout(&self) -> &Layout {
-        // SAFETY: SIZE bytes, aligned (checked in `new`), mapped while `platform` lives; all words are
-        // atomic integers, for which every bit pattern is a value.
+        // SAFETY: SIZE bytes, aligned (checked in `new`), mapped while `platform` lives; all words
+        // are atomic integers, for which every bit pattern is a value.
         unsafe { self.layout.as_ref() }
     }
 
@@ -59,11 +60,13 @@ impl Region {
     /// already are not stored to: a new lock file takes no memory for its untouched parts.
     pub fn zero_words(&self) {
         const SKIPPED: usize = size_of::<Line<super::layout::Identity>>() / 8;
-        // Records of the list count between two words that are zeroed here, and are written before those move.
+        // Records of the list count between two words that are zeroed here, and are written before
+        // those move.
         const END: usize = std::mem::offset_of!(Layout, list) / 8;
         const { assert!(SIZE.is_multiple_of(8) && std::mem::offset_of!(Layout, visible) / 8 == SKIPPED) };
-        // SAFETY: the region is SIZE bytes of atomic integers, seen here as words of eight bytes. Nobody else
-        // touches them (the caller holds the gate alone), so different widths do not meet.
+        // SAFETY: the region is SIZE bytes of atomic integers, seen here as words of eight bytes.
+        // Nobody else touches them (the caller holds the gate alone), so different widths do not
+        // meet.
         let words: &[AtomicU64] =
             unsafe { std::slice::from_raw_parts(self.layout.as_ptr().cast(), SIZE / 8) };
         for word in &words[SKIPPED..END] {

@@ -1,8 +1,8 @@
-//! The atomics, the mutex and the sleeping of this room: the real ones, or, under `--cfg loom`, those of the model
-//! checker, so that the tests in `loom` run the code that users run.
+//! The atomics, the mutex and the sleeping of this room: the real ones, or, under `--cfg loom`,
+//! those of the model checker, so that the tests in `loom` run the code that users run.
 //!
-//! Under `--cfg loom` the shared memory is a few words (`layout`) and a sleep has no end: whoever is not woken is a deadlock,
-//! which the checker reports.
+//! Under `--cfg loom` the shared memory is a few words (`layout`) and a sleep has no end: whoever
+//! is not woken is a deadlock, which the checker reports.
 
 #[cfg(not(loom))]
 pub use {
@@ -41,7 +41,8 @@ mod model {
         }
     }
 
-    /// As the kernel does it: the word is compared under the lock of the queue that a wake-up takes too.
+    /// As the kernel does it: the word is compared under the lock of the queue that a wake-up takes
+    /// too.
     pub mod futex {
         use loom::sync::atomic::AtomicU64;
         use loom::sync::{Condvar, Mutex};

@@ -1,11 +1,12 @@
 //! Since when a snapshot is not the newest any more, for people who look for an old reader.
 //!
-//! Whoever makes a snapshot visible notes its id and the second, once a second at most; beginning a read pays nothing for it. So that few places
-//! reach back for years, the older a note is the fewer there are of its age: note n stands in the level that says how often 2 divides n, and each
-//! level keeps its last few. A snapshot of age t is dated to about an eighth of t.
+//! Whoever makes a snapshot visible notes its id and the second, once a second at most; beginning a
+//! read pays nothing for it. So that few places reach back for years, the older a note is the fewer
+//! there are of its age: note n stands in the level that says how often 2 divides n, and each level
+//! keeps its last few. A snapshot of age t is dated to about an eighth of t.
 //!
-//! Nothing is decided by it. The words may be damaged, and two who note in one second overtake each other: an answer may be wrong then, and is
-//! never more than the time since boot.
+//! Nothing is decided by it. The words may be damaged, and two who note in one second overtake each
+//! other: an answer may be wrong then, and is never more than the time since boot.
 //!
 //! Thread rules: everything from any thread.
 
@@ -29,13 +30,15 @@ impl Times {
         }
     }
 
-    /// For how many seconds a newer snapshot than `id` has been visible at `now`, at least. `visible` is, and is newer.
+    /// For how many seconds a newer snapshot than `id` has been visible at `now`, at least.
+    /// `visible` is, and is newer.
     pub fn outdated(&self, id: u64, visible: u64, now: u32) -> u32 {
         let notes = self.notes.iter().flatten().map(|n| (n[0].load(Relaxed), n[1].load(Relaxed)));
         let newer = notes.filter(|&(noted, at)| {
             noted > id && noted <= visible && at <= now.into() // others are damaged
         });
-        // Without a note the next one came in the second of the last note: later ones would have been noted.
+        // Without a note the next one came in the second of the last note: later ones would have
+        // been noted.
         let last = self.clock.load(Relaxed) as u32;
         let since = newer.map(|(_, at)| at as u32).min().unwrap_or(last);
         now.saturating_sub(since)

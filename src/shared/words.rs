@@ -7,11 +7,13 @@
 //! | F | `flushing` | the transaction that is being flushed; none where nobody flushes |
 //! | D, Y | `durable` | the newest transaction that is known to be on the device, and the slot that holds its meta page |
 //!
-//! W, V and D only rise; D <= V <= W. A commit moves W (under the writer lock), then either V at once (deferred) or, with the flush,
-//! F, V and D. Beside the letters: what each slot was last synced with, the mark of a repair, the start of the list of pages, and ids.
+//! W, V and D only rise; D <= V <= W. A commit moves W (under the writer lock), then either V at
+//! once (deferred) or, with the flush, F, V and D. Beside the letters: what each slot was last
+//! synced with, the mark of a repair, the start of the list of pages, and ids.
 //!
-//! Who changes a word shows the lock that its rule asks for, [`WriterHeld`] or [`FlushHeld`]. Who reads one needs none. The orders of
-//! memory are in here: all words are SeqCst, and where a step is a copy, a fence stands before the second look (rules 8, 9).
+//! Who changes a word shows the lock that its rule asks for, [`WriterHeld`] or [`FlushHeld`]. Who
+//! reads one needs none. The orders of memory are in here: all words are SeqCst, and where a step
+//! is a copy, a fence stands before the second look (rules 8, 9).
 
 use super::layout::{CommitWords, DEAD_RANGES};
 use super::sync::fence;
@@ -31,7 +33,8 @@ pub struct Alone(pub(super) ());
 impl WriterHeld for Alone {}
 impl FlushHeld for Alone {}
 
-/// Looks at a word that another process can move between two of them; each move is a commit, and takes far longer than a look.
+/// Looks at a word that another process can move between two of them; each move is a commit, and
+/// takes far longer than a look.
 const LOOKS: u32 = 10_000;
 
 /// D and Y: the durable transaction and the slot that holds its meta.
@@ -43,7 +46,8 @@ pub struct Durable {
     pub slot: usize,
 }
 
-/// What a slot holds, to the last byte: ids alone say nothing about a file that may have been replaced (rule 28).
+/// What a slot holds, to the last byte: ids alone say nothing about a file that may have been
+/// replaced (rule 28).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Content {
     /// Id of the meta.
@@ -83,7 +87,8 @@ pub struct RepairMark(u64);
 
 /// A repair is needed, or has not ended (rules 1, 19).
 const REPAIR: u64 = 1;
-/// A sync has failed since the last repair that ended (rule 15): what the kernel calls clean need not be on the device.
+/// A sync has failed since the last repair that ended (rule 15): what the kernel calls clean need
+/// not be on the device.
 const SYNC_FAILED: u64 = 2;
 
 impl RepairMark {
@@ -106,8 +111,9 @@ impl CommitWords {
         TxnId(self.built.0.load(SeqCst) >> 1)
     }
 
-    /// Copies the image that W leads to, 0 or 1 (rule 8). A builder may overwrite the place while it is copied, but not before W has moved on:
-    /// then the copy is taken again. None if W never stands still.
+    /// Copies the image that W leads to, 0 or 1 (rule 8). A builder may overwrite the place while
+    /// it is copied, but not before W has moved on: then the copy is taken again. None if W never
+    /// stands still.
     pub fn copy_built<T>(&self, mut copy: impl FnMut(usize) -> T) -> Option<(TxnId, T)> {
         for _ in 0..LOOKS {
             let word = self.built.0.load(SeqCst);
@@ -137,8 +143,8 @@ impl CommitWords {
         TxnId(self.flushing.0.load(SeqCst))
     }
 
-    /// Rule 9: F := W, in the form that looks again. `newest` gives W's id and image. From now on F's pages are protected. None if W never
-    /// stands still; then F is none.
+    /// Rule 9: F := W, in the form that looks again. `newest` gives W's id and image. From now on
+    /// F's pages are protected. None if W never stands still; then F is none.
     pub fn mark_target<T>(
         &self,
         lock: &impl FlushHeld,
@@ -172,7 +178,8 @@ impl CommitWords {
         Content::of_words([place.id.load(SeqCst), place.content.load(SeqCst)])
     }
 
-    /// Rule 13, the first of its stores: the slot has been synced with this. Whoever comes after a death of the leader finishes its flush by it.
+    /// Rule 13, the first of its stores: the slot has been synced with this. Whoever comes after a
+    /// death of the leader finishes its flush by it.
     pub fn record_slot(&self, _: &impl FlushHeld, slot: usize, content: Content) {
         let place = &self.slots.0[slot];
         place.content.store(content.word(), SeqCst);
@@ -191,8 +198,9 @@ impl CommitWords {
         self.durable.0.store(durable.txn.0 << 1 | durable.slot as u64, SeqCst);
     }
 
-    /// Rule 2: transactions whose pages nobody may use again: F, D, and what the slots hold or may hold. F is read before D: a flush that ends
-    /// in between has moved D first. `between` runs there.
+    /// Rule 2: transactions whose pages nobody may use again: F, D, and what the slots hold or may
+    /// hold. F is read before D: a flush that ends in between has moved D first. `between` runs
+    /// there.
     pub fn protected(&self, between: impl FnOnce()) -> [TxnId; 4] {
         let flushing = self.flushing();
         between();
@@ -281,7 +289,8 @@ impl CommitWords {
         self.id_limit.0.fetch_max(limit.0, SeqCst);
     }
 
-    /// Rule 5: the highest page count of all that was built, also of what was rolled back and may still be read.
+    /// Rule 5: the highest page count of all that was built, also of what was rolled back and may
+    /// still be read.
     pub fn page_high(&self) -> u64 {
         self.page_high.0.load(SeqCst)
     }
@@ -296,9 +305,10 @@ impl CommitWords {
         self.page_high.0.store(pages, SeqCst);
     }
 
-    /// The ids that were rolled back. Of a range, the lowest is read first: it is stored last. A range that is joined with another moves from one
-    /// place to the next: one look place by place may see it in neither. Two that are equal are what stood there at a moment between
-    /// them, since no word takes a value twice; each change is a roll-back.
+    /// The ids that were rolled back. Of a range, the lowest is read first: it is stored last. A
+    /// range that is joined with another moves from one place to the next: one look place by place
+    /// may see it in neither. Two that are equal are what stood there at a moment between them,
+    /// since no word takes a value twice; each change is a roll-back.
     pub fn dead_ids(&self) -> DeadIds {
         let look = || self.dead.0.each_ref().map(|range| range.each_ref().map(|w| w.load(SeqCst)));
         let mut seen = look();
@@ -312,8 +322,8 @@ impl CommitWords {
         DeadIds(seen)
     }
 
-    /// What has become of a transaction that was built. D is read first: what is rolled back is dead before D rises above it, and stays so.
-    /// `between` runs behind that.
+    /// What has become of a transaction that was built. D is read first: what is rolled back is
+    /// dead before D rises above it, and stays so. `between` runs behind that.
     pub fn outcome(&self, txn: TxnId, between: impl FnOnce()) -> Outcome {
         let durable = self.durable().txn;
         between();
@@ -325,8 +335,9 @@ impl CommitWords {
         }
     }
 
-    /// Rule 22: what was built above D has ids below `again`, which are dead from now on; but not the id under which an earlier
-    /// roll-back gave D's content again. Nobody who looks meanwhile misses an id that was dead before.
+    /// Rule 22: what was built above D has ids below `again`, which are dead from now on; but not
+    /// the id under which an earlier roll-back gave D's content again. Nobody who looks meanwhile
+    /// misses an id that was dead before.
     pub fn bury_ids(&self, _: &impl WriterHeld, _: &impl FlushHeld, durable: TxnId, again: TxnId) {
         let ranges = &self.dead.0;
         let DeadIds(now) = self.dead_ids();
@@ -342,7 +353,8 @@ impl CommitWords {
         order.sort_by_key(|&i| now[i][0]);
         let [oldest, second, ..] = order;
         if now[oldest][0] != 0 {
-            // All places are taken: the two oldest become one, and ids between them are judged with care.
+            // All places are taken: the two oldest become one, and ids between them are judged with
+            // care.
             ranges[second][0].store(now[oldest][0], SeqCst);
             ranges[oldest][0].store(0, SeqCst);
         }
@@ -351,7 +363,8 @@ impl CommitWords {
     }
 }
 
-/// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the lowest: none.
+/// Ids that were rolled back, from the lowest to the highest of each range; 0 in the place of the
+/// lowest: none.
 pub struct DeadIds([[u64; 2]; DEAD_RANGES]);
 
 impl DeadIds {
@@ -391,7 +404,8 @@ pub struct Beginning {
 
 /// A first opener.
 impl CommitWords {
-    /// A session begins with what is on the disk; the first write transaction repairs (rule 26). W and V are set after this.
+    /// A session begins with what is on the disk; the first write transaction repairs (rule 26). W
+    /// and V are set after this.
     pub fn begin_session(&self, alone: &Alone, beginning: &Beginning) {
         let Beginning { durable, slots, last_id, id_limit, page_count } = *beginning;
         self.repair.0.store(REPAIR, SeqCst);
@@ -414,8 +428,8 @@ impl CommitWords {
         self.set_durable(alone, durable);
     }
 
-    /// A session goes on. Nobody waits any more, and nobody reads: of dead ids only those above D matter, and none above `last_id`, the highest
-    /// that was used.
+    /// A session goes on. Nobody waits any more, and nobody reads: of dead ids only those above D
+    /// matter, and none above `last_id`, the highest that was used.
     pub fn keep_session(&self, alone: &Alone, last_id: TxnId, id_limit: TxnId, page_high: u64) {
         self.last_id.0.store(last_id.0, SeqCst);
         self.failed.0.store(0, SeqCst);

@@ -1,19 +1,22 @@
 //! The allocator of one write transaction.
 //!
-//! Free pages stand in four places: `ready` (reusable, proved so once and for ever), the pool (proved like them, and sorted: see
-//! [`super::pool`]), the main queue (in the order of their death) and three side queues for entries that an old reader pins: such an
-//! entry is moved to a side queue under *one* reader that pins it and looked at again when that reader is gone (B10), so that
-//! nothing rescans them.
-//! Queues, the pool too, are FIFO lists of log pages, each written once, with their youngest entries inline in the meta page.
-//! A small commit therefore writes no page for its free space, however much of it there is.
+//! Free pages stand in four places: `ready` (reusable, proved so once and for ever), the pool
+//! (proved like them, and sorted: see [`super::pool`]), the main queue (in the order of their
+//! death) and three side queues for entries that an old reader pins: such an entry is moved to a
+//! side queue under *one* reader that pins it and looked at again when that reader is gone (B10),
+//! so that nothing rescans them. Queues, the pool too, are FIFO lists of log pages, each written
+//! once, with their youngest entries inline in the meta page. A small commit therefore writes no
+//! page for its free space, however much of it there is.
 //!
-//! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one of these places, or reserved as the
-//! tail of a queue, or it is a log page; (A2) nothing enters `ready` but by a `Reusable` verdict or because it was born in this very
-//! transaction, and nothing the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
-//! finished state has the bounds of the meta page; (A4) the file grows for a run while more than a quarter of it is free only if all that can
-//! be used again has been joined, or is still to be paid for; (A5) single pages do not cut up long runs while more than a sixth of the
-//! file is free, and there are others; (A6) deferred commits, of which older snapshots keep what they replace, are flushed before that is long
-//! ([`is_flush_due`](super::is_flush_due): kept by the commit).
+//! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one
+//! of these places, or reserved as the tail of a queue, or it is a log page; (A2) nothing enters
+//! `ready` but by a `Reusable` verdict or because it was born in this very transaction, and nothing
+//! the pool but from there or by such a verdict; (A3) the number of extents and inline entries in a
+//! finished state has the bounds of the meta page; (A4) the file grows for a run while more than a
+//! quarter of it is free only if all that can be used again has been joined, or is still to be paid
+//! for; (A5) single pages do not cut up long runs while more than a sixth of the file is free, and
+//! there are others; (A6) deferred commits, of which older snapshots keep what they replace, are
+//! flushed before that is long ([`is_flush_due`](super::is_flush_due): kept by the commit).
 
 use super::extents::Extents;
 use super::pins::{Pins, Verdict};
@@ -28,7 +31,8 @@ use std::ops::Range;
 pub trait LogPages {
     /// Page `id` of the base snapshot.
     fn log_page(&self, id: PageId) -> Result<&[u8]>;
-    /// An error if a log page that has been read so far may not be what was built: nothing that it names is to be used then (rule 23).
+    /// An error if a log page that has been read so far may not be what was built: nothing that it
+    /// names is to be used then (rule 23).
     fn proved(&self) -> Result<()> {
         Ok(())
     }
@@ -40,26 +44,32 @@ pub trait LogPages {
 const REFILL: usize = 64;
 /// A transaction that has taken so many times more pages looks for more at once.
 const REFILL_PART: u64 = 8;
-/// The pool is sorted anew when so many log pages of other queues can be joined with it, and at least as many as it has: what
-/// that writes stays in proportion to what was freed.
+/// The pool is sorted anew when so many log pages of other queues can be joined with it, and at
+/// least as many as it has: what that writes stays in proportion to what was freed.
 const SORTED_FROM: u32 = 2;
-/// Log pages that a small commit may have to read and write for it. Of longer queues so much is sorted by itself.
+/// Log pages that a small commit may have to read and write for it. Of longer queues so much is
+/// sorted by itself.
 const SORTED_MOST: u32 = 1024;
-/// The file does not grow for a run as long as more than this part of it is free: all of that is joined first (A4).
+/// The file does not grow for a run as long as more than this part of it is free: all of that is
+/// joined first (A4).
 const JOINED_PART: u64 = 4;
-/// Entries of the log for whose sorting a page pays by which the file would grow. With a quarter of it files with many values of a few
-/// pages still grow after a million commits.
+/// Entries of the log for whose sorting a page pays by which the file would grow. With a quarter of
+/// it files with many values of a few pages still grow after a million commits.
 const PAID_ENTRIES: u64 = 512;
-/// Single pages go where they are in nobody's way if more than this part of the file is free and a run is ready (A5).
+/// Single pages go where they are in nobody's way if more than this part of the file is free and a
+/// run is ready (A5).
 const FRAGMENTS_PART: u64 = 6;
-/// Pages of a run that is worth it: with two, the files of some mixes become shorter still, and that of roll-backs longer than twice what is in use.
+/// Pages of a run that is worth it: with two, the files of some mixes become shorter still, and
+/// that of roll-backs longer than twice what is in use.
 const RUN: u64 = 4;
-/// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved aside.
+/// Commits that may be waiting for a flush before entries pinned by the durable snapshot are moved
+/// aside.
 const BACKLOG: u64 = 64;
-/// The same for fewer, if more than this part of the file is free and waits: without it, large deferred commits would
-/// find nothing to use again until the list of pages is full, about 100 MB.
+/// The same for fewer, if more than this part of the file is free and waits: without it, large
+/// deferred commits would find nothing to use again until the list of pages is full, about 100 MB.
 const BACKLOG_PART: u64 = 16;
-/// So few commits never count: a flush comes soon. And with several readers the side queues are theirs.
+/// So few commits never count: a flush comes soon. And with several readers the side queues are
+/// theirs.
 const BACKLOG_FEW: u64 = 4;
 
 /// The allocator of one write transaction.
@@ -74,7 +84,8 @@ pub struct Allocator {
     /// Entries that wait for a flush stand in the way of too many that do not.
     long_backlog: bool,
     ready: Extents,
-    /// Taken out of `ready` as a whole, to be used from its front: the pages of a commit lie side by side.
+    /// Taken out of `ready` as a whole, to be used from its front: the pages of a commit lie side
+    /// by side.
     run: Range<u64>,
     /// Pages taken.
     taken: u64,
@@ -90,7 +101,8 @@ pub struct Allocator {
     fragments_first: bool,
     /// And more of these have been looked for.
     fragments_sought: bool,
-    /// It moves nothing to a side queue where it would wait for too long: what is sorted later is not lost.
+    /// It moves nothing to a side queue where it would wait for too long: what is sorted later is
+    /// not lost.
     sorting: bool,
     queues: [Queue; QUEUES],
     /// Freed in this transaction, born before it.
@@ -112,11 +124,13 @@ pub struct Start<'a> {
     pub pins: Pins,
     /// The durable snapshot.
     pub durable: TxnId,
-    /// Pages from here on were not used by what was rolled back and is still read (rule 5); no more than the base has if there is none.
+    /// Pages from here on were not used by what was rolled back and is still read (rule 5); no more
+    /// than the base has if there is none.
     pub page_high: u64,
     /// Lowest id that was rolled back; matters as `page_high` does.
     pub dead_from: TxnId,
-    /// Most ready extents and inline entries in the meta page, and entries in a log page, where these have room for more.
+    /// Most ready extents and inline entries in the meta page, and entries in a log page, where
+    /// these have room for more.
     pub limit: usize,
 }
 
@@ -180,7 +194,8 @@ impl Allocator {
         Ok(a)
     }
 
-    /// The snapshot that was visible at the begin: readers of older ones, who have come since, are not protected.
+    /// The snapshot that was visible at the begin: readers of older ones, who have come since, are
+    /// not protected.
     pub fn judged_at(&self) -> TxnId {
         self.pins.visible()
     }
@@ -190,7 +205,8 @@ impl Allocator {
         self.page_count
     }
 
-    /// First pages of everything freed in this transaction that was born after the durable snapshot.
+    /// First pages of everything freed in this transaction that was born after the durable
+    /// snapshot.
     pub fn freed_undurable(&self) -> &[PageId] {
         &self.freed_undurable
     }
@@ -203,7 +219,8 @@ impl Allocator {
         self.allocate_from_ready()
     }
 
-    /// Whether the next single page would cut up a long run although the pool may have other pages (A5). Once in a transaction: there may be none.
+    /// Whether the next single page would cut up a long run although the pool may have other pages
+    /// (A5). Once in a transaction: there may be none.
     fn seeks_fragments(&mut self) -> bool {
         let lacks = self.fragments_first && self.ready.shortest() >= pool::LONG;
         lacks && !std::mem::replace(&mut self.fragments_sought, true)
@@ -214,7 +231,8 @@ impl Allocator {
         if let Some(id) = self.run.next() {
             return Ok(PageId(id));
         }
-        // Where a small commit finds room, and towards the front, so that the end of the file empties.
+        // Where a small commit finds room, and towards the front, so that the end of the file
+        // empties.
         let found = if self.pins.no_reuse() {
             None
         } else {
@@ -275,8 +293,9 @@ impl Allocator {
 
     /// Whether everything is to be joined before the file grows by `len` pages (A4).
     ///
-    /// Each of these pages pays for sorting a few entries. Most often that is not enough for all of them, and no snapshot has a place for
-    /// what has been paid before: so it is drawn. On the average the price is what was paid, for any history of the database.
+    /// Each of these pages pays for sorting a few entries. Most often that is not enough for all of
+    /// them, and no snapshot has a place for what has been paid before: so it is drawn. On the
+    /// average the price is what was paid, for any history of the database.
     fn joining_is_paid(&self, len: u64) -> bool {
         let free = self.logged_pages + inline_pages(&self.queues);
         if self.joined || free <= self.page_count / JOINED_PART {
@@ -289,8 +308,8 @@ impl Allocator {
         u128::from(drawn >> 32) * u128::from(price) < u128::from(len * PAID_ENTRIES) << 32
     }
 
-    /// Joins all that can be used again, or as much as a transaction may, and makes the first runs of `len` pages ready; the rest joins the
-    /// pool.
+    /// Joins all that can be used again, or as much as a transaction may, and makes the first runs
+    /// of `len` pages ready; the rest joins the pool.
     fn join_all(&mut self, len: u64, log: &impl LogPages) -> Result<()> {
         self.joined = true;
         self.sorting = true;
@@ -387,8 +406,9 @@ impl Allocator {
         self.found_is_ready()
     }
 
-    /// With more readers of different ages than side queues, one queue has what several of them see, and a reader that stays would keep what ever
-    /// more short ones have seen. So for each extent that joins it two are judged again: what can be used is at most half of it.
+    /// With more readers of different ages than side queues, one queue has what several of them
+    /// see, and a reader that stays would keep what ever more short ones have seen. So for each
+    /// extent that joins it two are judged again: what can be used is at most half of it.
     fn look_through(&mut self, log: &impl LogPages) -> Result<()> {
         let each = 2 * std::mem::take(&mut self.parked_elsewhere);
         for side in SIDES {
@@ -478,8 +498,9 @@ impl Allocator {
         self.free(q.tail, 1, self.durable)
     }
 
-    /// Gives a page of the free log back. No reader sees it. But the place was reserved before it was written: after a roll-back the durable
-    /// snapshot may write its log there again, even while somebody reads what was rolled back (rule 5). So it is not used for anything else
+    /// Gives a page of the free log back. No reader sees it. But the place was reserved before it
+    /// was written: after a roll-back the durable snapshot may write its log there again, even
+    /// while somebody reads what was rolled back (rule 5). So it is not used for anything else
     /// before the snapshots that have it reserved are out of reach, as if the durable one saw it.
     fn free_log_page(&mut self, id: PageId, birth: TxnId) -> Result<()> {
         if birth > self.durable {
@@ -488,8 +509,8 @@ impl Allocator {
         self.free(id, 1, birth.min(self.durable))
     }
 
-    /// Takes entries from the front of queue `side` until they have `left` extents, the queue is empty, or the next entry has to
-    /// wait.
+    /// Takes entries from the front of queue `side` until they have `left` extents, the queue is
+    /// empty, or the next entry has to wait.
     fn drain(&mut self, side: usize, log: &impl LogPages, left: &mut usize) -> Result<()> {
         while *left > 0 && self.queues[side].pages > 0 {
             let id = self.queues[side].head;
@@ -526,7 +547,8 @@ impl Allocator {
         Ok(())
     }
 
-    /// Finds places for entries at the front of queue `from`, about `left` extents; answers how many entries.
+    /// Finds places for entries at the front of queue `from`, about `left` extents; answers how
+    /// many entries.
     fn place_some(&mut self, entries: &[FreeEntry], from: usize, left: &mut usize) -> usize {
         let mut taken = 0;
         for e in entries {
@@ -559,8 +581,9 @@ impl Allocator {
         true
     }
 
-    /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts one. When all are taken, to the one that waits for
-    /// the youngest: that delays, and pays for a look at what stands there ([`Allocator::look_through`]).
+    /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts
+    /// one. When all are taken, to the one that waits for the youngest: that delays, and pays for a
+    /// look at what stands there ([`Allocator::look_through`]).
     fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) -> bool {
         let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
         let side = SIDES
@@ -584,8 +607,8 @@ impl Allocator {
         true
     }
 
-    /// Ends the transaction: what was freed joins the main queue, free pages at the end of the file are given
-    /// back, and everything that does not fit the meta page is written to log pages.
+    /// Ends the transaction: what was freed joins the main queue, free pages at the end of the file
+    /// are given back, and everything that does not fit the meta page is written to log pages.
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
         self.end_run()?;
         let few = if self.fragments_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
@@ -600,7 +623,8 @@ impl Allocator {
                 self.page_count = start.0;
             }
         }
-        // First what takes many pages, while all that are ready are at hand; then what the meta page has no room for.
+        // First what takes many pages, while all that are ready are at hand; then what the meta
+        // page has no room for.
         self.spill_inline(log)?;
         self.end_run()?;
         self.spill_ready()?;
@@ -616,7 +640,8 @@ impl Allocator {
         Ok(SpaceState { ready, queues: self.queues.clone(), free_pages })
     }
 
-    /// Makes enough pages ready for the log pages that this commit will write, so that the file does not grow for them.
+    /// Makes enough pages ready for the log pages that this commit will write, so that the file
+    /// does not grow for them.
     fn find_log_pages(&mut self, log: &impl LogPages) -> Result<()> {
         loop {
             let inline: usize = self.queues.iter().map(|q| q.inline.len()).sum();
@@ -659,8 +684,9 @@ impl Allocator {
         Ok(out)
     }
 
-    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long runs stay at hand. Where small fragments are to be
-    /// used up the first ones in the file stay, too.
+    /// Ready extents that the meta page has no room for go to the pool, the shortest first: long
+    /// runs stay at hand. Where small fragments are to be used up the first ones in the file stay,
+    /// too.
     fn spill_ready(&mut self) -> Result<()> {
         let chunks = |len: u64| len.div_ceil(MAX_RUN) as usize;
         let all: usize = self.ready.iter().map(|(_, len)| chunks(len)).sum();

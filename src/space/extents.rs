@@ -43,7 +43,8 @@ impl Extents {
         true
     }
 
-    /// Takes the first `len` pages of the smallest extent that has that many, the first such in the file.
+    /// Takes the first `len` pages of the smallest extent that has that many, the first such in the
+    /// file.
     pub fn take_best(&mut self, len: u64) -> Option<PageId> {
         let &(l, s) = self.by_len.range((len, 0)..).next()?;
         self.remove(s, l);
@@ -74,7 +75,8 @@ impl Extents {
         last
     }
 
-    /// Takes the first extent in the file that has at least `of` pages, if it is one of the first few; else the longest.
+    /// Takes the first extent in the file that has at least `of` pages, if it is one of the first
+    /// few; else the longest.
     pub fn take_low(&mut self, of: u64) -> Option<(PageId, u64)> {
         const LOOKED_AT: usize = 64;
         let long = self.by_start.iter().take(LOOKED_AT).find(|(_, l)| **l >= of);

@@ -1,6 +1,6 @@
 //! The protected snapshots, collected once at the begin of a write transaction (rule 2, B6). The
-//! set may go stale: everything that becomes protected later is in it already, or is at least as young as
-//! `visible`, and pages that died after `visible` are never judged reusable.
+//! set may go stale: everything that becomes protected later is in it already, or is at least as
+//! young as `visible`, and pages that died after `visible` are never judged reusable.
 
 use crate::types::TxnId;
 
@@ -65,8 +65,8 @@ impl Pins {
         }
     }
 
-    /// The oldest snapshot of the commit protocol that pins [birth, death), for an entry that is dead for
-    /// everybody who comes later.
+    /// The oldest snapshot of the commit protocol that pins [birth, death), for an entry that is
+    /// dead for everybody who comes later.
     pub fn oldest_commit_in(&self, birth: TxnId, death: TxnId) -> Option<TxnId> {
         (death <= self.visible && !self.no_reuse)
             .then(|| first_in(&self.commits, birth, death))
@@ -88,9 +88,10 @@ impl Pins {
         self.commits.binary_search(&id).is_ok() || self.readers.binary_search(&id).is_ok()
     }
 
-    /// A birth that gives the same verdict as `birth` now and at any later time, the same one for as many births as
-    /// possible: pages freed together can then share an entry. Between two neighbouring protected ids
-    /// nobody stands, and nobody can come: who registers later is at least as young as `visible`.
+    /// A birth that gives the same verdict as `birth` now and at any later time, the same one for
+    /// as many births as possible: pages freed together can then share an entry. Between two
+    /// neighbouring protected ids nobody stands, and nobody can come: who registers later is at
+    /// least as young as `visible`.
     pub fn canonical_birth(&self, birth: TxnId) -> TxnId {
         if birth > self.visible || self.no_reuse {
             return birth;

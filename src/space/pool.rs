@@ -1,10 +1,12 @@
 //! The order in which free pages are used again.
 //!
-//! What a transaction frees lies all over the file, and pages that are written in pieces cost the device one write each. So the pool
-//! holds free pages as maps of 64 pages, long runs first: those are used now, and the small fragments have time to grow together with what is
-//! freed around them. Log-structured file systems choose the segment to clean by the same reasoning (Rosenblum and Ousterhout,
-//! "The Design and Implementation of a Log-Structured File System", 1991); here nothing has to be moved for it. Where much is free beside long
-//! runs, which large values need, single pages take the small fragments, and the pool is in the order of the file.
+//! What a transaction frees lies all over the file, and pages that are written in pieces cost the
+//! device one write each. So the pool holds free pages as maps of 64 pages, long runs first: those
+//! are used now, and the small fragments have time to grow together with what is freed around them.
+//! Log-structured file systems choose the segment to clean by the same reasoning (Rosenblum and
+//! Ousterhout, "The Design and Implementation of a Log-Structured File System", 1991); here nothing
+//! has to be moved for it. Where much is free beside long runs, which large values need, single
+//! pages take the small fragments, and the pool is in the order of the file.
 
 use crate::error::{Error, Result};
 use crate::format::freelog::{FreeEntry, GROUP, MAX_RUN};
@@ -45,7 +47,8 @@ pub struct Sorted {
     pub entries: Vec<FreeEntry>,
     /// The first few runs that are long enough, which are not among the entries.
     pub runs: Vec<Range<u64>>,
-    /// Where free pages at the end of the file begin, which are left out too; the end if there are none.
+    /// Where free pages at the end of the file begin, which are left out too; the end if there are
+    /// none.
     pub end: u64,
 }
 
@@ -126,7 +129,8 @@ fn joined(mut parts: Vec<Part>) -> Result<Vec<Part>> {
     Ok(joined)
 }
 
-/// Puts a run of pages into its class, whatever groups it lies in. Runs come in the order of their place.
+/// Puts a run of pages into its class, whatever groups it lies in. Runs come in the order of their
+/// place.
 fn sort_in(run: Range<u64>, by_place: bool, classes: &mut [Vec<FreeEntry>; CLASSES.len()]) {
     let len = run.end - run.start;
     if len == 0 {

@@ -1,5 +1,6 @@
-//! Random transactions over the real allocator, against a model that knows every page: what a protected snapshot sees is never handed
-//! out, every page has one place, and the work of a small commit has a bound.
+//! Random transactions over the real allocator, against a model that knows every page: what a
+//! protected snapshot sees is never handed out, every page has one place, and the work of a small
+//! commit has a bound.
 
 use super::allocator::{Allocator, LogPages, Start};
 use super::pins::Pins;
@@ -167,7 +168,8 @@ impl World {
         self.slots = [self.base.clone(), self.base.clone()];
     }
 
-    /// An allocator of the next transaction; `lag`: only what is durable is visible; `pending`: a reader is choosing.
+    /// An allocator of the next transaction; `lag`: only what is durable is visible; `pending`: a
+    /// reader is choosing.
     fn begin(&mut self, lag: bool, pending: bool) -> (TxnId, Allocator) {
         let txn = TxnId(self.next);
         self.next += 1;
@@ -217,7 +219,8 @@ impl World {
         }
     }
 
-    /// Replaces every `step`-th run by one of a page, in a durable commit; the log pages that were read and written.
+    /// Replaces every `step`-th run by one of a page, in a durable commit; the log pages that were
+    /// read and written.
     fn replace(&mut self, step: usize) -> (usize, usize) {
         let (txn, mut a) = self.begin(false, false);
         let mut live = (*self.base.live).clone();
@@ -242,8 +245,8 @@ impl World {
     }
 }
 
-/// One life of a database: rounds of transactions, readers that come and go, roll-backs, writers that die. True if the pool had
-/// pages of its own.
+/// One life of a database: rounds of transactions, readers that come and go, roll-backs, writers
+/// that die. True if the pool had pages of its own.
 fn live_a_life(seed: u64) -> bool {
     let mut w = World::new(seed);
     let (most_live, most_readers) = (w.rng.usize(50..1500), w.rng.usize(..6));

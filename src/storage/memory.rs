@@ -1,14 +1,16 @@
 //! A database in anonymous memory: same engine, no file, no other process.
 //!
 //! Invariants
-//! - I1: a map stays until the platform is dropped. Growth beyond the last one adds another of the same pages, twice as long; the list
-//!   of maps only grows, and `current` is the last.
-//! - Bytes behind the length are zero (fresh pages; `truncate` gives pages back to the system, which hands them out again as zeros).
+//! - I1: a map stays until the platform is dropped. Growth beyond the last one adds another of the
+//!   same pages, twice as long; the list of maps only grows, and `current` is the last.
+//! - Bytes behind the length are zero (fresh pages; `truncate` gives pages back to the system,
+//!   which hands them out again as zeros).
 //!
-//! Thread rules: as in the seam; `view` takes no lock. There is exactly one handle, so locks never conflict here; threads
-//! of the handle are kept apart by the layers above, as they are on a file.
+//! Thread rules: as in the seam; `view` takes no lock. There is exactly one handle, so locks never
+//! conflict here; threads of the handle are kept apart by the layers above, as they are on a file.
 //!
-//! A forked child sees the same pages, as it does those of a file, and the fork mark refuses it every use of the handle.
+//! A forked child sees the same pages, as it does those of a file, and the fork mark refuses it
+//! every use of the handle.
 
 use super::{LockByte, LockMode, Locks, MapView, Platform, Storage, words};
 use crate::error::{Error, Result};
@@ -20,7 +22,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Addresses reserved when the caller names no number: so few that a process can have thousands of databases in memory.
+/// Addresses reserved when the caller names no number: so few that a process can have thousands of
+/// databases in memory.
 pub const DEFAULT_RESERVE: usize = 64 << 20;
 
 /// Smallest reservation worth having.
@@ -36,7 +39,8 @@ const SYSTEM_PAGE: usize = 4096;
 pub struct MemoryPlatform {
     maps: [OnceLock<AnonMap>; MAPS],
     current: AtomicUsize,
-    /// Bytes that there can be in all maps, more than a process has addresses for unless its files are limited.
+    /// Bytes that there can be in all maps, more than a process has addresses for unless its files
+    /// are limited.
     most: u64,
     len: AtomicU64,
     resizing: Mutex<()>,
@@ -47,8 +51,9 @@ pub struct MemoryPlatform {
 }
 
 impl MemoryPlatform {
-    /// A new, empty database place with addresses for `reserve` bytes at first (0 stands for [`DEFAULT_RESERVE`]) and `shared_len`
-    /// bytes of zeroed shared memory beside it. Costs address space only, and no descriptor.
+    /// A new, empty database place with addresses for `reserve` bytes at first (0 stands for
+    /// [`DEFAULT_RESERVE`]) and `shared_len` bytes of zeroed shared memory beside it. Costs address
+    /// space only, and no descriptor.
     pub fn new(reserve: usize, shared_len: usize) -> Result<MemoryPlatform> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let reserve = if reserve == 0 { DEFAULT_RESERVE } else { reserve.max(SMALLEST_RESERVE) };
@@ -75,7 +80,8 @@ impl MemoryPlatform {
         self.maps[current].get().expect("the current map exists")
     }
 
-    /// Maps at least `need` bytes, and twice as many as now where there are addresses for it. Under `resizing`.
+    /// Maps at least `need` bytes, and twice as many as now where there are addresses for it. Under
+    /// `resizing`.
     fn add_map(&self, need: usize) -> Result<()> {
         let no_room = || Error::io("growing the database", io::ErrorKind::StorageFull.into());
         let (old, index) = (self.map(), self.current.load(Ordering::Relaxed) + 1);
@@ -155,7 +161,8 @@ impl Storage for MemoryPlatform {
         let new = usize::try_from(len).unwrap_or(usize::MAX).min(old);
         self.len.store(new as u64, Ordering::Release);
         let whole = new.next_multiple_of(SYSTEM_PAGE).min(old);
-        // SAFETY: the caller has proved that nobody looks beyond `len`; `new ..= old` is in the map.
+        // SAFETY: the caller has proved that nobody looks beyond `len`; `new ..= old` is in the
+        // map.
         unsafe { self.map().base().add(new).write_bytes(0, whole - new) };
         let end = old.next_multiple_of(SYSTEM_PAGE);
         if whole < old {
@@ -166,8 +173,8 @@ impl Storage for MemoryPlatform {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let to = self.range("writing to memory", offset, bytes.len())?;
-        // SAFETY: `range` checked the place; who looks at a meta page that is stored does it by `MapView::copy`, and nobody
-        // reads another page that is written (I2, I3).
+        // SAFETY: `range` checked the place; who looks at a meta page that is stored does it by
+        // `MapView::copy`, and nobody reads another page that is written (I2, I3).
         unsafe { words::store(to, bytes) };
         Ok(())
     }
@@ -176,8 +183,8 @@ impl Storage for MemoryPlatform {
         let mut at = offset;
         for part in parts {
             let to = self.range("writing to memory", at, part.len())?;
-            // SAFETY: `range` checked the place; nobody reads a page that is written (I2, I3), and `part` is private memory of
-            // the caller.
+            // SAFETY: `range` checked the place; nobody reads a page that is written (I2, I3), and
+            // `part` is private memory of the caller.
             unsafe { to.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
             at += part.len() as u64;
         }

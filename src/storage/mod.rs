@@ -6,7 +6,8 @@
 //! here are only met at growth, at write and at sync.
 //!
 //! Thread rules: everything here may be called from any thread. `write`, `stored` and `grow` are
-//! called by the holder of the writer lock (`write` of a meta page by the holder of the flush lock).
+//! called by the holder of the writer lock (`write` of a meta page by the holder of the flush
+//! lock).
 
 pub mod memory;
 pub mod mmap;
@@ -40,8 +41,8 @@ impl MapView {
     /// `len` bytes from `offset`, or None if they do not lie inside the view.
     ///
     /// The view must be one of `owner`'s. That the bytes do not change while the slice lives is the
-    /// snapshot protocol's promise (I2: a page that a protected snapshot sees is never stored to), which
-    /// `Database::open` makes part of its contract.
+    /// snapshot protocol's promise (I2: a page that a protected snapshot sees is never stored to),
+    /// which `Database::open` makes part of its contract.
     pub(crate) fn slice<'a>(
         &self,
         _owner: &'a dyn Platform,
@@ -52,26 +53,29 @@ impl MapView {
         if end > self.len as u64 {
             return None;
         }
-        // SAFETY: inside the view, which stays mapped as long as `owner` lives (I1: maps are kept until
-        // the storage is dropped); for the stability of the bytes see above.
+        // SAFETY: inside the view, which stays mapped as long as `owner` lives (I1: maps are kept
+        // until the storage is dropped); for the stability of the bytes see above.
         Some(unsafe { std::slice::from_raw_parts(self.base.add(offset as usize), len as usize) })
     }
 
-    /// A copy of `len` bytes from `offset`, or None if they do not lie inside the view. For what no snapshot protects: a meta page,
-    /// which a flush may store meanwhile. The copy may be of halves, and is defined for all that: it is made of atomic words, and
-    /// so is what is stored there ([`Storage::write`]).
+    /// A copy of `len` bytes from `offset`, or None if they do not lie inside the view. For what no
+    /// snapshot protects: a meta page, which a flush may store meanwhile. The copy may be of
+    /// halves, and is defined for all that: it is made of atomic words, and so is what is stored
+    /// there ([`Storage::write`]).
     pub(crate) fn copy(&self, _owner: &dyn Platform, offset: u64, len: u64) -> Option<Vec<u8>> {
         let end = offset.checked_add(len)?;
         if end > self.len as u64 {
             return None;
         }
         let mut bytes = vec![0; len as usize];
-        // SAFETY: inside the view, which stays mapped as long as `_owner` lives (I1: maps are kept until the storage is dropped).
+        // SAFETY: inside the view, which stays mapped as long as `_owner` lives (I1: maps are kept
+        // until the storage is dropped).
         unsafe { words::load(self.base.add(offset as usize), &mut bytes) };
         Some(bytes)
     }
 
-    /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is read, no fault is taken.
+    /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is
+    /// read, no fault is taken.
     #[inline(always)]
     pub(crate) fn prefetch(&self, offset: u64, len: usize) {
         for line in (0..len).step_by(LINE) {
@@ -95,11 +99,13 @@ mod words {
     /// Fills `to` from `from`.
     ///
     /// # Safety
-    /// `to.len()` bytes from `from` can be read, and whoever stores to them at the same time does it by [`store`].
+    /// `to.len()` bytes from `from` can be read, and whoever stores to them at the same time does
+    /// it by [`store`].
     pub unsafe fn load(from: *const u8, to: &mut [u8]) {
         let (head, whole) = parts(from, to.len());
         for i in (0..head).chain(head + whole..to.len()) {
-            // SAFETY: inside the range, by the contract; a relaxed load is defined on memory that can only be read.
+            // SAFETY: inside the range, by the contract; a relaxed load is defined on memory that
+            // can only be read.
             to[i] = unsafe { AtomicU8::from_ptr(from.add(i).cast_mut()) }.load(Relaxed);
         }
         for (i, bytes) in to[head..head + whole].chunks_exact_mut(WORD).enumerate() {
@@ -112,7 +118,8 @@ mod words {
     /// Stores `from` at `to`.
     ///
     /// # Safety
-    /// `from.len()` bytes from `to` can be written, and whoever looks at them at the same time does it by [`load`].
+    /// `from.len()` bytes from `to` can be written, and whoever looks at them at the same time does
+    /// it by [`load`].
     pub unsafe fn store(to: *mut u8, from: &[u8]) {
         let (head, whole) = parts(to, from.len());
         for i in (0..head).chain(head + whole..from.len()) {
@@ -158,7 +165,8 @@ pub(crate) struct WritableView {
     len: usize,
 }
 
-// SAFETY: an address and a length, as `MapView`; it belongs to the one write transaction, whichever thread runs it.
+// SAFETY: an address and a length, as `MapView`; it belongs to the one write transaction, whichever
+// thread runs it.
 unsafe impl Send for WritableView {}
 // SAFETY: as above; nothing can be changed through a shared reference.
 unsafe impl Sync for WritableView {}
@@ -170,8 +178,8 @@ impl WritableView {
         Some(WritableView { base, len: storage.view().len })
     }
 
-    /// `len` bytes from `offset`, or None if they do not lie inside. Only for pages that belong to the running
-    /// write transaction alone, which is borrowed as `_owner` and holds the storage.
+    /// `len` bytes from `offset`, or None if they do not lie inside. Only for pages that belong to
+    /// the running write transaction alone, which is borrowed as `_owner` and holds the storage.
     pub(crate) fn slice_mut<'a>(
         &self,
         _owner: &'a mut impl Sized,
@@ -182,8 +190,9 @@ impl WritableView {
         if end > self.len as u64 {
             return None;
         }
-        // SAFETY: inside the map (I1); the page is owned by the one write transaction (I3: no snapshot sees a
-        // page that was allocated and not yet built), which `_owner` borrows exclusively.
+        // SAFETY: inside the map (I1); the page is owned by the one write transaction (I3: no
+        // snapshot sees a page that was allocated and not yet built), which `_owner` borrows
+        // exclusively.
         Some(unsafe {
             std::slice::from_raw_parts_mut(self.base.add(offset as usize), len as usize)
         })
@@ -195,8 +204,8 @@ pub trait Storage: Send + Sync {
     /// The current view. Cheap (one or two atomic loads); never shrinks except by `truncate`.
     fn view(&self) -> MapView;
 
-    /// Looks at the file again: another process may have grown it. Maps more if needed, and returns a
-    /// view of the file as it is now.
+    /// Looks at the file again: another process may have grown it. Maps more if needed, and returns
+    /// a view of the file as it is now.
     fn refresh(&self) -> Result<MapView>;
 
     /// Bytes in the file now (a system call on a real file).
@@ -209,11 +218,12 @@ pub trait Storage: Send + Sync {
     /// Cuts the file to `len` bytes. The caller has proved that nobody can look beyond.
     fn truncate(&self, len: u64) -> Result<()>;
 
-    /// Puts `bytes` at `offset` into the page cache, as `pwrite` does; inside the file's length. Somebody may be looking at them by
-    /// [`MapView::copy`].
+    /// Puts `bytes` at `offset` into the page cache, as `pwrite` does; inside the file's length.
+    /// Somebody may be looking at them by [`MapView::copy`].
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// The same bytes as `write` of all parts one after another, in one call where possible. Nobody looks at them meanwhile.
+    /// The same bytes as `write` of all parts one after another, in one call where possible. Nobody
+    /// looks at them meanwhile.
     fn write_all_of(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
         let mut at = offset;
         for part in parts {
@@ -241,7 +251,8 @@ pub trait Storage: Send + Sync {
     /// Hint: this range will be read soon.
     fn will_need(&self, _offset: u64, _len: u64) {}
 
-    /// Whether the byte at `offset` can be read without waiting for a device, as far as can be told.
+    /// Whether the byte at `offset` can be read without waiting for a device, as far as can be
+    /// told.
     fn is_resident(&self, _offset: u64) -> bool {
         true
     }
@@ -256,27 +267,29 @@ pub enum LockMode {
     Exclusive,
 }
 
-/// A lock byte of the lock file. Numbers are offsets of the bytes that are locked; nothing is stored there.
+/// A lock byte of the lock file. Numbers are offsets of the bytes that are locked; nothing is
+/// stored there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub struct LockByte(pub u64);
 
-/// Byte locks with proof of life: the locks of a process vanish when it dies, and not before.
-/// One value of this trait belongs to one handle; two handles of one process conflict like two processes.
+/// Byte locks with proof of life: the locks of a process vanish when it dies, and not before. One
+/// value of this trait belongs to one handle; two handles of one process conflict like two
+/// processes.
 pub trait Locks: Send + Sync {
-    /// Takes the lock if it is free; false if another handle holds it against this mode. Taking a byte
-    /// this handle holds already changes its mode in one step.
+    /// Takes the lock if it is free; false if another handle holds it against this mode. Taking a
+    /// byte this handle holds already changes its mode in one step.
     fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool>;
     /// Waits for the lock, for ever without a timeout; false when the time is over.
     fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool>;
     /// Gives the lock back. No error is possible that the caller could act on.
     fn unlock(&self, byte: LockByte);
-    /// Whether any *other* handle holds a lock on any byte of `first ..= last` that an exclusive lock
-    /// would conflict with; returns the lowest such lock's first byte.
+    /// Whether any *other* handle holds a lock on any byte of `first ..= last` that an exclusive
+    /// lock would conflict with; returns the lowest such lock's first byte.
     fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>>;
 }
 
-/// Points of the commit, flush, repair and opening protocols at which the harness may stop a process or look around.
-/// Production storages do nothing there.
+/// Points of the commit, flush, repair and opening protocols at which the harness may stop a
+/// process or look around. Production storages do nothing there.
 pub type Step = &'static str;
 
 /// Everything one handle needs from below: the data file, the shared memory beside it, the locks,
@@ -284,7 +297,8 @@ pub type Step = &'static str;
 pub trait Platform: Send + Sync {
     /// The data file.
     fn storage(&self) -> &dyn Storage;
-    /// First byte of the shared memory (`shared::layout::SIZE` bytes, 4,096-aligned, zeroed when new).
+    /// First byte of the shared memory (`shared::layout::SIZE` bytes, 4,096-aligned, zeroed when
+    /// new).
     fn shared_base(&self) -> *mut u8;
     /// Whether the shared memory can only be read: whoever stores there faults, and such a handle
     /// can take shared locks only.
@@ -310,8 +324,9 @@ pub trait Platform: Send + Sync {
     fn seconds(&self) -> u32 {
         crate::os::clock::seconds_since_boot()
     }
-    /// Whether a write-back of the data file has failed since this handle was opened, or since the last call that said so. Every failure
-    /// counts, whoever else is told of it, also a [`Storage::sync`] of this handle; whoever is told here has to remember it. True as well
+    /// Whether a write-back of the data file has failed since this handle was opened, or since the
+    /// last call that said so. Every failure counts, whoever else is told of it, also a
+    /// [`Storage::sync`] of this handle; whoever is told here has to remember it. True as well
     /// where it cannot be known.
     fn write_back_failed(&self) -> bool {
         false
@@ -322,17 +337,19 @@ pub trait Platform: Send + Sync {
     }
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);
-    /// Whether the files that are open are still the ones that their paths lead to: asked once the gate is
-    /// held, since either may have been replaced until then.
+    /// Whether the files that are open are still the ones that their paths lead to: asked once the
+    /// gate is held, since either may have been replaced until then.
     fn check_in_place(&self) -> Result<()> {
         Ok(())
     }
-    /// Makes sure that no store into the shared memory meets a full disk, where that takes to write it again; `keep`: with the words
-    /// that stand there, else they may become zeros. The caller is alone with the database, and has not stored anything yet.
+    /// Makes sure that no store into the shared memory meets a full disk, where that takes to write
+    /// it again; `keep`: with the words that stand there, else they may become zeros. The caller is
+    /// alone with the database, and has not stored anything yet.
     fn settle_shared(&self, _keep: bool) -> Result<()> {
         Ok(())
     }
-    /// Keeps parts of the data file, each with its place, in a file beside it, if that can be done. One that is there already stays.
+    /// Keeps parts of the data file, each with its place, in a file beside it, if that can be done.
+    /// One that is there already stays.
     fn keep_beside(&self, _parts: &[(u64, Vec<u8>)]) {}
     /// Device flushes asked for so far, where they are counted.
     fn sync_count(&self) -> u64 {
@@ -351,7 +368,8 @@ pub struct LivePlatform {
     alive: NonNull<AtomicU64>,
 }
 
-// SAFETY: the pointer leads to an atomic that lives as long as the platform, which is Send and Sync.
+// SAFETY: the pointer leads to an atomic that lives as long as the platform, which is Send and
+// Sync.
 unsafe impl Send for LivePlatform {}
 // SAFETY: as above.
 unsafe impl Sync for LivePlatform {}

@@ -1,6 +1,6 @@
-//! From a changed leaf back up to the root: each level hands the one above the children that take the
-//! place of old ones. Pages split on the way when they are too full, are joined with a neighbour when they are
-//! too empty, and the root grows and collapses here.
+//! From a changed leaf back up to the root: each level hands the one above the children that take
+//! the place of old ones. Pages split on the way when they are too full, are joined with a
+//! neighbour when they are too empty, and the root grows and collapses here.
 
 use super::PageSink;
 use super::pages::{Child, OldPage, PageCopy, drop_page, items_of, touch, write_parts};
@@ -86,8 +86,8 @@ impl Rewrite<'_> {
         }
     }
 
-    /// Joins the page with the emptier of its neighbours, in one page if that leaves some room, else
-    /// shared out evenly.
+    /// Joins the page with the emptier of its neighbours, in one page if that leaves some room,
+    /// else shared out evenly.
     fn join<S: PageSink>(
         self,
         sink: &mut S,
@@ -228,7 +228,8 @@ impl Target {
         }
     }
 
-    /// One child less, in place: two become one, or one vanishes. None if that would leave the page too empty.
+    /// One child less, in place: two become one, or one vanishes. None if that would leave the page
+    /// too empty.
     fn take_out<S: PageSink>(
         &self,
         sink: &mut S,

@@ -47,7 +47,8 @@ pub struct Cursor<'a, S> {
     read_ahead: ReadAhead,
     /// The leaf whose front was asked for last.
     prefetched: PageId,
-    /// The leaf whose cells are being asked for, two lines with each entry of this one, and those that are left.
+    /// The leaf whose cells are being asked for, two lines with each entry of this one, and those
+    /// that are left.
     coming: PageId,
     cells: &'a [u8],
     /// What the keys of the current leaf begin with.
@@ -90,7 +91,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.seek_back(Bound::Unbounded)
     }
 
-    /// Moves to the first entry that this lower bound admits; false, and behind the last, if there is none.
+    /// Moves to the first entry that this lower bound admits; false, and behind the last, if there
+    /// is none.
     pub fn seek(&mut self, from: Bound<&[u8]>) -> Result<bool> {
         self.guard(|c| {
             c.leave(Outside::AfterLast);
@@ -111,7 +113,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         })
     }
 
-    /// Moves to the last entry that this upper bound admits; false, and in front of the first, if there is none.
+    /// Moves to the last entry that this upper bound admits; false, and in front of the first, if
+    /// there is none.
     pub fn seek_back(&mut self, to: Bound<&[u8]>) -> Result<bool> {
         self.guard(|c| {
             c.leave(Outside::BeforeFirst);
@@ -160,8 +163,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         }
     }
 
-    /// The key of the current entry, from a buffer that the next call uses again; None if the cursor
-    /// stands on no entry.
+    /// The key of the current entry, from a buffer that the next call uses again; None if the
+    /// cursor stands on no entry.
     #[inline]
     pub fn key(&mut self) -> Result<Option<&[u8]>> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
@@ -226,7 +229,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         end.saturating_sub(self.index + 1)
     }
 
-    /// Entries of the current leaf in front of the current one, down to the one where `other` stands.
+    /// Entries of the current leaf in front of the current one, down to the one where `other`
+    /// stands.
     pub fn entries_before(&self, other: Option<&Self>) -> usize {
         let Some(leaf) = &self.leaf else { return 0 };
         match other {
@@ -237,7 +241,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         }
     }
 
-    /// Moves inside the leaf, by a step that [`Cursor::entries_behind`] or [`Cursor::entries_before`] has counted.
+    /// Moves inside the leaf, by a step that [`Cursor::entries_behind`] or
+    /// [`Cursor::entries_before`] has counted.
     #[inline(always)]
     pub fn step(&mut self, forward: bool) {
         self.index = if forward { self.index + 1 } else { self.index.wrapping_sub(1) };
@@ -343,7 +348,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         Ok(false)
     }
 
-    /// Moves to another child of the branch that the last step stands for, on the way to its first or last entry.
+    /// Moves to another child of the branch that the last step stands for, on the way to its first
+    /// or last entry.
     fn enter(&mut self, node: &Node<'a>, level: u8, child: usize, side: Side) -> Result<bool> {
         if let Some(step) = self.steps.last_mut() {
             step.child = child;
@@ -363,7 +369,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         Ok(())
     }
 
-    /// Asks for the cells that come next in this leaf, if that has not been done from the one before.
+    /// Asks for the cells that come next in this leaf, if that has not been done from the one
+    /// before.
     fn prefetch_here(&self, side: Side) {
         let Some(leaf) = self.leaf.filter(|leaf| leaf.id() != self.coming) else { return };
         let entries = match side {
@@ -373,8 +380,9 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         leaf.cell_places(entries).for_each(|at| self.src.prefetch_at(leaf.id(), at, LINE));
     }
 
-    /// Plans to bring the cells of the next leaf into the processor's cache while those of this one are read: all at once would be
-    /// more than a core fetches at a time. What stands at its front is there since the leaf before.
+    /// Plans to bring the cells of the next leaf into the processor's cache while those of this one
+    /// are read: all at once would be more than a core fetches at a time. What stands at its front
+    /// is there since the leaf before.
     fn prefetch_leaf(&mut self, id: PageId) {
         if id != self.prefetched {
             return self.src.prefetch(id, NODE_FRONT);
@@ -385,7 +393,8 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         }
     }
 
-    /// Tells the source which leaves come next. Never an error: this leaf is good whatever the next ones are.
+    /// Tells the source which leaves come next. Never an error: this leaf is good whatever the next
+    /// ones are.
     fn look_ahead(&mut self, node: &Node<'a>, child: usize, side: Side) {
         let ahead = |n: usize| {
             let index = match side {

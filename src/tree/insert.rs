@@ -18,8 +18,8 @@ use std::cmp::Ordering;
 /// Inserts a key, or gives it another value; true if it was there before. One page of each level is
 /// written, more when pages split.
 ///
-/// `edge` is where the caller keeps the right edge of the tree from one insertion to the next, which spares ascending keys the
-/// descent. It is of use only while nothing else changes the tree.
+/// `edge` is where the caller keeps the right edge of the tree from one insertion to the next,
+/// which spares ascending keys the descent. It is of use only while nothing else changes the tree.
 pub fn insert<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
@@ -50,8 +50,9 @@ pub fn insert<S: PageSink>(
 
 /// The last leaf of a tree and the way to it, as an insertion left them.
 ///
-/// T6: between two insertions other trees may have changed these pages, if damage has made them share some. So the way is followed
-/// again, without searching, before it is used, unless no page has come to or left any tree since.
+/// T6: between two insertions other trees may have changed these pages, if damage has made them
+/// share some. So the way is followed again, without searching, before it is used, unless no page
+/// has come to or left any tree since.
 #[derive(Debug, Default)]
 pub struct RightmostPath(Option<Path>, u64);
 
@@ -139,14 +140,15 @@ fn put<S: PageSink>(
     Ok(found)
 }
 
-/// Whether a leaf that has become full is as it should stay, and its prefix one for the next leaf too: the keys differ within
-/// their heads, and the new one begins as they do.
+/// Whether a leaf that has become full is as it should stay, and its prefix one for the next leaf
+/// too: the keys differ within their heads, and the new one begins as they do.
 fn is_settled(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
     let common = leaf.key(0)?.common_prefix(&leaf.key(leaf.count() - 1)?);
     Ok(common < leaf.prefix().len() + HEAD && key.starts_with(leaf.prefix()))
 }
 
-/// Puts an entry that comes behind all others into a leaf of its own, with the prefix of the leaf before it.
+/// Puts an entry that comes behind all others into a leaf of its own, with the prefix of the leaf
+/// before it.
 fn append_leaf<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
@@ -187,7 +189,8 @@ fn cuts(path: &Path, count: usize, has_prefix: bool) -> Cuts {
     if first && path.leftmost {
         return Cuts { leaf: Cut::Left, edge: Cut::Left };
     }
-    // A key without the page's prefix would spoil it for half of the others; alone it spoils nothing.
+    // A key without the page's prefix would spoil it for half of the others; alone it spoils
+    // nothing.
     let leaf = match (has_prefix, last) {
         (true, _) => Cut::Middle,
         (false, true) => Cut::Right,

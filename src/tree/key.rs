@@ -61,8 +61,8 @@ impl<'a> Key<'a> {
 const CHUNK: usize = 16;
 const LONG_CHUNK: usize = 32;
 
-/// What all keys of a leaf begin with, where the rest of each is put behind it: no key needs the prefix copied again, and most take
-/// few stores of fixed lengths.
+/// What all keys of a leaf begin with, where the rest of each is put behind it: no key needs the
+/// prefix copied again, and most take few stores of fixed lengths.
 pub(super) struct KeyBuffer {
     /// Bytes of the prefix; [`KeyBuffer::ROOM`] if there is no room for keys behind it.
     len: usize,
@@ -90,7 +90,8 @@ impl KeyBuffer {
         }
     }
 
-    /// Puts a key of that leaf together in this place, and says how long it is; None if it is not one of the short ones.
+    /// Puts a key of that leaf together in this place, and says how long it is; None if it is not
+    /// one of the short ones.
     #[inline(always)]
     pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
         let at = self.len;
@@ -137,7 +138,8 @@ impl KeyBuffer {
     }
 }
 
-/// Puts what a key of some length has behind its prefix of `len` bytes into its place; answers the key's length, None if it does not fit.
+/// Puts what a key of some length has behind its prefix of `len` bytes into its place; answers the
+/// key's length, None if it does not fit.
 fn put_behind(len: usize, bytes: &mut [u8], entry: &InlineEntry<'_>) -> Option<usize> {
     let suffix = bytes.get_mut(len..)?;
     let (head, rest) = suffix.split_first_chunk_mut::<HEAD>()?;

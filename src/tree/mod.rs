@@ -1,18 +1,19 @@
 //! The B+tree over pages: search, cursors, insert, remove.
 //!
-//! The tree does not know where pages come from: it reads through a [`PageSource`] and writes through a
-//! [`PageSink`]. A tree is its [`TableDescriptor`], which every change keeps exact.
+//! The tree does not know where pages come from: it reads through a [`PageSource`] and writes
+//! through a [`PageSink`]. A tree is its [`TableDescriptor`], which every change keeps exact.
 //!
 //! T1: the levels of a path fall by exactly one from the root (depth - 1) to the leaf (0), so every
-//! descent is bounded. T2: all leaves have the same depth; a branch has at least two children.
-//! T3: separator *i* of a branch is above every key of child *i* and not above any key of child *i* + 1.
-//! T4: a page is changed in place only if this transaction wrote it; any other is copied, the copy takes its
-//! place in the parent, and so up to the root. T5: `get` and cursors change nothing. T6: what is kept from one operation to the next is
-//! looked at again before it is used: in a damaged file two trees may share pages.
+//! descent is bounded. T2: all leaves have the same depth; a branch has at least two children. T3:
+//! separator *i* of a branch is above every key of child *i* and not above any key of child *i* +
+//! 1. T4: a page is changed in place only if this transaction wrote it; any other is copied, the
+//! copy takes its place in the parent, and so up to the root. T5: `get` and cursors change nothing.
+//! T6: what is kept from one operation to the next is looked at again before it is used: in a
+//! damaged file two trees may share pages.
 //!
-//! Reading may go on in many threads, as far as the source allows; writing needs the sink to itself. An operation
-//! that fails half-way leaves pages of its own transaction in disorder and nothing else: the
-//! transaction can only be dropped.
+//! Reading may go on in many threads, as far as the source allows; writing needs the sink to
+//! itself. An operation that fails half-way leaves pages of its own transaction in disorder and
+//! nothing else: the transaction can only be dropped.
 #![forbid(unsafe_code)]
 
 mod branch;
@@ -47,17 +48,19 @@ pub trait PageSource {
     /// Bytes of a page.
     fn page_size(&self) -> usize;
 
-    /// A page of the tree: inside the file (2 <= id < page count), written by this transaction or one
-    /// this transaction can see. Aligned to 4 bytes or more.
+    /// A page of the tree: inside the file (2 <= id < page count), written by this transaction or
+    /// one this transaction can see. Aligned to 4 bytes or more.
     fn page(&self, id: PageId) -> Result<&[u8]>;
 
     /// Whole pages side by side, inside the file.
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
 
-    /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where there is a file.
+    /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where
+    /// there is a file.
     fn will_need(&self, _first: PageId, _pages: u64) {}
 
-    /// Whether the page can be read without waiting for a device, as far as can be told. Costs as much.
+    /// Whether the page can be read without waiting for a device, as far as can be told. Costs as
+    /// much.
     fn is_resident(&self, _id: PageId) -> bool {
         true
     }
@@ -77,7 +80,8 @@ pub trait PageSink: PageSource {
     /// The transaction that writes.
     fn txn(&self) -> TxnId;
 
-    /// Pages that have been taken or given back so far: while it stands still, no tree has become another shape.
+    /// Pages that have been taken or given back so far: while it stands still, no tree has become
+    /// another shape.
     fn turnover(&self) -> u64;
 
     /// A fresh page. Its content is undefined until it has been written through `page_mut`.
@@ -89,7 +93,8 @@ pub trait PageSink: PageSource {
     /// A page is no longer part of the tree.
     fn free(&mut self, id: PageId, birth: TxnId) -> Result<()>;
 
-    /// Writes a value (not empty) to a fresh run, padded with zeros; returns where, and its checksum.
+    /// Writes a value (not empty) to a fresh run, padded with zeros; returns where, and its
+    /// checksum.
     fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)>;
 
     /// A run is no longer part of the tree.

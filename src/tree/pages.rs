@@ -1,5 +1,5 @@
-//! What every change of the tree does with pages: make them this transaction's own, write them anew,
-//! give them back, and count them.
+//! What every change of the tree does with pages: make them this transaction's own, write them
+//! anew, give them back, and count them.
 
 use super::PageSink;
 use super::split::{self, Part};
@@ -35,7 +35,8 @@ impl PageCopy {
     }
 }
 
-/// A page that takes part in a change: its entries are rewritten, the page itself used again or freed.
+/// A page that takes part in a change: its entries are rewritten, the page itself used again or
+/// freed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OldPage {
     pub id: PageId,
@@ -107,8 +108,8 @@ pub(super) fn drop_run<S: PageSink>(
     sink.free_run(run.first, pages, run.birth)
 }
 
-/// Writes entries to as many pages as the parts say, using own pages of `old` again and freeing the rest.
-/// `leftmost` is the child in front of the first entry of a branch.
+/// Writes entries to as many pages as the parts say, using own pages of `old` again and freeing the
+/// rest. `leftmost` is the child in front of the first entry of a branch.
 pub(super) fn write_parts<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,

@@ -1,8 +1,8 @@
 //! Entries between two bounds, from both ends.
 //!
-//! An end with a bound is looked up when the range is made, an end without one when it is first asked
-//! for. Each end's cursor stands on the entry it gave out last, so no leaf is read before it is
-//! needed. After an error, and after the end, a range yields None for ever.
+//! An end with a bound is looked up when the range is made, an end without one when it is first
+//! asked for. Each end's cursor stands on the entry it gave out last, so no leaf is read before it
+//! is needed. After an error, and after the end, a range yields None for ever.
 
 use super::cursor::Cursor;
 use super::key::Key;
@@ -109,7 +109,8 @@ impl<'a, S: PageSource> Range<'a, S> {
                 }
             }
         }
-        // Each end may look at one leaf outside the range; more than all of them is a cycle of damaged pages.
+        // Each end may look at one leaf outside the range; more than all of them is a cycle of
+        // damaged pages.
         if leaves > self.desc.leaf_pages.saturating_add(2) {
             return Err(Error::corrupt(
                 self.desc.root,
@@ -127,7 +128,8 @@ impl<'a, S: PageSource> Range<'a, S> {
         near.cursor.entry()
     }
 
-    /// The way of almost all: moves this end to the next entry of the same leaf, if the other end has not reached that.
+    /// The way of almost all: moves this end to the next entry of the same leaf, if the other end
+    /// has not reached that.
     #[inline(always)]
     fn step_inside(&mut self, forward: bool) -> Option<&mut End<'a, S>> {
         let (near, far) = if forward {
@@ -153,7 +155,8 @@ impl<'a, S: PageSource> Range<'a, S> {
         }
     }
 
-    /// The same as a step of the iterator, with the key in the range: it is put together in one place, again and again.
+    /// The same as a step of the iterator, with the key in the range: it is put together in one
+    /// place, again and again.
     #[inline(always)]
     pub fn advance_ref(&mut self, forward: bool) -> Result<Option<(&[u8], &'a [u8])>> {
         let entry = match self.step_inside(forward).map(|near| near.cursor.assemble()) {

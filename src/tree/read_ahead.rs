@@ -1,22 +1,26 @@
-//! Which pages a scan asks for before it comes to them, where they have to be fetched from a device.
+//! Which pages a scan asks for before it comes to them, where they have to be fetched from a
+//! device.
 //!
-//! The map is advised against read-ahead of the kernel's (`storage`), so a scan says itself what it will want: the leaves that
-//! come next, and, since a device gives neighbours cheaply, what lies around them. Whether it will come to those is not known: it may end,
-//! its table may lie scattered among others, or the memory may be too small to keep them until then. So no more of them are asked for than a
-//! multiple of the leaves that have been read: a bound for what is fetched in vain.
+//! The map is advised against read-ahead of the kernel's (`storage`), so a scan says itself what it
+//! will want: the leaves that come next, and, since a device gives neighbours cheaply, what lies
+//! around them. Whether it will come to those is not known: it may end, its table may lie scattered
+//! among others, or the memory may be too small to keep them until then. So no more of them are
+//! asked for than a multiple of the leaves that have been read: a bound for what is fetched in
+//! vain.
 
 use super::PageSource;
 use crate::types::PageId;
 
 /// How many leaves ahead of the scan the source is told of.
 const AHEAD: usize = 16;
-/// A scan asks once in so many leaves whether pages have to be fetched: first after a few, then a page further ahead each time.
+/// A scan asks once in so many leaves whether pages have to be fetched: first after a few, then a
+/// page further ahead each time.
 const LOOK_AFTER: u32 = 8;
 const LOOK_EVERY: u32 = 32;
 /// Bytes that are asked for at once where neighbours are, aligned to as many.
 const NEIGHBOURHOOD: usize = 1 << 20;
-/// Bytes of neighbourhoods that may be asked for with each leaf; they are saved up. As much takes about as long to come as seven
-/// single pages of 4 KiB do.
+/// Bytes of neighbourhoods that may be asked for with each leaf; they are saved up. As much takes
+/// about as long to come as seven single pages of 4 KiB do.
 const NEIGHBOURS: usize = 128 << 10;
 /// Fetching ends when so many leaves in a row were there without.
 const SETTLED: u32 = 512;
@@ -50,7 +54,8 @@ impl ReadAhead {
         }
     }
 
-    /// The scan has come to a leaf; `ahead(n)` is the n-th after it under the same branch, if there is one.
+    /// The scan has come to a leaf; `ahead(n)` is the n-th after it under the same branch, if there
+    /// is one.
     #[inline]
     pub fn entered<S: PageSource>(&mut self, src: &S, ahead: impl Fn(usize) -> Option<PageId>) {
         if !self.fetching {
@@ -86,7 +91,8 @@ impl ReadAhead {
         if place == self.here {
             return;
         }
-        // From neighbour to neighbour, as in a table that was loaded in order: the next one is asked for as well.
+        // From neighbour to neighbour, as in a table that was loaded in order: the next one is
+        // asked for as well.
         let next = match place.wrapping_sub(self.here) as i64 {
             1 => place.checked_add(1),
             -1 => place.checked_sub(1),

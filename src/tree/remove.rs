@@ -62,7 +62,8 @@ fn rewrite_without<S: PageSink>(
     rewrite.write_or_join(sink, desc)
 }
 
-/// Gives back every page and every overflow run of a tree. The descriptor is worth nothing afterwards.
+/// Gives back every page and every overflow run of a tree. The descriptor is worth nothing
+/// afterwards.
 pub fn drop_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<()> {
     let Some(level) = root_level(desc)? else { return Ok(()) };
     // The counts bound the walk: pages that damage has tied into a cycle run out of them.

@@ -6,11 +6,12 @@ use crate::format::descriptor::{MAX_DEPTH, TableDescriptor};
 use crate::format::node::{Node, Place, Value};
 use crate::types::PageId;
 
-/// Bytes at the front of a node that a search reads: header, prefix, heads and slots of an ordinary leaf. Asked for at
-/// once, they come side by side and not one after the other.
+/// Bytes at the front of a node that a search reads: header, prefix, heads and slots of an ordinary
+/// leaf. Asked for at once, they come side by side and not one after the other.
 pub(super) const NODE_FRONT: usize = 256;
 
-/// The same of a branch of short keys, which has more of them. Asked for at once, since a search waits for one after the other.
+/// The same of a branch of short keys, which has more of them. Asked for at once, since a search
+/// waits for one after the other.
 const BRANCH_FRONT: usize = 1280;
 
 /// What a descent asks for of a page of this level.
@@ -19,7 +20,8 @@ pub(super) fn front_of(level: u8) -> usize {
     if level > 0 { BRANCH_FRONT } else { NODE_FRONT }
 }
 
-/// Bytes at the front of a leaf that a writer reads, since it copies the leaf; of larger pages the processor sees itself what comes next.
+/// Bytes at the front of a leaf that a writer reads, since it copies the leaf; of larger pages the
+/// processor sees itself what comes next.
 const LEAF_COPY: usize = 4096;
 
 /// The level of the root; None for an empty tree.
@@ -77,13 +79,14 @@ pub fn get<'a, S: PageSource>(
     }
 }
 
-/// Keys that are looked up side by side: about as many lines as a core fetches at a time, and enough for a device's queue.
+/// Keys that are looked up side by side: about as many lines as a core fetches at a time, and
+/// enough for a device's queue.
 const GROUP: usize = 32;
 /// Bytes of a cell that are asked for at once: its key and the start of its value.
 const CELL_FRONT: usize = 128;
 
-/// The values of many keys, in their order. The descents go down together, a level at a time, so that the cache misses, or
-/// the reads from the device, of a group overlap.
+/// The values of many keys, in their order. The descents go down together, a level at a time, so
+/// that the cache misses, or the reads from the device, of a group overlap.
 pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
     src: &'a S,
     desc: &TableDescriptor,
@@ -171,7 +174,8 @@ impl Path {
         let place = node_at(src, id, 0)?.search(key)?;
         Ok(Some(Path { steps, leaf: id, place, leftmost, rightmost }))
     }
-    /// Whether the path still leads from the root to the last leaf of the tree, by the last child of each branch.
+    /// Whether the path still leads from the root to the last leaf of the tree, by the last child
+    /// of each branch.
     pub fn is_last<S: PageSource>(&self, src: &S, desc: &TableDescriptor) -> Result<bool> {
         let Some(mut level) = root_level(desc)? else { return Ok(false) };
         let mut id = desc.root;

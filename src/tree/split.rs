@@ -84,7 +84,8 @@ impl Splitter<'_> {
         Plan::of(self.level, &self.items[start..end]).used <= self.page_size
     }
 
-    /// The largest number for which `ok` holds, from `low` (where it is taken for granted) to `high`.
+    /// The largest number for which `ok` holds, from `low` (where it is taken for granted) to
+    /// `high`.
     fn last_where(mut low: usize, mut high: usize, ok: impl Fn(usize) -> bool) -> usize {
         while low < high {
             let middle = high - (high - low) / 2;
@@ -98,7 +99,8 @@ impl Splitter<'_> {
     }
 
     /// The end of the left page, if two pages are enough. A subset of what fits fits too (see
-    /// `build`), so the ends that suit the left page and those that suit the right page are intervals.
+    /// `build`), so the ends that suit the left page and those that suit the right page are
+    /// intervals.
     fn two(&self, cut: Cut) -> Option<usize> {
         let n = self.items.len();
         let last = n.checked_sub(1 + self.between)?;

@@ -1,6 +1,8 @@
-//! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a write transaction changes.
+//! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a
+//! write transaction changes.
 //!
-//! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at a time.
+//! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at
+//! a time.
 #![forbid(unsafe_code)]
 
 pub mod read;

@@ -20,7 +20,8 @@ pub struct Snapshot {
 }
 
 impl Engine {
-    /// Begins to read the visible snapshot: no system call, unless the file has outgrown this handle's map.
+    /// Begins to read the visible snapshot: no system call, unless the file has outgrown this
+    /// handle's map.
     #[inline]
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
         let mut reading = self.shared.begin_read()?;

@@ -64,8 +64,8 @@ impl Writer {
         self.draft.pages()
     }
 
-    /// One commit from begin to acknowledgement. [`Error::OutcomeUnknown`] says that the transaction may be there after all;
-    /// any other error says that it never will.
+    /// One commit from begin to acknowledgement. [`Error::OutcomeUnknown`] says that the
+    /// transaction may be there after all; any other error says that it never will.
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.draft.engine());
         match self.build()? {
@@ -91,7 +91,8 @@ impl Writer {
         if self.broken { Err(Error::TransactionBroken) } else { self.draft.check_base() }
     }
 
-    /// Runs a change. An error that may have left pages half-changed makes the transaction useless, and so does a panic.
+    /// Runs a change. An error that may have left pages half-changed makes the transaction useless,
+    /// and so does a panic.
     fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.check_usable()?;
         // Until it is done: a panic on the way may be caught.
@@ -239,7 +240,8 @@ impl Writer {
         })
     }
 
-    /// Writes the descriptors of changed tables to the catalog. True if the transaction changed anything.
+    /// Writes the descriptors of changed tables to the catalog. True if the transaction changed
+    /// anything.
     fn store_tables(&mut self) -> Result<bool> {
         self.change(|w| {
             for i in 0..w.tables.len() {

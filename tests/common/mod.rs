@@ -49,12 +49,14 @@ pub fn disk_dir() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A directory of the test's own in memory, where a sync costs nothing; on disk where there is none.
+/// A directory of the test's own in memory, where a sync costs nothing; on disk where there is
+/// none.
 pub fn memory_dir() -> TempDir {
     TempDir::new_in("/dev/shm").unwrap_or_else(|_| disk_dir())
 }
 
-/// Moves this process into a mount namespace of its own. An error where this user or this kernel cannot.
+/// Moves this process into a mount namespace of its own. An error where this user or this kernel
+/// cannot.
 pub fn private_mounts() -> std::io::Result<()> {
     // SAFETY: plain calls on this process.
     done(unsafe {
@@ -116,8 +118,8 @@ pub fn put(db: &Database, key: &[u8], value: &[u8]) {
 /// The environment variable that makes a test the child of another.
 const ROLE: &str = "RECTO_TEST_ROLE";
 
-/// A process of the test's own: the test binary again, in the test `entry`, which asks for its [`role`].
-/// Killed when it is dropped.
+/// A process of the test's own: the test binary again, in the test `entry`, which asks for its
+/// [`role`]. Killed when it is dropped.
 pub struct Process {
     child: Child,
     lines: Receiver<String>,

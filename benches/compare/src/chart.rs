@@ -1,5 +1,5 @@
-//! SVG charts: each engine's rate as a multiple of LMDB's in bars, one file for each group of workloads; and how costs grow with the
-//! database.
+//! SVG charts: each engine's rate as a multiple of LMDB's in bars, one file for each group of
+//! workloads; and how costs grow with the database.
 
 use crate::growth::{self, COSTS, Point};
 use crate::outcome::{Failure, Outcome};
@@ -100,7 +100,8 @@ const PANEL_HEIGHT: i32 = 320;
 /// Highest growth that is drawn.
 const MOST: f64 = 8.0;
 
-/// Draws how costs grow, a panel for each, both axes logarithmic; thin lines say how the depth of the tree does.
+/// Draws how costs grow, a panel for each, both axes logarithmic; thin lines say how the depth of
+/// the tree does.
 pub fn growth(points: &[Point], path: &Path) -> Outcome<()> {
     draw_growth(points, path).map_err(|e| Failure::Error(e.to_string()))
 }

@@ -1,5 +1,5 @@
-//! Other processes at the same database: the program runs itself with a hidden verb. A child opens the database,
-//! says `ready`, waits for a line, works, and answers with one line of JSON.
+//! Other processes at the same database: the program runs itself with a hidden verb. A child opens
+//! the database, says `ready`, waits for a line, works, and answers with one line of JSON.
 
 use crate::engine::{Engine, Mode};
 use crate::for_each_engine;
@@ -101,7 +101,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It has answered, or nobody wants its answer any more; either way it ends when its input does.
+        // It has answered, or nobody wants its answer any more; either way it ends when its input
+        // does.
         drop(self.process.stdin.take());
         if !matches!(self.process.try_wait(), Ok(Some(_))) {
             let mut rest = String::new();

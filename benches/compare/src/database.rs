@@ -1,4 +1,5 @@
-//! A database of one engine together with what must be in it: the model that every answer is held against.
+//! A database of one engine together with what must be in it: the model that every answer is held
+//! against.
 
 use crate::device::forget;
 use crate::engine::{Engine, Mode, Reader};
@@ -119,7 +120,8 @@ impl<E: Engine> Db<E> {
         let mut db = Db::create(dir, value_len, keys)?;
         let large: Vec<u32> = (0..keys as u32).collect();
         let (order, step) = match role {
-            // Not timed; a commit rewrites nearly every leaf, so there are few of them, however many keys.
+            // Not timed; a commit rewrites nearly every leaf, so there are few of them, however
+            // many keys.
             Role::Main | Role::Churn => (&data.shuffled, (keys / 20).max(50_000)),
             Role::Ordered => (&data.sorted, 1_000_000),
             Role::Large100k | Role::Large1m => (&large, 8),

@@ -1,4 +1,5 @@
-//! The device below a directory: what it has written, and making the system forget the pages of files.
+//! The device below a directory: what it has written, and making the system forget the pages of
+//! files.
 
 use crate::outcome::{Outcome, files_below};
 use std::fs::File;
@@ -21,7 +22,8 @@ pub struct Counters {
 }
 
 impl Device {
-    /// The device that `path` lies on. It counts nothing on a file system that is not one device (btrfs, tmpfs, overlay).
+    /// The device that `path` lies on. It counts nothing on a file system that is not one device
+    /// (btrfs, tmpfs, overlay).
     pub fn of(path: &Path) -> Device {
         let stat = path.metadata().ok().and_then(|m| {
             let (major, minor) = (libc::major(m.dev()), libc::minor(m.dev()));
@@ -60,8 +62,8 @@ impl Device {
     }
 }
 
-/// Makes the system forget the pages of all files below `dir`, which nobody must have mapped. Where most of them stay,
-/// and the privilege is there, the whole page cache is dropped.
+/// Makes the system forget the pages of all files below `dir`, which nobody must have mapped. Where
+/// most of them stay, and the privilege is there, the whole page cache is dropped.
 pub fn forget(dir: &Path) -> Outcome<()> {
     let (mut pages, mut resident) = (0, 0);
     for path in files_below(dir) {

@@ -1,7 +1,8 @@
-//! What an engine must do to be compared. Each engine is one file in `engines/` that implements these two traits.
+//! What an engine must do to be compared. Each engine is one file in `engines/` that implements
+//! these two traits.
 //!
-//! Everything is generic over the engine, so that closures are compiled into its loops; nothing is called through a
-//! pointer for each key.
+//! Everything is generic over the engine, so that closures are compiled into its loops; nothing is
+//! called through a pointer for each key.
 
 use crate::outcome::Outcome;
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::path::Path;
 pub enum Mode {
     /// A commit is on the device when it returns.
     Durable,
-    /// A commit may be lost with the power, but the database is then as it was after some earlier one.
+    /// A commit may be lost with the power, but the database is then as it was after some earlier
+    /// one.
     Deferred,
 }
 
@@ -86,8 +88,8 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// Puts all pairs in one transaction.
     fn put_all<'a>(&self, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Outcome<()>;
 
-    /// The same for pairs in the order of their keys, all behind those that are there, by the call that
-    /// `ABILITIES.append` names.
+    /// The same for pairs in the order of their keys, all behind those that are there, by the call
+    /// that `ABILITIES.append` names.
     fn append_all<'a>(&self, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Outcome<()> {
         self.put_all(pairs)
     }
@@ -114,7 +116,8 @@ pub trait Reader {
         Ok(())
     }
 
-    /// Shows pairs in order, from `from` on (from the first, if None), at most `limit`; gives their number.
+    /// Shows pairs in order, from `from` on (from the first, if None), at most `limit`; gives their
+    /// number.
     fn scan(
         &mut self,
         from: Option<&[u8]>,

@@ -1,5 +1,6 @@
-//! How costs grow with the database: each engine loads keys in order, and at some sizes point reads, durable commits and openings
-//! are timed. One engine after the other, so that only one file asks for memory.
+//! How costs grow with the database: each engine loads keys in order, and at some sizes point
+//! reads, durable commits and openings are timed. One engine after the other, so that only one file
+//! asks for memory.
 
 use crate::engine::{Engine, Mode, Reader};
 use crate::for_each_engine;
@@ -51,8 +52,8 @@ fn sizes(most: u64) -> Vec<u64> {
     steps.take_while(|size| *size < most).chain([most]).collect()
 }
 
-/// Measures these engines (all without a list) in `dir`. A wrong answer ends everything, an error of an engine only its part; what
-/// these were comes with the points.
+/// Measures these engines (all without a list) in `dir`. A wrong answer ends everything, an error
+/// of an engine only its part; what these were comes with the points.
 pub fn run(
     dir: &Path,
     wanted: Option<&[String]>,
@@ -204,7 +205,8 @@ impl<E: Engine> Grown<'_, E> {
     }
 }
 
-/// A line for each engine and size; in brackets the cost as a multiple of that of the smallest size.
+/// A line for each engine and size; in brackets the cost as a multiple of that of the smallest
+/// size.
 pub fn print(points: &[Point]) {
     println!(
         "{:<14}{:>12}{:>7}{:>10}{:>20}{:>28}{:>20}",

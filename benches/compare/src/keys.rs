@@ -1,10 +1,11 @@
-//! Keys, values and the order in which they are asked for. All of it follows from numbers, so that another process makes
-//! the same ones.
+//! Keys, values and the order in which they are asked for. All of it follows from numbers, so that
+//! another process makes the same ones.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// What keys look like. Keys that are in a database have even numbers, those that never are odd ones.
+/// What keys look like. Keys that are in a database have even numbers, those that never are odd
+/// ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
@@ -83,15 +84,16 @@ impl Keys {
     }
 }
 
-/// Values: slices of a block of random bytes, so that none has to be made while a clock runs. Which slice follows from
-/// the number of the key and how often the value was replaced.
+/// Values: slices of a block of random bytes, so that none has to be made while a clock runs. Which
+/// slice follows from the number of the key and how often the value was replaced.
 pub struct Values {
     block: Vec<u8>,
 }
 
 impl Values {
     const STARTS: u64 = 1 << 16;
-    /// Always at hand. The block's length must be the same in every process, its last bytes follow from it.
+    /// Always at hand. The block's length must be the same in every process, its last bytes follow
+    /// from it.
     pub const LONGEST: usize = 1 << 20;
 
     /// Values of up to `longest` bytes, or [`Values::LONGEST`].
@@ -133,8 +135,8 @@ pub fn whole(value: &[u8]) -> u64 {
     rest.iter().fold(sum, |sum, b| sum.wrapping_add(u64::from(*b)))
 }
 
-/// Indexes below `len` with a few very frequent ones (Zipf's law with exponent 0.99, as YCSB draws them), the
-/// frequent ones spread over all.
+/// Indexes below `len` with a few very frequent ones (Zipf's law with exponent 0.99, as YCSB draws
+/// them), the frequent ones spread over all.
 pub struct Zipf {
     len: u64,
     zeta: f64,

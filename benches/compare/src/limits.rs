@@ -118,8 +118,8 @@ fn disk(
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// One cycle through all cache lines of a block: where it goes on stands at the begin of each line. Without huge
-/// pages, as the map of a file has none.
+/// One cycle through all cache lines of a block: where it goes on stands at the begin of each line.
+/// Without huge pages, as the map of a file has none.
 fn chase_ring(bytes: usize) -> Outcome<MmapMut> {
     let mut ring = MmapMut::map_anon(bytes)?;
     ring.advise(Advice::NoHugePage)?;

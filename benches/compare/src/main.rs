@@ -1,8 +1,9 @@
 //! recto beside its peers, on one machine in one run.
 //!
-//! `engine.rs` says what an engine must do, `engines/` has one file for each; `workload.rs` lists the workloads, `workloads/`
-//! has the code; `database.rs` keeps the model that answers are held against; `run.rs` lets the engines take turns;
-//! `limits.rs` measures the machine itself; `report.rs` and `chart.rs` show what came out.
+//! `engine.rs` says what an engine must do, `engines/` has one file for each; `workload.rs` lists
+//! the workloads, `workloads/` has the code; `database.rs` keeps the model that answers are held
+//! against; `run.rs` lets the engines take turns; `limits.rs` measures the machine itself;
+//! `report.rs` and `chart.rs` show what came out.
 
 mod chart;
 mod child;
@@ -46,7 +47,8 @@ enum Verb {
     Settings,
     /// List the workloads and engines.
     List,
-    /// Load more and more keys in order into one engine after the other, and time reads, commits and openings on the way.
+    /// Load more and more keys in order into one engine after the other, and time reads, commits
+    /// and openings on the way.
     Growth(GrowthArgs),
     /// Draw the charts of a run that wrote JSON.
     Plot {
@@ -79,7 +81,8 @@ struct RunArgs {
     workloads: Option<Vec<String>>,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Where the databases are made: on the disk to be measured. A directory of the run's own is made in it.
+    /// Where the databases are made: on the disk to be measured. A directory of the run's own is
+    /// made in it.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
     /// Also write the results here.
@@ -104,7 +107,8 @@ struct GrowthArgs {
     /// Only these engines.
     #[arg(long, value_delimiter = ',')]
     engines: Option<Vec<String>>,
-    /// Where the databases are made: on the disk to be measured. A directory of the run's own is made in it.
+    /// Where the databases are made: on the disk to be measured. A directory of the run's own is
+    /// made in it.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
     /// Also write the results here.
@@ -200,8 +204,8 @@ fn own_dir(parent: &Path) -> Outcome<tempfile::TempDir> {
     Ok(dir)
 }
 
-/// On Ctrl-C the loops end and the files go with the directory. Where a call takes too long they are deleted under
-/// it.
+/// On Ctrl-C the loops end and the files go with the directory. Where a call takes too long they
+/// are deleted under it.
 fn delete_when_interrupted(dir: &Path) -> Outcome<()> {
     let dir = dir.to_path_buf();
     Ok(ctrlc::set_handler(move || {

@@ -57,8 +57,8 @@ struct Run<'r> {
     failures: Vec<String>,
 }
 
-/// Runs everything in `dir`. A wrong answer ends the run, an error of an engine only its part of a workload;
-/// both are in the report's `failures`.
+/// Runs everything in `dir`. A wrong answer ends the run, an error of an engine only its part of a
+/// workload; both are in the report's `failures`.
 pub fn run(options: &Options, dir: &Path) -> Outcome<Report> {
     let device = Device::of(dir);
     let machine = machine(&device);
@@ -159,7 +159,8 @@ impl Run<'_> {
         Ok(result)
     }
 
-    /// One engine's part. The outer error ends the run, the inner one says why this engine ended early.
+    /// One engine's part. The outer error ends the run, the inner one says why this engine ended
+    /// early.
     fn part(
         &mut self,
         which: usize,

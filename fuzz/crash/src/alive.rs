@@ -20,7 +20,8 @@ impl Alive {
         Alive { begin: now, last: Mutex::new(now) }
     }
 
-    /// How far it is, if a line is due. Past the test runner, which keeps to itself what tests print by macros.
+    /// How far it is, if a line is due. Past the test runner, which keeps to itself what tests
+    /// print by macros.
     pub fn tell(&self, how_far: impl FnOnce() -> String) {
         let mut last = self.last.lock();
         if last.elapsed() >= EVERY {

@@ -1,8 +1,9 @@
-//! Real file systems that share blocks between files, or write elsewhere, and have no room left: a store through a map that needs a new
-//! block is a signal there, and no error. The lock file must have blocks of its own by then, whatever it was copied from.
+//! Real file systems that share blocks between files, or write elsewhere, and have no room left: a
+//! store through a map that needs a new block is a signal there, and no error. The lock file must
+//! have blocks of its own by then, whatever it was copied from.
 //!
-//! Each round is a process of its own, which the signal may end, with a small file system in memory that nobody else sees and that goes away
-//! with it.
+//! Each round is a process of its own, which the signal may end, with a small file system in memory
+//! that nobody else sees and that goes away with it.
 
 use crate::block::FileSystem;
 use fastrand::Rng;
@@ -95,7 +96,8 @@ pub fn child(dir: &Path, system: FileSystem, seed: u64) -> Result<()> {
 }
 
 fn open(builder: &Builder, path: &Path) -> Result<Database> {
-    // SAFETY: nobody else sees the file system, and nothing in this process changes the file but the database.
+    // SAFETY: nobody else sees the file system, and nothing in this process changes the file but
+    // the database.
     Ok(unsafe { builder.open(path) }?)
 }
 
@@ -103,7 +105,8 @@ fn lock_of(path: &Path) -> PathBuf {
     path.with_extension("recto-lock")
 }
 
-/// Puts some pairs. `holds`: what the database may hold; a commit with an unknown outcome may be there now, or come later.
+/// Puts some pairs. `holds`: what the database may hold; a commit with an unknown outcome may be
+/// there now, or come later.
 fn commit(
     db: &Database,
     holds: &mut Vec<Pairs>,

@@ -1,4 +1,5 @@
-//! Scripts that hang: a thread that waits for ever cannot be ended from inside, so whoever runs scripts is watched.
+//! Scripts that hang: a thread that waits for ever cannot be ended from inside, so whoever runs
+//! scripts is watched.
 //!
 //! Thread rules: any number of threads run scripts; one more watches all of them.
 

@@ -1,4 +1,5 @@
-//! The crash-recovery harness of recto: everything that `crash` does, for its command line and for tests.
+//! The crash-recovery harness of recto: everything that `crash` does, for its command line and for
+//! tests.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod alive;

@@ -1,9 +1,11 @@
-//! Pages that the device refuses and that leave the page cache, before anybody is told, while somebody is, or after it; and processes that
-//! die just then. Whoever writes next must not build on what came back: no content may become durable, or be shown by an opening, that no
-//! transaction ever had, and no acknowledged durable commit may be missing.
+//! Pages that the device refuses and that leave the page cache, before anybody is told, while
+//! somebody is, or after it; and processes that die just then. Whoever writes next must not build
+//! on what came back: no content may become durable, or be shown by an opening, that no transaction
+//! ever had, and no acknowledged durable commit may be missing.
 //!
-//! A life is a short story on a simulated machine: durable commits, deferred ones, a piece of trouble, and commits of those who are left, or who
-//! come. What is read while nobody who writes knows of the trouble is not judged: a reader cannot know.
+//! A life is a short story on a simulated machine: durable commits, deferred ones, a piece of
+//! trouble, and commits of those who are left, or who come. What is read while nobody who writes
+//! knows of the trouble is not judged: a reader cannot know.
 
 use crate::alive::Alive;
 use fastrand::Rng;
@@ -32,12 +34,13 @@ pub enum Trouble {
     DiesInRepair,
     /// Nothing fails; who flushes dies at some step; another one had begun a transaction.
     DiesInFlush,
-    /// A page rots that the last commits have written, or a meta page; nobody has it open. Readers come and go before anybody writes.
+    /// A page rots that the last commits have written, or a meta page; nobody has it open. Readers
+    /// come and go before anybody writes.
     Rots,
     /// Between two looks of somebody who waits for its commit, others are told, repair and commit.
     BetweenLooks,
-    /// A transaction reads a value that it has put on pages of its own, and puts what it has read; these are refused before it reads, or while
-    /// it holds what it reads.
+    /// A transaction reads a value that it has put on pages of its own, and puts what it has read;
+    /// these are refused before it reads, or while it holds what it reads.
     ReadsOwn,
 }
 
@@ -213,8 +216,8 @@ impl Life {
         Ok(())
     }
 
-    /// More roll-backs in a row than the shared memory tells apart, by flushes that are refused; then a deferred commit, and the death of all.
-    /// The device takes everything by then.
+    /// More roll-backs in a row than the shared memory tells apart, by flushes that are refused;
+    /// then a deferred commit, and the death of all. The device takes everything by then.
     fn many_roll_backs(&mut self) -> Result<(), String> {
         self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
         (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
@@ -242,9 +245,10 @@ impl Life {
         next.flush().map_err(|e| format!("a flush of what is sound: {e}"))
     }
 
-    /// Large values come and go, so that what is free stands in log pages. Then a transaction begins on deferred commits, and the device refuses
-    /// one log page, in the place of which an older one was durable: that names pages which are in use. Whether the transaction ends or
-    /// is dropped, nothing durable is touched.
+    /// Large values come and go, so that what is free stands in log pages. Then a transaction
+    /// begins on deferred commits, and the device refuses one log page, in the place of which an
+    /// older one was durable: that names pages which are in use. Whether the transaction ends or is
+    /// dropped, nothing durable is touched.
     fn log_refused(&mut self) -> Result<(), String> {
         self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
         (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
@@ -501,7 +505,8 @@ impl Life {
             txn.commit()
         };
         let outcome = work();
-        // The pages of a direct sink have no checksum before the end; whoever has read such pages cannot commit.
+        // The pages of a direct sink have no checksum before the end; whoever has read such pages
+        // cannot commit.
         if wrong && (self.sink == Sink::Staged || outcome.is_ok()) {
             return Err(format!(
                 "{:?}, {durability:?}, early {early}: a transaction reads what it has not put, and ends with {outcome:?}",
@@ -539,7 +544,8 @@ impl Life {
         Ok(())
     }
 
-    /// A flush of `db`, at one event of which its process dies; its pages have been refused by then, or not.
+    /// A flush of `db`, at one event of which its process dies; its pages have been refused by
+    /// then, or not.
     fn dies_at(
         &mut self,
         db: &Database,
@@ -562,7 +568,8 @@ impl Life {
         self.lost |= !self.disk.lost_pages().is_empty();
     }
 
-    /// Somebody builds and waits; when it has looked once the pages are refused and gone, and others repair and commit.
+    /// Somebody builds and waits; when it has looked once the pages are refused and gone, and
+    /// others repair and commit.
     fn between_looks(&mut self, one: &Database, other: Database) -> Result<(), String> {
         let failed = |e: Error| e.to_string();
         let mut txn = one.write().map_err(failed)?;
@@ -609,8 +616,8 @@ impl Life {
         Ok(())
     }
 
-    /// Commits of whoever is left, or comes, until a durable one is acknowledged; then everything is looked at, and once more after a
-    /// power cut.
+    /// Commits of whoever is left, or comes, until a durable one is acknowledged; then everything
+    /// is looked at, and once more after a power cut.
     fn go_on(&mut self, left: (Option<Database>, Option<WriteTxn>)) -> Result<(), String> {
         let (db, begun) = left;
         let db = match db {

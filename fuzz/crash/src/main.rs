@@ -1,7 +1,7 @@
 //! crash: looks for a way to make recto lose data.
 //!
-//! Each verb is a file in `command/`. Exit codes: 0 nothing was lost; 1 something was, and how to see it
-//! again was printed; 2 it could not be done, and standard error says why.
+//! Each verb is a file in `command/`. Exit codes: 0 nothing was lost; 1 something was, and how to
+//! see it again was printed; 2 it could not be done, and standard error says why.
 #![deny(unsafe_op_in_unsafe_fn, missing_docs)]
 
 mod command;

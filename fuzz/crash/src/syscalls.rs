@@ -1,8 +1,10 @@
-//! System calls of the real platform that fail: one after another, once and for ever, by the fault injection of `strace`.
+//! System calls of the real platform that fail: one after another, once and for ever, by the fault
+//! injection of `strace`.
 //!
-//! The simulation fails the calls of its own machine; this reaches what stands below the seam: creating, opening, mapping, growing,
-//! locking. A child does some work and says what it begins and what was acknowledged. Whatever fails, it must end by itself, with
-//! an error or without; and afterwards the database opens, checks clean, and holds what was acknowledged.
+//! The simulation fails the calls of its own machine; this reaches what stands below the seam:
+//! creating, opening, mapping, growing, locking. A child does some work and says what it begins and
+//! what was acknowledged. Whatever fails, it must end by itself, with an error or without; and
+//! afterwards the database opens, checks clean, and holds what was acknowledged.
 
 use recto::{Database, Durability, Sink};
 use std::collections::BTreeSet;
@@ -129,7 +131,8 @@ pub fn child(path: &Path, sink: Sink) {
     println!("end");
 }
 
-/// Runs the child, with the fault, in `dir`, and looks at what it has left. `program` and `args` start [`child`].
+/// Runs the child, with the fault, in `dir`, and looks at what it has left. `program` and `args`
+/// start [`child`].
 pub fn run(program: &Path, dir: &Path, fault: Fault) -> Result<Ending, String> {
     let path = dir.join("db.recto");
     let log = dir.join("strace.txt");

@@ -1,7 +1,7 @@
 //! A small part of `crash block`: power cuts below each file system that can be made here.
 //!
-//! The campaign runs as a process of its own, as its users run it: it leaves the mount namespace, which a thread
-//! of a test process should not.
+//! The campaign runs as a process of its own, as its users run it: it leaves the mount namespace,
+//! which a thread of a test process should not.
 
 use recto_crash::block::{FileSystem, missing};
 use std::process::Command;
@@ -55,7 +55,8 @@ fn btrfs() {
     cut_below(FileSystem::Btrfs, 30);
 }
 
-/// Acknowledged too early, never synced, synced without a flush: all found, or the tests above mean nothing.
+/// Acknowledged too early, never synced, synced without a flush: all found, or the tests above mean
+/// nothing.
 #[test]
 fn wrong_protocols_are_found() {
     if let Some(why) = missing(&[FileSystem::Ext4]) {

@@ -1,4 +1,5 @@
-//! A small part of `crash full`: work on full file systems that share blocks, where these can be mounted.
+//! A small part of `crash full`: work on full file systems that share blocks, where these can be
+//! mounted.
 
 use std::process::Command;
 

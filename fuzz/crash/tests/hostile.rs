@@ -135,7 +135,8 @@ fn assert_clean(report: recto::Result<Report>) {
     assert!(report.is_clean(), "{:?}", report.faults);
 }
 
-/// The check followed a meta of the second phase that listed pages, the engine did not: two different databases.
+/// The check followed a meta of the second phase that listed pages, the engine did not: two
+/// different databases.
 #[test]
 fn a_manifest_in_the_second_phase_is_refused_by_both_sides() {
     let mut image = origin("branch").image;
@@ -184,7 +185,8 @@ fn a_database_inside_a_value_is_not_opened() {
     assert!(matches!(database(&image, 4096).1, Err(Error::Corrupt { .. })));
 }
 
-/// Bytes behind a meta that was refused stayed when the slot was written again, and the check complained for ever.
+/// Bytes behind a meta that was refused stayed when the slot was written again, and the check
+/// complained for ever.
 #[test]
 fn a_meta_page_is_written_whole_after_damage() {
     let origin = origins::all().unwrap().into_iter().find(|o| o.page_size == 32_768).unwrap();

@@ -1,6 +1,8 @@
-//! A slice of `crash kill`: some cycles, every special case once, and proof that something would be found.
+//! A slice of `crash kill`: some cycles, every special case once, and proof that something would be
+//! found.
 //!
-//! No result depends on how fast the machine is: who does not come to his point in time is killed where he is.
+//! No result depends on how fast the machine is: who does not come to his point in time is killed
+//! where he is.
 
 use recto_crash::kill::point::{POINTS, UNNAMED};
 use std::collections::BTreeSet;

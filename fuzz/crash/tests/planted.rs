@@ -1,11 +1,13 @@
-//! Breakages of every room that the harness must find within a bounded number of cuts. `crash planted` has all of them.
+//! Breakages of every room that the harness must find within a bounded number of cuts. `crash
+//! planted` has all of them.
 
 use recto_crash::alive::Alive;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// Found by the first scripts of the first hunters: one for each way in which a commit, a recovery or a reader can be broken.
+/// Found by the first scripts of the first hunters: one for each way in which a commit, a recovery
+/// or a reader can be broken.
 const BUGS: [&str; 14] = [
     "AcknowledgedWithoutSync",
     "AcknowledgedWhenVisible",
@@ -34,7 +36,8 @@ const IN_WORLDS: [(&str, &str); 7] = [
     ("bounds", "ManifestUnbounded"),
 ];
 
-/// Whether the hunt for a bug, or for what is wrong without one, finds nothing. A bug may end it by a signal.
+/// Whether the hunt for a bug, or for what is wrong without one, finds nothing. A bug may end it by
+/// a signal.
 fn finds_nothing(bug: &str, cuts: u64, more: &[&str]) -> bool {
     static ALIVE: LazyLock<Alive> = LazyLock::new(Alive::new);
     ALIVE.tell(|| format!("planted: {bug}"));

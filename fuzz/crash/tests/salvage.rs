@@ -1,4 +1,5 @@
-//! Salvage, measured on randomly damaged databases: everything on undamaged pages comes out, nothing wrong comes out.
+//! Salvage, measured on randomly damaged databases: everything on undamaged pages comes out,
+//! nothing wrong comes out.
 
 use fastrand::Rng;
 use recto::inspect::salvage::Source;
@@ -104,7 +105,8 @@ fn live(origin: &Origin, wanted: impl Fn(&[u8]) -> bool) -> BTreeSet<u64> {
     origin.live.iter().filter(|&&id| wanted(page(id))).map(|&id| id as u64).collect()
 }
 
-/// What a lost branch led to goes back into its table, all of it, if it is the only table with a loss.
+/// What a lost branch led to goes back into its table, all of it, if it is the only table with a
+/// loss.
 #[test]
 fn branches_gone() {
     let mut rng = Rng::with_seed(7);
@@ -124,7 +126,8 @@ fn branches_gone() {
     assert!(used >= 5, "{used}");
 }
 
-/// With the free log gone too nobody knows what is of the past: nothing unreached is taken for certain, and nothing is left out.
+/// With the free log gone too nobody knows what is of the past: nothing unreached is taken for
+/// certain, and nothing is left out.
 #[test]
 fn branches_and_the_free_log_gone() {
     let mut rng = Rng::with_seed(9);

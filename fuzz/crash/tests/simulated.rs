@@ -1,4 +1,5 @@
-//! A slice of each simulated campaign, the same on every machine, and every script that once failed.
+//! A slice of each simulated campaign, the same on every machine, and every script that once
+//! failed.
 
 use recto::Sink;
 use recto::harness::sim::EventKind;

@@ -1,4 +1,5 @@
-//! System calls on a real file that fail: each kind at its first times. Left out where strace cannot inject faults.
+//! System calls on a real file that fail: each kind at its first times. Left out where strace
+//! cannot inject faults.
 
 use recto::Sink;
 use recto_crash::syscalls::{CALLS, Ending, Fault, missing, run};

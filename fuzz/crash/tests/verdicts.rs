@@ -1,4 +1,5 @@
-//! What somebody sees who runs `crash` for the first time: the verdict in a line, a failure in words, and how to see it again.
+//! What somebody sees who runs `crash` for the first time: the verdict in a line, a failure in
+//! words, and how to see it again.
 
 use std::process::{Command, Output};
 

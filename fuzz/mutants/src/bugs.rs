@@ -1,6 +1,7 @@
 //! Which bugs there are, and which one is planted.
 //!
-//! Thread rules: one word for the whole process, read without order: plant before the engine runs, not while it does.
+//! Thread rules: one word for the whole process, read without order: plant before the engine runs,
+//! not while it does.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -43,7 +44,8 @@ impl Bug {
 /// 0, or one more than the index of the bug that is planted.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Plants a bug in this process, in the place of the one before; None: the engine is as it should be.
+/// Plants a bug in this process, in the place of the one before; None: the engine is as it should
+/// be.
 pub fn plant(bug: Option<Bug>) {
     PLANTED.store(bug.map_or(0, |bug| bug as usize + 1), Relaxed);
 }

@@ -1,8 +1,10 @@
-//! recto's engine with deliberate breakages compiled in, to prove that the crash tests can find one.
+//! recto's engine with deliberate breakages compiled in, to prove that the crash tests can find
+//! one.
 //!
-//! It is the engine's own source, copied and changed by the build script: `bugs/*.txt` have each [`bugs::Bug`] with the rule
-//! of docs/design.md that it takes away, and the lines that do it. The source itself, and so the product, knows nothing of
-//! them. Without [`bugs::plant`] this behaves as the engine does; `crash` runs all its campaigns on it.
+//! It is the engine's own source, copied and changed by the build script: `bugs/*.txt` have each
+//! [`bugs::Bug`] with the rule of docs/design.md that it takes away, and the lines that do it. The
+//! source itself, and so the product, knows nothing of them. Without [`bugs::plant`] this behaves
+//! as the engine does; `crash` runs all its campaigns on it.
 #![cfg(not(test))] // the tests in the source run where it stands
 #![allow(clippy::all)] // and so does clippy
 

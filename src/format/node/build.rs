@@ -1,8 +1,9 @@
 //! Writing a whole page anew from its logical entries, and choosing its prefix.
 //!
 //! The prefix is the one that makes the page smallest: the longest common prefix of all keys, or a
-//! multiple of 4 below it where the padding or keys that end inside their heads would cost more than it
-//! saves. So any subset of the entries of a page fits a page too, which is what splits rely on.
+//! multiple of 4 below it where the padding or keys that end inside their heads would cost more
+//! than it saves. So any subset of the entries of a page fits a page too, which is what splits rely
+//! on.
 
 use super::key::KeyParts;
 use super::{ENTRY, HEAD, cell_of, padded, start_of};
@@ -51,7 +52,8 @@ impl Plan {
             [first, .., last] => first.key.common_prefix(&last.key),
             _ => 0,
         };
-        // All keys have `common` bytes, so 4 more bytes of prefix always pay up to 8 bytes below it.
+        // All keys have `common` bytes, so 4 more bytes of prefix always pay up to 8 bytes below
+        // it.
         let whole = common & !3;
         let lengths = [0, whole.saturating_sub(4), whole, common];
         let mut rests = [0; 4];
@@ -84,7 +86,8 @@ pub struct NodeHeader {
 }
 
 /// Writes a page. The first entry lies lowest in the heap, so that scans go forward in memory.
-/// Fails on entries that do not fit or do not begin with one prefix, which only a damaged page brings about.
+/// Fails on entries that do not fit or do not begin with one prefix, which only a damaged page
+/// brings about.
 pub fn write_node(
     page: &mut [u8],
     node_header: NodeHeader,

@@ -1,7 +1,8 @@
 //! Changing a page where it stands: one entry in, out, or with another value.
 //!
-//! Each operation says whether it fitted; what does not fit is left as it was, and the caller builds the page
-//! anew. Only on pages of the caller's own transaction, so one thread has the page to itself.
+//! Each operation says whether it fitted; what does not fit is left as it was, and the caller
+//! builds the page anew. Only on pages of the caller's own transaction, so one thread has the page
+//! to itself.
 
 use super::build::{Item, put_cell};
 use super::key::KeyParts;

@@ -46,7 +46,8 @@ impl<'a> KeyParts<'a> {
         self.prefix.len() + self.suffix_len
     }
 
-    /// The key's bytes inside the page, if they stand there in one piece: when it is just the prefix.
+    /// The key's bytes inside the page, if they stand there in one piece: when it is just the
+    /// prefix.
     pub fn whole(&self) -> Option<&'a [u8]> {
         (self.suffix_len == 0).then_some(self.prefix)
     }
@@ -57,7 +58,8 @@ impl<'a> KeyParts<'a> {
         &self.head[..self.suffix_len.min(HEAD)]
     }
 
-    /// Copies as many bytes as `out` takes, from offset `from` of the key on; both lie inside the key.
+    /// Copies as many bytes as `out` takes, from offset `from` of the key on; both lie inside the
+    /// key.
     pub fn copy_to(&self, mut from: usize, mut out: &mut [u8]) {
         for part in [self.prefix, self.head_part(), self.rest] {
             let Some(part) = part.get(from..) else {
@@ -137,7 +139,8 @@ impl<'a> KeyParts<'a> {
         self.len() >= front.len() && self.bytes().zip(front).all(|(x, y)| x == *y)
     }
 
-    /// The key cut anew, behind `prefix_len` bytes (at most its length): head, and length of its suffix.
+    /// The key cut anew, behind `prefix_len` bytes (at most its length): head, and length of its
+    /// suffix.
     #[inline]
     pub fn recut(&self, prefix_len: usize) -> (u32, usize) {
         if prefix_len == self.prefix.len() {
@@ -150,8 +153,8 @@ impl<'a> KeyParts<'a> {
     }
 }
 
-/// The shortest key that is above `left` and not above `right`: the start of `right` up to the first
-/// byte where it differs. None if `left` is not below `right`.
+/// The shortest key that is above `left` and not above `right`: the start of `right` up to the
+/// first byte where it differs. None if `left` is not below `right`.
 pub fn separator(left: &KeyParts<'_>, right: &KeyParts<'_>) -> Option<Vec<u8>> {
     let common = left.common_prefix(right);
     let next = right.bytes().nth(common)?;

@@ -1,30 +1,40 @@
 //! Getting everything out of a damaged file that can still be proved.
 //!
-//! A pair comes out if the page it stands in verifies (checksum under the page's own number, structure, order) and, for a value in an
-//! overflow run, if the run does. What is found in a place that leads there from the meta page is the table's for certain. So are pages
-//! that nothing leads to any more, because a branch above them is gone, where this can be proved:
+//! A pair comes out if the page it stands in verifies (checksum under the page's own number,
+//! structure, order) and, for a value in an overflow run, if the run does. What is found in a place
+//! that leads there from the meta page is the table's for certain. So are pages that nothing leads
+//! to any more, because a branch above them is gone, where this can be proved:
 //!
-//! - **Which version of a leaf is the right one.** Copy-on-write leaves old versions lying about with good checksums. None of them may
-//!   come out as the newest. What tells them apart is *ownership*: every page below the page count has exactly one owner (I4), and free
-//!   pages stand in the meta and its free log. If those can be read in full, an unreached page that is not free *is* part of the
-//!   snapshot; ages need not be compared. If they cannot, nothing that is unreached is taken for certain.
-//! - **Which table it belongs to.** A lost page is a *hole*: a table, a level, a range of keys (the separators that led there) and a ceiling
-//!   (nothing below a page is younger than it). An orphan fits a hole if it lies lower, within the range, and is not younger. If all holes
-//!   that it fits belong to one table, it is that table's. A lost part of the catalog is a hole that everything fits.
+//! - **Which version of a leaf is the right one.** Copy-on-write leaves old versions lying about
+//!   with good checksums. None of them may come out as the newest. What tells them apart is
+//!   *ownership*: every page below the page count has exactly one owner (I4), and free pages stand
+//!   in the meta and its free log. If those can be read in full, an unreached page that is not free
+//!   *is* part of the snapshot; ages need not be compared. If they cannot, nothing that is
+//!   unreached is taken for certain.
+//! - **Which table it belongs to.** A lost page is a *hole*: a table, a level, a range of keys (the
+//!   separators that led there) and a ceiling (nothing below a page is younger than it). An orphan
+//!   fits a hole if it lies lower, within the range, and is not younger. If all holes that it fits
+//!   belong to one table, it is that table's. A lost part of the catalog is a hole that everything
+//!   fits.
 //!
-//! Without metas the catalog that is found may be an old one, or a leaf of a larger one. If anything speaks for that (a loss, a younger page,
-//! a page in the midst of others that does not verify, a list of other tables) it counts as lost in part.
+//! Without metas the catalog that is found may be an old one, or a leaf of a larger one. If
+//! anything speaks for that (a loss, a younger page, a page in the midst of others that does not
+//! verify, a list of other tables) it counts as lost in part.
 //!
-//! Everything else that fits some hole is put aside: each topmost page with all below it in a table of its own, `lost+found/LEVEL-PAGE`,
-//! where it overwrites nothing. What fits no hole is of the past and does not come out.
+//! Everything else that fits some hole is put aside: each topmost page with all below it in a table
+//! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing. What fits no hole is of the
+//! past and does not come out.
 //!
-//! Where to begin: at the meta page that an opener would take; else at a refused one whose own checksum holds; else at the newest root of a
-//! catalog, found by reading every page (each commit rewrites the catalog's root, so the root's birth is the age of the snapshot; it may
-//! be a transaction that had not become durable). The page size is then found by trial. In the last two cases, and when the newer meta
-//! is refused, pages born after the transaction that is followed are put aside too.
+//! Where to begin: at the meta page that an opener would take; else at a refused one whose own
+//! checksum holds; else at the newest root of a catalog, found by reading every page (each commit
+//! rewrites the catalog's root, so the root's birth is the age of the snapshot; it may be a
+//! transaction that had not become durable). The page size is then found by trial. In the last two
+//! cases, and when the newer meta is refused, pages born after the transaction that is followed are
+//! put aside too.
 //!
-//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time; a page is read four times at most,
-//! overflow runs of what is put aside as often as three times the file in all. Never writes.
+//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time;
+//! a page is read four times at most, overflow runs of what is put aside as often as three times
+//! the file in all. Never writes.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -60,7 +70,8 @@ pub struct SalvageOptions<'a> {
     pub cancelled: Option<&'a AtomicBool>,
 }
 
-/// What of the newest snapshot [`Database::salvage`](crate::Database::salvage) gives: everything, where nothing is said.
+/// What of the newest snapshot [`Database::salvage`](crate::Database::salvage) gives: everything,
+/// where nothing is said.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
     /// Only this table.
@@ -120,11 +131,13 @@ pub struct Recovered<'a> {
 /// Takes the pairs that come out. An error ends the salvage.
 pub type Take<'a> = &'a mut dyn FnMut(&Recovered<'_>) -> Result<()>;
 
-/// Hands every pair to `take` that can be got out of the file, each once in its table, and says what is lost. Tables come one after
-/// the other; within one, keys ascend, except that what is found again comes later. The head of this file says what comes out where.
+/// Hands every pair to `take` that can be got out of the file, each once in its table, and says
+/// what is lost. Tables come one after the other; within one, keys ascend, except that what is
+/// found again comes later. The head of this file says what comes out where.
 ///
 /// # Errors
-/// `NotADatabase` if no page of any size verifies, `Version` if an intact meta is of another format, and errors of `take`.
+/// `NotADatabase` if no page of any size verifies, `Version` if an intact meta is of another
+/// format, and errors of `take`.
 pub fn salvage(
     pages: &dyn Pages,
     options: SalvageOptions<'_>,
@@ -135,8 +148,9 @@ pub fn salvage(
     run(pages, &start, page_count, Part::default(), options, take)
 }
 
-/// The same for a part of the snapshot that this meta page describes, and nothing is looked for that the snapshot does not lead to. `NoSuchTable` if
-/// it has not got the table asked for, and nothing is lost that might have led to it.
+/// The same for a part of the snapshot that this meta page describes, and nothing is looked for
+/// that the snapshot does not lead to. `NoSuchTable` if it has not got the table asked for, and
+/// nothing is lost that might have led to it.
 pub(crate) fn salvage_snapshot(
     pages: &dyn Pages,
     meta: &[u8; layout::META_SIZE],
@@ -325,7 +339,8 @@ impl Salvager<'_> {
         }
     }
 
-    /// Claims the free space, and says whether all of it could be read and nothing of it contradicts the trees.
+    /// Claims the free space, and says whether all of it could be read and nothing of it
+    /// contradicts the trees.
     fn know_space(&mut self, start: &Start) -> bool {
         if matches!(start.source, Source::Catalog(_) | Source::Nothing) {
             return false;

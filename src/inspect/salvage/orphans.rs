@@ -1,4 +1,5 @@
-//! Pages that nothing leads to any more: found by reading everything that nobody has claimed, and placed as far as that can be proved.
+//! Pages that nothing leads to any more: found by reading everything that nobody has claimed, and
+//! placed as far as that can be proved.
 
 use super::start::{Search, Start};
 use super::walk::{Into, Subtree, sound, verified};
@@ -26,7 +27,8 @@ impl Hole {
     }
 }
 
-/// Finds all orphans and gives each to the table it belongs to for certain, or puts it aside, or leaves it to the past.
+/// Finds all orphans and gives each to the table it belongs to for certain, or puts it aside, or
+/// leaves it to the past.
 pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
     let txn = start.meta.txn;
     // Before the free space is claimed: what a newer transaction wrote stands there.
@@ -51,7 +53,8 @@ pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
     }
 }
 
-/// Whether anything speaks for it that the catalog whose root was found is not the newest one, or not all of it.
+/// Whether anything speaks for it that the catalog whose root was found is not the newest one, or
+/// not all of it.
 pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
     if salvager.report.loss_count > 0 {
         return true;
@@ -104,8 +107,8 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
     })
 }
 
-/// Reads what nobody has claimed: the pages that verify and that are wanted, by birth and number. From the top down, so that subtrees
-/// stay whole; the newest first, where versions compete.
+/// Reads what nobody has claimed: the pages that verify and that are wanted, by birth and number.
+/// From the top down, so that subtrees stay whole; the newest first, where versions compete.
 fn find(salvager: &mut Salvager<'_>, wanted: &dyn Fn(u64, u64) -> bool) -> Vec<Orphan> {
     let mut orphans = Vec::new();
     for id in salvager.scan.unowned().into_iter().flatten() {
@@ -120,7 +123,8 @@ fn find(salvager: &mut Salvager<'_>, wanted: &dyn Fn(u64, u64) -> bool) -> Vec<O
 }
 
 impl Salvager<'_> {
-    /// Leaves of the catalog among the orphans, if a part of the catalog is lost: they list tables like any other.
+    /// Leaves of the catalog among the orphans, if a part of the catalog is lost: they list tables
+    /// like any other.
     fn lost_catalog(&mut self, orphans: &[Orphan]) {
         if self.holes.iter().all(|hole| hole.table.is_some()) {
             return;
@@ -162,7 +166,8 @@ impl Salvager<'_> {
         self.report.found_again += self.scan.counts.branch + self.scan.counts.leaf - before;
     }
 
-    /// Into a table of its own. `shared`: others may have its pages too, as versions of the past do.
+    /// Into a table of its own. `shared`: others may have its pages too, as versions of the past
+    /// do.
     fn put_aside(&mut self, orphan: &Orphan, tables: &BTreeSet<Option<usize>>, shared: bool) {
         let mut name = format!("lost+found/{}-{}", orphan.level, orphan.id);
         while !self.names.insert(name.clone()) {

@@ -13,7 +13,8 @@ pub enum Source {
     Snapshot,
     /// In this meta slot, which an opener would take too.
     Meta(u8),
-    /// In this meta slot, which an opener refuses: its manifest does not match, or the file is too short for it.
+    /// In this meta slot, which an opener refuses: its manifest does not match, or the file is too
+    /// short for it.
     RefusedMeta(u8),
     /// In this page, the root of the newest catalog there is: both metas are gone.
     Catalog(PageId),
@@ -43,7 +44,8 @@ impl SalvagedTable {
     }
 }
 
-/// Pages of which nobody knows for certain to which table they belong, or whether they are its newest state.
+/// Pages of which nobody knows for certain to which table they belong, or whether they are its
+/// newest state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
     /// The table they were given: `lost+found/LEVEL-PAGE`.
@@ -102,7 +104,8 @@ pub struct SalvageReport {
     pub losses: Vec<Loss>,
     /// Number of losses, also of those that were not kept.
     pub loss_count: u64,
-    /// Of what hangs on a lost page, so much was found again and belongs where it was put for certain: pages.
+    /// Of what hangs on a lost page, so much was found again and belongs where it was put for
+    /// certain: pages.
     pub found_again: u64,
     /// Free space could be read, so that what lies about can be told from what is in use.
     pub space_known: bool,

@@ -200,8 +200,8 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Every commit that changes anything writes the root of the catalog: the newest page that leads to nothing but table
-    /// descriptors is it, the highest one among equally old ones.
+    /// Every commit that changes anything writes the root of the catalog: the newest page that
+    /// leads to nothing but table descriptors is it, the highest one among equally old ones.
     fn newest_catalog(&self) -> Option<Candidate> {
         let mut best: Option<Candidate> = None;
         for id in 2..self.count {
@@ -222,7 +222,8 @@ impl Search<'_> {
         best
     }
 
-    /// Whether everything that can be read below a page is table descriptors, and one of them at least leads to a tree.
+    /// Whether everything that can be read below a page is table descriptors, and one of them at
+    /// least leads to a tree.
     pub fn is_catalog(&self, node: &Node<'_>) -> bool {
         self.tables_below(node, &mut { CATALOG_PAGES }) == Some(true)
     }
@@ -232,8 +233,8 @@ impl Search<'_> {
         self.tables_below(node, &mut { CATALOG_PAGES }).is_some()
     }
 
-    /// None if something below is no table descriptor; else whether one leads to a tree. Looks at `left` pages at most; what is
-    /// beyond them is taken to be alike.
+    /// None if something below is no table descriptor; else whether one leads to a tree. Looks at
+    /// `left` pages at most; what is beyond them is taken to be alike.
     fn tables_below(&self, node: &Node<'_>, left: &mut usize) -> Option<bool> {
         let mut sound = true;
         let cells = node.cells(&mut |_| sound = false);
@@ -262,7 +263,8 @@ impl Search<'_> {
         Some(leads)
     }
 
-    /// None if a value of a leaf is no descriptor, or one of a tree that cannot be; else whether one is of a tree that is there.
+    /// None if a value of a leaf is no descriptor, or one of a tree that cannot be; else whether
+    /// one is of a tree that is there.
     fn lists_tables(&self, leaf: &Node<'_>, cells: &[Cell<'_>], left: &mut usize) -> Option<bool> {
         let mut leads = false;
         for cell in cells {

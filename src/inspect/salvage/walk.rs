@@ -1,4 +1,5 @@
-//! A tree from its root down: every page is proved before anything of it comes out, and one that is not becomes a hole.
+//! A tree from its root down: every page is proved before anything of it comes out, and one that is
+//! not becomes a hole.
 
 use super::{Hole, Part, Recovered, Salvager};
 use crate::format::checksum::page_crc;
@@ -16,7 +17,8 @@ pub enum Into<'t> {
     Catalog(&'t mut Vec<Listed>),
     /// The table with this index in the report.
     Table(usize),
-    /// A table of what is put aside: pairs so far, and whether others may own its pages too, as versions of the past do.
+    /// A table of what is put aside: pairs so far, and whether others may own its pages too, as
+    /// versions of the past do.
     Aside { name: &'t str, pairs: u64, shared: bool },
 }
 
@@ -172,7 +174,8 @@ impl<'a> Salvager<'a> {
         self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
         if !matches!(into, Into::Aside { .. }) {
             let (level, ceiling) = (place.level, place.ceiling);
-            // Below a lost leaf of a table there is nothing; below one of the catalog there are tables.
+            // Below a lost leaf of a table there is nothing; below one of the catalog there are
+            // tables.
             let level = if matches!(into, Into::Catalog(_)) { u64::MAX } else { level };
             self.holes.push(Hole { table, level, ceiling, from, to });
         }
@@ -253,7 +256,8 @@ impl<'a> Salvager<'a> {
         if !fits {
             return Err(blame("a value outside the file".into()));
         }
-        // Pages of the past may be shared between versions; how often they are read has a bound all the same.
+        // Pages of the past may be shared between versions; how often they are read has a bound all
+        // the same.
         if !self.scan.claim(run.first, pages, PageKind::Overflow) {
             let shared = matches!(into, Into::Aside { shared: true, .. });
             match self.reread.checked_sub(pages) {

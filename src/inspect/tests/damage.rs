@@ -1,4 +1,5 @@
-//! Damage that nobody thought of: every byte, every length, and random structure under good checksums.
+//! Damage that nobody thought of: every byte, every length, and random structure under good
+//! checksums.
 
 use super::image::{Image, sample, seal_meta, seal_page};
 use crate::inspect::{CheckOptions, Report, SlotState, check};
@@ -11,8 +12,8 @@ fn report(bytes: &Vec<u8>) -> crate::error::Result<Report> {
 /// - the free pages, 17 to 27, and the pages reserved for the logs, 15 and 16;
 /// - everything from the page count on, page 28.
 ///
-/// Everything else is covered: dead cells, gaps and taken log entries by their page's checksum, padding of runs and
-/// of meta pages by the rule that it is zero.
+/// Everything else is covered: dead cells, gaps and taken log entries by their page's checksum,
+/// padding of runs and of meta pages by the rule that it is zero.
 fn unread(at: usize) -> bool {
     at / 4096 >= 15
 }
@@ -91,7 +92,8 @@ fn reseal(bytes: &mut [u8], image: &Image) {
 #[test]
 fn random_structure_under_good_checksums_never_panics_and_ends() {
     let mut image = sample(4096);
-    // Without manifest and fallback, so that the newest meta is followed whatever happens to its pages.
+    // Without manifest and fallback, so that the newest meta is followed whatever happens to its
+    // pages.
     image.meta().manifest.clear();
     image.meta().phase = 2;
     image.metas[1] = None;

@@ -1,5 +1,6 @@
-//! Builds database images from a description, by docs/format.md alone: neither the engine's codecs nor the constants of
-//! the room under test are used. A test changes the description, or patches bytes before they are sealed.
+//! Builds database images from a description, by docs/format.md alone: neither the engine's codecs
+//! nor the constants of the room under test are used. A test changes the description, or patches
+//! bytes before they are sealed.
 
 use crc32fast::Hasher;
 use std::collections::BTreeMap;
@@ -338,7 +339,8 @@ fn entry(key: &str, value: &str) -> (Vec<u8>, Value) {
     (key.as_bytes().to_vec(), Value::Inline(value.as_bytes().to_vec()))
 }
 
-/// A database with everything in it. Newest transaction 9 in slot 0, transaction 8 (empty) in slot 1.
+/// A database with everything in it. Newest transaction 9 in slot 0, transaction 8 (empty) in slot
+/// 1.
 ///
 /// | pages | what |
 /// | --- | --- |

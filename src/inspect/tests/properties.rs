@@ -1,4 +1,5 @@
-//! One thing is wrong, everything else is right, all checksums included: each such image must give the fault that names it.
+//! One thing is wrong, everything else is right, all checksums included: each such image must give
+//! the fault that names it.
 
 use super::image::{Image, Log, Node, Value, descriptor, sample};
 use crate::inspect::{CheckOptions, Fault, Report, check};
@@ -34,7 +35,8 @@ fn right_images_are_clean_at_every_page_size() {
     }
 }
 
-/// Runs the breaks: each must give a fault at the page, or for 0 at the meta page or none, whose text contains the words.
+/// Runs the breaks: each must give a fault at the page, or for 0 at the meta page or none, whose
+/// text contains the words.
 fn expect(cases: &[(&str, u64, &str, Break)]) {
     let mut wrong = String::new();
     for (name, page, words, damage) in cases {
@@ -167,7 +169,8 @@ properties! {
     run_on_a_leaf: 9, "owned twice", |i| i.node(10).keys[3].1 = Value::Run(9, 4996, 9);
     run_padding: 11, "does not end in zeros", |i| i.runs.get_mut(&11).unwrap().padding = 1;
     run_reference_zero: 10, "end in zeros", |i| {
-        // The last cell of the page stands at the start of the heap, its reference at the cell's end.
+        // The last cell of the page stands at the start of the heap, its reference at the cell's
+        // end.
         let heap = 4096 - (4 + 13) - (4 + 9) - (4 + 16) - (4 + 22 + 32);
         i.node(10).patches.push((heap + 4 + 22 + 28, vec![1]));
     };

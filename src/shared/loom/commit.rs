@@ -1,10 +1,12 @@
-//! The writer's hand-over and group commit (rules 2, 8 to 13): builders in two processes, who make durable what they built, each
-//! for itself and with it whatever the other has built; a reader that sees what is durable.
+//! The writer's hand-over and group commit (rules 2, 8 to 13): builders in two processes, who make
+//! durable what they built, each for itself and with it whatever the other has built; a reader that
+//! sees what is durable.
 //!
-//! Locks, scan, publication and the words with their steps (`words`) are those of this room, so each step is what users run. In which order
-//! they are taken is told again here, as `txn/write.rs` (`collect_pins`) and `txn/flush.rs` (`flush_image`) have it, over an image of
-//! two words: an engine with its pages and checksums is too much for the checker. A variant that is wrong inside a step has the step
-//! written out.
+//! Locks, scan, publication and the words with their steps (`words`) are those of this room, so
+//! each step is what users run. In which order they are taken is told again here, as `txn/write.rs`
+//! (`collect_pins`) and `txn/flush.rs` (`flush_image`) have it, over an image of two words: an
+//! engine with its pages and checksums is too much for the checker. A variant that is wrong inside
+//! a step has the step written out.
 
 use super::explore;
 use super::machine::{Machine, PAGES, Process, Writer, read, snapshot};
@@ -99,7 +101,8 @@ impl Group {
         (scan, [target.0, durable.0, 0, self.load_image(shared).0])
     }
 
-    /// Builds one transaction on what W says, shows it if it is deferred, and says its id. Dying pages are known to all.
+    /// Builds one transaction on what W says, shows it if it is deferred, and says its id. Dying
+    /// pages are known to all.
     fn build(&self, shared: &Shared, known: &loom::sync::Mutex<Writer>, deferred: bool) -> u64 {
         assert!(shared.lock_writer(None).unwrap());
         let base = self.load_image(shared);
@@ -135,7 +138,8 @@ impl Group {
         }
     }
 
-    /// Returns when the transaction is durable; whoever has the flush lock carries along what is built.
+    /// Returns when the transaction is durable; whoever has the flush lock carries along what is
+    /// built.
     fn make_durable(&self, shared: &Shared, txn: u64) {
         let words = shared.words();
         let durable = || words.durable().txn.0;
@@ -170,7 +174,8 @@ impl Group {
     }
 }
 
-/// What happens: a flusher makes durable what is there, or builds first; a builder goes on; a reader may look.
+/// What happens: a flusher makes durable what is there, or builds first; a builder goes on; a
+/// reader may look.
 #[derive(Clone, Copy)]
 struct Model {
     /// Both build one transaction and make it durable; else one flushes and the other builds.
@@ -286,8 +291,8 @@ fn two_leaders() {
     try_all("two leaders", COMMITS, NoLeader);
 }
 
-/// Roll-backs beside somebody who asks what has become of its transaction. 6 is dead from the first one on. With `joined` a later one joins its
-/// range with the next.
+/// Roll-backs beside somebody who asks what has become of its transaction. 6 is dead from the first
+/// one on. With `joined` a later one joins its range with the next.
 fn outcomes(name: &str, joined: bool, ask: fn(&Shared) -> Outcome) {
     explore(name, 4, move || {
         let machine = Machine::new();

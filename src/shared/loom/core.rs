@@ -1,9 +1,10 @@
 //! Begin, publish and scan (`../core.rs`) among all orders in which threads and memory can act.
 //!
-//! The world is a ring, one or two slots and a few pages. Transaction t puts its id into a page and shows that page. A
-//! builder chooses the page by a scan, the lowest that is free and as soon as it is; a flusher makes transactions
-//! visible that were built before; readers begin, look at the page twice, and end. Found out are: descriptors whose words do not belong
-//! together, ids that go back, and each store to a page that a reader may look at, as a race (the pages are plain cells).
+//! The world is a ring, one or two slots and a few pages. Transaction t puts its id into a page and
+//! shows that page. A builder chooses the page by a scan, the lowest that is free and as soon as it
+//! is; a flusher makes transactions visible that were built before; readers begin, look at the page
+//! twice, and end. Found out are: descriptors whose words do not belong together, ids that go back,
+//! and each store to a page that a reader may look at, as a race (the pages are plain cells).
 //!
 //! The negative variants leave out what `core` calls necessary. They must be found: a model that
 //! cannot see a missing fence proves nothing by its silence.
@@ -62,7 +63,8 @@ impl Ring<2> for World {
 }
 
 impl World {
-    /// Snapshot 1 on page 0 is visible; transactions 2 and 3 stand on the pages 1 and 2, if the model has them built.
+    /// Snapshot 1 on page 0 is visible; transactions 2 and 3 stand on the pages 1 and 2, if the
+    /// model has them built.
     fn new(variant: Variant) -> World {
         let word = |w: u64| AtomicU64::new(w);
         let entry = |id, page| [word(id), word(page)];
@@ -96,7 +98,8 @@ impl World {
     }
 
     fn look(&self, page: u64, id: u64) {
-        // SAFETY: the pointer is used inside the closure only; a store at the same time is what the model looks for.
+        // SAFETY: the pointer is used inside the closure only; a store at the same time is what the
+        // model looks for.
         let found = self.pages[page as usize].with(|p| unsafe { *p });
         assert_eq!(found, id, "page {page} is not snapshot {id}'s");
     }
@@ -150,7 +153,8 @@ impl World {
             };
             let [birth, old] = builder.newest;
             let id = birth + 1;
-            // SAFETY: the pointer is used inside the closure only; that nobody looks is what the model proves.
+            // SAFETY: the pointer is used inside the closure only; that nobody looks is what the
+            // model proves.
             self.pages[page as usize].with_mut(|p| unsafe { *p = id });
             builder.dying.push((old, birth, id));
             builder.newest = [id, page];
@@ -180,7 +184,8 @@ impl Builder {
     }
 }
 
-/// A model: what was built before and is for the flusher to make visible, what the builder builds, and the readers.
+/// A model: what was built before and is for the flusher to make visible, what the builder builds,
+/// and the readers.
 #[derive(Clone, Copy)]
 struct Model {
     built: u64,
@@ -263,9 +268,10 @@ fn no_fence_in_scan() {
     try_all("no fence in scan", PLAIN, Variant::Without(&[Fence::Scan]));
 }
 
-/// What shows the fence before an entry: a builder that makes no scan, whose fence serves as this one, and that writes the
-/// entry which a flusher's move has freed. The checker never stops a thread between a move and the fence behind it, which hides
-/// the missing one too; so that is left out with it, and alone where nothing must be found: it is for waiters only.
+/// What shows the fence before an entry: a builder that makes no scan, whose fence serves as this
+/// one, and that writes the entry which a flusher's move has freed. The checker never stops a
+/// thread between a move and the fence behind it, which hides the missing one too; so that is left
+/// out with it, and alone where nothing must be found: it is for waiters only.
 const UNSCANNED: Model = Model { last: 3, begins: 1, scans: false, preemptions: 8, ..PLAIN };
 
 #[test]

@@ -1,5 +1,5 @@
-//! A machine of the checker's objects: shared memory, byte locks, processes that die, and pages that notice when somebody
-//! looks at them while they are stored to.
+//! A machine of the checker's objects: shared memory, byte locks, processes that die, and pages
+//! that notice when somebody looks at them while they are stored to.
 //!
 //! All lock bytes stand under one mutex, as those of a file do in the kernel.
 
@@ -26,8 +26,8 @@ pub struct Machine {
     pages: [UnsafeCell<u64>; PAGES],
 }
 
-// SAFETY: the only part that is not Sync by itself is the pages, whose every use the checker judges; the threads of a model
-// run one at a time.
+// SAFETY: the only part that is not Sync by itself is the pages, whose every use the checker
+// judges; the threads of a model run one at a time.
 unsafe impl Sync for Machine {}
 
 struct Lock {
@@ -61,13 +61,15 @@ impl Machine {
 
     /// Stores to a page, as the builder of this transaction.
     pub fn stamp(&self, page: u64, id: u64) {
-        // SAFETY: the pointer is used inside the closure only; that nobody looks is what the models prove.
+        // SAFETY: the pointer is used inside the closure only; that nobody looks is what the models
+        // prove.
         self.pages[page as usize].with_mut(|p| unsafe { *p = id });
     }
 
     /// Looks at a page that belongs to this transaction.
     pub fn look(&self, page: u64, id: u64) {
-        // SAFETY: the pointer is used inside the closure only; a store at the same time is what the models look for.
+        // SAFETY: the pointer is used inside the closure only; a store at the same time is what the
+        // models look for.
         let found = self.pages[page as usize].with(|p| unsafe { *p });
         assert_eq!(found, id, "page {page} is not snapshot {id}'s");
     }
@@ -83,7 +85,8 @@ thread_local! {
     static LIVING: RefCell<Vec<Weak<Process>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// After a panic the checker is gone, and a drop that stores to its atomics would end the test program.
+/// After a panic the checker is gone, and a drop that stores to its atomics would end the test
+/// program.
 pub fn no_drops_after_a_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -267,7 +270,8 @@ pub fn end(shared: &Shared, lease: &mut Lease) {
     shared.end_read(lease);
 }
 
-/// What a writer knows: the newest transaction with its page, the pages that died and when, and pages never used.
+/// What a writer knows: the newest transaction with its page, the pages that died and when, and
+/// pages never used.
 pub struct Writer {
     pub newest: (u64, u64),
     pub dying: Vec<(u64, u64, u64)>,

@@ -4,17 +4,19 @@
 //! RUSTFLAGS="--cfg loom" cargo test --lib --release --target-dir target/loom shared::loom
 //! ```
 //!
-//! It is the code of this room that runs, over atomics, a mutex and a futex of the checker (`../sync.rs`), and over byte
-//! locks made of these (`machine`). `core`: begin, publish, scan. `table`: leases, claims, deaths, openings. `waking`:
-//! waiting for a snapshot. `commit`: hand-over from writer to writer and group commit.
+//! It is the code of this room that runs, over atomics, a mutex and a futex of the checker
+//! (`../sync.rs`), and over byte locks made of these (`machine`). `core`: begin, publish, scan.
+//! `table`: leases, claims, deaths, openings. `waking`: waiting for a snapshot. `commit`: hand-over
+//! from writer to writer and group commit.
 //!
-//! Each model has variants that do something in the wrong order, or leave something out. They must be found: a model that
-//! cannot see a missing fence proves nothing by its silence. A variant ends in a panic: of an assertion, of the
-//! checker about a page that is stored to while somebody looks ("Causality violation"), or about threads that wait for ever
-//! ("deadlock").
+//! Each model has variants that do something in the wrong order, or leave something out. They must
+//! be found: a model that cannot see a missing fence proves nothing by its silence. A variant ends
+//! in a panic: of an assertion, of the checker about a page that is stored to while somebody looks
+//! ("Causality violation"), or about threads that wait for ever ("deadlock").
 //!
-//! What the checker does not do: it takes loads and stores that ask for SeqCst as Acquire and Release (fences it takes
-//! as they are), so what passes here does not lean on them; and it stops at a bound of preemptions.
+//! What the checker does not do: it takes loads and stores that ask for SeqCst as Acquire and
+//! Release (fences it takes as they are), so what passes here does not lean on them; and it stops
+//! at a bound of preemptions.
 
 mod commit;
 mod core;

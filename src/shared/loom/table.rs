@@ -1,4 +1,5 @@
-//! Leases, claims of slots, deaths and openings. A builder stores to the first page that a scan allows.
+//! Leases, claims of slots, deaths and openings. A builder stores to the first page that a scan
+//! allows.
 
 use super::explore;
 use super::machine::{Machine, Process, Writer, end, look_twice, read};
@@ -156,8 +157,9 @@ fn a_claim_that_is_no_exchange() {
     two_claims("claim by store", begin_without_exchange);
 }
 
-/// Two threads of one handle read at the same time: the second has a slot for one read, which another process claims when it is given
-/// back, while a builder scans. One slot is kept, and there are two.
+/// Two threads of one handle read at the same time: the second has a slot for one read, which
+/// another process claims when it is given back, while a builder scans. One slot is kept, and there
+/// are two.
 fn a_slot_changes_hands(name: &str, give_back: fn(&Shared, Reading)) {
     explore(name, 3, move || {
         let machine = Machine::new();
@@ -214,7 +216,8 @@ fn a_slot_given_back_before_it_is_idle() {
     a_slot_changes_hands("given back too early", owner_first);
 }
 
-/// Wrong: who claims the slot is not ordered behind the read that has ended in it, nor is a builder.
+/// Wrong: who claims the slot is not ordered behind the read that has ended in it, nor is a
+/// builder.
 fn give_back_relaxed(shared: &Shared, reading: Reading) {
     let slot = shared.slot(reading.lease.index - KEPT);
     slot.txn.store(0, Relaxed);
@@ -227,8 +230,8 @@ fn a_slot_given_back_without_release() {
     a_slot_changes_hands("given back relaxed", give_back_relaxed);
 }
 
-/// A reader dies while it reads; a new process comes, under the dead one's index or another, and reads; a builder clears
-/// the dead and builds. In the end no slot is lost.
+/// A reader dies while it reads; a new process comes, under the dead one's index or another, and
+/// reads; a builder clears the dead and builds. In the end no slot is lost.
 fn a_death(name: &str, preemptions: usize, clear: fn(&Shared)) {
     explore(name, preemptions, move || {
         let machine = Machine::new();
@@ -289,7 +292,8 @@ fn the_dead_cleared_without_their_lock() {
     a_death("cleared after asking", 3, clear_after_asking);
 }
 
-/// Processes that come, read and go at the same time: one of them is alone, and ready before others pass.
+/// Processes that come, read and go at the same time: one of them is alone, and ready before others
+/// pass.
 #[test]
 fn openings_run_one_after_another() {
     explore("openings", 2, || {

@@ -1,5 +1,5 @@
-//! Waiting for a snapshot (B17): nobody sleeps on when what he waits for is visible. A sleep has no end here, so a lost wake-up is
-//! a deadlock; in use it costs a tenth of a second.
+//! Waiting for a snapshot (B17): nobody sleeps on when what he waits for is visible. A sleep has no
+//! end here, so a lost wake-up is a deadlock; in use it costs a tenth of a second.
 
 use super::explore;
 use super::machine::{Machine, Process, snapshot};

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 /// The word at this place of the memory, as `layout` has it at least in its words of 64 bits.
 fn word(layout: &Layout, index: usize) -> &AtomicU64 {
     assert!(index < SIZE / 8);
-    // SAFETY: inside the region, aligned, and every bit pattern is a value. Two halves that are words
-    // of 32 bits to others are only spoiled while nobody else is at work.
+    // SAFETY: inside the region, aligned, and every bit pattern is a value. Two halves that are
+    // words of 32 bits to others are only spoiled while nobody else is at work.
     unsafe { &*std::ptr::from_ref(layout).cast::<AtomicU64>().add(index) }
 }
 

@@ -1,7 +1,8 @@
 //! Tests of the shared memory over simulated processes, which can be killed at every step.
 //!
-//! `attach`: coming and going. `publish`: making visible, waiting. `readers`: slots, scans, the dead. `observer`: reading
-//! without slots. `hostile`: memory that lies. `stress`: real threads. The memory model is that of `../loom`.
+//! `attach`: coming and going. `publish`: making visible, waiting. `readers`: slots, scans, the
+//! dead. `observer`: reading without slots. `hostile`: memory that lies. `stress`: real threads.
+//! The memory model is that of `../loom`.
 
 mod attach;
 mod hostile;

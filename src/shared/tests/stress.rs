@@ -1,9 +1,11 @@
-//! The protocol on real threads, once through handles at full speed, and once through `core` over a ring that gives the
-//! processor away between any two of its words: a builder, a flusher and readers, on pages that are used again as soon as the scan allows.
+//! The protocol on real threads, once through handles at full speed, and once through `core` over a
+//! ring that gives the processor away between any two of its words: a builder, a flusher and
+//! readers, on pages that are used again as soon as the scan allows.
 //!
-//! Transaction t writes page p(t) and shows two pages: its own and that of t - 1. So each page lives for two
-//! transactions, [t, t + 2). Every third transaction is left to the flusher to make visible; for every third of these the
-//! builder waits, with the others it races. The builder goes on until each reader has begun as often as it should.
+//! Transaction t writes page p(t) and shows two pages: its own and that of t - 1. So each page
+//! lives for two transactions, [t, t + 2). Every third transaction is left to the flusher to make
+//! visible; for every third of these the builder waits, with the others it races. The builder goes
+//! on until each reader has begun as often as it should.
 
 use super::*;
 use crate::shared::core::{self, Begun, Published, Publisher, Ring, Word, id_of};

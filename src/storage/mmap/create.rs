@@ -29,9 +29,10 @@ const REFUSED: [&str; 4] = ["-refused", "-refused.2", "-refused.3", "-refused.4"
 /// Times as much room as the parts take must be left for others.
 const ROOM_LEFT: u64 = 16;
 
-/// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and holes elsewhere, and whose users are those of `data`.
-/// Those that stand there already stay: nobody has looked at them, or they are something else. With all names taken, or little room on the
-/// disk, it is an error.
+/// Makes a file beside `path` that is as long as `data`, has these parts of it in their places and
+/// holes elsewhere, and whose users are those of `data`. Those that stand there already stay:
+/// nobody has looked at them, or they are something else. With all names taken, or little room on
+/// the disk, it is an error.
 pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) -> io::Result<()> {
     let meta = data.metadata()?;
     os::is_within_limit(meta.len())?;
@@ -57,8 +58,8 @@ pub(super) fn keep_beside(data: &File, path: &Path, parts: &[(u64, Vec<u8>)]) ->
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Makes the name of the file durable: for a database that holds nothing yet, whose maker may not have come so far. Later the
-/// first commit's acknowledgement rests on it.
+/// Makes the name of the file durable: for a database that holds nothing yet, whose maker may not
+/// have come so far. Later the first commit's acknowledgement rests on it.
 pub fn sync_name(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(parent).and_then(|dir| dir.sync_all());

@@ -7,7 +7,8 @@
 //!   ends behind it. It moves under `resizing` only.
 //! - Readers use a read-only map: a stray store faults. With `direct` every map has a writable
 //!   twin of the same length.
-//! - Every map is advised MADV_RANDOM: read-ahead makes large folios, and a store dirties a whole one.
+//! - Every map is advised MADV_RANDOM: read-ahead makes large folios, and a store dirties a whole
+//!   one.
 //!
 //! Thread rules: any thread; `view` takes no lock.
 
@@ -96,23 +97,24 @@ impl MmapStorage {
         os::file_len(&self.file).map_err(|e| Error::io("asking for the length", e))
     }
 
-    /// A file that was copied or restored may have holes, and a store into one meets a full disk as a
-    /// signal. Writers fill them before they start. Where only `write` is used, which gives an error
-    /// instead, a disk that has no room for it is no reason to refuse the file.
+    /// A file that was copied or restored may have holes, and a store into one meets a full disk as
+    /// a signal. Writers fill them before they start. Where only `write` is used, which gives an
+    /// error instead, a disk that has no room for it is no reason to refuse the file.
     fn fill_holes(&self, len: u64) -> Result<()> {
         if self.read_only {
             return Ok(());
         }
         let failed = |what| move |e| Error::io(what, e);
         if self.direct {
-            // Whatever the count of its blocks says: file systems count others too. Where it is not supported, nothing can be promised.
+            // Whatever the count of its blocks says: file systems count others too. Where it is not
+            // supported, nothing can be promised.
             let filled = os::fallocate(&self.file, 0, len);
             return filled.map(drop).map_err(failed("allocating the blocks of the file"));
         }
         let metadata = self.file.metadata().map_err(failed("asking about the file"))?;
         let missing = len.saturating_sub(metadata.blocks() * 512);
-        // Not the last blocks of the disk for what may never be used: some file systems keep what they have allocated when there is no room for
-        // the rest.
+        // Not the last blocks of the disk for what may never be used: some file systems keep what
+        // they have allocated when there is no room for the rest.
         if missing > 0 && os::room(&self.file).is_ok_and(|room| missing <= room / 2) {
             let _ = os::fallocate(&self.file, 0, len);
         }
@@ -198,8 +200,9 @@ impl MmapStorage {
     }
 }
 
-/// Whether the file has blocks of its own that are written in place. If not, a store through a map needs a new block, and meets a full disk
-/// as a signal. A copy on XFS that shares its blocks gets its own; on btrfs, where a snapshot shares them, nothing does.
+/// Whether the file has blocks of its own that are written in place. If not, a store through a map
+/// needs a new block, and meets a full disk as a signal. A copy on XFS that shares its blocks gets
+/// its own; on btrfs, where a snapshot shares them, nothing does.
 fn can_be_stored_to(file: &File) -> bool {
     if os::may_write_elsewhere(file) {
         return os::is_nocow(file).unwrap_or(false)

@@ -1,11 +1,13 @@
 //! The lock file: found, made, and mapped.
 //!
 //! Invariants
-//! - A lock file has its owner, its mode and its blocks before it has its name (B1): whoever may write the data can write it, and no
-//!   store through a map of it meets a full disk. Whoever opens the database first gives it blocks of its own again ([`settle`]): it may
-//!   be a copy that shares them, or a snapshot may.
+//! - A lock file has its owner, its mode and its blocks before it has its name (B1): whoever may
+//!   write the data can write it, and no store through a map of it meets a full disk. Whoever opens
+//!   the database first gives it blocks of its own again ([`settle`]): it may be a copy that shares
+//!   them, or a snapshot may.
 //! - It is not a database, and above all not the one beside which it is to stand.
-//! - Who only reads makes none that would belong to somebody else than the data: its owner would be locked out.
+//! - Who only reads makes none that would belong to somebody else than the data: its owner would be
+//!   locked out.
 //!
 //! Thread rules: nothing is kept here.
 
@@ -55,7 +57,8 @@ pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(Fi
     if identity(&file)? == identity(data)? {
         return Err(is_a_database(path));
     }
-    // One of the two meta pages is enough; the second stands behind the first, whatever the size of a page.
+    // One of the two meta pages is enough; the second stands behind the first, whatever the size of
+    // a page.
     let sizes = std::iter::successors(Some(*PAGE_SIZES.start()), |&size| Some(2 * size));
     for at in std::iter::once(0).chain(sizes.take_while(|size| PAGE_SIZES.contains(size))) {
         let mut start = [0; MAGIC.len()];
@@ -110,7 +113,8 @@ fn create(data: &Metadata, path: &Path, options: &MapOptions) -> Result<Option<F
         Err(e) if is_refused(&e) => return Err(missing(path)),
         other => other.map_err(failed("creating the lock file"))?,
     };
-    // Who may write the data must be able to write the lock file, and its owner above all, also when root comes first.
+    // Who may write the data must be able to write the lock file, and its owner above all, also
+    // when root comes first.
     give_as(new.file(), data).map_err(failed("setting the owner and mode of the lock file"))?;
     let made = new.file().metadata().map_err(failed("asking about the lock file"))?;
     if options.read_only && made.uid() != data.uid() {
@@ -131,7 +135,8 @@ fn missing(path: &Path) -> Error {
     Error::LockFile { path: path.to_owned(), detail: detail.into() }
 }
 
-/// A failed call. Where there is no room for the lock file it is not the database that is too large.
+/// A failed call. Where there is no room for the lock file it is not the database that is too
+/// large.
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |e| match Error::io(what, e) {
         Error::DiskFull { source } => {
@@ -188,8 +193,9 @@ fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
     }
 }
 
-/// Gives the lock file blocks of its own that are written in place. Nobody else has the database open, and nobody stores into the map
-/// meanwhile. `keep`: the words of the last session are needed.
+/// Gives the lock file blocks of its own that are written in place. Nobody else has the database
+/// open, and nobody stores into the map meanwhile. `keep`: the words of the last session are
+/// needed.
 pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<()> {
     let failed = || failed("giving the lock file blocks of its own", path);
     if !os::may_write_elsewhere(file) {
@@ -199,7 +205,8 @@ pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<(
         return os::unshare(file, 0, len).map(drop).map_err(failed());
     }
     if !keep && !os::is_nocow(file).unwrap_or(true) {
-        // Only an empty file can be made one that is written in place. A limit that does not let it be as long again would be told by a signal.
+        // Only an empty file can be made one that is written in place. A limit that does not let it
+        // be as long again would be told by a signal.
         os::is_within_limit(len).map_err(failed())?;
         file.set_len(0).map_err(failed())?;
         write_in_place(file);
@@ -208,7 +215,8 @@ pub(super) fn settle(file: &File, path: &Path, len: u64, keep: bool) -> Result<(
         file.set_len(len).map_err(failed())?;
         return allocated.map(drop).map_err(failed());
     }
-    // A block that a snapshot shares is copied when it is written: now, and with an error if there is no room.
+    // A block that a snapshot shares is copied when it is written: now, and with an error if there
+    // is no room.
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, 0).map_err(failed())?;
     os::pwrite_all(file, 0, &bytes).map_err(failed())

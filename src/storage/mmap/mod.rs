@@ -5,12 +5,14 @@
 //!   which the system tells each description once, is told to the one that asks.
 //! - Lock bytes go through descriptions of their own that are never mapped: a forked child keeps
 //!   what is mapped alive, and must not keep locks alive.
-//! - The lock file is as long as its map and has blocks that are its own and are written in place, so that no store into it meets
-//!   the end of the file or a full disk. A snapshot of the file system that is taken later (btrfs) ends that.
+//! - The lock file is as long as its map and has blocks that are its own and are written in place,
+//!   so that no store into it meets the end of the file or a full disk. A snapshot of the file
+//!   system that is taken later (btrfs) ends that.
 //!
 //! Thread rules: any thread.
 //!
-//! `file` holds the data file, `open` what is refused, `lock_file` how the lock file is found and made.
+//! `file` holds the data file, `open` what is refused, `lock_file` how the lock file is found and
+//! made.
 
 mod create;
 mod file;
@@ -40,7 +42,8 @@ use std::time::Duration;
 pub struct MapOptions {
     /// Nothing is written to the data file.
     pub read_only: bool,
-    /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile. Then any file system will do.
+    /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile. Then any
+    /// file system will do.
     pub no_lock: bool,
     /// Opens files on file systems that are refused otherwise.
     pub allow_network: bool,
@@ -214,7 +217,8 @@ enum HandleLocks {
 }
 
 fn failed(source: std::io::Error) -> Error {
-    // An exclusive lock through a description that was opened for reading: the gate of the data file, which whoever comes first takes.
+    // An exclusive lock through a description that was opened for reading: the gate of the data
+    // file, which whoever comes first takes.
     if source.raw_os_error() == Some(libc::EBADF) {
         let detail = "nobody has the database open, and this user may only read it; let a process that may \
              write open it first, or, if nobody writes, open it without a lock file (no_lock)";

@@ -34,8 +34,8 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
     let file = open(!options.read_only)?;
     if options.read_only && !options.no_lock && kind(&file, path)? == FsKind::Overlay {
         // A file of a lower layer becomes another file at the first writer's open, and maps of the
-        // old one never see what is written. So be that opener, then open what came out of it. Where nobody
-        // writes there is no need for that, and it would copy the whole file.
+        // old one never see what is written. So be that opener, then open what came out of it.
+        // Where nobody writes there is no need for that, and it would copy the whole file.
         match open(true) {
             Ok(_) => return open(false),
             Err(_) if options.allow_network => {}

@@ -48,8 +48,8 @@ pub(super) fn refusal(path: &Path, name: &str) -> String {
     )
 }
 
-/// Gives a new file to the owner and group of the data file, as far as this user may, with its mode: who may read or write the data may do
-/// the same here.
+/// Gives a new file to the owner and group of the data file, as far as this user may, with its
+/// mode: who may read or write the data may do the same here.
 pub(super) fn give_as(new: &File, data: &Metadata) -> io::Result<()> {
     os::give_to(new, data.uid(), data.gid());
     let mut mode = data.permissions().mode() & 0o666 | os::PRIVATE;
@@ -61,8 +61,8 @@ pub(super) fn give_as(new: &File, data: &Metadata) -> io::Result<()> {
     new.set_permissions(Permissions::from_mode(mode))
 }
 
-/// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where the flag cannot be set the file works,
-/// only without that promise. Only for an empty file.
+/// A file that is written elsewhere (btrfs) can meet a full disk at any store through a map. Where
+/// the flag cannot be set the file works, only without that promise. Only for an empty file.
 pub(super) fn write_in_place(file: &File) {
     if os::may_write_elsewhere(file) {
         let _ = os::set_nocow(file);

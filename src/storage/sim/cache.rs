@@ -27,8 +27,8 @@ pub(super) struct Cache {
     open: AtomicUsize,
 }
 
-/// Maps of machines that are gone, for the next ones: a crash test boots a machine for each image, and
-/// fresh memory would cost it a page fault a page, most of the time of a small test.
+/// Maps of machines that are gone, for the next ones: a crash test boots a machine for each image,
+/// and fresh memory would cost it a page fault a page, most of the time of a small test.
 static USED: Mutex<Vec<Cache>> = Mutex::new(Vec::new());
 /// Maps kept there, and bytes of memory that each may hold.
 const USED_MAPS: usize = 8;
@@ -97,8 +97,8 @@ impl Cache {
             std::cmp::Ordering::Greater => (old, new - old, libc::PROT_READ | libc::PROT_WRITE),
             std::cmp::Ordering::Less => (new, old - new, libc::PROT_NONE),
         };
-        // SAFETY: the range lies in this value's own anonymous map. A shrinking file loses its pages;
-        // the caller of `truncate` has proved that nobody looks there.
+        // SAFETY: the range lies in this value's own anonymous map. A shrinking file loses its
+        // pages; the caller of `truncate` has proved that nobody looks there.
         let failed = unsafe {
             let start = self.base.add(at).cast();
             (access == libc::PROT_NONE && libc::madvise(start, len, libc::MADV_DONTNEED) != 0)
@@ -150,8 +150,8 @@ impl Cache {
 }
 
 impl Drop for Cache {
-    /// Nobody can look any more: processes hold the machine, and with it the cache, alive for as long as
-    /// they exist.
+    /// Nobody can look any more: processes hold the machine, and with it the cache, alive for as
+    /// long as they exist.
     fn drop(&mut self) {
         let open = self.open.load(Ordering::Relaxed);
         let mut all = USED.lock();
@@ -239,7 +239,8 @@ impl Region {
         self.map().len() / PAGE
     }
 
-    /// Whether page `number` holds other bytes than `known`, or if there is none, anything but zeros.
+    /// Whether page `number` holds other bytes than `known`, or if there is none, anything but
+    /// zeros.
     pub(super) fn differs(&self, number: usize, known: Option<&Block>) -> bool {
         const NOTHING: Block = Block([0; PAGE]);
         let known = known.unwrap_or(&NOTHING).0.chunks_exact(8);

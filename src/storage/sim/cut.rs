@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Seeds below this number name the mixtures of [`Special`], in their order.
 pub const SPECIAL_SEEDS: u64 = Special::ALL.len() as u64;
 
-/// From this seed on a remount finds file and lock file as they were at two moments ([`CutPoint::remount`]).
+/// From this seed on a remount finds file and lock file as they were at two moments
+/// ([`CutPoint::remount`]).
 pub const PARTS: u64 = 1 << 48;
 
 /// The mixtures that are chosen by hand.
@@ -90,7 +91,8 @@ pub struct CutPoint {
 }
 
 impl CutPoint {
-    /// What the disk holds after the power has failed at this moment: the same seed, the same bytes.
+    /// What the disk holds after the power has failed at this moment: the same seed, the same
+    /// bytes.
     pub fn image(&self, seed: u64) -> Vec<u8> {
         let (pages, len) = self.pages(seed);
         let mut bytes = Vec::with_capacity(pages.len() * PAGE);
@@ -99,8 +101,8 @@ impl CutPoint {
         bytes
     }
 
-    /// A machine that boots with what [`CutPoint::image`] gives, without a lock file or with one that
-    /// was left from before the cut.
+    /// A machine that boots with what [`CutPoint::image`] gives, without a lock file or with one
+    /// that was left from before the cut.
     pub fn boot(&self, seed: u64) -> Result<SimDisk> {
         let (pages, len) = self.pages(seed);
         let mut rng = Rng::new(seed ^ 0x10c7);
@@ -111,10 +113,10 @@ impl CutPoint {
         SimDisk::from_pages(pages, len, options, lock_file)
     }
 
-    /// The same boot of the machine, whose device has gone away and come back: the file is as after a cut,
-    /// the lock file as it was, if this point has it, or as write-back has left it
-    /// ([`SimDisk::remember_lock_file`]). Seeds from [`PARTS`] on take both from now and from one earlier moment: whole, or of the
-    /// lock file a sector or a page.
+    /// The same boot of the machine, whose device has gone away and come back: the file is as after
+    /// a cut, the lock file as it was, if this point has it, or as write-back has left it
+    /// ([`SimDisk::remember_lock_file`]). Seeds from [`PARTS`] on take both from now and from one
+    /// earlier moment: whole, or of the lock file a sector or a page.
     pub fn remount(&self, seed: u64) -> Result<SimDisk> {
         let mut rng = Rng::new(seed);
         let options = SimOptions { seed, ..self.options.clone() };
@@ -137,7 +139,8 @@ impl CutPoint {
         SimDisk::from_pages(pages, len, options, Some(lock_file))
     }
 
-    /// Everybody has died, the system lives: the file as its page cache shows it, the lock file as it was, if this point has it.
+    /// Everybody has died, the system lives: the file as its page cache shows it, the lock file as
+    /// it was, if this point has it.
     pub fn all_dead(&self) -> Result<SimDisk> {
         let (pages, len) = self.special(Special::Everything);
         let lock_file = self.lock_file.as_ref().map(|lock_file| lock_file.newest());
@@ -168,8 +171,8 @@ impl CutPoint {
         self.medium.version
     }
 
-    /// Sectors of 512 bytes that were written since their last sync and differ from what is durable, in the newest
-    /// content of their page.
+    /// Sectors of 512 bytes that were written since their last sync and differ from what is
+    /// durable, in the newest content of their page.
     pub fn unsynced_sectors(&self) -> Vec<Sector> {
         let differs =
             |old: &Page, new: &Page, at: usize| old.0[at..at + SECTOR] != new.0[at..at + SECTOR];
@@ -188,8 +191,8 @@ impl CutPoint {
         self.medium.lengths().len() > 1
     }
 
-    /// A machine that boots with the durable content, the newest length or the durable one, and of the newest content those
-    /// sectors that `keep` names.
+    /// A machine that boots with the durable content, the newest length or the durable one, and of
+    /// the newest content those sectors that `keep` names.
     pub fn boot_keeping(
         &self,
         newest_length: bool,
@@ -287,7 +290,8 @@ impl CutPoint {
         })
     }
 
-    /// The pages of a file whose length is number `kept`; `choose` picks among what a page may hold.
+    /// The pages of a file whose length is number `kept`; `choose` picks among what a page may
+    /// hold.
     fn build(&self, kept: usize, mut choose: impl FnMut(u64, &[Page]) -> Page) -> (Vec<Page>, u64) {
         let len = self.medium.lengths()[kept];
         let count = pages_in(len);

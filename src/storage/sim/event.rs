@@ -61,7 +61,8 @@ pub enum EventKind {
         /// The byte.
         byte: LockByte,
     },
-    /// The file has grown, and the process maps the rest; only with [`super::SimOptions::lock_events`].
+    /// The file has grown, and the process maps the rest; only with
+    /// [`super::SimOptions::lock_events`].
     Map {
         /// Length that was mapped.
         from: u64,

@@ -1,5 +1,5 @@
-//! What write-back may leave of a lock file, which nobody ever syncs: each of its pages as it was at any moment since the file was
-//! made, whatever the others are like.
+//! What write-back may leave of a lock file, which nobody ever syncs: each of its pages as it was
+//! at any moment since the file was made, whatever the others are like.
 //!
 //! Thread rules: plain data.
 
@@ -72,7 +72,8 @@ impl History {
             return;
         }
         self.pages.resize_with(file.pages(), Versions::default);
-        // What is written changes by and by, from its beginning: most pages never change, nor does what is behind them.
+        // What is written changes by and by, from its beginning: most pages never change, nor does
+        // what is behind them.
         let mut last_changed = true;
         for (number, versions) in self.pages.iter_mut().enumerate() {
             if last_changed || !versions.0.is_empty() || event.is_multiple_of(LOOK) {
@@ -135,8 +136,8 @@ impl LockFile {
         }
     }
 
-    /// After the device has gone away and come back: as it was; as it was earlier; or some pages as they were and some as they
-    /// were earlier.
+    /// After the device has gone away and come back: as it was; as it was earlier; or some pages as
+    /// they were and some as they were earlier.
     pub(super) fn after_remount(&self, rng: &mut Rng) -> Vec<Page> {
         let changed: Vec<usize> =
             (0..self.pages.len()).filter(|&n| self.pages[n].recent().len() > 1).collect();
@@ -177,7 +178,8 @@ impl LockFile {
         Some(self.moments[(count - 1 - back) as usize])
     }
 
-    /// The file of now, or all of it as it was then, or one sector or page of it as it was then, or all but one.
+    /// The file of now, or all of it as it was then, or one sector or page of it as it was then, or
+    /// all but one.
     pub(super) fn of_two_ages(&self, then: Moment, rng: &mut Rng) -> Vec<Page> {
         let mut left = self.newest();
         let older: Vec<(usize, Page)> = (0..self.pages.len())

@@ -1,8 +1,8 @@
 //! The inside of a simulated machine: page cache, medium, processes, and the dispatch of events.
 //!
 //! Invariants
-//! - `shown[p]` is what the cache is known to show on page `p`; in direct mode the cache may be ahead
-//!   of it until the next event, when `observe` catches up.
+//! - `shown[p]` is what the cache is known to show on page `p`; in direct mode the cache may be
+//!   ahead of it until the next event, when `observe` catches up.
 //! - A page that is not dirty shows what the medium holds, unless it stands in `lost`: then a
 //!   write-back of it failed, and the system has forgotten that.
 //! - Nobody is called while the state is locked.
@@ -238,7 +238,8 @@ impl State {
         self.errors = (self.errors.0 + 1, false);
     }
 
-    /// The system writes everything that is dirty; or the device refuses it, all of it or some, and the next sync is told.
+    /// The system writes everything that is dirty; or the device refuses it, all of it or some, and
+    /// the next sync is told.
     pub(super) fn write_back_all(&mut self, cache: &Cache, fails: bool) {
         self.observe(cache);
         if self.medium.was_cut() {

@@ -1,5 +1,5 @@
-//! What may stand on the medium of a simulated disk: the durable pages, and everything written since
-//! that a power cut may keep or lose.
+//! What may stand on the medium of a simulated disk: the durable pages, and everything written
+//! since that a power cut may keep or lose.
 //!
 //! Invariants
 //! - `durable` is what the medium holds for certain; `unsynced` lists, for each page written since
@@ -184,8 +184,8 @@ impl Medium {
             .filter_map(|(&number, versions)| Some((number, &versions.last()?.page)))
     }
 
-    /// What a page may hold once length number `kept` is the one on the medium: the first is what it
-    /// holds if nothing of it was written back, the last the newest.
+    /// What a page may hold once length number `kept` is the one on the medium: the first is what
+    /// it holds if nothing of it was written back, the last the newest.
     pub(super) fn choices(&self, number: u64, kept: usize) -> Vec<Page> {
         let since = cut_before(&self.lengths, number, kept);
         let until = cut_after(&self.lengths, number, kept);
@@ -201,8 +201,8 @@ impl Medium {
         all
     }
 
-    /// How many of the contents that a page was given since it was durable it had already at a version of the medium, for a file that
-    /// was never cut.
+    /// How many of the contents that a page was given since it was durable it had already at a
+    /// version of the medium, for a file that was never cut.
     pub(super) fn rank(&self, number: u64, version: u64) -> usize {
         let versions = self.unsynced.get(&number);
         versions.map_or(0, |all| all.iter().take_while(|one| one.version <= version).count())

@@ -52,8 +52,9 @@ use std::sync::Arc;
 pub enum Deadlock {
     /// "deadlock in simulation", with the locks that are held.
     Panic,
-    /// The wait ends at once without the lock, and is counted ([`Counters::hangs`]) unless a hook stands between the waiting
-    /// process and the holder: then the holder is stopped, and would go on.
+    /// The wait ends at once without the lock, and is counted ([`Counters::hangs`]) unless a hook
+    /// stands between the waiting process and the holder: then the holder is stopped, and would go
+    /// on.
     GiveUp,
     /// Processes run in threads of their own, and waiting makes sense.
     Threads,
@@ -106,7 +107,8 @@ pub struct ProcessOptions {
     pub direct: bool,
     /// It may not write to the data file.
     pub read_only: bool,
-    /// It may not write to the shared memory, nor lock exclusively. Its stores there are not caught.
+    /// It may not write to the shared memory, nor lock exclusively. Its stores there are not
+    /// caught.
     pub observer: bool,
 }
 
@@ -154,7 +156,8 @@ pub struct Counters {
     pub unreported_pages: u64,
     /// Calls of processes that were dead: a correct engine makes none.
     pub after_death: u64,
-    /// Waits without a timeout, outside hooks, that were given up: they would have lasted until somebody else does something.
+    /// Waits without a timeout, outside hooks, that were given up: they would have lasted until
+    /// somebody else does something.
     pub hangs: u64,
 }
 
@@ -200,8 +203,8 @@ impl SimDisk {
         Arc::new(SimProcess::new(&self.0, options))
     }
 
-    /// Asks `hook` at every event from now on. A hook that keeps a clone of its own machine keeps it
-    /// for ever; it is given one at each call instead.
+    /// Asks `hook` at every event from now on. A hook that keeps a clone of its own machine keeps
+    /// it for ever; it is given one at each call instead.
     pub fn set_hook(&self, hook: impl Fn(&SimDisk, &Event) -> Action + Send + Sync + 'static) {
         let old = self.0.hook.lock().replace(Arc::new(hook));
         drop(old); // not under the lock: a hook may hold processes, whose end is an event
@@ -233,8 +236,8 @@ impl SimDisk {
         self.0.options.boot
     }
 
-    /// This moment, for as many cuts as one likes. The lock file is not kept: machines that boot from
-    /// it have a new one.
+    /// This moment, for as many cuts as one likes. The lock file is not kept: machines that boot
+    /// from it have a new one.
     pub fn cut_point(&self) -> CutPoint {
         self.0.cut_point(false)
     }
@@ -259,8 +262,8 @@ impl SimDisk {
         self.0.state.lock().power_cut.clone()
     }
 
-    /// The device goes away and comes back without a reboot: everybody dies, the page cache is lost like
-    /// in a power cut, the lock file and the boot id stay.
+    /// The device goes away and comes back without a reboot: everybody dies, the page cache is lost
+    /// like in a power cut, the lock file and the boot id stay.
     pub fn remount(&self, rng: &mut Rng) -> Result<SimDisk> {
         self.0.cut_power();
         match self.power_cut() {
@@ -298,13 +301,14 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Every process draws this number from now on, as another one did on another machine; 0: each its own.
+    /// Every process draws this number from now on, as another one did on another machine; 0: each
+    /// its own.
     pub fn draw(&self, number: u64) {
         self.0.state.lock().drawn = number;
     }
 
-    /// Whoever opens the database from now on believes the lock file to be at the other of two paths. What stands at the one stays
-    /// there until this is called again.
+    /// Whoever opens the database from now on believes the lock file to be at the other of two
+    /// paths. What stands at the one stays there until this is called again.
     pub fn other_lock_file(&self) -> Result<()> {
         let region = Arc::new(cache::Region::new(self.0.options.shared_len)?);
         let mut state = self.0.state.lock();
@@ -316,8 +320,9 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Takes note, at every `every`-th event from now on, of what the lock file holds: any page of it may have been written back then, so
-    /// that a remount finds older ones ([`CutPoint::remount`]). 0: no more.
+    /// Takes note, at every `every`-th event from now on, of what the lock file holds: any page of
+    /// it may have been written back then, so that a remount finds older ones
+    /// ([`CutPoint::remount`]). 0: no more.
     pub fn remember_lock_file(&self, every: u64) {
         let mut state = self.0.state.lock();
         state.history = (every > 0).then(|| History::new(every));
@@ -330,13 +335,14 @@ impl SimDisk {
         state.replace(&self.0.cache, bytes)
     }
 
-    /// Another program syncs the file, which fails: that program is told, and of the pages that were not durable any may be lost to
-    /// the medium, though none to the page cache.
+    /// Another program syncs the file, which fails: that program is told, and of the pages that
+    /// were not durable any may be lost to the medium, though none to the page cache.
     pub fn foreign_sync_fails(&self) {
         self.0.state.lock().foreign_sync_fails(&self.0.cache);
     }
 
-    /// The system writes every dirty page; or, if that fails, counts all or some of them as written, and tells the next who syncs.
+    /// The system writes every dirty page; or, if that fails, counts all or some of them as
+    /// written, and tells the next who syncs.
     pub fn write_back_all(&self, fails: bool) {
         self.0.state.lock().write_back_all(&self.0.cache, fails);
     }
@@ -346,12 +352,14 @@ impl SimDisk {
         self.0.state.lock().is_dirty(&self.0.cache, number)
     }
 
-    /// The device refuses this page, if it is dirty: it keeps what it has there, and the next who syncs is told.
+    /// The device refuses this page, if it is dirty: it keeps what it has there, and the next who
+    /// syncs is told.
     pub fn refuse_page(&self, number: u64) -> bool {
         self.0.state.lock().refuse_page(&self.0.cache, number)
     }
 
-    /// Whether somebody was told of the latest write-back that failed: a process, or a program that is not recto.
+    /// Whether somebody was told of the latest write-back that failed: a process, or a program that
+    /// is not recto.
     pub fn error_is_told(&self) -> bool {
         self.0.state.lock().error_is_told()
     }
@@ -366,7 +374,8 @@ impl SimDisk {
         self.0.state.lock().lock_file.1.word(index)
     }
 
-    /// Another program syncs the file, and is told of the errors so far: who opens the file after it is not.
+    /// Another program syncs the file, and is told of the errors so far: who opens the file after
+    /// it is not.
     pub fn foreign_sync(&self) {
         self.0.state.lock().foreign_sync(&self.0.cache);
     }

@@ -1,4 +1,5 @@
-//! What tests of the engine may ask of the simulated machine beside cuts: lock files of other days, other files, waits that never end.
+//! What tests of the engine may ask of the simulated machine beside cuts: lock files of other days,
+//! other files, waits that never end.
 
 use super::*;
 use crate::storage::{LockByte, LockMode, Platform, Storage};

@@ -109,8 +109,9 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
     }
 }
 
-/// Two trees that share all their pages: what one remembers of its last leaf goes through what the other does. A key went into a leaf
-/// that had come to a third tree meanwhile, and the index of an entry could lie outside its page.
+/// Two trees that share all their pages: what one remembers of its last leaf goes through what the
+/// other does. A key went into a leaf that had come to a third tree meanwhile, and the index of an
+/// entry could lie outside its page.
 #[test]
 fn the_way_to_the_last_leaf_is_looked_at_again() {
     let key = |n: u32| n.to_be_bytes().to_vec();

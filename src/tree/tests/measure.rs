@@ -1,4 +1,5 @@
-//! Figures for information: `cargo test --release --lib tree::tests::measure -- --ignored --nocapture`.
+//! Figures for information: `cargo test --release --lib tree::tests::measure -- --ignored
+//! --nocapture`.
 
 use super::check::walk;
 use super::store::Tree;

@@ -120,8 +120,8 @@ impl Run {
     }
 }
 
-/// Grows, churns and empties a tree, in transactions of random length, with snapshots that are checked
-/// before their pages may be reused.
+/// Grows, churns and empties a tree, in transactions of random length, with snapshots that are
+/// checked before their pages may be reused.
 fn run(page_size: usize, shape: Shape, steps: u64, seed: u64) {
     let tree = Tree::new(page_size);
     let mut run = Run { tree, model: Model::new(), rng: Rng::with_seed(seed), shape, n: 0 };

@@ -219,7 +219,8 @@ fn an_empty_tree_has_no_entries() {
     assert!(range.next().is_none() && range.next_back().is_none());
 }
 
-/// Short keys take copies of fixed lengths, behind the prefix of their leaf: at the ends of these lengths nothing may be lost.
+/// Short keys take copies of fixed lengths, behind the prefix of their leaf: at the ends of these
+/// lengths nothing may be lost.
 #[test]
 fn keys_of_all_lengths_are_put_together() {
     let tails = [2, 3, 4, 5, 19, 20, 21, 22, 35, 36, 37, 38, 39, 60, 100, 300];

@@ -1,5 +1,6 @@
-//! A store in memory. In strict mode every misuse of a page panics: reading or freeing what is free,
-//! writing what another transaction wrote. In lenient mode, for damaged pages, it is an error.
+//! A store in memory. In strict mode every misuse of a page panics: reading or freeing what is
+//! free, writing what another transaction wrote. In lenient mode, for damaged pages, it is an
+//! error.
 
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;

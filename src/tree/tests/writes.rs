@@ -60,7 +60,8 @@ fn a_change_copies_its_path_and_no_more() {
     assert!(tree.desc.depth >= 3);
     let some = model.keys().nth(1234).unwrap().clone();
     tree.store.next_txn();
-    // The same length again: nothing splits, one copy for each level, and in the same transaction none.
+    // The same length again: nothing splits, one copy for each level, and in the same transaction
+    // none.
     let value = vec![1; model[&some].len()];
     tree.store.budget = Some(u64::from(tree.desc.depth) + u64::from(value.len() > 1900));
     tree.insert(&some, &value).unwrap();

@@ -47,7 +47,8 @@ impl WaitArg {
 pub struct ReadArg {
     #[command(flatten)]
     place: FileArg,
-    /// Nobody writes meanwhile (a copy, a read-only file system): use no lock file, on any file system
+    /// Nobody writes meanwhile (a copy, a read-only file system): use no lock file, on any file
+    /// system
     #[arg(long, display_order = 100)]
     no_lock: bool,
 }
@@ -91,8 +92,8 @@ impl FileArg {
 
     fn open_with(&self, options: &mut recto::Builder) -> recto::Result<Database> {
         options.allow_network(self.allow_network);
-        // SAFETY: the user names a database as an argument of a tool for databases; that nothing but recto
-        // changes it meanwhile is said in the help text.
+        // SAFETY: the user names a database as an argument of a tool for databases; that nothing
+        // but recto changes it meanwhile is said in the help text.
         unsafe { options.open(&self.file) }
     }
 }

@@ -9,8 +9,8 @@
 //! data   = (" " key, " " value)* "DATA=END"
 //! ```
 //!
-//! Keys and values are hexadecimal digits (bytevalue), or printable bytes as they are with `\\` for a
-//! backslash and `\hh` for other bytes (print). `mdb_dump` of LMDB 0.9.24 and older leaves a
+//! Keys and values are hexadecimal digits (bytevalue), or printable bytes as they are with `\\` for
+//! a backslash and `\hh` for other bytes (print). `mdb_dump` of LMDB 0.9.24 and older leaves a
 //! backslash unescaped in print format, so that such a line cannot be told from an escape; where it
 //! makes no sense, the error says so.
 
@@ -41,9 +41,9 @@ impl<W: Write> Writer<W> {
         Writer { out, format }
     }
 
-    /// Begins a database; one without a name is what `mdb_load` puts into the unnamed one. `map_size` tells
-    /// `mdb_load` how large a map to make, as it does not grow by itself. A name with a line break cannot stand in a
-    /// header.
+    /// Begins a database; one without a name is what `mdb_load` puts into the unnamed one.
+    /// `map_size` tells `mdb_load` how large a map to make, as it does not grow by itself. A name
+    /// with a line break cannot stand in a header.
     pub fn begin(&mut self, name: Option<&str>, map_size: u64) -> io::Result<()> {
         let format = match self.format {
             Format::ByteValue => "bytevalue",
@@ -82,7 +82,8 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Printable ASCII but the backslash as it is, the rest `\hh`: every reader agrees on `\5c`, not on `\\`.
+/// Printable ASCII but the backslash as it is, the rest `\hh`: every reader agrees on `\5c`, not on
+/// `\\`.
 fn encode_print(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
     let mut rest = bytes;
     loop {

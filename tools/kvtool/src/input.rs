@@ -1,7 +1,7 @@
 //! What `load` and `compare` read: pairs from lines, from a directory tree or from a dump.
 //!
-//! One pair at a time into buffers that are used again; a file of any length needs the memory of its
-//! longest pair.
+//! One pair at a time into buffers that are used again; a file of any length needs the memory of
+//! its longest pair.
 
 use crate::database::{DEFAULT_TABLE, TableArg, lock_file};
 use crate::dump;

@@ -1,10 +1,11 @@
 //! kvtool: inspect, load, dump and check recto databases.
 //!
-//! Each verb is a file in `command/`. Exit codes: 0 fine; 1 the answer is no (key absent, faults found,
-//! contents differ); 2 it could not be done, with one line on standard error that says what to do. A reader that
-//! closes our standard output early ends the command with 0.
+//! Each verb is a file in `command/`. Exit codes: 0 fine; 1 the answer is no (key absent, faults
+//! found, contents differ); 2 it could not be done, with one line on standard error that says what
+//! to do. A reader that closes our standard output early ends the command with 0.
 //!
-//! Verbs that only read never make a file. Any of them may run beside processes that use the database.
+//! Verbs that only read never make a file. Any of them may run beside processes that use the
+//! database.
 #![deny(unsafe_op_in_unsafe_fn, missing_docs)]
 
 mod command;

@@ -1,8 +1,8 @@
 //! Everything that goes to standard output, in the form that was asked for.
 //!
-//! Text is for people and for `load --format tsv`: keys and values escaped (or hex), columns aligned.
-//! With `--json` each line is one JSON value; keys and values are strings when they are UTF-8 and
-//! `{"hex":"..."}` when they are not (always with `--hex`).
+//! Text is for people and for `load --format tsv`: keys and values escaped (or hex), columns
+//! aligned. With `--json` each line is one JSON value; keys and values are strings when they are
+//! UTF-8 and `{"hex":"..."}` when they are not (always with `--hex`).
 
 use crate::failure::{Failure, Outcome};
 use crate::text::{Notation, encode_hex};

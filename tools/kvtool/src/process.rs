@@ -7,8 +7,8 @@ use std::path::Path;
 /// Most characters of a command line that are shown.
 const MOST: usize = 60;
 
-/// The command line of process `pid`, if it can be read, and unless it can be seen that the process has not opened `file`: then the number
-/// is that of another container, or has been used again.
+/// The command line of process `pid`, if it can be read, and unless it can be seen that the process
+/// has not opened `file`: then the number is that of another container, or has been used again.
 pub fn command(pid: u32, file: &Path) -> Option<String> {
     if pid == 0 || has_open(pid, file) == Some(false) {
         return None;

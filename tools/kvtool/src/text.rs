@@ -1,9 +1,9 @@
 //! Keys and values as text, both ways.
 //!
-//! Two notations. *Escaped*: printable ASCII stands for itself, a backslash is `\\`, every other byte is
-//! `\xNN`; so a tab or a newline never stands in it, and lines of `key TAB value` come apart again. On
-//! input `\n`, `\t`, `\r` and `\0` are taken too, and bytes beyond ASCII as they are. *Hex*: two digits
-//! a byte.
+//! Two notations. *Escaped*: printable ASCII stands for itself, a backslash is `\\`, every other
+//! byte is `\xNN`; so a tab or a newline never stands in it, and lines of `key TAB value` come
+//! apart again. On input `\n`, `\t`, `\r` and `\0` are taken too, and bytes beyond ASCII as they
+//! are. *Hex*: two digits a byte.
 
 use std::io::{self, Write};
 
@@ -19,8 +19,8 @@ pub enum Notation {
 }
 
 impl Notation {
-    /// Puts the bytes that `text` stands for into `out`, in place of what was there. The error says what
-    /// is wrong with the text.
+    /// Puts the bytes that `text` stands for into `out`, in place of what was there. The error says
+    /// what is wrong with the text.
     pub fn decode(self, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         out.clear();
         match self {

@@ -1,5 +1,5 @@
-//! The dump format: files that LMDB's tools wrote, our own back and forth, and LMDB's tools themselves
-//! where they are installed.
+//! The dump format: files that LMDB's tools wrote, our own back and forth, and LMDB's tools
+//! themselves where they are installed.
 
 mod common;
 use common::*;
@@ -156,7 +156,8 @@ fn mdb_load_takes_our_dump_and_back() {
         let q = Place::new();
         let (ours, env) = (q.path("ours.dump"), q.path("env.mdb"));
         let (ours, env) = (ours.to_str().unwrap(), env.to_str().unwrap());
-        // Its own print format does not tell backslashes apart before 0.9.25; ours does, so it reads both.
+        // Its own print format does not tell backslashes apart before 0.9.25; ours does, so it
+        // reads both.
         let format = if print { "-p" } else { "-o" };
         let args = if print { vec![format, "-o", ours] } else { vec![format, ours] };
         p.run("dump", args).ok();

@@ -1,5 +1,6 @@
-//! Files that are not what they should be: cut off at any length, with bytes changed, with another magic, version or
-//! page size. Every verb gives an answer or an error; none panics, is ended by a signal or hangs.
+//! Files that are not what they should be: cut off at any length, with bytes changed, with another
+//! magic, version or page size. Every verb gives an answer or an error; none panics, is ended by a
+//! signal or hangs.
 
 mod common;
 use common::*;
@@ -15,7 +16,8 @@ const META: usize = 560;
 /// Elsewhere every so many bytes one is changed.
 const STRIDE: usize = 83;
 
-/// A small database with everything in it: branch and leaf pages, overflow runs, free pages, two tables.
+/// A small database with everything in it: branch and leaf pages, overflow runs, free pages, two
+/// tables.
 fn sound() -> (Place, Vec<u8>) {
     let p = Place::new();
     let lines: String = (0..60).map(|i| format!("key{i:03}\t{}\n", "v".repeat(150 + i))).collect();
@@ -63,7 +65,8 @@ impl Bench {
         }
     }
 
-    /// Runs a verb: it must end by itself, with one of the codes there are, and say why if it could not.
+    /// Runs a verb: it must end by itself, with one of the codes there are, and say why if it could
+    /// not.
     fn run(&self, verb: &str, args: &[&str], case: &str) -> Ran {
         let ran = self.place.run(verb, args);
         let fine = match ran.code {
@@ -254,8 +257,9 @@ fn random_bytes() {
     }
 }
 
-/// What `check` passes is right: no byte can change without a fault, an error, or one of the two last commits as the answer
-/// (damage to the newest one alone looks like a crash while it was written, and the one before it is taken).
+/// What `check` passes is right: no byte can change without a fault, an error, or one of the two
+/// last commits as the answer (damage to the newest one alone looks like a crash while it was
+/// written, and the one before it is taken).
 #[test]
 fn what_check_passes_is_right() {
     let (p, bytes) = sound();
@@ -282,7 +286,8 @@ fn what_check_passes_is_right() {
             assert!(right.contains(&answer), "check passes with byte {at} changed");
         }
     });
-    // The value of three pages and some leaves stand in both commits: no damage to them is passed over.
+    // The value of three pages and some leaves stand in both commits: no damage to them is passed
+    // over.
     let found = places.len() - passed.into_inner();
     assert!(found >= 5 * PAGE / STRIDE, "only {found} of {} changes were found", places.len());
 }

@@ -1,4 +1,5 @@
-//! `kvtool salvage`: what comes out of a damaged file, and that nothing is left behind when nothing can.
+//! `kvtool salvage`: what comes out of a damaged file, and that nothing is left behind when nothing
+//! can.
 
 mod common;
 use common::*;
@@ -154,7 +155,8 @@ fn a_full_disk_leaves_no_half_database() {
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let p = sound();
-    // Long enough to be met in the middle: without metas every page is read, and most of them are a hole.
+    // Long enough to be met in the middle: without metas every page is read, and most of them are a
+    // hole.
     change(&p, |bytes| bytes[..2 * PAGE].fill(0));
     let file = std::fs::OpenOptions::new().write(true).open(p.db()).unwrap();
     file.set_len(64 << 30).unwrap();
@@ -174,7 +176,8 @@ fn ctrl_c_leaves_nothing_behind() {
     assert!(!p.path("new.recto").exists() && !lock_of(&p.path("new.recto")).exists());
 }
 
-/// `dump` and `scan` of a file with a damaged leaf: what can be proved comes out, the rest is named, and the exit status says so.
+/// `dump` and `scan` of a file with a damaged leaf: what can be proved comes out, the rest is
+/// named, and the exit status says so.
 #[test]
 fn reading_verbs_verify_what_they_print() {
     let p = sound();

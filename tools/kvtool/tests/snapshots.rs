@@ -1,6 +1,8 @@
-//! What kvtool prints of a sound, a damaged and a live database, whole: whoever changes a line sees here what users will see.
+//! What kvtool prints of a sound, a damaged and a live database, whole: whoever changes a line sees
+//! here what users will see.
 //!
-//! What differs from run to run (paths, uuids, process numbers, times) stands as a word in angle brackets.
+//! What differs from run to run (paths, uuids, process numbers, times) stands as a word in angle
+//! brackets.
 
 mod common;
 use common::*;
@@ -16,7 +18,8 @@ fn filled() -> Place {
     p
 }
 
-/// A flipped bit in the leaf that holds `key1100`. Two commits later, so that no meta page has it in its manifest.
+/// A flipped bit in the leaf that holds `key1100`. Two commits later, so that no meta page has it
+/// in its manifest.
 fn damaged() -> Place {
     let p = filled();
     p.run("put", ["more", "1", "-t", "other"]).ok();
@@ -160,7 +163,8 @@ fn a_damaged_database() {
     session.compare("damaged");
 }
 
-/// An old reader in one handle and a new one in another, commits in between, and the last ones deferred.
+/// An old reader in one handle and a new one in another, commits in between, and the last ones
+/// deferred.
 #[test]
 fn a_live_database() {
     let p = filled();

@@ -1,4 +1,5 @@
-//! Pipes that close, disks that are full, loads that are killed, and others at work on the same file.
+//! Pipes that close, disks that are full, loads that are killed, and others at work on the same
+//! file.
 
 mod common;
 use common::*;

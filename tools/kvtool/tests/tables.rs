@@ -1,4 +1,5 @@
-//! The verbs for tables and ranges: create, rename, clear, drop, count, del, stat, watch; and what all verbs have in common.
+//! The verbs for tables and ranges: create, rename, clear, drop, count, del, stat, watch; and what
+//! all verbs have in common.
 
 mod common;
 use common::*;
@@ -116,7 +117,8 @@ fn watch_prints_a_line_for_each_commit() {
     let mut command = p.command("watch", ["--count", "2", "--json"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Whatever it has missed before it began to watch: it sees the commits that come then, one by one.
+    // Whatever it has missed before it began to watch: it sees the commits that come then, one by
+    // one.
     let mut told = Vec::new();
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! LMDB through heed, as it comes or with MDB_WRITEMAP. The pairs stand in the unnamed database, which is its fastest.
+//! LMDB through heed, as it comes or with MDB_WRITEMAP. The pairs stand in the unnamed database,
+//! which is its fastest.
 
 use crate::engine::{ABLE, Abilities, Engine, Mode, Reader, Settings};
 use crate::outcome::{Failure, Outcome};
@@ -41,7 +42,8 @@ impl<const WRITEMAP: bool> Engine for Lmdb<WRITEMAP> {
         if mode == Mode::Deferred {
             flags |= EnvFlags::NO_META_SYNC;
         }
-        // SAFETY: the directory belongs to this run, and only LMDB touches the file. Neither flag gives up locking.
+        // SAFETY: the directory belongs to this run, and only LMDB touches the file. Neither flag
+        // gives up locking.
         let env = unsafe {
             EnvOpenOptions::new().map_size(MAP_BYTES).max_readers(256).flags(flags).open(dir)?
         };

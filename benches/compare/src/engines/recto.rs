@@ -32,7 +32,8 @@ impl Engine for Recto {
             Mode::Durable => Durability::Durable,
             Mode::Deferred => Durability::Deferred,
         };
-        // SAFETY: the directory belongs to this run, and only recto touches the file while it is open.
+        // SAFETY: the directory belongs to this run, and only recto touches the file while it is
+        // open.
         let db =
             unsafe { Database::builder().durability(durability).open(dir.join("data.recto"))? };
         Ok(Recto(db))

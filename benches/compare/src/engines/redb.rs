@@ -1,4 +1,5 @@
-//! redb as it comes, and in its two modes for several processes, which its feature `experimental-multiprocess` has.
+//! redb as it comes, and in its two modes for several processes, which its feature
+//! `experimental-multiprocess` has.
 
 use crate::engine::{ABLE, Abilities, Engine, Mode, Reader, Settings};
 use crate::outcome::{Failure, Outcome};

@@ -1,7 +1,7 @@
 //! sanakirja with keys and values of varying length.
 //!
-//! It must not be given writers side by side: it corrupts itself and fills the disk. A tree keeps several values for a key,
-//! so that replacing one is removing and putting.
+//! It must not be given writers side by side: it corrupts itself and fills the disk. A tree keeps
+//! several values for a key, so that replacing one is removing and putting.
 
 use crate::engine::{ABLE, Abilities, Engine, Mode, Reader, Settings};
 use crate::outcome::{Failure, Outcome};

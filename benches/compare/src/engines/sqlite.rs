@@ -1,4 +1,5 @@
-//! SQLite: one table WITHOUT ROWID in WAL mode. One connection writes; each reader takes one from a pool.
+//! SQLite: one table WITHOUT ROWID in WAL mode. One connection writes; each reader takes one from a
+//! pool.
 
 use crate::engine::{ABLE, Abilities, Engine, Mode, Reader, Settings};
 use crate::outcome::Outcome;

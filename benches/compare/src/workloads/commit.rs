@@ -55,8 +55,8 @@ pub fn after_cat<E: Engine>(db: &mut Db<E>, cx: &mut Context) -> Outcome<Sample>
     commits(db, cx, 1, 300)
 }
 
-/// Commits that wait for no device, where the engine survives a power cut all the same. What is still to be
-/// written when the last one returns is not timed.
+/// Commits that wait for no device, where the engine survives a power cut all the same. What is
+/// still to be written when the last one returns is not timed.
 pub fn deferred<E: Engine>(db: &mut Db<E>, cx: &mut Context) -> Outcome<Sample> {
     db.open(Mode::Deferred)?;
     let sample = commits(db, cx, 1, 5_000.min(cx.sizes().keys));

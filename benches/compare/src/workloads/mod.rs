@@ -1,5 +1,5 @@
-//! The workloads, each generic over the engine. A function runs one round: it prepares, measures, and holds what was read
-//! against the model.
+//! The workloads, each generic over the engine. A function runs one round: it prepares, measures,
+//! and holds what was read against the model.
 
 pub mod churn;
 pub mod commit;

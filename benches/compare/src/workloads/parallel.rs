@@ -31,8 +31,9 @@ fn joined<T>(thread: ScopedJoinHandle<'_, Outcome<T>>) -> Outcome<T> {
     thread.join().unwrap_or_else(|_| Err(Failure::Error("a thread panicked".into())))
 }
 
-/// Gives each part to a thread and lets all of them begin together. The time is from the begin of the first to the
-/// end of the last, by their own clocks: this thread may be given a core too late to take it.
+/// Gives each part to a thread and lets all of them begin together. The time is from the begin of
+/// the first to the end of the last, by their own clocks: this thread may be given a core too late
+/// to take it.
 fn side_by_side<P: Sync, T: Send>(
     cx: &Context,
     parts: &[P],

@@ -1,4 +1,5 @@
-//! Point reads. Keys lie side by side in the order in which they are asked for, so that fetching them costs little.
+//! Point reads. Keys lie side by side in the order in which they are asked for, so that fetching
+//! them costs little.
 
 use crate::contest::{Context, Sample};
 use crate::database::Db;

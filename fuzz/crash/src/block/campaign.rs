@@ -1,8 +1,9 @@
 //! Recordings, the states they have, and what became of them.
 //!
-//! A recording is a disk with an empty file system, and the log of everything that happened to it from the first mount
-//! to the last unmount. Its states are taken in the order of the log, so that the base only ever goes forward.
-//! After some states the power goes a second time, at a point of their own recovery.
+//! A recording is a disk with an empty file system, and the log of everything that happened to it
+//! from the first mount to the last unmount. Its states are taken in the order of the log, so that
+//! the base only ever goes forward. After some states the power goes a second time, at a point of
+//! their own recovery.
 
 use super::child::{Verifier, command};
 use super::cut::{Cut, Kind, cuts};
@@ -205,7 +206,8 @@ impl Run<'_> {
         self.state(recording, log, &cut, own, rng, Some(first)).map(drop)
     }
 
-    /// Judges one state; its flushed part is on the disk already. Gives the state back, and the log of its recovery.
+    /// Judges one state; its flushed part is on the disk already. Gives the state back, and the log
+    /// of its recovery.
     fn state(
         &mut self,
         recording: &Recording,

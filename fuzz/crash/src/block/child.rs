@@ -1,7 +1,7 @@
 //! Starting child processes, and asking the verifier.
 //!
-//! Children are this program with other arguments. They are in process groups of their own, so that Ctrl-C reaches the
-//! campaign alone, and die with it (`adopt`).
+//! Children are this program with other arguments. They are in process groups of their own, so that
+//! Ctrl-C reaches the campaign alone, and die with it (`adopt`).
 
 use super::Result;
 use super::verifier::Request;

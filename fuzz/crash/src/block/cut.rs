@@ -1,9 +1,9 @@
 //! The crash states that a log has.
 //!
-//! A cut comes after some entry of the log. What stands before the last flush is on the disk; of the writes after it,
-//! the *window*, any part may be, each whole or, if it carries pages of the database alone, sector by sector. States with the same
-//! bytes are taken once, with the notes up to the last moment at which the disk can look like that: these
-//! demand most.
+//! A cut comes after some entry of the log. What stands before the last flush is on the disk; of
+//! the writes after it, the *window*, any part may be, each whole or, if it carries pages of the
+//! database alone, sector by sector. States with the same bytes are taken once, with the notes up
+//! to the last moment at which the disk can look like that: these demand most.
 
 use super::disk::{Entry, Note};
 use super::own::Own;
@@ -30,7 +30,8 @@ pub enum Kind {
     TornHead,
     /// The last write from some sector on.
     TornTail,
-    /// Each sector of the database's own writes with some probability, each other write with one half.
+    /// Each sector of the database's own writes with some probability, each other write with one
+    /// half.
     Shredded,
 }
 

@@ -1,9 +1,11 @@
 //! The disk as a file of a FUSE file system, and the loop device on it.
 //!
-//! The file system has two files: `disk`, and `notes`, into which the processes write what they have got to.
+//! The file system has two files: `disk`, and `notes`, into which the processes write what they
+//! have got to.
 //!
-//! Thread rules: one thread serves the requests one after the other, so that their order in the log is the order in
-//! which they completed. It waits for the disk's mutex alone, and whoever else holds that does not wait for the kernel.
+//! Thread rules: one thread serves the requests one after the other, so that their order in the log
+//! is the order in which they completed. It waits for the disk's mutex alone, and whoever else
+//! holds that does not wait for the kernel.
 
 use super::Result;
 use super::disk::{Disk, Entry, Note};
@@ -100,8 +102,8 @@ impl Drop for Device {
     }
 }
 
-/// Everybody waits for this thread and it needs little: it goes before others, and when memory is short the
-/// kernel does not make it wait for writes that it has to serve itself.
+/// Everybody waits for this thread and it needs little: it goes before others, and when memory is
+/// short the kernel does not make it wait for writes that it has to serve itself.
 fn serve_first() {
     const PRIORITY: libc::c_int = -10;
     // Of linux/prctl.h.
@@ -173,7 +175,8 @@ impl Filesystem for Server {
     }
 
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        // Nothing of the disk stays in the kernel's cache of this file: it becomes another disk at times.
+        // Nothing of the disk stays in the kernel's cache of this file: it becomes another disk at
+        // times.
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
     }
 

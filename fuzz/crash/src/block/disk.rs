@@ -1,8 +1,8 @@
 //! The blocks of the disk, and the log of what happened to them.
 //!
-//! A disk has two layers of sparse blocks: `base`, and `over` it what was written since. A crash state is a base
-//! with a layer that was put together from the log; dropping the layer undoes the state and everything
-//! that its recovery wrote.
+//! A disk has two layers of sparse blocks: `base`, and `over` it what was written since. A crash
+//! state is a base with a layer that was put together from the log; dropping the layer undoes the
+//! state and everything that its recovery wrote.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

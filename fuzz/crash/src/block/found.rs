@@ -1,5 +1,5 @@
-//! States that lost something, kept: a sparse image of the disk, which any machine can mount, and beside it a
-//! text with what was wanted of it.
+//! States that lost something, kept: a sparse image of the disk, which any machine can mount, and
+//! beside it a text with what was wanted of it.
 
 use super::Result;
 use super::child::Verifier;

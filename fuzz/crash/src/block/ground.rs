@@ -1,9 +1,12 @@
-//! The ground the campaign stands on: a mount namespace of its own, a directory that goes away, and mounts that do.
+//! The ground the campaign stands on: a mount namespace of its own, a directory that goes away, and
+//! mounts that do.
 //!
 //! Invariants
-//! - No mount is made before the namespace is: nobody else ever sees one, and none survives the last process.
-//! - `/proc/sys/kernel/random/boot_id` is covered by a file of ours, so that each crash state is opened in another
-//!   "boot" than the one it was made in, with the lock file of that boot still lying there.
+//! - No mount is made before the namespace is: nobody else ever sees one, and none survives the
+//!   last process.
+//! - `/proc/sys/kernel/random/boot_id` is covered by a file of ours, so that each crash state is
+//!   opened in another "boot" than the one it was made in, with the lock file of that boot still
+//!   lying there.
 //!
 //! Thread rules: `Ground::new` comes before the process has other threads.
 

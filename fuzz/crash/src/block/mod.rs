@@ -1,9 +1,10 @@
 //! Power cuts below a real file system.
 //!
-//! A file of a small FUSE file system, served by this process, is the disk: a loop device lies on it, on that a file
-//! system of the kernel, and on that a recto database at work. The disk writes down every write and every flush in
-//! the order in which they complete. Afterwards any crash is a choice: all that was flushed, and of what came after
-//! it any part. Each state is put on the disk, mounted (the kernel recovers its journal), opened and verified.
+//! A file of a small FUSE file system, served by this process, is the disk: a loop device lies on
+//! it, on that a file system of the kernel, and on that a recto database at work. The disk writes
+//! down every write and every flush in the order in which they complete. Afterwards any crash is a
+//! choice: all that was flushed, and of what came after it any part. Each state is put on the disk,
+//! mounted (the kernel recovers its journal), opened and verified.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -21,14 +22,17 @@
 //! | `found` | a state that lost something, kept as a file |
 //!
 //! Invariants
-//! - Notes of the workload ("begun 7", "acked 7") go through the same FUSE connection as the writes of the disk, which one
-//!   thread serves: their place in the log is exact.
-//! - This process never touches what is mounted from its own disk: it would wait for itself. Children do.
-//! - Mounts live in a mount namespace of this process and its children, the loop device detaches itself at its last
-//!   close, children die with their parent: whatever ends the campaign, nothing stays behind.
+//! - Notes of the workload ("begun 7", "acked 7") go through the same FUSE connection as the writes
+//!   of the disk, which one thread serves: their place in the log is exact.
+//! - This process never touches what is mounted from its own disk: it would wait for itself.
+//!   Children do.
+//! - Mounts live in a mount namespace of this process and its children, the loop device detaches
+//!   itself at its last close, children die with their parent: whatever ends the campaign, nothing
+//!   stays behind.
 //! - Only sectors of the database are torn. File systems are promised whole requests.
 //!
-//! Thread rules: the campaign runs on the main thread; the FUSE server on a thread of its own, which waits for nobody.
+//! Thread rules: the campaign runs on the main thread; the FUSE server on a thread of its own,
+//! which waits for nobody.
 
 mod campaign;
 mod child;

@@ -1,9 +1,10 @@
-//! Which writes carry nothing but pages of the database: they may be torn at sectors. File systems count on whole
-//! blocks for some of their own.
+//! Which writes carry nothing but pages of the database: they may be torn at sectors. File systems
+//! count on whole blocks for some of their own.
 //!
-//! Told by content, which is right on every file system, wherever the blocks lie: a page with a good checksum,
-//! a meta page, or a page of a large value, which the script stamps. A page that was written back half built is not
-//! known again; it is then never torn, which costs a little and proves nothing wrong.
+//! Told by content, which is right on every file system, wherever the blocks lie: a page with a
+//! good checksum, a meta page, or a page of a large value, which the script stamps. A page that was
+//! written back half built is not known again; it is then never torn, which costs a little and
+//! proves nothing wrong.
 
 use std::collections::HashSet;
 
@@ -15,8 +16,8 @@ const META_MAGIC: &[u8; 8] = b"recto\r\n\x1a";
 /// Knows the pages of a database.
 pub struct Own {
     page_size: usize,
-    /// What the checksum of a page would be if all after its number were zero: by it any page number is found
-    /// at once, since checksums are linear.
+    /// What the checksum of a page would be if all after its number were zero: by it any page
+    /// number is found at once, since checksums are linear.
     by_number: HashSet<u32>,
     /// The checksum of no number and as many zeros.
     zeros: u32,

@@ -1,7 +1,7 @@
 //! What one recording is made of: the file system, and the options of the database on it.
 //!
-//! A plan is written as one word of text, `fs=ext4,seed=7,...`: children get it as an argument, and it stands beside an image
-//! that was kept.
+//! A plan is written as one word of text, `fs=ext4,seed=7,...`: children get it as an argument, and
+//! it stands beside an image that was kept.
 
 use super::Result;
 use recto::{Builder, Database, Sink};

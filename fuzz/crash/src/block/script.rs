@@ -1,7 +1,9 @@
-//! What transaction number n does, and what the database holds after it: functions of the seed alone.
+//! What transaction number n does, and what the database holds after it: functions of the seed
+//! alone.
 //!
-//! The database carries the number of its newest transaction. So any process can go on where another stopped,
-//! and whoever finds a database can tell what it must hold without having been told what was done.
+//! The database carries the number of its newest transaction. So any process can go on where
+//! another stopped, and whoever finds a database can tell what it must hold without having been
+//! told what was done.
 
 use super::own::STAMP;
 use super::{Error, Result};

@@ -1,7 +1,8 @@
-//! The process that judges crash states: mounts, opens, reads all, checks, commits once more, checks again, unmounts.
+//! The process that judges crash states: mounts, opens, reads all, checks, commits once more,
+//! checks again, unmounts.
 //!
-//! A request is a line of fields with tabs between them, the answer a line: `ok N`, or `lost REASON`. A state may also
-//! kill this process; its other end takes note.
+//! A request is a line of fields with tabs between them, the answer a line: `ok N`, or `lost
+//! REASON`. A state may also kill this process; its other end takes note.
 //!
 //! Thread rules: one thread.
 
@@ -32,7 +33,8 @@ pub struct Request {
     pub acked: Option<u64>,
     /// Newest begun transaction.
     pub begun: u64,
-    /// The file is read from its begin to its end first, so that the kernel's cache has large folios.
+    /// The file is read from its begin to its end first, so that the kernel's cache has large
+    /// folios.
     pub warm: bool,
 }
 

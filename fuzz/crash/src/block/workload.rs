@@ -1,11 +1,12 @@
 //! The processes that are at work when the power goes.
 //!
-//! Two processes with three threads each take turns by the number of the transaction: one thread alone, the threads of
-//! one process, or all of them at once, who then share flushes. One more thread makes the kernel write pages
-//! back before anybody asked for it, and drop them from its cache.
+//! Two processes with three threads each take turns by the number of the transaction: one thread
+//! alone, the threads of one process, or all of them at once, who then share flushes. One more
+//! thread makes the kernel write pages back before anybody asked for it, and drop them from its
+//! cache.
 //!
-//! Thread rules: every note is written by the thread whose commit it is about, "begun" while that thread holds
-//! the writer lock, "acked" after the call that made it durable has returned.
+//! Thread rules: every note is written by the thread whose commit it is about, "begun" while that
+//! thread holds the writer lock, "acked" after the call that made it durable has returned.
 
 use super::Result;
 use super::plan::{Plan, Wrong};
@@ -58,8 +59,8 @@ pub fn main(plan: &Plan, process: u64, path: &Path, notes: &Path) -> Result<()> 
     let notes = Notes::open(notes)?;
     // SAFETY: nothing but recto changes the file.
     let db = unsafe { plan.builder().open(path) }?;
-    // Who opens a file that another process has just made says nothing about its name: the other is still to
-    // sync the directory.
+    // Who opens a file that another process has just made says nothing about its name: the other is
+    // still to sync the directory.
     if process == 0 && !plan.together {
         notes.acked(0)?;
     }
@@ -170,7 +171,8 @@ fn stir(seed: u64, path: &Path, done: &AtomicBool) {
                 let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
             }
             _ => {
-                // SAFETY: a system call on an open descriptor, without memory. It may fail: then nothing is stirred.
+                // SAFETY: a system call on an open descriptor, without memory. It may fail: then
+                // nothing is stirred.
                 unsafe {
                     libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
                 };

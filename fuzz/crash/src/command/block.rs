@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// States of each file system below a wrong protocol: plenty.
 const PLANTED_STATES: usize = 60;
 
-/// Writes below ext4, xfs and btrfs are logged, and every crash state of the log may be put together,
-/// mounted, opened and verified. Takes root, FUSE and loop devices.
+/// Writes below ext4, xfs and btrfs are logged, and every crash state of the log may be put
+/// together, mounted, opened and verified. Takes root, FUSE and loop devices.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Block {

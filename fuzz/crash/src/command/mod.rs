@@ -17,7 +17,8 @@ use recto_crash::driver::{Failure, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A flag that SIGINT and SIGTERM raise, for a campaign to end in good order. The second one ends the process at once.
+/// A flag that SIGINT and SIGTERM raise, for a campaign to end in good order. The second one ends
+/// the process at once.
 fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -37,7 +38,8 @@ enum Detail {
     Steps,
 }
 
-/// Prints what simulated runs have come to, with the verdict first and last, and how to see each failure again.
+/// Prints what simulated runs have come to, with the verdict first and last, and how to see each
+/// failure again.
 fn report(outcome: &Outcome, detail: Detail, again: impl Fn(&Failure) -> String) {
     let seconds = outcome.elapsed.as_secs_f64();
     let verdict = verdict(outcome);

@@ -1,4 +1,5 @@
-//! `crash planted`: breaks the engine on purpose, one rule at a time, and sees whether that is found.
+//! `crash planted`: breaks the engine on purpose, one rule at a time, and sees whether that is
+//! found.
 //!
 //! Each bug has a process of its own: it may well end in a signal, or never.
 
@@ -17,7 +18,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// A hunt that takes so much longer than it was given hangs, and so does one that was given no time after so long.
+/// A hunt that takes so much longer than it was given hangs, and so does one that was given no time
+/// after so long.
 const GRACE: Duration = Duration::from_secs(60);
 /// Scripts tried to make one smaller.
 const TRIES: u64 = 3_000;

@@ -1,5 +1,5 @@
-//! Integers in a hostile image, by the offsets of docs/format.md. What lies outside is zero to read and nobody's to write:
-//! a mutation may have taken away what the next one looks for.
+//! Integers in a hostile image, by the offsets of docs/format.md. What lies outside is zero to read
+//! and nobody's to write: a mutation may have taken away what the next one looks for.
 
 /// Bytes of the meta proper.
 pub const META: usize = 4096;

@@ -1,10 +1,12 @@
-//! Very many cases, in child processes: a signal, a loop without end or memory without bound ends a child and not the campaign, and the
-//! case it was at is known.
+//! Very many cases, in child processes: a signal, a loop without end or memory without bound ends a
+//! child and not the campaign, and the case it was at is known.
 //!
-//! A child takes a row of cases, writes the number of each to its standard output before it begins it, findings as they come, and what it
-//! has seen at the end. The parent starts another child behind the case at which one died.
+//! A child takes a row of cases, writes the number of each to its standard output before it begins
+//! it, findings as they come, and what it has seen at the end. The parent starts another child
+//! behind the case at which one died.
 //!
-//! Thread rules: the parent has a thread for each child; they share the queue, the tally and nothing else.
+//! Thread rules: the parent has a thread for each child; they share the queue, the tally and
+//! nothing else.
 
 use super::exercise::Seen;
 use super::mutate::KINDS;
@@ -329,7 +331,8 @@ impl Shared<'_> {
         Ok(last + 1)
     }
 
-    /// Follows what a child tells: the case it was at last, whether it came to its end, and what was wrong with it if it was silent.
+    /// Follows what a child tells: the case it was at last, whether it came to its end, and what
+    /// was wrong with it if it was silent.
     fn follow(
         &self,
         child: &mut Child,

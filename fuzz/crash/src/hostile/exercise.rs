@@ -1,8 +1,8 @@
-//! Uses a database in every way there is. What comes back is an error or an answer; where the full check passed before, every answer
-//! must be the right one.
+//! Uses a database in every way there is. What comes back is an error or an answer; where the full
+//! check passed before, every answer must be the right one.
 //!
-//! The right answers are a model: what the tables held at first, and what was done since. It is kept only for databases that passed the
-//! check: of others nobody knows what is right.
+//! The right answers are a model: what the tables held at first, and what was done since. It is
+//! kept only for databases that passed the check: of others nobody knows what is right.
 
 use fastrand::Rng;
 use recto::{Database, Durability, Error, ReadTxn, Table, WriteTxn};
@@ -17,7 +17,8 @@ pub type Pairs = BTreeMap<Vec<u8>, u32>;
 /// Tables by name.
 pub type Model = BTreeMap<String, Pairs>;
 
-/// Pairs of a table that are looked at in full: a damaged tree may show the same leaf any number of times.
+/// Pairs of a table that are looked at in full: a damaged tree may show the same leaf any number of
+/// times.
 const MOST_PAIRS: usize = 5_000;
 /// Tables that are used.
 const MOST_TABLES: usize = 6;
@@ -50,7 +51,8 @@ pub struct Exercise<'a> {
     pub model: Option<Model>,
     /// What happened.
     pub seen: Seen,
-    /// The lock file lies: the check may wait a second for a moment that never comes, so it is seldom asked for.
+    /// The lock file lies: the check may wait a second for a moment that never comes, so it is
+    /// seldom asked for.
     pub lies: bool,
 }
 
@@ -58,7 +60,8 @@ pub struct Exercise<'a> {
 fn expect<T>(sound: bool, what: &str, result: recto::Result<T>) -> Result<Option<T>, Wrong> {
     match result {
         Ok(value) => Ok(Some(value)),
-        // True of a file, or a slot that is not followed, with the last id there is; then nothing can be written.
+        // True of a file, or a slot that is not followed, with the last id there is; then nothing
+        // can be written.
         Err(e) if e.to_string().contains("no transaction id is left") => Ok(None),
         // Of a newer version, to whoever reads it as good as any other.
         Err(Error::Features { to_write: true, .. }) => Ok(None),
@@ -237,8 +240,8 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Appends to tables and takes out of others, one after the other and again: what is kept of one table from call to call goes through
-    /// what the others do meanwhile.
+    /// Appends to tables and takes out of others, one after the other and again: what is kept of
+    /// one table from call to call goes through what the others do meanwhile.
     fn change_in_turn(&mut self, names: &[String]) -> recto::Result<()> {
         for round in 0..40u32 {
             for name in names.iter().take(MOST_TABLES) {

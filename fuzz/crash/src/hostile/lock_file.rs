@@ -1,10 +1,11 @@
-//! The lock file is input like any other: before the database is opened, between two sessions, and while it is in use, words of
-//! it become anything.
+//! The lock file is input like any other: before the database is opened, between two sessions, and
+//! while it is in use, words of it become anything.
 //!
 //! A stranger can make checks good, so most times those of the images are.
 //!
-//! Only words are spoiled that the engine itself stores to while others have it open (everything behind the identity), in the thread
-//! that uses the database: a word that changes while it is looked at is `shared`'s own test.
+//! Only words are spoiled that the engine itself stores to while others have it open (everything
+//! behind the identity), in the thread that uses the database: a word that changes while it is
+//! looked at is `shared`'s own test.
 
 use fastrand::Rng;
 use recto::harness::sim::SimDisk;

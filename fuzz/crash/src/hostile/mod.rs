@@ -1,8 +1,9 @@
 //! Hostile files: valid databases, spoiled, and used in every way there is.
 //!
-//! A [`Case`] is one file with what is to be done with it. It comes from a number ([`Case::made`]), from bytes (a saved finding, or
-//! cargo-fuzz), and [`Case::run`] answers whether all went as it may: an error or a right answer, never a panic, a signal, a loop without
-//! end or memory without bound. The last three are seen from outside: `campaign` runs cases in child processes.
+//! A [`Case`] is one file with what is to be done with it. It comes from a number ([`Case::made`]),
+//! from bytes (a saved finding, or cargo-fuzz), and [`Case::run`] answers whether all went as it
+//! may: an error or a right answer, never a panic, a signal, a loop without end or memory without
+//! bound. The last three are seen from outside: `campaign` runs cases in child processes.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -310,7 +311,8 @@ impl Case {
 }
 
 impl Exercise<'_> {
-    /// The first opening: what the database holds, if it passed the check and `all_true` may be relied on.
+    /// The first opening: what the database holds, if it passed the check and `all_true` may be
+    /// relied on.
     fn begin(&mut self, db: &recto::Result<Database>, all_true: bool) -> Result<(), Wrong> {
         self.seen.opened = db.is_ok();
         if !self.seen.clean {

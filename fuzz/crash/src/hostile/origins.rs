@@ -1,7 +1,8 @@
-//! Valid databases to start from: small ones that together hold every kind of page, table, value and free space, each with the
-//! states it went through before.
+//! Valid databases to start from: small ones that together hold every kind of page, table, value
+//! and free space, each with the states it went through before.
 //!
-//! Built by the engine itself on a simulated machine, so they are the same on every machine and at every time.
+//! Built by the engine itself on a simulated machine, so they are the same on every machine and at
+//! every time.
 
 use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, new_file, open};
@@ -54,7 +55,8 @@ struct Making {
 impl Making {
     fn new(page_size: usize, sink: Sink, manifest: usize, lists: usize) -> Result<Making> {
         let mut file = new_file(page_size);
-        // Different ones have uuids of their own, so that metas of another file are of another database.
+        // Different ones have uuids of their own, so that metas of another file are of another
+        // database.
         for meta in [0, page_size] {
             file[meta + 16] ^= (page_size >> 10) as u8 ^ manifest as u8 ^ (lists as u8) << 1;
             super::repair::meta(&mut file[meta..meta + super::bytes::META]);
@@ -184,8 +186,8 @@ pub fn all() -> Result<Vec<Origin>> {
     Ok(all)
 }
 
-/// Long keys in groups that share their first half: separators between leaves of one group are long too, so that a few pages make a
-/// tree of several levels.
+/// Long keys in groups that share their first half: separators between leaves of one group are long
+/// too, so that a few pages make a tree of several levels.
 fn deep(m: &mut Making) -> Result<()> {
     let half = m.db.max_key_len() / 2 - 40;
     for members in [0..4u8, 4..6] {
@@ -253,7 +255,8 @@ fn pinned(m: &mut Making) -> Result<()> {
     Ok(())
 }
 
-/// More free entries than the meta page holds: every other leaf is rewritten while somebody reads the old ones.
+/// More free entries than the meta page holds: every other leaf is rewritten while somebody reads
+/// the old ones.
 fn free_log(m: &mut Making) -> Result<()> {
     let keys = 290;
     m.put("t", 0..keys, 1900)?;

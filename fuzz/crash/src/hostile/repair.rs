@@ -1,7 +1,8 @@
-//! Makes every checksum of an image right again after a mutation: without that few mutants get beyond the first page.
+//! Makes every checksum of an image right again after a mutation: without that few mutants get
+//! beyond the first page.
 //!
-//! In this order, as each sum covers those before it: pages with a header; overflow references, and the leaves they stand in;
-//! manifests; metas.
+//! In this order, as each sum covers those before it: pages with a header; overflow references, and
+//! the leaves they stand in; manifests; metas.
 
 use super::bytes::{META, Node, get, put};
 

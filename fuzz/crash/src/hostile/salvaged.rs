@@ -1,7 +1,9 @@
-//! What salvage must get out of a damaged image, worked out from the undamaged one by docs/format.md alone, and compared.
+//! What salvage must get out of a damaged image, worked out from the undamaged one by
+//! docs/format.md alone, and compared.
 //!
-//! Three demands. Nothing wrong: a pair in a table of the catalog is in that table in the snapshot that was followed. Nothing left: every
-//! pair whose leaf and run are undamaged comes out, in its table or put aside. Nothing twice in one table.
+//! Three demands. Nothing wrong: a pair in a table of the catalog is in that table in the snapshot
+//! that was followed. Nothing left: every pair whose leaf and run are undamaged comes out, in its
+//! table or put aside. Nothing twice in one table.
 
 use super::bytes::{LEAF, Node, get};
 use super::exercise::{Model, Wrong, digest};
@@ -109,7 +111,8 @@ pub struct Salvaged {
     pub aside: u64,
 }
 
-/// Salvages a damaged image and compares with what was there; `damaged` are the pages that were damaged.
+/// Salvages a damaged image and compares with what was there; `damaged` are the pages that were
+/// damaged.
 pub fn compare(
     snapshots: &[Snapshot],
     image: &[u8],
@@ -121,7 +124,8 @@ pub fn compare(
     if by_meta && followed.is_none() {
         return Err(format!("followed transaction {}, which no meta names", report.txn));
     }
-    // Without metas an older catalog may have been all there was; what is newer must have come out aside then.
+    // Without metas an older catalog may have been all there was; what is newer must have come out
+    // aside then.
     let expected = if by_meta { followed } else { snapshots.first() };
     let Some(snapshot) = expected else { return Err("no snapshot at all".into()) };
     let names: BTreeSet<&str> = report.tables.iter().map(|t| &t.name[..]).collect();

@@ -1,15 +1,18 @@
 //! The acknowledgement log: what each writer was told, kept outside the database.
 //!
-//! A *lane* is a thread that writes, with keys of its own and numbered transactions. Its log is a file to which a whole
-//! record is appended before a transaction is begun and again when its outcome is known, so the last record says it all:
+//! A *lane* is a thread that writes, with keys of its own and numbered transactions. Its log is a
+//! file to which a whole record is appended before a transaction is begun and again when its
+//! outcome is known, so the last record says it all:
 //!
-//! - `begun`: number of the newest transaction begun. Numbers are never used twice, whatever became of them.
+//! - `begun`: number of the newest transaction begun. Numbers are never used twice, whatever became
+//!   of them.
 //! - `acked`, `acked_txn`: number and id of the newest one known to be in the database.
-//! - `durable_txn`: the newest id this lane knows to be durable, and with it every transaction before.
+//! - `durable_txn`: the newest id this lane knows to be durable, and with it every transaction
+//!   before.
 //! - `open`: what became of `begun` is not known. It is so when the writer was killed in between.
 //!
-//! A kill takes nothing from the page cache, so a log needs no sync. Thread rules: one appender for each log;
-//! anybody may read.
+//! A kill takes nothing from the page cache, so a log needs no sync. Thread rules: one appender for
+//! each log; anybody may read.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -43,8 +46,8 @@ impl Lane {
         Lane { begun: w[0], acked: w[1], acked_txn: w[2], durable_txn: w[3], open: w[4] != 0 }
     }
 
-    /// Whether the database may have the lane at `seq` while nobody writes it: acknowledged, or begun and
-    /// cut off. Anything else is lost, half done or risen from the dead.
+    /// Whether the database may have the lane at `seq` while nobody writes it: acknowledged, or
+    /// begun and cut off. Anything else is lost, half done or risen from the dead.
     pub fn allows(&self, seq: u64) -> bool {
         seq == self.acked || (self.open && seq == self.begun)
     }
@@ -67,7 +70,8 @@ impl LaneLog {
 
     fn append(&mut self, lane: Lane) -> io::Result<()> {
         let bytes: Vec<u8> = lane.words().iter().flat_map(|w| w.to_le_bytes()).collect();
-        // One write of a few bytes at the end of a file is there or is not when its process is killed.
+        // One write of a few bytes at the end of a file is there or is not when its process is
+        // killed.
         let n = io::Write::write(&mut self.file, &bytes)?;
         assert_eq!(n as u64, RECORD, "the log took a part of a record");
         self.lane = lane;

@@ -109,7 +109,8 @@ fn open_to_all(dir: &Path) -> bool {
 /// Whether something works, tried in a forked child for which it has no consequences.
 fn in_child(works: impl FnOnce() -> bool) -> bool {
     let mut status = -1;
-    // SAFETY: this process has one thread yet. The child makes a few system calls and leaves without destructors.
+    // SAFETY: this process has one thread yet. The child makes a few system calls and leaves
+    // without destructors.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {

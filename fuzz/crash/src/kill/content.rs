@@ -1,9 +1,10 @@
 //! What the lanes have in the database, and how to tell that it is whole.
 //!
-//! Each lane has a *row* in the table `lanes`, keys in the two tables that all lanes share, and now and then a table of its
-//! own. The row says which transaction wrote what (a *stamp* is the number of the lane's transaction), and every value
-//! is a function of lane, key and stamp. So a transaction that is there by half, a page that was reused too early and a snapshot
-//! made of two are seen by comparing values with their row; nothing has to be remembered outside.
+//! Each lane has a *row* in the table `lanes`, keys in the two tables that all lanes share, and now
+//! and then a table of its own. The row says which transaction wrote what (a *stamp* is the number
+//! of the lane's transaction), and every value is a function of lane, key and stamp. So a
+//! transaction that is there by half, a page that was reused too early and a snapshot made of two
+//! are seen by comparing values with their row; nothing has to be remembered outside.
 
 use fastrand::Rng;
 use recto::{Error, ReadTxn, WriteTxn};
@@ -91,7 +92,8 @@ impl Row {
         format!("own {lane}{}", if self.renamed { " renamed" } else { "" })
     }
 
-    /// The stamp under which key `i` stands in the shared tables; some keys are left out, by the stamp.
+    /// The stamp under which key `i` stands in the shared tables; some keys are left out, by the
+    /// stamp.
     fn stamp(&self, i: u64) -> Option<u64> {
         let stamp = self.stamps[i as usize % GROUPS];
         (stamp != 0 && !mix(stamp, i).is_multiple_of(5)).then_some(stamp)
@@ -121,8 +123,8 @@ fn own_key(i: u64) -> [u8; 8] {
     mix(i, 7).to_be_bytes()
 }
 
-/// The value of a key. No eight bytes of it are a small number, so that no page of a large value looks
-/// like a page with a header.
+/// The value of a key. No eight bytes of it are a small number, so that no page of a large value
+/// looks like a page with a header.
 fn value(lane: u64, stamp: u64, i: u64, len: usize) -> Vec<u8> {
     let mut x = mix(mix(lane + 1, stamp), i) | 1 << 63;
     let mut value = Vec::with_capacity(len + 8);

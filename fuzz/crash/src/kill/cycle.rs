@@ -9,7 +9,8 @@ use super::point::{Fate, Order, POINTS, Setting};
 use super::process::{Done, Process, Trouble};
 use std::time::Duration;
 
-/// How long a process gets to come to its point. A machine that is busy makes it miss, nothing worse.
+/// How long a process gets to come to its point. A machine that is busy makes it miss, nothing
+/// worse.
 const ON_ITS_WAY: Duration = Duration::from_millis(400);
 /// The same where dozens of transactions lie on the way.
 const LONG_WAY: Duration = Duration::from_secs(5);
@@ -141,7 +142,8 @@ impl Life<'_> {
         }
         let mut reader = self.start_agent(false)?;
         reader.expect("hold", "ok")?;
-        // It comes before the reader dies: afterwards it could get the reader's place, and clear it on coming.
+        // It comes before the reader dies: afterwards it could get the reader's place, and clear it
+        // on coming.
         let mut writer = self.start_alone(point, 1, false)?;
         writer.expect_line("open")?;
         reader.kill()?;
@@ -206,8 +208,9 @@ impl Life<'_> {
         match setting {
             Setting::FirstLost | Setting::WriteLost => self.lose_lock(),
             Setting::Repair | Setting::RollBack => {
-                // A meta that is stored may be the second phase of a flush: it says that its pages are on the device. To damage them then
-                // is more than recto promises to survive, and whoever opens without the lock file's words believes it.
+                // A meta that is stored may be the second phase of a flush: it says that its pages
+                // are on the device. To damage them then is more than recto promises to survive,
+                // and whoever opens without the lock file's words believes it.
                 let points = ["flush: target marked", "flush: meta stored"];
                 let usable = if setting == Setting::RollBack { 1 } else { points.len() };
                 let point = points[self.rng.usize(..usable)];
@@ -253,8 +256,8 @@ impl Life<'_> {
         }
     }
 
-    /// A writer stands stopped, at a point or anywhere; others read, and are refused or not, in their time.
-    /// Then it dies or goes on.
+    /// A writer stands stopped, at a point or anywhere; others read, and are refused or not, in
+    /// their time. Then it dies or goes on.
     fn stop_somebody(&mut self) -> Done<After> {
         if self.agent.is_none() {
             // Somebody has to be there who does not write by himself.
@@ -268,7 +271,8 @@ impl Life<'_> {
         let Some(mut process) = self.workers[victim].process.take() else {
             return Ok(After::Everything);
         };
-        // In the middle of its opening it would rightly keep all others from theirs (`special` plays that).
+        // In the middle of its opening it would rightly keep all others from theirs (`special`
+        // plays that).
         process.tell("beat")?;
         hear_beats(&self.workers[victim].child, &mut process)?;
         // One that still has its order would stop again.

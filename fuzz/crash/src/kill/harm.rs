@@ -1,5 +1,6 @@
-//! What happens to files while nobody has the database open: a lock file that is lost in one way or another, and a page that
-//! is not what was written, as a device leaves it that failed without a word.
+//! What happens to files while nobody has the database open: a lock file that is lost in one way or
+//! another, and a page that is not what was written, as a device leaves it that failed without a
+//! word.
 
 use super::process::{Done, Trouble};
 use fastrand::Rng;
@@ -62,7 +63,8 @@ pub fn lose_lock(path: &Path, fate: LockFate, rng: &mut Rng) -> Done<()> {
     Ok(file.write_all_at(&bytes, 0)?)
 }
 
-/// Changes a byte in every page that the newest transaction wrote, as its header tells. True if there was one.
+/// Changes a byte in every page that the newest transaction wrote, as its header tells. True if
+/// there was one.
 pub fn damage_newest(path: &Path, page_size: usize) -> Done<bool> {
     /// No transaction of a campaign has such a number, and every eight bytes of a large value do.
     const TOO_LARGE: u64 = 1 << 40;
@@ -85,7 +87,8 @@ pub fn damage_newest(path: &Path, page_size: usize) -> Done<bool> {
     Ok(true)
 }
 
-/// The full check of a file that nobody has open: what a crash leaves on its disk is a whole database.
+/// The full check of a file that nobody has open: what a crash leaves on its disk is a whole
+/// database.
 pub fn check_closed(path: &Path) -> Done<()> {
     let report = recto::check_file(path, None)
         .map_err(|e| Trouble::Lost(format!("the check of the closed file: {e}")))?;

@@ -1,4 +1,5 @@
-//! The life of one database: processes that write and read, agents that look, and the files they share.
+//! The life of one database: processes that write and read, agents that look, and the files they
+//! share.
 
 use super::child::{Child, Role};
 use super::counts::Counts;
@@ -13,7 +14,8 @@ use tempfile::TempDir;
 
 /// The user that may not write: `nobody` everywhere.
 pub const NOBODY: u32 = 65_534;
-/// A file longer than this has grown without bound: the content is below 4 MiB, with what commits and readers pin below 12.
+/// A file longer than this has grown without bound: the content is below 4 MiB, with what commits
+/// and readers pin below 12.
 pub const LONGEST: u64 = 40 << 20;
 
 /// What all lives of a campaign have in common.
@@ -202,8 +204,8 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Everybody gives a sign of life: a thread that writes or reads has come round, and hangs nowhere. The agent has just
-    /// answered.
+    /// Everybody gives a sign of life: a thread that writes or reads has come round, and hangs
+    /// nowhere. The agent has just answered.
     pub fn all_move(&mut self) -> Done<()> {
         let workers = self.workers.iter_mut();
         let mut living: Vec<_> =
@@ -245,7 +247,8 @@ impl<'a> Life<'a> {
         some[self.rng.usize(..some.len())]
     }
 
-    /// The agent that lives on, or one for the moment: asks it, and ends it again if it was for the moment.
+    /// The agent that lives on, or one for the moment: asks it, and ends it again if it was for the
+    /// moment.
     pub fn with_agent(
         &mut self,
         ask: impl FnOnce(&mut Life, &mut Process) -> Done<()>,

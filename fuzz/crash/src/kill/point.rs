@@ -1,7 +1,7 @@
 //! The named points of the engine's protocols, and how a process is made to die or to stop at one.
 //!
-//! A process has at most one order at a time: a point, which of its occurrences is meant, and a signal, which the thread that
-//! gets there sends to its own process. Thread rules: any thread.
+//! A process has at most one order at a time: a point, which of its occurrences is meant, and a
+//! signal, which the thread that gets there sends to its own process. Thread rules: any thread.
 
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -30,7 +30,8 @@ pub enum Setting {
     FreeEnd,
 }
 
-/// Points that stand close beside others, or that only readers pass: the simulation stops there, the campaign of processes does not.
+/// Points that stand close beside others, or that only readers pass: the simulation stops there,
+/// the campaign of processes does not.
 pub const UNNAMED: [&str; 12] = [
     // Takes a page that leaves the page cache, which nothing here can ask for.
     "opening: chosen again",

@@ -1,7 +1,9 @@
-//! The campaign's side of a process: starting it, talking to it, stopping and killing it, and judging how it ended.
+//! The campaign's side of a process: starting it, talking to it, stopping and killing it, and
+//! judging how it ended.
 //!
-//! A process must never end by itself except as it is told: with `lost`, by a signal nobody sent or with another code it is a
-//! finding. A process that does not answer in a minute is one too: nothing in the engine may take so long.
+//! A process must never end by itself except as it is told: with `lost`, by a signal nobody sent or
+//! with another code it is a finding. A process that does not answer in a minute is one too:
+//! nothing in the engine may take so long.
 
 use super::child::Child;
 use std::ffi::OsStr;
@@ -69,7 +71,8 @@ impl Process {
         Ok(process)
     }
 
-    /// The number of the process in the namespace; what that one has said already is kept for later.
+    /// The number of the process in the namespace; what that one has said already is kept for
+    /// later.
     fn inner(&mut self) -> Done<i32> {
         let mut others = Vec::new();
         loop {
@@ -172,8 +175,9 @@ impl Process {
     /// Sends a signal to the process that works.
     pub fn signal(&self, signal: i32) {
         if self.ended.is_none() {
-            // SAFETY: a number; the handle has not been waited for, so it is still this process (one in a namespace
-            // may be gone already, and its number is not given out again so soon).
+            // SAFETY: a number; the handle has not been waited for, so it is still this process
+            // (one in a namespace may be gone already, and its number is not given out again so
+            // soon).
             unsafe { libc::kill(self.pid, signal) };
         }
     }
@@ -201,7 +205,8 @@ impl Process {
         self.heard.extend(rest);
         let said = String::from_utf8_lossy(&self.heard).trim_end().to_owned();
         match status {
-            // Until it has a group of its own, a process just started hears what the terminal tells the campaign.
+            // Until it has a group of its own, a process just started hears what the terminal tells
+            // the campaign.
             Ok(status) if status.signal() == Some(libc::SIGINT) => Trouble::Interrupted,
             Ok(status) => self.lost(format!("ended by itself, {status}: {said}")),
             Err(e) => self.lost(format!("cannot be waited for: {e}")),

@@ -18,8 +18,8 @@ pub struct Hunter {
 }
 
 impl Hunter {
-    /// Its script number `number`; none behind the last. The first call may run scripts to find out where their events are: no bug
-    /// is planted then.
+    /// Its script number `number`; none behind the last. The first call may run scripts to find out
+    /// where their events are: no bug is planted then.
     pub fn script(&self, number: u64) -> Option<Script> {
         (self.scripts)(number)
     }

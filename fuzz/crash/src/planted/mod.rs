@@ -1,9 +1,12 @@
-//! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find some.
+//! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find
+//! some.
 //!
-//! In a hunt each hunter has a short turn, in which most bugs are found, and then ones that are twice as long each, to the end of its budget.
-//! Turns are counted in power cuts and not in seconds, so that a hunt comes to the same end on any machine.
+//! In a hunt each hunter has a short turn, in which most bugs are found, and then ones that are
+//! twice as long each, to the end of its budget. Turns are counted in power cuts and not in
+//! seconds, so that a hunt comes to the same end on any machine.
 //!
-//! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a process for each.
+//! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a
+//! process for each.
 
 pub mod campaigns;
 pub mod hunters;
@@ -58,7 +61,8 @@ struct Track<'a> {
     cuts: u64,
 }
 
-/// Plants the bug, if any, and looks for something wrong. The engine is as it should be again afterwards.
+/// Plants the bug, if any, and looks for something wrong. The engine is as it should be again
+/// afterwards.
 pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Option<Catch>) {
     let end = budget.time.map(|time| Instant::now() + time);
     let mut effort = Effort::default();
@@ -111,7 +115,8 @@ fn chase(
     None
 }
 
-/// A smaller script that shows the bug, and that the healthy engine stands; the same one if there is none.
+/// A smaller script that shows the bug, and that the healthy engine stands; the same one if there
+/// is none.
 pub fn smaller(bug: Bug, script: &Script, tries: u64) -> Script {
     let shows = |script: &Script| shows(bug, script).is_some() && try_script(script).is_ok();
     if shows(script) { shrink(script, tries, shows) } else { script.clone() }

@@ -1,5 +1,5 @@
-//! Short scripts for what is rare: each leads to a place where one rule alone keeps the database whole, and says which accidents
-//! show it there.
+//! Short scripts for what is rare: each leads to a place where one rule alone keeps the database
+//! whole, and says which accidents show it there.
 
 use crate::sim::accidents::{everywhere, shuffled};
 use crate::sim::op::{Accident, What};
@@ -171,7 +171,8 @@ pub fn deeper() -> Vec<Deeper> {
     DEEPER.iter().map(deeper).collect()
 }
 
-/// One of their scripts: an accident somewhere, the other behind it in the same line or in the next. They are too many for a list.
+/// One of their scripts: an accident somewhere, the other behind it in the same line or in the
+/// next. They are too many for a list.
 pub fn two_accidents(all: &[Deeper], seed: u64) -> Option<Script> {
     let mut rng = Rng::new(seed);
     let Deeper { plain, events, pitfall } = all.get(rng.index(all.len()))?;

@@ -22,7 +22,8 @@ pub const KINDS: [What; 10] = [
     What::Cut(5),
 ];
 
-/// The scenario with each of these accidents at each of its events. After an accident every event is a cut point now and then.
+/// The scenario with each of these accidents at each of its events. After an accident every event
+/// is a cut point now and then.
 pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
     let mut all = Vec::new();
     for (number, events) in events_of(scenario).into_iter().enumerate() {

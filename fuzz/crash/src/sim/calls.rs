@@ -80,8 +80,8 @@ impl Writing {
         self.looked_at(oracle)
     }
 
-    /// Sees its own changes. What the device has refused, and the page cache has lost, it cannot see: an error then, and none of it is
-    /// ever committed.
+    /// Sees its own changes. What the device has refused, and the page cache has lost, it cannot
+    /// see: an error then, and none of it is ever committed.
     pub fn looked_at(self, oracle: &SharedOracle) -> Option<Writing> {
         match print_of(&self.txn) {
             Ok((print, found)) => {
@@ -222,12 +222,14 @@ pub fn read(
         let Info { durable, visible, built, .. } = *info;
         assert!(durable <= visible && visible <= built, "D {durable}, V {visible}, W {built}");
     }
-    // What an opening has found stands in the page cache; it is made durable before the first write, and not for readers.
+    // What an opening has found stands in the page cache; it is made durable before the first
+    // write, and not for readers.
     let found = info.as_ref().is_some_and(|info| info.repair_pending);
     let durable = info.is_some_and(|info| info.durable >= txn.id());
     let seen = print_of(&txn);
     if !durable && oracle.lock().unreliable() {
-        // The device may have refused its pages, and the cache may have lost them: beyond the fault budget.
+        // The device may have refused its pages, and the cache may have lost them: beyond the fault
+        // budget.
         return seen.ok().map(|(print, _)| (txn, print, false));
     }
     let (print, _) = seen.unwrap_or_else(|e| panic!("a new snapshot: {e}"));

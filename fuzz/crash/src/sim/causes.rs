@@ -1,4 +1,5 @@
-//! Which errors a call may give now, and why: every kind has its cause, or the engine has made it up.
+//! Which errors a call may give now, and why: every kind has its cause, or the engine has made it
+//! up.
 
 use super::script::PROCESSES;
 use recto::Error;
@@ -35,7 +36,8 @@ pub struct Causes {
     pub turns: u32,
     /// The device was gone for a moment, and what was not durable with it.
     pub device_was_gone: bool,
-    /// Pages of an open transaction or of what it stands on have left the cache: what it reads is worth nothing, and it is never committed.
+    /// Pages of an open transaction or of what it stands on have left the cache: what it reads is
+    /// worth nothing, and it is never committed.
     pub pages_lost: bool,
     /// Who keeps a write transaction from one deed to the next.
     pub writers: [bool; PROCESSES as usize],

@@ -1,7 +1,7 @@
 //! What a database holds: tables, keys and values of the simulation, with a fingerprint.
 //!
-//! Values are not kept: length and stamp give their bytes. No two writes of a run have the same stamp, so
-//! content that is old, mixed or from elsewhere has another fingerprint.
+//! Values are not kept: length and stamp give their bytes. No two writes of a run have the same
+//! stamp, so content that is old, mixed or from elsewhere has another fingerprint.
 
 use recto::{ReadTxn, Table, TableInfo, WriteTxn};
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ pub struct Content {
     print: u64,
 }
 
-/// Bytes of key number `key`: short ones, long ones, binary ones, the empty one, and some that only long separators keep apart, so
-/// that trees of few keys have many levels.
+/// Bytes of key number `key`: short ones, long ones, binary ones, the empty one, and some that only
+/// long separators keep apart, so that trees of few keys have many levels.
 pub fn key_bytes(key: u16) -> Vec<u8> {
     match key {
         0 => Vec::new(),
@@ -156,7 +156,8 @@ impl Content {
     }
 }
 
-/// What a content is, in words: "main 4 keys, tail 1 key". Contents of the same sizes are told apart by the end of their fingerprint.
+/// What a content is, in words: "main 4 keys, tail 1 key". Contents of the same sizes are told
+/// apart by the end of their fingerprint.
 fn in_words<'a>(print: u64, tables: impl Iterator<Item = (&'a str, usize)>) -> String {
     let each = |(name, n)| format!("{name} {n} {}", if n == 1 { "key" } else { "keys" });
     let text = tables.map(each).collect::<Vec<_>>().join(", ");
@@ -210,7 +211,8 @@ impl Snapshot for WriteTxn {
 /// What a snapshot shows: fingerprint and summary, or why it cannot be read.
 pub type Shown = Result<(u64, String), String>;
 
-/// Fingerprint of all that a snapshot shows, with the number of its pairs. An error is a finding: a snapshot can be read.
+/// Fingerprint of all that a snapshot shows, with the number of its pairs. An error is a finding: a
+/// snapshot can be read.
 pub fn print_of(snapshot: &impl Snapshot) -> Shown {
     let mut print = 0u64;
     let mut counts = Vec::new();

@@ -1,4 +1,5 @@
-//! What happens inside a write transaction: the grammar, the model and the engine's call of each edit, side by side.
+//! What happens inside a write transaction: the grammar, the model and the engine's call of each
+//! edit, side by side.
 
 use super::content::{Content, TABLES, Value, key_bytes};
 use recto::WriteTxn;

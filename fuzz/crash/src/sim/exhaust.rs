@@ -1,5 +1,6 @@
-//! All short scripts (in the manner of ACE, Mohan et al. 2018): every sequence of operations from a small alphabet, on a small
-//! database, with a cut at every event and every subset of what was not synced.
+//! All short scripts (in the manner of ACE, Mohan et al. 2018): every sequence of operations from a
+//! small alphabet, on a small database, with a cut at every event and every subset of what was not
+//! synced.
 
 use super::op::Op;
 use super::script::{Script, Setup};

@@ -19,7 +19,8 @@ pub fn generate(seed: u64) -> Script {
     let mut style = Style::random(&mut rng);
     let mut count = 6 + rng.below(30);
     if rng.chance(1, 3) {
-        // Long, with a cut now and then: what needs a history, such as a free log with pages of its own.
+        // Long, with a cut now and then: what needs a history, such as a free log with pages of its
+        // own.
         count += 60 + rng.below(200);
         (setup.probe, setup.second) = ([200, 1_000][rng.index(2)], 10);
         (style.large, style.disasters) = (true, style.disasters.min(1));
@@ -53,8 +54,8 @@ fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
     Script { setup, ops }
 }
 
-/// Many deferred commits, some of them read; the device refuses them, so that they are rolled back; and much is written under those
-/// who still read them.
+/// Many deferred commits, some of them read; the device refuses them, so that they are rolled back;
+/// and much is written under those who still read them.
 fn chain(rng: &mut Rng, mut setup: Setup) -> Script {
     (setup.page_size, setup.growth, setup.disk, setup.stage) = (4096, 2, 0, 24);
     (setup.lists, setup.probe, setup.second) = ([4, 4, 9][rng.index(3)], 0, 0);
@@ -106,10 +107,12 @@ fn setup(rng: &mut Rng) -> Setup {
         write_back,
         write_back_fails,
         folio: [0, 0, 4, 16][rng.index(4)],
-        // A page that was refused, unnoticed, and leaves the cache before the next sync tells is beyond the fault budget.
+        // A page that was refused, unnoticed, and leaves the cache before the next sync tells is
+        // beyond the fault budget.
         evict: if write_back_fails == 0 && rng.chance(1, 2) { 4_000 } else { 0 },
         disk: if rng.chance(1, 8) { (page_size as u64 / 4096) * (4 + rng.below(60)) } else { 0 },
-        // Without cut points a script is a hundred times as fast: for what goes wrong while the system lives.
+        // Without cut points a script is a hundred times as fast: for what goes wrong while the
+        // system lives.
         probe: [1, 2, 5, 0, 0][rng.index(5)],
         from: 0,
         subsets: if rng.chance(1, 8) { 32 } else { 0 },

@@ -1,5 +1,5 @@
-//! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and goes on; also when the power
-//! fails again on the way, and again.
+//! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and
+//! goes on; also when the power fails again on the way, and again.
 
 use super::calls::{commit, read};
 use super::content::{Content, any_of, print_of};
@@ -80,8 +80,8 @@ impl Judge {
         }
     }
 
-    /// Every subset of what was not synced: of its sectors, or if these are too many, of its pages; false if these are too
-    /// many as well.
+    /// Every subset of what was not synced: of its sectors, or if these are too many, of its pages;
+    /// false if these are too many as well.
     fn subsets(self: &Arc<Judge>, cut: &CutPoint, allowed: &Allowed, what: &str) -> bool {
         let sectors = cut.unsynced_sectors();
         let mut pages: Vec<u64> = sectors.iter().map(|s| s.page).collect();
@@ -179,7 +179,8 @@ impl Judge {
         assert!(read <= most, "{}: an opening reads {read} pages, of {most}", what());
     }
 
-    /// Whatever was found must be found again, or what is built on it: the power fails at every event from now on, or at one in so many.
+    /// Whatever was found must be found again, or what is built on it: the power fails at every
+    /// event from now on, or at one in so many.
     pub fn cut_everywhere(
         self: &Arc<Judge>,
         disk: &SimDisk,

@@ -1,14 +1,18 @@
-//! The simulation: scripts of operations and accidents, run on a simulated machine against an oracle.
+//! The simulation: scripts of operations and accidents, run on a simulated machine against an
+//! oracle.
 //!
-//! A [`script::Script`] is everything that a run depends on, as text; a seed is a script too ([`generate`]). The
-//! same script gives the same run, byte for byte, so a failure is a seed or a file. How it all fits:
+//! A [`script::Script`] is everything that a run depends on, as text; a seed is a script too
+//! ([`generate`]). The same script gives the same run, byte for byte, so a failure is a seed or a
+//! file. How it all fits:
 //!
-//! - [`edit`]: what happens inside a transaction. [`op`]: what processes do, and what befalls them. An operation that
-//!   recto learns is added in one of these two files and nowhere else.
-//! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found now; [`causes`]: which errors may be
-//!   given now; [`calls`]: what a process asks of the engine, beside these.
+//! - [`edit`]: what happens inside a transaction. [`op`]: what processes do, and what befalls them.
+//!   An operation that recto learns is added in one of these two files and nowhere else.
+//! - [`content`]: contents of a database, with fingerprints; [`oracle`]: which of them may be found
+//!   now; [`causes`]: which errors may be given now; [`calls`]: what a process asks of the engine,
+//!   beside these.
 //! - [`world`]: a machine with processes on it, which runs a script.
-//! - [`judge`]: boots machines after a cut, and checks what is there; [`returns`]: the same within one boot, with a lock file that is left.
+//! - [`judge`]: boots machines after a cut, and checks what is there; [`returns`]: the same within
+//!   one boot, with a lock file that is left.
 //! - [`coverage`]: what all that has reached.
 //! - [`shrink`]: makes a failing script small.
 //!

@@ -1,4 +1,5 @@
-//! What processes do one after another, and what befalls them on the way: one line of a script each.
+//! What processes do one after another, and what befalls them on the way: one line of a script
+//! each.
 
 use super::edit::Edit;
 use recto::Durability;
@@ -30,24 +31,27 @@ pub enum Deed {
     Release,
     /// `check P`: the full check beside everything else.
     Check,
-    /// `churn P COUNT`: twice as many small durable commits; the second half must not make the file longer, and afterwards
-    /// nobody stands in the reader table but who reads.
+    /// `churn P COUNT`: twice as many small durable commits; the second half must not make the file
+    /// longer, and afterwards nobody stands in the reader table but who reads.
     Churn { count: u16 },
     /// `crowd P COUNT`: begins to read so many times, then ends them all.
     Crowd { count: u16 },
-    /// `foreign-sync`: a program that is not recto makes the file durable, and is told what went wrong.
+    /// `foreign-sync`: a program that is not recto makes the file durable, and is told what went
+    /// wrong.
     ForeignSync,
-    /// `foreign-sync-fails`: it cannot, and nobody who opens the file after it is told of the pages that were lost.
+    /// `foreign-sync-fails`: it cannot, and nobody who opens the file after it is told of the pages
+    /// that were lost.
     ForeignSyncFails,
     /// `device-writes`: the system writes everything that is dirty.
     DeviceWrites,
-    /// `device-refuses`: it tries to, and cannot: all of it or some counts as written, is not, and the next who syncs is told.
+    /// `device-refuses`: it tries to, and cannot: all of it or some counts as written, is not, and
+    /// the next who syncs is told.
     DeviceRefuses,
-    /// `evict`: pages that were refused leave the cache, where recto was told of that, or needs none of them but what an open transaction
-    /// has written.
+    /// `evict`: pages that were refused leave the cache, where recto was told of that, or needs
+    /// none of them but what an open transaction has written.
     Evict,
-    /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database then must be refused. Then
-    /// everybody dies.
+    /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database
+    /// then must be refused. Then everybody dies.
     LoseLockFile,
     /// `leave P`: closes its handle; it comes back with its next deed.
     Leave,
@@ -57,16 +61,19 @@ pub enum Deed {
     Remount { seed: u64 },
     /// `all-die`, `all-die without-lock-file`: the system lives.
     AllDie { keep_lock_file: bool },
-    /// `other-lock-file`: everybody dies, and who comes next takes the lock file to be at the other of two paths.
+    /// `other-lock-file`: everybody dies, and who comes next takes the lock file to be at the other
+    /// of two paths.
     OtherLockFile,
     /// `copy P`: makes everything durable, and keeps a copy of the file.
     Copy,
-    /// `restore COMMITS`: everybody dies, and the copy is put in the place of the file, after so many commits elsewhere: of one who opened it
-    /// there, or with none as it was. 255: as many as it takes to come to the ids of the file; 254: the same on a machine that draws the
-    /// same random numbers, as the copy of a virtual machine may.
+    /// `restore COMMITS`: everybody dies, and the copy is put in the place of the file, after so
+    /// many commits elsewhere: of one who opened it there, or with none as it was. 255: as many as
+    /// it takes to come to the ids of the file; 254: the same on a machine that draws the same
+    /// random numbers, as the copy of a virtual machine may.
     Restore { commits: u8 },
-    /// `newer SLOT version`, `newer SLOT to-read`, `newer SLOT to-write`: everybody dies, and a newer build has committed into the slot,
-    /// with a version or a feature that this one does not know: nobody writes to the file then. It is undone.
+    /// `newer SLOT version`, `newer SLOT to-read`, `newer SLOT to-write`: everybody dies, and a
+    /// newer build has committed into the slot, with a version or a feature that this one does not
+    /// know: nobody writes to the file then. It is undone.
     Newer { slot: u8, newer: Newer },
 }
 
@@ -91,11 +98,13 @@ pub enum What {
     Fail { errno: i32, times: u32 },
     /// `turn`, `turn deferred`: another process makes three commits.
     Turn { deferred: bool },
-    /// `visit`: another process begins to read, keeps the snapshot, and makes everything durable that is built.
+    /// `visit`: another process begins to read, keeps the snapshot, and makes everything durable
+    /// that is built.
     Visit,
     /// `evict`: pages that the device has refused leave the cache.
     Evict,
-    /// `stranger`: a program that is not recto cannot make the file durable; then another process opens the database, and reads.
+    /// `stranger`: a program that is not recto cannot make the file durable; then another process
+    /// opens the database, and reads.
     Stranger,
 }
 

@@ -1,8 +1,9 @@
 //! Which contents the database may hold now.
 //!
-//! Each transaction that starts to be built adds a content. An acknowledgement rules out those before it: for a
-//! power cut, if it was durable; for everything else, as soon as it was visible. An error other than "outcome unknown" rules out
-//! the content itself: nobody may have seen it, nobody ever may.
+//! Each transaction that starts to be built adds a content. An acknowledgement rules out those
+//! before it: for a power cut, if it was durable; for everything else, as soon as it was visible.
+//! An error other than "outcome unknown" rules out the content itself: nobody may have seen it,
+//! nobody ever may.
 
 use super::causes::{Causes, During};
 use super::content::{Content, any_of};
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Faults after which a transaction that is known to be durable may be forgotten to be: a bounded number of roll-backs is told apart.
+/// Faults after which a transaction that is known to be durable may be forgotten to be: a bounded
+/// number of roll-backs is told apart.
 const TOLD_APART: u32 = 4;
 
 /// A transaction's content.
@@ -186,8 +188,9 @@ impl Oracle {
         assert!(before.is_none_or(|b| b == print), "id {id} was shown with another content before");
     }
 
-    /// All processes are gone, and this is what the next one sees: what was not durable before is not durable now. What was
-    /// built and not yet visible may follow, if the shared memory survives too.
+    /// All processes are gone, and this is what the next one sees: what was not durable before is
+    /// not durable now. What was built and not yet visible may follow, if the shared memory
+    /// survives too.
     pub fn survived_by(&mut self, content: &Content, shared_memory_too: bool) {
         let found = self.position(self.durable, content.print()).unwrap_or(self.durable);
         if !shared_memory_too {
@@ -202,7 +205,8 @@ impl Oracle {
         self.seen[usize::from(p)] = 0;
     }
 
-    /// The oldest that a process may see if it begins to read now; what others commit while it reads does not count.
+    /// The oldest that a process may see if it begins to read now; what others commit while it
+    /// reads does not count.
     pub fn horizon(&self, p: u8) -> Horizon {
         Horizon {
             durable: self.durable,
@@ -232,7 +236,8 @@ impl Oracle {
         self.contents[found].content.clone()
     }
 
-    /// A writer has begun from what it saw. It begins from the newest that is built, visible or not: it has not *seen* it.
+    /// A writer has begun from what it saw. It begins from the newest that is built, visible or
+    /// not: it has not *seen* it.
     pub fn begins(&mut self, p: u8, horizon: Horizon, print: u64) -> Arc<Content> {
         let seen = self.seen[usize::from(p)];
         let base = self.reads(p, horizon, print, "a writer's base");
@@ -240,7 +245,8 @@ impl Oracle {
         base
     }
 
-    /// A reader has begun, after [`Oracle::reads`]. A durable commit is shown when it is durable, so what it saw survives a power cut.
+    /// A reader has begun, after [`Oracle::reads`]. A durable commit is shown when it is durable,
+    /// so what it saw survives a power cut.
     pub fn was_shown(&mut self, p: u8) {
         let seen = self.seen[usize::from(p)];
         if seen > self.deferred && !self.unreliable() {

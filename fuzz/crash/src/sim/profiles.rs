@@ -1,6 +1,7 @@
-//! Random scripts of four worlds, each with much of what stands in the way of one kind of promise: lock files that are older than the
-//! file, or another's; a device that refuses what it is to write; bounds that are reached; long chains of deferred commits that are rolled
-//! back under readers. A mix of everything finds these rarely.
+//! Random scripts of four worlds, each with much of what stands in the way of one kind of promise:
+//! lock files that are older than the file, or another's; a device that refuses what it is to
+//! write; bounds that are reached; long chains of deferred commits that are rolled back under
+//! readers. A mix of everything finds these rarely.
 
 use super::edit::Edit;
 use super::op::{Accident, Deed, How, Op, What};
@@ -109,8 +110,8 @@ fn plain(builder: &mut ScriptBuilder) -> Setup {
     }
 }
 
-/// The lock file is older than the file, as a whole or in parts; or another one is used in turns; or the file is not the one it was; and
-/// whoever used it has died in the middle of something.
+/// The lock file is older than the file, as a whole or in parts; or another one is used in turns;
+/// or the file is not the one it was; and whoever used it has died in the middle of something.
 fn lock_files(seed: u64) -> Script {
     let mut builder = ScriptBuilder::new(seed, 2);
     let setup = Setup {
@@ -169,8 +170,8 @@ fn lock_files(seed: u64) -> Script {
     builder.script(setup)
 }
 
-/// The device refuses what it is to write, who is told of it is another, and what was lost leaves the cache: between commits, in the
-/// middle of a transaction, and while others wait for theirs.
+/// The device refuses what it is to write, who is told of it is another, and what was lost leaves
+/// the cache: between commits, in the middle of a transaction, and while others wait for theirs.
 fn bad_device(seed: u64) -> Script {
     let mut builder = ScriptBuilder::new(seed, 2);
     let setup = Setup {
@@ -241,7 +242,8 @@ impl ScriptBuilder {
         self.op(Deed::Evict);
     }
 
-    /// Deferred commits, of which the device has taken some; and a transaction on top, beside which a flush fails.
+    /// Deferred commits, of which the device has taken some; and a transaction on top, beside which
+    /// a flush fails.
     fn interrupted(&mut self, edits: Vec<Edit>) {
         for _ in 0..self.rng.below(8) {
             let edits = self.small();
@@ -277,7 +279,8 @@ impl ScriptBuilder {
     }
 }
 
-/// Ids are reserved by ones and twos, a manifest may name a few pages, and few may be shown that are not durable.
+/// Ids are reserved by ones and twos, a manifest may name a few pages, and few may be shown that
+/// are not durable.
 fn bounds(seed: u64) -> Script {
     let mut builder = ScriptBuilder::new(seed, 3);
     let setup = Setup {
@@ -323,8 +326,8 @@ fn bounds(seed: u64) -> Script {
     builder.script(setup)
 }
 
-/// A long chain of deferred commits uses again what its own free log had, under readers; the device refuses its flush, and what is built on the
-/// snapshot before it uses those places too.
+/// A long chain of deferred commits uses again what its own free log had, under readers; the device
+/// refuses its flush, and what is built on the snapshot before it uses those places too.
 fn chains(seed: u64) -> Script {
     let mut builder = ScriptBuilder::new(seed, 1);
     let setup = Setup {

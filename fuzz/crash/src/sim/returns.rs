@@ -1,8 +1,9 @@
-//! Everybody is gone, within one boot, and somebody comes: the lock file is found with the file. Either the processes alone have died; or
-//! the device was gone for a moment, and has of both what write-back has left. Whoever comes reads, writes, and repairs.
+//! Everybody is gone, within one boot, and somebody comes: the lock file is found with the file.
+//! Either the processes alone have died; or the device was gone for a moment, and has of both what
+//! write-back has left. Whoever comes reads, writes, and repairs.
 //!
-//! What was acknowledged is there, and what was visible if only processes have died; a snapshot does not change while others write; no id
-//! shows a second content; nothing fails.
+//! What was acknowledged is there, and what was visible if only processes have died; a snapshot
+//! does not change while others write; no id shows a second content; nothing fails.
 
 use super::calls::{commit, flush, read};
 use super::content::print_of;
@@ -21,9 +22,11 @@ const CUT_ONE_IN: u64 = 3;
 pub struct Expected {
     /// After a power loss.
     pub allowed: Allowed,
-    /// How many of these are too old where the system lives; none if the device has refused something.
+    /// How many of these are too old where the system lives; none if the device has refused
+    /// something.
     pub alive: Option<usize>,
-    /// The device was gone before: what was built and not visible may have been lost then, and nobody knows yet.
+    /// The device was gone before: what was built and not visible may have been lost then, and
+    /// nobody knows yet.
     pub gone: bool,
 }
 

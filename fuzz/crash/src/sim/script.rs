@@ -45,8 +45,8 @@ pub struct Setup {
     pub lists: usize,
     /// Records in the list of pages since the last durable commit; 0: as many as there is room for.
     pub records: usize,
-    /// The lock file may be written back at every so-manieth event, page by page, and be found like that by a remount. 0: a
-    /// remount finds it as it was.
+    /// The lock file may be written back at every so-manieth event, page by page, and be found like
+    /// that by a remount. 0: a remount finds it as it was.
     pub remember: u64,
     /// Ids that are reserved at a time for deferred commits; 0: as ever.
     pub ids_ahead: u64,
@@ -54,13 +54,15 @@ pub struct Setup {
     pub unproved: u64,
     /// Pages that a manifest may name, those of runs counted; 0: as ever.
     pub manifest_pages: u64,
-    /// Outcomes of a device that goes away and comes back, at each cut point, beside the death of everybody; 0: neither.
+    /// Outcomes of a device that goes away and comes back, at each cut point, beside the death of
+    /// everybody; 0: neither.
     pub remounts: u64,
     /// Pages by which the file grows.
     pub growth: u64,
     /// Seed of what the machine decides by itself.
     pub machine: u64,
-    /// Chances out of 65,536: a dirty page is written back, that fails, a lost page leaves the cache.
+    /// Chances out of 65,536: a dirty page is written back, that fails, a lost page leaves the
+    /// cache.
     pub write_back: u32,
     pub write_back_fails: u32,
     pub folio: u64,
@@ -73,7 +75,8 @@ pub struct Setup {
     pub outcomes: u64,
     /// Operations before the first whose events are cut points.
     pub from: usize,
-    /// Outcomes of a cut up to which all are tried: every subset of sectors, or else of pages. Instead of `outcomes`.
+    /// Outcomes of a cut up to which all are tried: every subset of sectors, or else of pages.
+    /// Instead of `outcomes`.
     pub subsets: u64,
     /// One recovery in so many is cut again at all its events, 0: none.
     pub second: u64,

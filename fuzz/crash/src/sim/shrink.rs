@@ -1,7 +1,9 @@
-//! Makes a failing script small: whatever can be left out without the failure going away is left out.
+//! Makes a failing script small: whatever can be left out without the failure going away is left
+//! out.
 //!
-//! The failure of a smaller script need not be the same one: any will do, and the smallest is easiest to understand. (Delta debugging,
-//! Zeller and Hildebrandt 2002, over operations first, then over what they are made of.)
+//! The failure of a smaller script need not be the same one: any will do, and the smallest is
+//! easiest to understand. (Delta debugging, Zeller and Hildebrandt 2002, over operations first,
+//! then over what they are made of.)
 
 use super::op::Op;
 use super::script::{Script, Setup};

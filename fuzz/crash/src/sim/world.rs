@@ -1,7 +1,8 @@
 //! A simulated machine with processes on it, which runs a script.
 //!
-//! At each event of the machine its hook looks whether the script has an accident there, takes a cut point where the setup asks for
-//! one, and has every outcome of it judged. When the power really fails, another machine boots and the script goes on there.
+//! At each event of the machine its hook looks whether the script has an accident there, takes a
+//! cut point where the setup asks for one, and has every outcome of it judged. When the power
+//! really fails, another machine boots and the script goes on there.
 
 mod device;
 mod ends;
@@ -74,7 +75,8 @@ struct Held {
     durable: bool,
     /// An observer's own handle.
     _observer: Option<Database>,
-    /// What it shows, and how many pages had left the cache then: only that may change what was never durable.
+    /// What it shows, and how many pages had left the cache then: only that may change what was
+    /// never durable.
     shown: Option<(u64, Shown)>,
 }
 
@@ -332,7 +334,8 @@ impl World {
         }
     }
 
-    /// Runs work in process `p`, which is started if it does not live; None if it died or could not start.
+    /// Runs work in process `p`, which is started if it does not live; None if it died or could not
+    /// start.
     fn in_process<R>(&mut self, p: u8, work: impl FnOnce(&Database) -> R) -> Option<R> {
         let place = usize::from(p);
         let ending = run(|| {
@@ -370,7 +373,8 @@ impl World {
         }
     }
 
-    /// Somebody who may not write to the lock file reads; somebody else must have the database open.
+    /// Somebody who may not write to the lock file reads; somebody else must have the database
+    /// open.
     fn observe(&mut self, p: u8) {
         if self.processes.iter().all(Option::is_none) {
             return;
@@ -404,8 +408,8 @@ impl World {
     /// Ends the oldest held snapshot, which must still show what it showed.
     fn release(&mut self) {
         let Some(held) = self.readers.pop_front() else { return };
-        // What was never durable may leave the page cache after the device has refused it: nobody can keep
-        // it for a reader.
+        // What was never durable may leave the page cache after the device has refused it: nobody
+        // can keep it for a reader.
         if held.durable || !self.oracle.lock().unreliable() {
             match print_of(&held.txn) {
                 Ok((print, found)) => {
@@ -433,7 +437,8 @@ impl World {
         tally.evictions += counters.evictions;
     }
 
-    /// All is well again: everything works, is in a content that it may be in, checks clean, and survives a cut.
+    /// All is well again: everything works, is in a content that it may be in, checks clean, and
+    /// survives a cut.
     fn finish(&mut self) {
         {
             let mut now = self.now.lock();

@@ -196,8 +196,8 @@ fn three_long(w: &mut World) {
     }
 }
 
-/// Most leaves in each commit, and a reader at each, which is gone 40 commits later; but for three, of which the oldest ends now and then, and the
-/// oldest of the others stays in its place.
+/// Most leaves in each commit, and a reader at each, which is gone 40 commits later; but for three,
+/// of which the oldest ends now and then, and the oldest of the others stays in its place.
 fn changing(w: &mut World, n: u64) {
     let turn = n % 85;
     if turn == 80 {

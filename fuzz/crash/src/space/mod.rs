@@ -1,9 +1,12 @@
-//! The space of a database over very many commits: how long the file gets for what it holds, and what a commit does for that.
+//! The space of a database over very many commits: how long the file gets for what it holds, and
+//! what a commit does for that.
 //!
-//! No bytes are written: the real allocator is asked for pages and told which are free, and its log pages are in memory. So a million commits
-//! take minutes. Held to: the file has less than twice the pages that are in use at one time at most (A4, A5). In use is what the newest snapshot
-//! and readers see, and with deferred commits what the durable snapshots see too, which A6 bounds. And no commit reads and writes more log
-//! pages than a fixed number, and two for each page that it takes or frees.
+//! No bytes are written: the real allocator is asked for pages and told which are free, and its log
+//! pages are in memory. So a million commits take minutes. Held to: the file has less than twice
+//! the pages that are in use at one time at most (A4, A5). In use is what the newest snapshot and
+//! readers see, and with deferred commits what the durable snapshots see too, which A6 bounds. And
+//! no commit reads and writes more log pages than a fixed number, and two for each page that it
+//! takes or frees.
 
 pub mod mixes;
 pub mod world;
@@ -17,7 +20,8 @@ pub const WORK_MOST: u64 = 2_304;
 
 /// Pages that are always granted: tables of a few pages are no measure.
 const FEW: u64 = 256;
-/// What deferred commits may write before they are flushed, however small the database is, twice: two durable snapshots keep what they replace.
+/// What deferred commits may write before they are flushed, however small the database is, twice:
+/// two durable snapshots keep what they replace.
 const UNFLUSHED: u64 = 2 * 4_096;
 
 /// Makes `commits` commits of a mix, and answers what came of it, or what was wrong in the end.

@@ -1,4 +1,5 @@
-//! A database of which only the places of pages are known: the real allocator, log pages in memory, and a count of who sees what.
+//! A database of which only the places of pages are known: the real allocator, log pages in memory,
+//! and a count of who sees what.
 
 use fastrand::Rng;
 use recto::harness::checksum::page_crc;
@@ -90,10 +91,12 @@ pub struct Figures {
     pub most_file: u64,
     /// Pages that the newest snapshot sees, at most.
     pub most_live: u64,
-    /// The same with what only readers see; and with what only the durable snapshot and those in the slots see.
+    /// The same with what only readers see; and with what only the durable snapshot and those in
+    /// the slots see.
     pub most_read: u64,
     pub most_held: u64,
-    /// Free-log pages read and written, in all, and in the worst commit beyond what its bound grants for the pages it took and freed.
+    /// Free-log pages read and written, in all, and in the worst commit beyond what its bound
+    /// grants for the pages it took and freed.
     pub reads: u64,
     pub written: u64,
     pub most_work: u64,
@@ -101,12 +104,14 @@ pub struct Figures {
     pub flushes: u64,
     /// Pages side by side, written in one piece.
     pub pieces: u64,
-    /// Pages that were given out behind a log page of which nobody had asked whether it is what was built (rule 23).
+    /// Pages that were given out behind a log page of which nobody had asked whether it is what was
+    /// built (rule 23).
     pub unproved: u64,
 }
 
 impl Figures {
-    /// Pages that were in use at one time, at most: with deferred commits, what durable snapshots keep is.
+    /// Pages that were in use at one time, at most: with deferred commits, what durable snapshots
+    /// keep is.
     pub fn in_use(&self) -> u64 {
         if self.flushes < self.commits { self.most_held } else { self.most_read }
     }

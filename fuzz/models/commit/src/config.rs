@@ -40,7 +40,8 @@ pub struct Config {
     pub definite: bool,
     /// What stands in the slots is protected too.
     pub protect_slots: bool,
-    /// Which way an opening without words goes: 3 rule 26 always; 5 rule 25 after a boot; 0, 1, 2 are wrong in different ways.
+    /// Which way an opening without words goes: 3 rule 26 always; 5 rule 25 after a boot; 0, 1, 2
+    /// are wrong in different ways.
     pub open: u8,
     /// A sync makes the length durable; growing does.
     pub sync_size: bool,
@@ -57,9 +58,11 @@ pub struct Config {
     /// Another program syncs the file and is told of the errors; who flushes then rewrites.
     pub foreign: bool,
     pub fresh: bool,
-    /// A running transaction writes pages before it is built, and a second handle may be opened meanwhile.
+    /// A running transaction writes pages before it is built, and a second handle may be opened
+    /// meanwhile.
     pub spill: bool,
-    /// The lock file may come back as it was when it was saved: images saved; whether its list of pages may be that old alone.
+    /// The lock file may come back as it was when it was saved: images saved; whether its list of
+    /// pages may be that old alone.
     pub saves: u8,
     pub torn_list: bool,
     /// Whoever opens without words stamps the meta with a new session.
@@ -70,7 +73,8 @@ pub struct Config {
     pub log: bool,
     /// The highest page count is forgotten when it can be.
     pub forget_high: bool,
-    /// A transaction copies what the page cache shows of the pages that it rewrites, and asks whether a write-back has failed.
+    /// A transaction copies what the page cache shows of the pages that it rewrites, and asks
+    /// whether a write-back has failed.
     pub copies: bool,
     /// How far `id_limit` stands above the id of its meta; 0: there is none.
     pub id_limit: u8,

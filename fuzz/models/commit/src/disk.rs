@@ -1,4 +1,5 @@
-//! The page cache over a disk: stores, syncs, what a power cut may leave, and which meta an opening takes.
+//! The page cache over a disk: stores, syncs, what a power cut may leave, and which meta an opening
+//! takes.
 
 use crate::config::Config;
 use crate::explore::Found;
@@ -12,7 +13,8 @@ use bytemuck::Zeroable;
 pub const ALL: u16 = u16::MAX;
 
 impl State {
-    /// A store through the page cache. Until a sync the disk may hold what it held, the new bytes, or a torn page.
+    /// A store through the page cache. Until a sync the disk may hold what it held, the new bytes,
+    /// or a torn page.
     pub fn write(&mut self, c: &Config, at: usize, ghost: u8) {
         let page = at < PAGES;
         let same = |h: u8| h == ghost || page && c.no_birth;
@@ -83,7 +85,8 @@ impl State {
         self.size_since = 0;
     }
 
-    /// Rule 24: the newest meta with a page count inside the file whose manifest, if any, matches; and its slot.
+    /// Rule 24: the newest meta with a page count inside the file whose manifest, if any, matches;
+    /// and its slot.
     pub fn select(&self, c: &Config, size: u8, at: &dyn Fn(usize) -> u8) -> Option<(u8, u8)> {
         // Of two metas of one transaction the one with the higher limit is the newer.
         let mut slots: Vec<(u8, u8, u8, u8)> = (0..2)
@@ -211,7 +214,8 @@ fn after_cut(c: &Config, s: &State, image: &[u8; CELLS], size: u8, found: &mut F
     }
 }
 
-/// What runs after the cut: without the lock file's words, and, if the device only went away, with what is left of them.
+/// What runs after the cut: without the lock file's words, and, if the device only went away, with
+/// what is left of them.
 fn boots(c: &Config, s: &State, image: &[u8; CELLS], size: u8, ghost: u8, found: &mut Found) {
     let slots = [image[PAGES], image[PAGES + 1]];
     let good = (0..PAGES).filter(|&p| image[p] != 0).fold(0, |set, p| set | 1 << p);

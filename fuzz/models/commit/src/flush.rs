@@ -9,7 +9,8 @@ use crate::state::{
 };
 use crate::step::Step;
 
-/// Rule 10: makes the meta of `ghost`, with a manifest of all pages that it leads to and that were born after D, if they fit.
+/// Rule 10: makes the meta of `ghost`, with a manifest of all pages that it leads to and that were
+/// born after D, if they fit.
 pub fn set_manifest(c: &Config, s: &mut State, ghost: u8) -> bool {
     let durable = *s.txn(s.words.durable);
     let t = *s.txn(ghost);
@@ -250,7 +251,8 @@ fn restored(c: &Config, s: &State, found: &mut Found) {
     }
 }
 
-/// The failure is reported. If nobody has seen the newest transaction, and nobody can have built on it, it is gone for good.
+/// The failure is reported. If nobody has seen the newest transaction, and nobody can have built on
+/// it, it is gone for good.
 fn definite(c: &Config, q: &mut State) {
     (q.target, q.before, q.words.flushing, q.second_leads) = (0, 0, 0, 0);
     if c.definite && !c.group && q.words.visible != q.words.newest {

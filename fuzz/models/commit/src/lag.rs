@@ -1,4 +1,5 @@
-//! How many generations of pages each rule of reuse costs: a chain of commits, each rewriting some pages of a tree of fixed size.
+//! How many generations of pages each rule of reuse costs: a chain of commits, each rewriting some
+//! pages of a tree of fixed size.
 
 use std::collections::VecDeque;
 

@@ -1,13 +1,15 @@
-//! A model of commit, flush, failure, repair, opening, reuse and growth (docs/design.md, rules 1 to 27), checked in all its states.
+//! A model of commit, flush, failure, repair, opening, reuse and growth (docs/design.md, rules 1 to
+//! 27), checked in all its states.
 //!
 //!     cargo run --release --manifest-path fuzz/models/commit/Cargo.toml -- matrix [NAME ..] [--quick]
 //!     .. -- planted [BUG ..] [--quick]
 //!     .. -- run NAME key=value ..
 //!     .. -- lag
 //!
-//! `matrix` goes through the configurations of `table`, where nothing may be found; `planted` takes a rule away in each, and something
-//! must be found; `run` is one configuration (keys: `config`); `lag` measures how far reuse lags behind. Each ends with 1 if something is not as it
-//! should be. With the feature `three` the tree has three pages.
+//! `matrix` goes through the configurations of `table`, where nothing may be found; `planted` takes
+//! a rule away in each, and something must be found; `run` is one configuration (keys: `config`);
+//! `lag` measures how far reuse lags behind. Each ends with 1 if something is not as it should be.
+//! With the feature `three` the tree has three pages.
 //!
 //! | file | what it is |
 //! | --- | --- |
@@ -18,8 +20,9 @@
 //! | `explore` | the search |
 //! | `config`, `planted`, `table` | what is allowed, what is broken, what is run |
 //!
-//! Left out: more than six new transactions, three pages and eight pages of a file; weak memory (`readers`); sectors that mix within a
-//! page and pass a checksum; opening and repair sync in one step, since nobody else writes meanwhile. Equal hashes of 64 bits count as equal states.
+//! Left out: more than six new transactions, three pages and eight pages of a file; weak memory
+//! (`readers`); sectors that mix within a page and pass a checksum; opening and repair sync in one
+//! step, since nobody else writes meanwhile. Equal hashes of 64 bits count as equal states.
 
 mod config;
 mod disk;

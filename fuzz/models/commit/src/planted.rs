@@ -1,4 +1,5 @@
-//! Rules that can be taken away, and where that must be found: proof that the search looks where it hurts.
+//! Rules that can be taken away, and where that must be found: proof that the search looks where it
+//! hurts.
 
 /// A broken rule, as `bug=Name`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +55,8 @@ pub enum Bug {
     FlushTargetNotAdopted,
     /// A record that is not in the list is nothing to prove.
     MissingRecordsSkipped,
-    /// What is larger than the list is rolled back after any death, and deferred commits are shown on top of it.
+    /// What is larger than the list is rolled back after any death, and deferred commits are shown
+    /// on top of it.
     UnlistedRolledBack,
     /// It is flushed again although a sync has failed.
     UnlistedFlushedAfterFailure,
@@ -75,7 +77,8 @@ pub enum Bug {
     ShownAboveIdLimit,
     /// Nobody asks whether a write-back has failed before a transaction is built.
     WriteBackNotAskedFor,
-    /// Only the sync of the handle itself is asked: a thread that is told there has not said so yet.
+    /// Only the sync of the handle itself is asked: a thread that is told there has not said so
+    /// yet.
     SyncAskedOnly,
     /// 23: what a log page names is used before anybody asks whether it is what was built.
     LogNotProved,

@@ -11,7 +11,8 @@ use crate::state::{
 use crate::step::{Repair, Step};
 use bytemuck::Zeroable;
 
-/// `Words::first`: the first opener has found the words to be true of the disk; has still to look; has begun to write.
+/// `Words::first`: the first opener has found the words to be true of the disk; has still to look;
+/// has begun to write.
 pub const LOOKED: u8 = 1;
 pub const TO_LOOK: u8 = 2;
 pub const OPENING: u8 = 3;
@@ -75,7 +76,8 @@ fn known_id(c: &Config, s: &State) -> u8 {
     of(PAGES).max(of(PAGES + 1)).max(s.words.last_id)
 }
 
-/// The first opener, with words that may be those of another moment, or of another life of the file.
+/// The first opener, with words that may be those of another moment, or of another life of the
+/// file.
 pub fn look(c: &Config, s: &State, found: &mut Found) {
     match s.opening {
         31 => {
@@ -124,7 +126,8 @@ pub fn look(c: &Config, s: &State, found: &mut Found) {
     found.next(q, step);
 }
 
-/// F may have been acknowledged: it is D before anything else is stored there. W and what stands above it stay.
+/// F may have been acknowledged: it is D before anything else is stored there. W and what stands
+/// above it stay.
 fn adopted(c: &Config, s: &State, found: &mut Found) {
     let mut q = *s;
     let ghost = s.chosen;
@@ -156,7 +159,8 @@ fn rewrite(c: &Config, q: &mut State) {
     q.write(c, PAGES + usize::from(q.chosen_slot), q.chosen);
 }
 
-/// Rule 26: what was chosen is not there any more, or a page of its manifest is not. Then it was not durable, and the other meta is chosen.
+/// Rule 26: what was chosen is not there any more, or a page of its manifest is not. Then it was
+/// not durable, and the other meta is chosen.
 fn has_left_the_cache(c: &Config, s: &State) -> bool {
     let t = s.txn(s.chosen);
     let lost = |p: usize| s.bytes_of(c, s.cache(p)) != s.bytes_of(c, t.manifest[p]);
@@ -233,7 +237,8 @@ fn choose(c: &Config, s: &State, found: &mut Found) {
     found.next(q, Step::Chose { ghost, slot });
 }
 
-/// The same transaction in a meta with a new session and a higher limit of ids: another content, so a ghost of its own.
+/// The same transaction in a meta with a new session and a higher limit of ids: another content, so
+/// a ghost of its own.
 fn stamp(c: &Config, q: &mut State) -> u8 {
     if !c.sessions || c.bug(Bug::SessionNotStamped) {
         return q.chosen;
@@ -413,7 +418,8 @@ fn begin(c: &Config, s: &State, late: bool, found: &mut Found) {
             if usize::from(s.ghosts) + 1 == GHOSTS {
                 return;
             }
-            // Another content, under a new id: words from before the roll-back are true of nothing any more.
+            // Another content, under a new id: words from before the roll-back are true of nothing
+            // any more.
             q.words.last_id += 1;
             (q.chosen, q.known_id) = (w.durable, q.words.last_id);
             let id = q.words.last_id;
@@ -441,7 +447,8 @@ fn forward(c: &Config, s: &State, found: &mut Found) {
     (q.words.durable, q.words.flushing, q.words.first) = (ghost, 0, 0);
     (q.acked, q.opening, q.chosen) = (ghost, 0, 0);
     q.flush_ended();
-    // Rule 23: pages of the builder itself were in the cache when the sync failed, and are in no list.
+    // Rule 23: pages of the builder itself were in the cache when the sync failed, and are in no
+    // list.
     let again = s.writer == 1 && s.words.suspect & SYNC_FAILED != 0 && s.spilled != 0;
     if !again || c.bug(Bug::BuilderTakesMarkDown) {
         q.words.suspect = 0;

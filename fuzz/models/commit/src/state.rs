@@ -1,7 +1,9 @@
-//! The state of the model: transactions, what the page cache and the disk hold, the words in shared memory, and who is at which step.
+//! The state of the model: transactions, what the page cache and the disk hold, the words in shared
+//! memory, and who is at which step.
 //!
-//! Contents are *ghosts*: number 1 is the first transaction, 2 the next one that was begun, and so on, whatever ids they bear. Ghost 0 in
-//! a cell is anything torn or never written. All fields are bytes, so that a state can be hashed as it lies in memory.
+//! Contents are *ghosts*: number 1 is the first transaction, 2 the next one that was begun, and so
+//! on, whatever ids they bear. Ghost 0 in a cell is anything torn or never written. All fields are
+//! bytes, so that a state can be hashed as it lies in memory.
 
 use crate::config::Config;
 use bytemuck::{Pod, Zeroable, bytes_of};
@@ -82,8 +84,8 @@ pub struct Words {
     pub last_id: u8,
     /// Highest page count ever built.
     pub high: u8,
-    /// The flush target, once its sync has succeeded and before it is shown (rule 13). Only where transactions may be unlisted: others can be
-    /// proved again.
+    /// The flush target, once its sync has succeeded and before it is shown (rule 13). Only where
+    /// transactions may be unlisted: others can be proved again.
     pub synced: u8,
     /// Newest ghost whose records stand in the list of pages.
     pub list: u8,
@@ -115,7 +117,8 @@ pub struct State {
     /// The lock file as it was at some moment: an older image on its disk, or one at another path.
     pub saved: Words,
 
-    /// Writer: 0 none, 10 to 13 collecting what is protected, 20 about to allocate, 1 has allocated, `WAITS`.
+    /// Writer: 0 none, 10 to 13 collecting what is protected, 20 about to allocate, 1 has
+    /// allocated, `WAITS`.
     pub writer: u8,
     pub protected: u8,
     pub building: u8,
@@ -137,15 +140,18 @@ pub struct State {
     pub chosen_slot: u8,
     pub known_id: u8,
 
-    /// A second handle: 0 closed, else 1 + the last id that may have been written before it was opened.
+    /// A second handle: 0 closed, else 1 + the last id that may have been written before it was
+    /// opened.
     pub second: u8,
     /// The second handle leads the flush.
     pub second_leads: u8,
-    /// A failed write-back that the first handle, or the second, will be told of; bit 2: somebody has been told.
+    /// A failed write-back that the first handle, or the second, will be told of; bit 2: somebody
+    /// has been told.
     pub error: u8,
 
-    /// Where transactions copy pages: a write-back has failed of which who asks is told; the base of the one that is built was durable when it
-    /// began; ghosts that hold copies of what came back from the disk.
+    /// Where transactions copy pages: a write-back has failed of which who asks is told; the base
+    /// of the one that is built was durable when it began; ghosts that hold copies of what came
+    /// back from the disk.
     pub unasked: u8,
     pub base_durable: u8,
     pub tainted: u8,
@@ -348,7 +354,8 @@ impl State {
         all
     }
 
-    /// What tells the bytes that a ghost has written to a page from those of others: its id, unless pages bear none.
+    /// What tells the bytes that a ghost has written to a page from those of others: its id, unless
+    /// pages bear none.
     pub fn bytes_of(&self, c: &Config, ghost: u8) -> u8 {
         match ghost {
             0 => 0,

@@ -1,4 +1,5 @@
-//! What happens to them all: deaths, readers, other programs, a device that fails, and all next states of a state.
+//! What happens to them all: deaths, readers, other programs, a device that fails, and all next
+//! states of a state.
 
 use crate::config::Config;
 use crate::disk;
@@ -188,7 +189,8 @@ fn handles(c: &Config, s: &State, found: &mut Found) {
         q.error = if c.spill || c.unlisted { s.error | SEEN } else { 0 };
         found.next(q, Step::ForeignSync);
     }
-    // It has the writer lock for a moment, and nothing is built above D: what is written from now on is written while it is there.
+    // It has the writer lock for a moment, and nothing is built above D: what is written from now
+    // on is written while it is there.
     let durable = s.txn(s.words.durable).id;
     let settled = s.words.newest == s.words.durable && !recover::is_marked(c, s);
     if c.unlisted && s.second > 1 + durable && s.writer == 0 && settled && s.opening == 0 {

@@ -126,7 +126,8 @@ enum Log {
     Drains,
 }
 
-/// A transaction: which pages it rewrites, in which order it takes free ones, what it does with the free log.
+/// A transaction: which pages it rewrites, in which order it takes free ones, what it does with the
+/// free log.
 fn allocate(c: &Config, s: &State, found: &mut Found) {
     let base = *s.txn(s.words.newest);
     // Rule 5: a reader stands on what was rolled back.
@@ -283,7 +284,8 @@ fn take(
                 }
             }
             t.death[page] = id;
-            // Snapshots from before it was written have it reserved: a roll-back to one of them will write there. Readers never will.
+            // Snapshots from before it was written have it reserved: a roll-back to one of them
+            // will write there. Readers never will.
             if !c.bug(Bug::LogPageFreeTooEarly) {
                 t.birth[page] = 1;
                 t.was_log |= 1 << page;
@@ -387,7 +389,8 @@ fn build(c: &Config, s: &State, found: &mut Found) {
     (q.words.newest, q.words.list, q.words.last_id) = (ghost, ghost, t.id);
     q.words.high = q.words.high.max(t.high);
     let step = Step::Builds(ghost);
-    // On what cannot be proved after an accident nothing is shown before it is durable, nor above the limit of ids.
+    // On what cannot be proved after an accident nothing is shown before it is durable, nor above
+    // the limit of ids.
     let durable = s.txn(s.words.durable);
     let unproved = t.unlisted > durable.id
         && !c.bug(Bug::DeferredOnUnlisted)

@@ -1,4 +1,5 @@
-//! Begin, publish, scan: which fences, orders and ring entries a reader needs so that no page of its snapshot is written to.
+//! Begin, publish, scan: which fences, orders and ring entries a reader needs so that no page of
+//! its snapshot is written to.
 
 use crate::machine::Op::*;
 use crate::machine::*;
@@ -13,8 +14,10 @@ fn birth(v: u8, node: u8, nodes: u8) -> u8 {
     w
 }
 
-/// The protocol, or a variant of it. Registers of a reader: 0 the id it has seen, 1 the one it sees then, 2 and 3 the descriptor, 4 a page, 5 cycles.
-/// Of the writer: 10 its id, 11 V, 12 to 14 slots, 15 the page it takes, 16 the limit of deaths, 17 and 18 the pages of the nodes, 20 and 27 births and deaths.
+/// The protocol, or a variant of it. Registers of a reader: 0 the id it has seen, 1 the one it sees
+/// then, 2 and 3 the descriptor, 4 a page, 5 cycles. Of the writer: 10 its id, 11 V, 12 to 14
+/// slots, 15 the page it takes, 16 the limit of deaths, 17 and 18 the pages of the nodes, 20 and 27
+/// births and deaths.
 #[derive(Clone)]
 struct Variant {
     memory: Memory,
@@ -208,7 +211,8 @@ fn reader(c: &Variant, ly: &Places, i: usize) -> Vec<Op> {
             v.push(Load(Order::Relaxed, constant!(fl), 1));
             v.push(compute!(|r| { if r[1] > r[0] { Some(1) } else { None } }));
         }
-        // the peers' bug: look at the snapshot, use it, register without recheck... (register after read)
+        // the peers' bug: look at the snapshot, use it, register without recheck... (register after
+        // read)
         "unregistered-window" => {
             v.push(Load(Order::Acquire, constant!(vis), 0));
             copy(&mut v);

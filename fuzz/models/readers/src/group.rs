@@ -1,4 +1,5 @@
-//! Group commit: a builder, a flusher and a reader; which frees a builder may use again while visible, durable and the flush target lie apart.
+//! Group commit: a builder, a flusher and a reader; which frees a builder may use again while
+//! visible, durable and the flush target lie apart.
 
 use crate::machine::Op::*;
 use crate::machine::*;
@@ -6,8 +7,9 @@ use crate::search::expect;
 use crate::words::*;
 use crate::{compute, constant, value};
 
-/// group commit: builder B, flusher Value, reader Registers. one-node tree (root page per txn), np pages
-/// locs: 0 visible(txn*2+side) 1 built 2 fpin 3 durable 4 slot 5..8 ring side0 w0,w1 side1 w0,w1 ; 9..9+n bdesc[txn] ; pages
+/// group commit: builder B, flusher Value, reader Registers. one-node tree (root page per txn), np
+/// pages locs: 0 visible(txn*2+side) 1 built 2 fpin 3 durable 4 slot 5..8 ring side0 w0,w1 side1
+/// w0,w1 ; 9..9+n bdesc[txn] ; pages
 #[derive(Clone)]
 struct Variant {
     memory: Memory,
@@ -49,7 +51,8 @@ fn group(g: &Variant) -> Model {
         v.push(Store(Order::Relaxed, value!(|r| 6 + 2 * side(r)), value!(|r| r[root])));
         v.push(Store(Order::Release, constant!(0), value!(|r| r[txn] * 2 + side(r))));
     };
-    // builder regs: 10 w, 11 V0, 12 slot, 13 fpin, 14 V1, 15 pick, 16 root, 17 durable, B 20.., D 27..
+    // builder regs: 10 w, 11 V0, 12 slot, 13 fpin, 14 V1, 15 pick, 16 root, 17 durable, B 20.., D
+    // 27..
     let mut b = vec![
         compute!(|r| {
             r[10] = 2;

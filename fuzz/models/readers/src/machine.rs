@@ -1,8 +1,11 @@
-//! A machine of threads whose steps are loads, stores, fences, locks and waits, and two models of its memory.
+//! A machine of threads whose steps are loads, stores, fences, locks and waits, and two models of
+//! its memory.
 //!
-//! *Views*: a machine of message histories as C11 has them: acquire, release, relaxed, fences that are sequentially consistent,
-//! read-modify-write; stores that nothing orders may come into any order. No load takes a value that is stored later; races on plain pages are found by
-//! vector clocks. *Buffers*: the store buffers of x86. Threads may be killed, and lose their locks then. Locks are byte locks of the kernel.
+//! *Views*: a machine of message histories as C11 has them: acquire, release, relaxed, fences that
+//! are sequentially consistent, read-modify-write; stores that nothing orders may come into any
+//! order. No load takes a value that is stored later; races on plain pages are found by vector
+//! clocks. *Buffers*: the store buffers of x86. Threads may be killed, and lose their locks then.
+//! Locks are byte locks of the kernel.
 
 use Op::*;
 use std::collections::HashMap;
@@ -35,7 +38,8 @@ pub enum Order {
 pub type Value = Box<dyn Fn(&Registers) -> u8>;
 /// A computation; the label to go on at, if not the next step.
 pub type Local = Box<dyn Fn(&mut Registers) -> Option<u8>>;
-/// A step of a program. The number behind a location, a lock or an expected value is the register for what is found.
+/// A step of a program. The number behind a location, a lock or an expected value is the register
+/// for what is found.
 pub enum Op {
     Load(Order, Value, usize),
     Store(Order, Value, Value),
@@ -59,7 +63,8 @@ pub enum Op {
     Wake(Value),
     End,
 }
-/// A value in the history of a location, and what its reader may learn from it. `glued`: nothing can come between it and the one before.
+/// A value in the history of a location, and what its reader may learn from it. `glued`: nothing
+/// can come between it and the one before.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Message {
     pub val: u8,
@@ -105,7 +110,8 @@ pub struct Program {
     pub labels: HashMap<u8, u8>,
     pub name: &'static str,
 }
-/// What is to be checked: locations with their first values, locks, threads, deaths, and when the search ends.
+/// What is to be checked: locations with their first values, locks, threads, deaths, and when the
+/// search ends.
 pub struct Model {
     pub locations: usize,
     pub locks: usize,

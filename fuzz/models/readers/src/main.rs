@@ -1,9 +1,11 @@
-//! Models of the reader table, the locks and the waiters (docs/design.md, B1 to B18), checked in all their states under two models of
-//! memory: what is right must pass, and each variant that is wrong must be refuted.
+//! Models of the reader table, the locks and the waiters (docs/design.md, B1 to B18), checked in
+//! all their states under two models of memory: what is right must pass, and each variant that is
+//! wrong must be refuted.
 //!
 //!     cargo run --release --manifest-path fuzz/models/readers/Cargo.toml -- [PART ..] [--traces] [--quick]
 //!
-//! Ends with 1 if something passes that should not, or the other way round. They were made before the code; `src/shared/loom` puts the code itself through the same.
+//! Ends with 1 if something passes that should not, or the other way round. They were made before
+//! the code; `src/shared/loom` puts the code itself through the same.
 //!
 //! | file | what it is |
 //! | --- | --- |

@@ -6,9 +6,11 @@ use crate::search::expect;
 use crate::words::*;
 use crate::{compute, constant, value};
 
-/// named snapshot: locs 0 visible 1 slotN 2 delgen 3 page0(of named snapshot 1) 4 slotV ; writer deletes the name at txn 2, then reuses its page at txn 3
+/// named snapshot: locs 0 visible 1 slotN 2 delgen 3 page0(of named snapshot 1) 4 slotV ; writer
+/// deletes the name at txn 2, then reuses its page at txn 3
 fn named(memory: Memory, kind: &'static str) -> Model {
-    // reader looked the name up in snapshot 1 (registered or not); registers id 1 in its slot; rechecks
+    // reader looked the name up in snapshot 1 (registered or not); registers id 1 in its slot;
+    // rechecks
     let mut a = vec![
         Load(Order::Acquire, constant!(0), 0),
         compute!(|r| { if r[0] >= 2 { Some(9) } else { None } }),

@@ -70,7 +70,8 @@ fn init(memory: Memory, kind: &'static str, kills: u8) -> Model {
         v.push(End);
         v
     };
-    // start: stale file: ready=1 from a previous boot with garbage 9,7 (boot id mismatch is part of the EX path)
+    // start: stale file: ready=1 from a previous boot with garbage 9,7 (boot id mismatch is part of
+    // the EX path)
     let mut m = model(
         memory,
         3,

@@ -7,7 +7,8 @@ use crate::machine::*;
 pub type Next = (String, Result<State, String>);
 
 impl Model {
-    /// Runs what concerns nobody else, up to the next step that does. An error is an assertion that does not hold.
+    /// Runs what concerns nobody else, up to the next step that does. An error is an assertion that
+    /// does not hold.
     pub fn run_local(&self, s: &mut State, t: usize) -> Result<(), String> {
         let p = &self.progs[t];
         let mut n = 0;

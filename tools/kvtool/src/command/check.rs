@@ -98,7 +98,8 @@ impl Check {
     }
 }
 
-/// What the two meta pages are, where they were read: an open database tells by itself which transaction is visible.
+/// What the two meta pages are, where they were read: an open database tells by itself which
+/// transaction is visible.
 fn meta_pages(report: &Report) -> Option<[String; 2]> {
     let words = |slot: &SlotState| match slot {
         SlotState::Empty => Some("empty".into()),

@@ -1,8 +1,9 @@
 //! `kvtool compare`: reads the input of a `load` again and compares every pair with the database.
 //!
-//! Walks the table beside the input for as long as the input's keys ascend, which takes no memory. Keys of the table that
-//! the walk has passed and the input has not named yet are remembered, and struck off if the input names
-//! them later; what is left in the end is extra. Of pairs with the same key the last one counts, as in `load`.
+//! Walks the table beside the input for as long as the input's keys ascend, which takes no memory.
+//! Keys of the table that the walk has passed and the input has not named yet are remembered, and
+//! struck off if the input names them later; what is left in the end is extra. Of pairs with the
+//! same key the last one counts, as in `load`.
 
 use super::Status;
 use crate::database::{ReadArg, TableArg};

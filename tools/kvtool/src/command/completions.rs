@@ -1,4 +1,5 @@
-//! `kvtool completions`: what shells and manuals want to know of the arguments, made from the arguments themselves.
+//! `kvtool completions`: what shells and manuals want to know of the arguments, made from the
+//! arguments themselves.
 
 use super::Status;
 use crate::Cli;

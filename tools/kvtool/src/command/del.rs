@@ -79,7 +79,8 @@ impl Del {
         self.transaction(|table| {
             let mut deleted = 0;
             loop {
-                // What has been collected is gone when it is looked at again, so each time it begins with the first that is left.
+                // What has been collected is gone when it is looked at again, so each time it
+                // begins with the first that is left.
                 let some: Vec<_> = table.range(start, end)?.take(AT_ONCE).collect();
                 if some.is_empty() {
                     return Ok(deleted);

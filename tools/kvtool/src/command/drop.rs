@@ -1,4 +1,5 @@
-//! `kvtool drop` and `kvtool clear`: a table with all it holds, or all it holds, in one durable transaction.
+//! `kvtool drop` and `kvtool clear`: a table with all it holds, or all it holds, in one durable
+//! transaction.
 
 use super::Status;
 use crate::database::{FileArg, WaitArg};

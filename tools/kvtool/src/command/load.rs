@@ -1,8 +1,8 @@
 //! `kvtool load`: puts everything that the input holds.
 //!
-//! In one transaction, or with a durable commit every so many pairs. A transaction begins only when its first pair
-//! has been read, so that slow input holds up no other writer between batches. Whatever ends the command, what
-//! was committed is there and nothing else.
+//! In one transaction, or with a durable commit every so many pairs. A transaction begins only when
+//! its first pair has been read, so that slow input holds up no other writer between batches.
+//! Whatever ends the command, what was committed is there and nothing else.
 
 use super::{Interrupt, Status};
 use crate::database::{NewArg, TableArg, WaitArg};
@@ -63,7 +63,8 @@ impl Load {
             interrupt: Interrupt::listen()?,
         };
         work.input.leave_out_database(file);
-        // The first pair is read before a file is made: input that is wrong from the start leaves nothing behind.
+        // The first pair is read before a file is made: input that is wrong from the start leaves
+        // nothing behind.
         let mut event = work.next()?;
         event = work.take_table(event)?;
         event = work.skip(event, self.skip_pairs)?;
@@ -148,7 +149,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Puts the pair just read and those after it, until the batch is full; false when there are no more.
+    /// Puts the pair just read and those after it, until the batch is full; false when there are no
+    /// more.
     fn fill(&mut self, txn: &mut WriteTxn, first: Next) -> Outcome<bool> {
         let mut left = self.batch;
         let mut event = first;

@@ -50,7 +50,8 @@ pub fn bytes_of(what: &str, argument: &OsStr, notation: Notation) -> Outcome<Vec
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Takes Ctrl-C over; once in a process. A second one ends the process at once, whatever it waits for.
+    /// Takes Ctrl-C over; once in a process. A second one ends the process at once, whatever it
+    /// waits for.
     pub fn listen() -> Outcome<Interrupt> {
         let interrupt = Interrupt::default();
         let asked = interrupt.clone();

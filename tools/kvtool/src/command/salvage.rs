@@ -1,6 +1,7 @@
 //! `kvtool salvage`: a new database with everything that can be got out of a damaged file.
 //!
-//! The damaged file is read and nothing else. The new one exists as a whole or, after an error or Ctrl-C, not at all.
+//! The damaged file is read and nothing else. The new one exists as a whole or, after an error or
+//! Ctrl-C, not at all.
 
 use super::{Interrupt, Status};
 use crate::database::lock_file;
@@ -307,8 +308,8 @@ impl<'a> NewDatabase<'a> {
             self.begun = true;
             let mut builder = Database::builder();
             builder.page_size(page_size);
-            // SAFETY: the file is made here under a name that did not exist; nothing but recto changes it, as the
-            // help text of the tool says of databases.
+            // SAFETY: the file is made here under a name that did not exist; nothing but recto
+            // changes it, as the help text of the tool says of databases.
             self.db = Some(unsafe { builder.open(self.path)? });
         }
         self.db.as_ref().ok_or(Error::ReadOnly)

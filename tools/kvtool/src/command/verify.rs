@@ -1,4 +1,5 @@
-//! Reading with proof, for `dump` and `scan`: each page by its checksum before anything of it is printed, and what is damaged left out and named.
+//! Reading with proof, for `dump` and `scan`: each page by its checksum before anything of it is
+//! printed, and what is damaged left out and named.
 
 use super::Status;
 use super::salvage::loss_line;

@@ -156,7 +156,8 @@ fn read_all(mut from: impl Read) -> Vec<u8> {
     bytes
 }
 
-/// A sign of life of a test that takes its time: past the test runner, which keeps what tests print to itself.
+/// A sign of life of a test that takes its time: past the test runner, which keeps what tests print
+/// to itself.
 pub fn alive(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

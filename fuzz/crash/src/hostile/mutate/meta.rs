@@ -66,8 +66,8 @@ pub fn count_more(t: &mut Target<'_>) {
     }
 }
 
-/// Two tables have the same tree, or two branches the same child. Its pages may say that the next transaction has written them, which
-/// will take them for its own, or the free lists may name them.
+/// Two tables have the same tree, or two branches the same child. Its pages may say that the next
+/// transaction has written them, which will take them for its own, or the free lists may name them.
 pub fn shared(t: &mut Target<'_>) {
     let pages = t.pages();
     let tables: Vec<usize> =
@@ -144,7 +144,8 @@ pub fn field(t: &mut Target<'_>) {
     }
 }
 
-/// Where the lists of a meta's body begin and how long they are: ready, inline entries of each queue, manifest.
+/// Where the lists of a meta's body begin and how long they are: ready, inline entries of each
+/// queue, manifest.
 pub fn lists(t: &Target<'_>, meta: usize) -> [(usize, usize); 7] {
     let mut at = meta + 512;
     let mut lists = [(0, 0); 7];

@@ -1,7 +1,9 @@
-//! Mutations of a valid image: what a bad disk, a foreign hand or somebody with a file editor and a checksum tool could make of it.
+//! Mutations of a valid image: what a bad disk, a foreign hand or somebody with a file editor and a
+//! checksum tool could make of it.
 //!
-//! Each kind of mutation knows a part of the format (`pages`, `node`, `space`, `meta`) and spoils it where it counts. Checksums are
-//! not minded here; `repair` comes after. Every mutation takes any image, also one that others have spoiled before.
+//! Each kind of mutation knows a part of the format (`pages`, `node`, `space`, `meta`) and spoils
+//! it where it counts. Checksums are not minded here; `repair` comes after. Every mutation takes
+//! any image, also one that others have spoiled before.
 
 mod meta;
 mod node;

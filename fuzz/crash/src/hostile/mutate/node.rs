@@ -71,8 +71,8 @@ pub fn share_child(t: &mut Target<'_>) {
     }
 }
 
-/// All children of all branches of a level are the same one, and every count says that there are very many: as many ways down as
-/// there are keys to the power of the depth.
+/// All children of all branches of a level are the same one, and every count says that there are
+/// very many: as many ways down as there are keys to the power of the depth.
 pub fn knot(t: &mut Target<'_>) {
     let Some((first, _)) = branch(t) else { return };
     let everywhere = t.rng.bool();
@@ -90,8 +90,8 @@ pub fn knot(t: &mut Target<'_>) {
     }
 }
 
-/// A tree of branches over branches, each of them all children of the next: thousands of ways down from a level, to the power of
-/// the levels.
+/// A tree of branches over branches, each of them all children of the next: thousands of ways down
+/// from a level, to the power of the levels.
 pub fn tower(t: &mut Target<'_>) {
     let Some(mut child) = t.page_of(&[LEAF]) else { return };
     let levels = t.rng.usize(1..20);

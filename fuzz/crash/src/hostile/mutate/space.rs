@@ -1,4 +1,5 @@
-//! Free space: ready extents, queues and their entries, log pages. Whoever believes a bad free list overwrites a good tree.
+//! Free space: ready extents, queues and their entries, log pages. Whoever believes a bad free list
+//! overwrites a good tree.
 
 use super::Target;
 use super::meta::lists;
@@ -15,7 +16,8 @@ pub fn ready(t: &mut Target<'_>) {
     extent(t, one, other);
 }
 
-/// Every ready extent is a page of a tree: the next transaction will write to pages that are still read, some of them twice.
+/// Every ready extent is a page of a tree: the next transaction will write to pages that are still
+/// read, some of them twice.
 pub fn lend(t: &mut Target<'_>) {
     let meta = t.meta();
     let (at, count) = lists(t, meta)[0];
@@ -134,7 +136,8 @@ pub fn queue(t: &mut Target<'_>) {
     put(t.image, queue + at, len, value);
 }
 
-/// A log page: its count, its successor, one of its entries. Where there is none some page becomes one.
+/// A log page: its count, its successor, one of its entries. Where there is none some page becomes
+/// one.
 pub fn log_page(t: &mut Target<'_>) {
     let page = match t.page_of(&[LOG]) {
         Some(id) => id * t.page_size,

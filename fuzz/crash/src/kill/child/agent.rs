@@ -1,5 +1,6 @@
-//! Does one thing after the other as it is told, and answers each with a line: the eyes and hands of the campaign, which never
-//! opens a database itself and so survives whatever happens to those who do.
+//! Does one thing after the other as it is told, and answers each with a line: the eyes and hands
+//! of the campaign, which never opens a database itself and so survives whatever happens to those
+//! who do.
 
 use super::{Child, Seen, look, lost, say, show_all, take_over, told};
 use crate::kill::acks::{self, LaneLog};
@@ -8,7 +9,8 @@ use fastrand::Rng;
 use recto::{Database, Durability, Error, ReadTxn, WriteTxn};
 use std::time::Duration;
 
-/// Commits after which what the dead left of the reader table must be gone: a writer looks once in 32.
+/// Commits after which what the dead left of the reader table must be gone: a writer looks once in
+/// 32.
 const SETTLED: u64 = 40;
 
 struct Agent<'a> {
@@ -88,7 +90,8 @@ impl Agent<'_> {
         Ok(format!("ok {} {sum}", txn.id()))
     }
 
-    /// Transactions in the agent's own lane, the last of them durable: nobody keeps it from writing.
+    /// Transactions in the agent's own lane, the last of them durable: nobody keeps it from
+    /// writing.
     fn write(&mut self, n: u64) -> Result<String, String> {
         let lane = *self.child.own.first().ok_or("no lane of its own")?;
         let logged = |e: std::io::Error| format!("the log: {e}");
@@ -113,7 +116,8 @@ impl Agent<'_> {
         self.look()
     }
 
-    /// Whether the write transaction can be had, in a time that is bounded whoever stands in the way.
+    /// Whether the write transaction can be had, in a time that is bounded whoever stands in the
+    /// way.
     fn try_write(&mut self) -> Result<String, String> {
         match self.db.write_timeout(Duration::from_millis(15)) {
             Ok(_) => Ok("free".into()),
@@ -128,7 +132,8 @@ impl Agent<'_> {
             told(self.db.flush(), "flush")?;
             let writing = told(self.db.write(), "begin")?;
             let report = match self.db.check(None) {
-                // Somebody built in between, and has not flushed yet, or died before: the next writer repairs.
+                // Somebody built in between, and has not flushed yet, or died before: the next
+                // writer repairs.
                 Err(Error::Busy | Error::WriterOnThisThread) => continue,
                 other => told(other, "check")?,
             };
@@ -144,7 +149,8 @@ impl Agent<'_> {
         Ok("busy".into())
     }
 
-    /// After a few dozen transactions nothing is left in the reader table of processes that are dead.
+    /// After a few dozen transactions nothing is left in the reader table of processes that are
+    /// dead.
     fn settle(&mut self) -> Result<String, String> {
         let dead = |db: &Database| -> Result<Vec<recto::ReaderInfo>, String> {
             let readers = told(db.info(), "info")?.readers;
@@ -169,8 +175,8 @@ impl Agent<'_> {
         Ok(format!("ok {}", before.len()))
     }
 
-    /// After the lock file was lost or a page was damaged while everybody was dead: what was durable is there.
-    /// Deferred commits may be gone; the logs are set to what was found.
+    /// After the lock file was lost or a page was damaged while everybody was dead: what was
+    /// durable is there. Deferred commits may be gone; the logs are set to what was found.
     fn found(&mut self) -> Result<String, String> {
         let Child { dir, lanes, .. } = self.child;
         let logged = |e: std::io::Error| format!("the logs: {e}");
@@ -224,7 +230,8 @@ impl Agent<'_> {
 
     /// Forks a child that keeps what it has inherited, and lives on after this process is dead.
     fn fork(&mut self) -> Result<String, String> {
-        // SAFETY: this process has one thread. The child uses what it has, which is refused, and sleeps.
+        // SAFETY: this process has one thread. The child uses what it has, which is refused, and
+        // sleeps.
         let pid = unsafe { libc::fork() };
         match pid {
             -1 => Err("fork failed".into()),

@@ -1,7 +1,7 @@
 //! The processes that are killed: this program again, with a role.
 //!
-//! A role says `lost` and why on standard output when it sees what must not be, and ends with code 1. It ends by itself when its
-//! parent is gone. Standard input brings orders.
+//! A role says `lost` and why on standard output when it sees what must not be, and ends with code
+//! 1. It ends by itself when its parent is gone. Standard input brings orders.
 
 mod agent;
 mod opener;
@@ -190,7 +190,8 @@ impl Child {
     }
 
     fn open(&self) -> recto::Result<Database> {
-        // SAFETY: the campaign owns the directory; nothing but recto touches the files while a process has them open.
+        // SAFETY: the campaign owns the directory; nothing but recto touches the files while a
+        // process has them open.
         unsafe { self.builder().open(self.path()) }
     }
 

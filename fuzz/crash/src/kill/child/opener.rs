@@ -1,5 +1,5 @@
-//! Opens the database, writes once, and ends: to be killed on the way. What it finds is judged by others,
-//! as it may be less than the logs say (the lock file was lost, or a page was damaged).
+//! Opens the database, writes once, and ends: to be killed on the way. What it finds is judged by
+//! others, as it may be less than the logs say (the lock file was lost, or a page was damaged).
 
 use super::{Child, told};
 

@@ -1,4 +1,5 @@
-//! Reads until it is killed: every snapshot is whole, has what was acknowledged before it began, and stays as it is.
+//! Reads until it is killed: every snapshot is whole, has what was acknowledged before it began,
+//! and stays as it is.
 
 use super::{Child, Seen, beat, listen, look, say, told};
 use crate::kill::content;

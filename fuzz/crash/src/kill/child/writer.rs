@@ -1,4 +1,5 @@
-//! Writes until it is killed: one thread for each lane, all through one handle, so that their commits form groups.
+//! Writes until it is killed: one thread for each lane, all through one handle, so that their
+//! commits form groups.
 
 use super::{Child, Seen, beat, listen, look, lost, say, take_over, told};
 use crate::kill::acks::LaneLog;

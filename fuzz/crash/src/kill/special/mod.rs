@@ -1,4 +1,5 @@
-//! What does not fit into a cycle: each case has a database of its own, and is played once or as often as asked.
+//! What does not fit into a cycle: each case has a database of its own, and is played once or as
+//! often as asked.
 
 mod opening;
 mod processes;

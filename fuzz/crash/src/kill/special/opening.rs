@@ -5,7 +5,8 @@ use crate::kill::life::Life;
 use crate::kill::process::{Done, Trouble, kill_all};
 use std::time::Duration;
 
-/// Several make the same database and die over it; what is there afterwards is a database or nothing.
+/// Several make the same database and die over it; what is there afterwards is a database or
+/// nothing.
 pub fn killed_while_creating(life: &mut Life<'_>) -> Done<()> {
     for _ in 0..12 {
         let common = life.common.clone();

@@ -6,8 +6,8 @@ use crate::kill::life::Life;
 use crate::kill::process::{Done, Process, Trouble};
 use std::time::Instant;
 
-/// The child of a fork is refused, leaves its parent alone, and does not keep it alive: its locks and its reader are gone with
-/// it, though the child lives.
+/// The child of a fork is refused, leaves its parent alone, and does not keep it alive: its locks
+/// and its reader are gone with it, though the child lives.
 pub fn forked(life: &mut Life<'_>) -> Done<()> {
     let mut other = life.start_agent(false)?;
     for inside in [false, true] {
@@ -68,7 +68,8 @@ fn fork_of(parent: &mut Process) -> Done<Forked> {
     Ok(child)
 }
 
-/// Processes that all have the same number, each in its own namespace, share a database and see each other die.
+/// Processes that all have the same number, each in its own namespace, share a database and see
+/// each other die.
 pub fn namespaces(life: &mut Life<'_>) -> Done<()> {
     let nested = Child { nested: true, ..life.common.clone() };
     let start = |life: &mut Life<'_>, writes: bool| -> Done<Process> {

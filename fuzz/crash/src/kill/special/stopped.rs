@@ -20,8 +20,8 @@ pub fn work(life: &mut Life<'_>, writer: &mut Process) -> Done<u64> {
     Ok(fs::metadata(life.path())?.len())
 }
 
-/// What a reader that stands still for ever may cost beside what the writer takes without one: the pages
-/// of its one snapshot, and a step of growth.
+/// What a reader that stands still for ever may cost beside what the writer takes without one: the
+/// pages of its one snapshot, and a step of growth.
 pub const PINNED: u64 = 8 << 20;
 
 fn reader_held(life: &mut Life<'_>) -> Done<(Process, Process)> {

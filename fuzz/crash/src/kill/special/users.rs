@@ -78,7 +78,8 @@ pub fn may_do_nothing(life: &mut Life<'_>) -> Done<()> {
     check_closed(&life.path())
 }
 
-/// Others come before the owner of the database, in a directory where everybody may make files, and do not lock it out.
+/// Others come before the owner of the database, in a directory where everybody may make files, and
+/// do not lock it out.
 pub fn others_come_first(life: &mut Life<'_>) -> Done<()> {
     life.start_agent(true)?.finish()?;
     fs::set_permissions(life.dir(), Permissions::from_mode(0o777))?;

@@ -8,8 +8,8 @@ use recto::Sink;
 use recto::harness::sim::{Faults, SimDisk};
 
 impl World {
-    /// A program that is not recto makes the file durable. If the device has refused something before, nobody else is told of it
-    /// who opens the file from now on.
+    /// A program that is not recto makes the file durable. If the device has refused something
+    /// before, nobody else is told of it who opens the file from now on.
     pub(super) fn foreign_sync(&mut self) {
         let mut now = self.now.lock();
         now.unnoticed |= now.refused && !self.disk.error_is_told();
@@ -17,7 +17,8 @@ impl World {
         self.disk.foreign_sync();
     }
 
-    /// The device refuses what it is to write. Nothing of it leaves the cache by itself from now on.
+    /// The device refuses what it is to write. Nothing of it leaves the cache by itself from now
+    /// on.
     pub(super) fn device_refuses(&mut self) {
         {
             let mut oracle = self.oracle.lock();
@@ -30,8 +31,8 @@ impl World {
         self.tally.lock().count("devices that refuse", 1);
     }
 
-    /// What was refused leaves the cache. Before recto is told that is beyond the fault budget, unless an open transaction alone has
-    /// written it: nobody has been promised anything of that.
+    /// What was refused leaves the cache. Before recto is told that is beyond the fault budget,
+    /// unless an open transaction alone has written it: nobody has been promised anything of that.
     pub(super) fn evict(&mut self) {
         let infos = self.processes.iter().flatten().map(recto::Database::info);
         let all_durable = infos.flatten().next().is_some_and(|info| info.durable == info.built);
@@ -62,8 +63,9 @@ pub(super) fn beyond_budget(disk: &SimDisk, now: &Mutex<Now>) -> bool {
     now.unnoticed || (now.refused && !disk.error_is_told())
 }
 
-/// A program that is not recto cannot make the file durable. From now on no page leaves the cache: one that was refused, unnoticed by
-/// whoever wrote it, and is lost before the next sync can tell, is beyond the fault budget.
+/// A program that is not recto cannot make the file durable. From now on no page leaves the cache:
+/// one that was refused, unnoticed by whoever wrote it, and is lost before the next sync can tell,
+/// is beyond the fault budget.
 pub(super) fn foreign_sync_fails(
     disk: &SimDisk,
     setup: &Setup,

@@ -1,4 +1,5 @@
-//! How processes and machines end: deaths, power cuts, remounts, lost lock files, and what comes after.
+//! How processes and machines end: deaths, power cuts, remounts, lost lock files, and what comes
+//! after.
 
 use super::World;
 use crate::sim::content::Content;
@@ -74,7 +75,8 @@ impl World {
             enter(&self.disk, &self.setup, 0).unwrap_or_else(|e| panic!("open after a cut: {e}"));
         let found = allowed[find(&db, allowed, &|| "after a cut".into())].clone();
         assert_clean(&db, "after a cut");
-        // It goes, so that whoever comes next is the first again, with an opening that is not finished.
+        // It goes, so that whoever comes next is the first again, with an opening that is not
+        // finished.
         drop(db);
         found
     }
@@ -85,8 +87,9 @@ impl World {
         self.recovering += 1;
         if !keep_lock_file {
             if self.setup.evict > 0 && !self.now.lock().unnoticed {
-                // Pages that the device has refused can leave the cache at any time, also behind an opening that
-                // has seen them in it. That is beyond the fault budget: here they leave before.
+                // Pages that the device has refused can leave the cache at any time, also behind an
+                // opening that has seen them in it. That is beyond the fault budget: here they
+                // leave before.
                 self.disk.evict();
             }
             self.forget_refused();

@@ -1,4 +1,5 @@
-//! What is asked at each event of the machine: whether a cut point is due, and whether the script has an accident there.
+//! What is asked at each event of the machine: whether a cut point is due, and whether the script
+//! has an accident there.
 
 use super::device::{beyond_budget, foreign_sync_fails};
 use super::{GUEST, Held, Now, TRACE};
@@ -190,7 +191,8 @@ impl Hook {
         Action::Fail(errno)
     }
 
-    /// Somebody else has his turn: whoever waits for the process that is stopped here need not be waited for.
+    /// Somebody else has his turn: whoever waits for the process that is stopped here need not be
+    /// waited for.
     fn others(&self, work: impl FnOnce() -> bool) -> bool {
         self.oracle.lock().causes.turns += 1;
         let came = work();
@@ -209,7 +211,8 @@ impl Hook {
         came
     }
 
-    /// Another process makes three commits, so that what the first frees could be reused by the third.
+    /// Another process makes three commits, so that what the first frees could be reused by the
+    /// third.
     fn turn(&self, disk: &SimDisk, deferred: bool) -> bool {
         let Some(guest) = self.guest(disk) else { return false };
         let durability = if deferred { Durability::Deferred } else { Durability::Durable };

@@ -1,5 +1,5 @@
-//! What must not be left behind: pages that nobody can use again, readers who are gone, a second lock file, a snapshot that changes after
-//! it was refused.
+//! What must not be left behind: pages that nobody can use again, readers who are gone, a second
+//! lock file, a snapshot that changes after it was refused.
 
 use super::World;
 use crate::sim::calls::commit;
@@ -17,8 +17,9 @@ const SLACK: u64 = 16;
 const CLEARED_AFTER: u32 = 64;
 
 impl World {
-    /// What was never durable may leave the page cache after the device has refused it: nobody can keep it for a reader. Nothing else
-    /// may change what a reader sees, not even after its snapshot was rolled back (rule 5).
+    /// What was never durable may leave the page cache after the device has refused it: nobody can
+    /// keep it for a reader. Nothing else may change what a reader sees, not even after its
+    /// snapshot was rolled back (rule 5).
     pub(super) fn look_at_readers(&mut self) {
         if !self.oracle.lock().unreliable() {
             return;
@@ -40,7 +41,8 @@ impl World {
         }
     }
 
-    /// The file stays as long as it is while the same few pages change, and the reader table forgets the dead.
+    /// The file stays as long as it is while the same few pages change, and the reader table
+    /// forgets the dead.
     pub(super) fn churn(&mut self, p: u8, count: u16) {
         self.now.lock().quiet = true;
         let oracle = self.oracle.clone();
@@ -72,7 +74,8 @@ impl World {
         self.now.lock().quiet = false;
     }
 
-    /// Two lock files for one database: whoever has the newer one is refused while anybody has the older.
+    /// Two lock files for one database: whoever has the newer one is refused while anybody has the
+    /// older.
     pub(super) fn lose_lock_file(&mut self, p: u8) {
         let lives = self.processes.iter().any(Option::is_some)
             || !self.readers.is_empty()

@@ -1,5 +1,5 @@
-//! What others than the processes of this database do to it: who uses another lock file, who puts another file into its place, who is a
-//! newer build. And many readers at once.
+//! What others than the processes of this database do to it: who uses another lock file, who puts
+//! another file into its place, who is a newer build. And many readers at once.
 
 use super::{Copied, World};
 use crate::sim::calls::{commit, flush, read};
@@ -22,8 +22,9 @@ const MOST: u16 = 40;
 const ELSEWHERE: u32 = 1 << 29;
 
 impl World {
-    /// Two who disagree on where the lock file is are never there at the same time. What only the shared memory knew may be lost to
-    /// the other, and must not come back over what the other has made durable.
+    /// Two who disagree on where the lock file is are never there at the same time. What only the
+    /// shared memory knew may be lost to the other, and must not come back over what the other has
+    /// made durable.
     pub(super) fn other_lock_file(&mut self) {
         self.everybody_is_dead();
         let _ = self.disk.other_lock_file();
@@ -57,7 +58,8 @@ impl World {
         }
     }
 
-    /// The copy takes the place of the file, byte by byte, as a backup does that is put back; or what has become of it elsewhere.
+    /// The copy takes the place of the file, byte by byte, as a backup does that is put back; or
+    /// what has become of it elsewhere.
     pub(super) fn restore(&mut self, commits: u8) {
         let Some(copied) = self.copy.take() else { return };
         let metas = 2 * self.setup.page_size;
@@ -106,7 +108,8 @@ impl World {
         Copied { bytes: elsewhere.bytes(), content }
     }
 
-    /// A newer build has used the database: what it says must not be written over, nor read where it cannot be.
+    /// A newer build has used the database: what it says must not be written over, nor read where
+    /// it cannot be.
     pub(super) fn newer_build(&mut self, slot: u8, newer: Newer) {
         self.everybody_is_dead();
         self.disk.clear_hook();
@@ -151,7 +154,8 @@ impl World {
         }
     }
 
-    /// Many readers at once. A handle gives back what it does not need, so nobody is refused unless all of them read.
+    /// Many readers at once. A handle gives back what it does not need, so nobody is refused unless
+    /// all of them read.
     pub(super) fn crowd(&mut self, p: u8, count: u16) {
         self.now.lock().quiet = true;
         let handles = self.processes.len() + 1 + self.readers.len();

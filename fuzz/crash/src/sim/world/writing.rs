@@ -47,7 +47,8 @@ impl World {
         let place = usize::from(p);
         let Some(writing) = self.writing[place].take() else { return };
         let untold = self.oracle.lock().causes.pages_lost && beyond_budget(&self.disk, &self.now);
-        // Whoever stands on what is lost and was not told of it is beyond the fault budget: a flush tells.
+        // Whoever stands on what is lost and was not told of it is beyond the fault budget: a flush
+        // tells.
         let how = if untold && how != How::Abort { How::Durable } else { how };
         let oracle = self.oracle.clone();
         let ending = run(|| match how {
@@ -93,7 +94,8 @@ impl World {
         }
     }
 
-    /// Whether a process that does this may have to wait until somebody ends the transaction that he keeps.
+    /// Whether a process that does this may have to wait until somebody ends the transaction that
+    /// he keeps.
     pub(super) fn may_wait(&self, deed: &Deed) -> bool {
         let writes = !matches!(
             deed,
