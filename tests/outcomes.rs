@@ -568,3 +568,53 @@ fn nothing_is_called_durable_that_an_opening_has_only_found() {
     assert_eq!(info.durable, info.visible);
     assert_clean(&db);
 }
+
+/// A transaction changes nothing because of what it finds: whoever is told that it is durable finds
+/// the same after a power cut, although what it has found was in deferred commits, or in a page
+/// that the device had refused and that came back as an older one.
+#[test]
+fn who_changes_nothing_is_told_of_what_is_there() {
+    let mut refusals = 0;
+    for (lost, durability) in
+        [(false, Durability::Durable), (true, Durability::Durable), (true, Durability::Deferred)]
+    {
+        for seed in 0..16 {
+            let disk = machine(seed);
+            let db = enter(&disk, &Database::builder());
+            put(&db, Durability::Durable, 0..40);
+            let delete = |txn: &mut WriteTxn, key: u32| {
+                txn.open_table("main").and_then(|mut table| table.delete(&key.to_be_bytes()))
+            };
+            write(&db, Durability::Deferred, |txn| match lost {
+                true => put_in(txn, 50),
+                false => assert!(delete(txn, 7).unwrap()),
+            });
+            let key = if lost { 50 } else { 7 };
+            let mut txn = db.write().unwrap();
+            txn.set_durability(durability);
+            if lost {
+                disk.write_back_all(true);
+                disk.evict();
+            }
+            let found = delete(&mut txn, key);
+            let outcome = found.and_then(|found| txn.commit().map(|()| found));
+            // It is there in the transaction that it stands on, or it is not.
+            assert!(lost || outcome.is_ok());
+            assert!(outcome.as_ref().is_ok_and(|&found| found == lost) || outcome.is_err());
+            refusals += u32::from(outcome.is_err());
+            if outcome.is_ok() && durability == Durability::Durable {
+                let after = enter(&disk.cut_point().boot(seed).unwrap(), &Database::builder());
+                assert!(!pairs(&after, "main").iter().any(|(k, _)| **k == key.to_be_bytes()));
+                assert_clean(&after);
+            }
+            // The first may still be told of it.
+            assert!((0..3).any(|_| db.write().is_ok()));
+            assert_clean(&db);
+        }
+    }
+    assert!(refusals > 8, "{refusals}");
+}
+
+fn put_in(txn: &mut WriteTxn, key: u32) {
+    txn.open_table("main").unwrap().put(&key.to_be_bytes(), &LARGE).unwrap();
+}

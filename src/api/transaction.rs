@@ -198,13 +198,17 @@ impl WriteTxn {
     /// Any error but one means that the transaction did not happen, and never will.
     /// [`Error::OutcomeUnknown`] means that the transaction was complete, and something failed
     /// before it was known to be durable, the device in most cases: it may be there after all. A
-    /// transaction that changed nothing writes and flushes nothing. Where a repair has to come
-    /// first (a flush has failed, a process died in one, or this handle was opened beside commits
-    /// that were not durable) it waits for whoever has the write transaction by then.
+    /// transaction that changed nothing writes nothing; if it is durable and stands on deferred
+    /// commits these are flushed, since it may have changed nothing because of what it found in
+    /// them. Where a repair has to come first (a flush has failed, a process died in one, or this
+    /// handle was opened beside commits that were not durable) it waits for whoever has the write
+    /// transaction by then.
     ///
     /// The other errors: [`Error::DiskFull`] and [`Error::Io`] when its last pages found no place;
-    /// [`Error::TransactionBroken`] after an operation that failed half-way or panicked, or when
-    /// what it is based on was rolled back; [`Error::Corrupt`].
+    /// [`Error::TransactionBroken`] after an operation that failed half-way or panicked, when what
+    /// it is based on was rolled back, or when the device has refused pages meanwhile and nobody
+    /// can say that none of those was among them that the transaction has read (`put` and `delete`
+    /// can give it too): begin again; [`Error::Corrupt`].
     pub fn commit(self) -> Result<()> {
         self.writer.commit()
     }

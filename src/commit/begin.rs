@@ -6,7 +6,7 @@ use super::durability::Durability;
 use super::engine::Engine;
 use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::pager::store::{PageStore, Proof};
 use crate::pager::view::PageView;
@@ -24,10 +24,7 @@ struct BaseProof(Arc<Engine>);
 
 impl Proof for BaseProof {
     fn proved(&self) -> Result<()> {
-        self.0.ask_for_failed_write_back();
-        let failed = self.0.words().repair_mark().sync_failed();
-        let unproved = self.0.durable().txn < self.0.built();
-        if failed && unproved { Err(Error::TransactionBroken) } else { Ok(()) }
+        self.0.prove_base()
     }
 }
 

@@ -81,6 +81,21 @@ impl Draft {
         if stands { Ok(()) } else { Err(Error::TransactionBroken) }
     }
 
+    /// The snapshot that it stands on, where that was not durable and whoever commits wants it to
+    /// be: also a transaction that has changed nothing may have found something that is not.
+    pub fn to_be_flushed(&self) -> Option<TxnId> {
+        let wanted = self.durability == Durability::Durable && !self.base_is_durable;
+        wanted.then_some(self.base.meta.txn)
+    }
+
+    /// Ends a transaction that has changed nothing. It may have changed nothing because of what it
+    /// has read (rule 23).
+    pub fn end_unchanged(self) -> Result<()> {
+        let proved = if self.base_is_durable { Ok(()) } else { self.engine().prove_base() };
+        self.release();
+        proved
+    }
+
     /// Gives buffers and lock back.
     pub fn release(self) {
         let Draft { pages, mut lock, .. } = self;

@@ -52,6 +52,15 @@ impl Engine {
         }
     }
 
+    /// Rule 23, for a transaction whose base was not durable: an error if what it has read until
+    /// now may not be what was built.
+    pub(super) fn prove_base(&self) -> Result<()> {
+        self.ask_for_failed_write_back();
+        let failed = self.words().repair_mark().sync_failed();
+        let unproved = self.durable().txn < self.built();
+        if failed && unproved { Err(Error::TransactionBroken) } else { Ok(()) }
+    }
+
     /// Takes the locks in their order and repairs, if that is still needed.
     pub(super) fn repair_now(&self) -> Result<()> {
         self.with_writer_lock(|writer| {

@@ -68,8 +68,10 @@ impl Writer {
     /// transaction may be there after all; any other error says that it never will.
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.draft.engine());
-        match self.build()? {
-            Some(built) if built.flush => engine.finish_commit(built.txn),
+        let base = self.draft.to_be_flushed();
+        match (self.build()?, base) {
+            (Some(built), _) if built.flush => engine.finish_commit(built.txn),
+            (None, Some(base)) => engine.finish_commit(base),
             _ => Ok(()),
         }
     }
@@ -78,8 +80,7 @@ impl Writer {
     pub fn build(mut self) -> Result<Option<Built>> {
         self.check_usable()?;
         if !self.store_tables()? {
-            self.draft.release();
-            return Ok(None);
+            return self.draft.end_unchanged().map(|()| None);
         }
         self.draft.build(self.catalog).map(Some)
     }

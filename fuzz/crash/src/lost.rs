@@ -21,6 +21,24 @@ const PAGE: usize = 4096;
 /// Keys, with the number of the commit that put each.
 type Content = BTreeMap<u32, u32>;
 
+/// What a transaction asks for: a key, and the number of the commit that puts it.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Put(u32, u32),
+    PutIfAbsent(u32, u32),
+    Delete(u32),
+}
+
+impl Change {
+    fn apply(self, content: &mut Content) {
+        match self {
+            Change::Put(key, commit) => drop(content.insert(key, commit)),
+            Change::PutIfAbsent(key, commit) => drop(content.entry(key).or_insert(commit)),
+            Change::Delete(key) => drop(content.remove(&key)),
+        }
+    }
+}
+
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
@@ -135,31 +153,51 @@ impl Life {
         open(process, &self.builder).map_err(|e| format!("opening: {e}"))
     }
 
-    /// Puts some keys and notes what the database would hold then.
-    fn fill(&mut self, txn: &mut WriteTxn, keys: u32) -> Result<Vec<(u32, u32)>, Error> {
+    /// Changes some keys, or finds that nothing is to be changed; notes what was asked for.
+    fn fill(&mut self, txn: &mut WriteTxn, keys: u32) -> Result<Vec<Change>, Error> {
         self.commits += 1;
         let mut table = txn.open_table("main")?;
-        let mut put = Vec::new();
+        let mut value = vec![7; self.value_len];
+        value[..4].copy_from_slice(&self.commits.to_le_bytes());
+        let mut changes = Vec::new();
         for _ in 0..keys {
-            let key = self.rng.u32(..200);
-            let mut value = vec![7; self.value_len];
-            value[..4].copy_from_slice(&self.commits.to_le_bytes());
-            table.put(&key.to_be_bytes(), &value)?;
-            put.push((key, self.commits));
+            let there: Vec<u32> = self.may_hold.iter().flat_map(|c| c.keys().copied()).collect();
+            // A single one is often none: a key that is there, or should be.
+            let key = match there.is_empty() || keys > 1 || self.rng.bool() {
+                true => self.rng.u32(..200),
+                false => there[self.rng.usize(..there.len())],
+            };
+            let bytes = key.to_be_bytes();
+            changes.push(match self.rng.u32(..if keys > 1 { 8 } else { 4 }) {
+                0 | 1 => {
+                    table.delete(&bytes)?;
+                    Change::Delete(key)
+                }
+                2 => {
+                    if !table.contains_key(&bytes)? {
+                        table.put(&bytes, &value)?;
+                    }
+                    Change::PutIfAbsent(key, self.commits)
+                }
+                _ => {
+                    table.put(&bytes, &value)?;
+                    Change::Put(key, self.commits)
+                }
+            });
         }
-        Ok(put)
+        Ok(changes)
     }
 
     /// What the outcome of a commit says about the content.
     fn note(
         &mut self,
-        put: &[(u32, u32)],
+        changes: &[Change],
         durability: Durability,
         outcome: &Result<(), Error>,
     ) -> Result<(), String> {
         let with = |content: &Content| {
             let mut content = content.clone();
-            content.extend(put.iter().copied());
+            changes.iter().for_each(|change| change.apply(&mut content));
             content
         };
         let after: BTreeSet<Content> = self.may_hold.iter().map(with).collect();
@@ -226,7 +264,14 @@ impl Life {
             if round == 1 || self.rng.u32(..6) == 0 {
                 self.must(&db, Durability::Durable)?;
             }
-            self.commit(&db, Durability::Deferred)?;
+            // One that changes something: else nobody is told of the refusal before the end.
+            let mut put = || {
+                let mut txn = db.write()?;
+                txn.set_durability(Durability::Deferred);
+                self.put_new(&mut txn)?;
+                txn.commit()
+            };
+            put().map_err(|e: Error| format!("a deferred commit: {e}"))?;
             self.refuse();
             let _ = db.flush();
             self.disk.evict();
@@ -306,6 +351,20 @@ impl Life {
         Ok(())
     }
 
+    /// Puts some keys.
+    fn put_new(&mut self, txn: &mut WriteTxn) -> Result<Vec<Change>, Error> {
+        self.commits += 1;
+        let mut table = txn.open_table("main")?;
+        let value = [&self.commits.to_le_bytes()[..], &[7; 60]].concat();
+        let mut put = Vec::new();
+        for _ in 0..3 {
+            let key = self.rng.u32(..200);
+            table.put(&key.to_be_bytes(), &value)?;
+            put.push(Change::Put(key, self.commits));
+        }
+        Ok(put)
+    }
+
     /// A commit without trouble that puts large values and takes others away.
     fn churn(&mut self, db: &Database, durability: Durability, puts: u32) -> Result<(), String> {
         let mut work = || {
@@ -319,7 +378,7 @@ impl Life {
     }
 
     /// Puts values, of which every other takes a page of its own.
-    fn put_large(&mut self, txn: &mut WriteTxn, puts: u32) -> Result<Vec<(u32, u32)>, Error> {
+    fn put_large(&mut self, txn: &mut WriteTxn, puts: u32) -> Result<Vec<Change>, Error> {
         self.commits += 1;
         let mut table = txn.open_table("main")?;
         let mut put = Vec::new();
@@ -328,7 +387,7 @@ impl Life {
             let mut value = vec![7; [60, 2_500][self.rng.usize(..2)]];
             value[..4].copy_from_slice(&self.commits.to_le_bytes());
             table.put(&key.to_be_bytes(), &value)?;
-            put.push((key, self.commits));
+            put.push(Change::Put(key, self.commits));
         }
         Ok(put)
     }
@@ -478,7 +537,7 @@ impl Life {
         let mut value = vec![9; self.rng.usize(2_500..20_000)];
         self.commits += 1;
         value[..4].copy_from_slice(&self.commits.to_le_bytes());
-        let put = [(1_001, self.commits)];
+        let put = [Change::Put(1_001, self.commits)];
         let mut wrong = false;
         let mut work = || {
             let mut txn = db.write()?;
@@ -573,7 +632,7 @@ impl Life {
     fn between_looks(&mut self, one: &Database, other: Database) -> Result<(), String> {
         let failed = |e: Error| e.to_string();
         let mut txn = one.write().map_err(failed)?;
-        let put = self.fill(&mut txn, 3).map_err(failed)?;
+        let put = self.put_new(&mut txn).map_err(failed)?;
         let built = recto::harness::build(txn, Durability::Durable).map_err(failed)?;
         let Some((id, _)) = built else { return Err("nothing was built".into()) };
         let news = self.commits + 1;
@@ -606,11 +665,15 @@ impl Life {
         let before = self.may_hold.clone();
         self.note(&put, Durability::Deferred, &Ok(()))?;
         if result.load(Ordering::Relaxed) {
-            self.note(&[(500, news)], Durability::Durable, &Ok(()))?;
+            self.note(&[Change::Put(500, news)], Durability::Durable, &Ok(()))?;
         }
         if outcome.is_ok() {
             // Acknowledged: it is there, whatever else is.
-            let has = |content: &Content| put.iter().all(|(key, _)| content.contains_key(key));
+            let has = |content: &Content| {
+                let mut same = content.clone();
+                put.iter().for_each(|change| change.apply(&mut same));
+                same == *content
+            };
             self.may_hold.retain(|content| has(content) && !before.contains(content));
         }
         Ok(())
@@ -631,7 +694,7 @@ impl Life {
         };
         if let Some(mut txn) = begun {
             let durability = [Durability::Durable, Durability::Deferred][self.rng.usize(..2)];
-            let keys = [3, 60][self.rng.usize(..2)];
+            let keys = [1, 1, 3, 60][self.rng.usize(..4)];
             txn.set_durability(durability);
             let mut put = Vec::new();
             let outcome = self.fill(&mut txn, keys).and_then(|filled| {

@@ -18,6 +18,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
         Bug::SyncedForgottenByNewcomers,
         Bug::OwnRunUnverified,
         Bug::OwnPagesUnproved,
+        Bug::UnchangedNotFlushed,
     ] {
         plant(Some(bug));
         let found = campaign(1, 3_000, &never).is_err();

@@ -311,6 +311,8 @@ impl State {
 
     /// Every page that can be evicted is.
     pub(super) fn evict_all(&mut self, cache: &Cache) {
+        // What was stored through a map since is dirty, and stays.
+        self.observe(cache);
         for number in self.lost.clone() {
             self.evict(cache, number);
         }
