@@ -3,13 +3,16 @@
 //! The tree does not know where pages come from: it reads through a [`PageSource`] and writes
 //! through a [`PageSink`]. A tree is its [`TableDescriptor`], which every change keeps exact.
 //!
-//! T1: the levels of a path fall by exactly one from the root (depth - 1) to the leaf (0), so every
-//! descent is bounded. T2: all leaves have the same depth; a branch has at least two children. T3:
-//! separator *i* of a branch is above every key of child *i* and not above any key of child *i* +
-//! 1. T4: a page is changed in place only if this transaction wrote it; any other is copied, the
-//! copy takes its place in the parent, and so up to the root. T5: `get` and cursors change nothing.
-//! T6: what is kept from one operation to the next is looked at again before it is used: in a
-//! damaged file two trees may share pages.
+//! - T1: the levels of a path fall by exactly one from the root (depth - 1) to the leaf (0), so
+//!   every descent is bounded.
+//! - T2: all leaves have the same depth; a branch has at least two children.
+//! - T3: separator *i* of a branch is above every key of child *i* and not above any key of the
+//!   child behind it.
+//! - T4: a page is changed in place only if this transaction wrote it; any other is copied, the
+//!   copy takes its place in the parent, and so up to the root.
+//! - T5: `get` and cursors change nothing.
+//! - T6: what is kept from one operation to the next is looked at again before it is used: in a
+//!   damaged file two trees may share pages.
 //!
 //! Reading may go on in many threads, as far as the source allows; writing needs the sink to
 //! itself. An operation that fails half-way leaves pages of its own transaction in disorder and
