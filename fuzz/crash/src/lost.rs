@@ -168,7 +168,8 @@ impl Life {
                 false => there[self.rng.usize(..there.len())],
             };
             let bytes = key.to_be_bytes();
-            changes.push(match self.rng.u32(..if keys > 1 { 8 } else { 4 }) {
+            let rare = [4, 8, 60][usize::from(keys > 1) + usize::from(keys > 10)];
+            changes.push(match self.rng.u32(..rare) {
                 0 | 1 => {
                     table.delete(&bytes)?;
                     Change::Delete(key)
@@ -694,7 +695,7 @@ impl Life {
         };
         if let Some(mut txn) = begun {
             let durability = [Durability::Durable, Durability::Deferred][self.rng.usize(..2)];
-            let keys = [1, 1, 3, 60][self.rng.usize(..4)];
+            let keys = [1, 3, 60, 60][self.rng.usize(..4)];
             txn.set_durability(durability);
             let mut put = Vec::new();
             let outcome = self.fill(&mut txn, keys).and_then(|filled| {

@@ -303,7 +303,9 @@ fn outcomes(name: &str, joined: bool, ask: fn(&Shared) -> Outcome) {
         one.words().set_durable(&LOCKED, Durable { txn: TxnId(5), slot: 0 });
         if joined {
             // The next one moves the range of the first from the last place to the first.
-            [(5, 8), (10, 12), (20, 22)].map(|(durable, again)| bury(&one, durable, again));
+            for (durable, again) in [(5, 8), (10, 12), (20, 22)] {
+                bury(&one, durable, again);
+            }
         }
         let asker = thread::spawn({
             let one = one.clone();
