@@ -60,10 +60,13 @@ pub enum Trouble {
     /// A transaction reads a value that it has put on pages of its own, and puts what it has read;
     /// these are refused before it reads, or while it holds what it reads.
     ReadsOwn,
+    /// Values that a transaction has put on pages of their own are refused before it is built, and
+    /// only a stranger is told; somebody opens the database just then, and leads the flush.
+    OpenedBesideWriter,
 }
 
 /// All of them.
-pub const TROUBLES: [Trouble; 8] = [
+pub const TROUBLES: [Trouble; 9] = [
     Trouble::Untold,
     Trouble::StrangerTold,
     Trouble::ToldAndDies,
@@ -72,6 +75,7 @@ pub const TROUBLES: [Trouble; 8] = [
     Trouble::Rots,
     Trouble::BetweenLooks,
     Trouble::ReadsOwn,
+    Trouble::OpenedBesideWriter,
 ];
 
 /// What has been done.
@@ -510,6 +514,13 @@ impl Life {
                 drop(one);
                 Ok((None, None))
             }
+            Trouble::OpenedBesideWriter => {
+                one.flush().map_err(failed)?;
+                self.may_hold = BTreeSet::from([self.content(&one)?]);
+                let newcomer = self.opened_beside(&one)?;
+                self.idle.extend([one, other]);
+                Ok((Some(newcomer), None))
+            }
             Trouble::ReadsOwn => {
                 if self.rng.bool() {
                     one.flush().map_err(failed)?;
@@ -529,6 +540,31 @@ impl Life {
                 Ok((Some(one), None))
             }
         }
+    }
+
+    /// A transaction that reads nothing of its own, and whoever comes beside it.
+    fn opened_beside(&mut self, db: &Database) -> Result<Database, String> {
+        self.commits += 1;
+        let mut value = vec![9; self.rng.usize(2_500..20_000)];
+        value[..4].copy_from_slice(&self.commits.to_le_bytes());
+        let put = [Change::Put(1_002, self.commits)];
+        let mut txn = db.write().map_err(|e| e.to_string())?;
+        txn.set_durability(Durability::Deferred);
+        let table = txn.open_table("main");
+        table
+            .and_then(|mut table| table.put(&1_002u32.to_be_bytes(), &value))
+            .map_err(|e| format!("a put without trouble: {e}"))?;
+        self.refuse();
+        self.disk.foreign_sync();
+        let newcomer = self.enter()?;
+        let outcome = txn.commit();
+        self.note(&put, Durability::Deferred, &outcome)?;
+        if outcome.is_ok() && newcomer.flush().is_ok() {
+            let has = |content: &Content| content.contains_key(&1_002);
+            self.may_hold.retain(has);
+        }
+        self.disk.evict();
+        Ok(newcomer)
     }
 
     /// One transaction with its trouble.

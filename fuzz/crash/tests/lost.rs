@@ -20,6 +20,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
         (Bug::OwnRunUnverified, 1),
         (Bug::OwnPagesUnproved, 1),
         (Bug::UnchangedNotFlushed, 1),
+        (Bug::OpenedBesideWriter, 1),
     ] {
         plant(Some(bug));
         let found = campaign(seed, 3_000, &never).is_err();
