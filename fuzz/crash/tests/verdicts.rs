@@ -53,7 +53,7 @@ fn what_is_missing_is_named() {
         &[
             "planted",
             "--only",
-            "SlotByParity",
+            "CutBeforeDurable",
             "--threads",
             "1",
             "--cuts",
