@@ -1,5 +1,5 @@
 //! docs/format.md and the code say the same: every row of its tables is a constant that the
-//! inspector decodes with, and every such constant stands in the document.
+//! encoders and the inspector decodes with, and every such constant stands in the document.
 //!
 //! The tables are read as people read them: a table belongs to the line above it, up to the first
 //! `:` or `(`.

@@ -52,7 +52,8 @@ impl<'t> Table<'t> {
     }
 
     /// The value of `key`, straight from the map: no copy, whatever its size. One descent of the
-    /// tree.
+    /// tree. In a write transaction a large value that it has put itself is compared with its
+    /// checksum first.
     pub fn get(&self, key: &[u8]) -> Result<Option<&'t [u8]>> {
         over!(self.source, pages => tree::get(pages, &self.descriptor, key))
     }

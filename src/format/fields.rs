@@ -1,7 +1,6 @@
 //! Where each field of the file stands, as docs/format.md tells it: one table for each structure.
 //! Whatever is written or read goes through these tables, here and in the inspector, and
 //! `tests/format.rs` compares them with the document.
-#![cfg_attr(not(any(test, feature = "harness")), allow(dead_code))] // names are for the test of the document
 
 use super::bytes::{get_u16, get_u32, get_u48, get_u64, put_u16, put_u32, put_u48, put_u64};
 
@@ -9,6 +8,7 @@ use super::bytes::{get_u16, get_u32, get_u48, get_u64, put_u16, put_u32, put_u48
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Structure it belongs to: the title of its table in the document.
+    #[cfg_attr(not(any(test, feature = "harness")), allow(dead_code))] // for the test of it
     pub section: &'static str,
     /// Name in that table.
     pub name: &'static str,
@@ -85,7 +85,9 @@ macro_rules! fields {
         $(#[$doc])*
         pub mod $module {
             use super::Field;
-            $(pub const $constant: Field =
+            // Some stand here for the document alone: what is told of them is told of others too.
+            $(#[cfg_attr(not(any(test, feature = "harness")), allow(dead_code))]
+            pub const $constant: Field =
                 Field { section: $section, name: $name, at: $at, size: $size };)*
             /// All of them, in order.
             #[cfg(any(test, feature = "harness"))]

@@ -219,7 +219,7 @@ impl PageStore {
     }
 
     /// `pages` pages of the file, side by side.
-    pub fn in_file(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+    fn in_file(&self, first: PageId, pages: u64) -> Result<&[u8]> {
         self.check_alive()?;
         self.view.pages(&**self.platform.get(), first, pages)
     }

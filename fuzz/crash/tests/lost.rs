@@ -13,7 +13,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
     for (bug, seed) in [
         (Bug::WriteBackNotAskedFor, 1),
         (Bug::NewcomerBuildsUnproved, 1),
-        // Rare: the list has to be full just where somebody dies.
+        // Rare, as the last one: the list has to be full just where somebody dies.
         (Bug::ListStartNotAwaited, 8_000),
         (Bug::DeadAskedForFirst, 1),
         (Bug::SyncedForgottenByNewcomers, 1),
@@ -21,6 +21,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
         (Bug::OwnPagesUnproved, 1),
         (Bug::UnchangedNotFlushed, 1),
         (Bug::OpenedBesideWriter, 1),
+        (Bug::PendingCalledDurable, 5_000),
     ] {
         plant(Some(bug));
         let found = campaign(seed, 3_000, &never).is_err();
