@@ -34,7 +34,8 @@ pub enum Error {
         /// Why it is not.
         detail: String,
     },
-    /// The file was written by a format this version does not know.
+    /// The file is of a format version that this build does not read: an older one, of which
+    /// `kvtool upgrade` makes a new database, or a newer one.
     Version {
         /// Format version found in the file.
         found: u32,
@@ -170,7 +171,15 @@ impl fmt::Display for Error {
             Error::DiskFull { source } => write!(f, "no room left for the database file: {source}"),
             Error::NotADatabase { detail } => write!(f, "not a recto database: {detail}"),
             Error::Version { found, supported } => {
-                write!(f, "file format version {found}, this build supports {supported}")
+                write!(
+                    f,
+                    "file format version {found}, this build reads and writes {supported}; "
+                )?;
+                f.write_str(if found < supported {
+                    "`kvtool upgrade` makes a new database of it"
+                } else {
+                    "a newer build is needed"
+                })
             }
             Error::Features { unknown, to_write } => {
                 let what = if *to_write { "written" } else { "read" };

@@ -149,10 +149,10 @@ impl Reader<'_> {
     }
 
     /// The pairs of the only leaf of a tree, given where its descriptor stands: keys, and where
-    /// their values stand.
-    fn leaf(&self, descriptor: usize) -> Vec<(Vec<u8>, std::ops::Range<usize>)> {
+    /// their values stand. In the catalog these are table descriptors.
+    fn leaf(&self, descriptor: usize, catalog: bool) -> Vec<(Vec<u8>, std::ops::Range<usize>)> {
         assert_eq!(self.word(descriptor, "Table descriptor", "depth"), 1);
-        for unused in ["kind", "align_shift", "flags", "sequence", "zero"] {
+        for unused in ["kind", "align_shift", "flags", "value_size", "sequence", "keys"] {
             assert_eq!(self.word(descriptor, "Table descriptor", unused), 0, "{unused}");
         }
         let page = self.word(descriptor, "Table descriptor", "root") * 4096;
@@ -172,8 +172,9 @@ impl Reader<'_> {
             let prefix = &self.file[start..start + prefix_len];
             let head = &head.to_be_bytes()[..suffix_len.min(4)];
             let key = [prefix, head, &self.file[rest..value]].concat();
-            let len = self.word(cell, "Leaf cell", "value_tag");
-            pairs.push((key, value..value + len));
+            let tag = self.word(cell, "Leaf cell", "value_tag");
+            assert_eq!(tag >= 0xc000, catalog, "value_tag {tag:#x}");
+            pairs.push((key, value..value + tag % 0x4000));
         }
         pairs
     }
@@ -196,18 +197,18 @@ fn a_file_can_be_read_by_the_document() {
     let newest = |&at: &usize| r.word(at, "Meta page", "txn");
     let meta = [0, 4096].into_iter().max_by_key(newest).unwrap();
     assert_eq!(file[meta..meta + 8], *b"recto\x0d\x0a\x1a");
-    assert_eq!(r.word(meta, "Meta page", "version"), 1);
+    assert_eq!(r.word(meta, "Meta page", "version"), 2);
     assert_eq!(r.word(meta, "Meta page", "page_size"), 4096);
     assert!(r.word(meta, "Meta page", "page_count") * 4096 <= file.len());
     let mut copy = file[meta..meta + 4096].to_vec();
     copy[508..512].fill(0);
     assert_eq!(crc32fast::hash(&copy) as usize, r.word(meta, "Meta page", "crc"));
 
-    let tables = r.leaf(meta + r.at("Meta page", "catalog").0);
+    let tables = r.leaf(meta + r.at("Meta page", "catalog").0, true);
     assert_eq!(tables.len(), 1);
     assert_eq!(tables[0].0, b"t");
     assert_eq!(tables[0].1.len(), r.size("Table descriptor"));
-    let pairs = r.leaf(tables[0].1.start);
+    let pairs = r.leaf(tables[0].1.start, false);
     let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, &file[value])).collect();
     let expected = [(b"a-key".to_vec(), &b"one"[..]), (b"a-third-key".to_vec(), &b"two"[..])];
     assert_eq!(pairs, expected);

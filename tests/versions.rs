@@ -1,4 +1,4 @@
-//! Files of versions to come: what a writer of format version 2 may have left, made by hand by the
+//! Files of versions to come: what a writer of format version 3 may have left, made by hand by the
 //! rules of docs/format.md. What may not be read is refused and left as it is, byte for byte.
 
 mod common;
@@ -57,12 +57,12 @@ fn a_newer_version_in_either_slot_refuses_the_file() {
     let good = two_commits(&path);
     let newest = newest(&good);
     for slot in [newest, 1 - newest] {
-        for (field, value) in [(VERSION, 2), (VERSION, 0), (READ_FEATURES, 1 << 31)] {
+        for (field, value) in [(VERSION, 3), (VERSION, 0), (READ_FEATURES, 1 << 31)] {
             let mut file = good.clone();
             patch(&mut file, slot, field, value, true);
             fs::write(&path, &file).unwrap();
             match open(&path) {
-                Err(Error::Version { found, supported: 1 }) => assert_eq!(found, value),
+                Err(Error::Version { found, supported: 2 }) => assert_eq!(found, value),
                 Err(Error::Features { unknown, to_write: false }) => assert_eq!(unknown, value),
                 other => panic!("slot {slot}, byte {field}: {other:?}"),
             }
@@ -83,7 +83,7 @@ fn a_flipped_bit_is_no_newer_version() {
     for slot in [newest, 1 - newest] {
         for field in [VERSION, FEATURES, WRITE_FEATURES, READ_FEATURES] {
             let mut file = good.clone();
-            patch(&mut file, slot, field, 0x101, false);
+            patch(&mut file, slot, field, 0x102, false);
             fs::write(&path, &file).unwrap();
             let report = recto::check_file(&path, None).unwrap();
             let db = open(&path).unwrap();

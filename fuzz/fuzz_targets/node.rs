@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use recto::PageId;
 use recto::TxnId;
-use recto::harness::node::build::{Item, Plan, NodeHeader, write_node};
+use recto::harness::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use recto::harness::node::edit::NodeMut;
 use recto::harness::node::key::{KeyParts, separator};
 use recto::harness::node::{Layout, Node, Value, is_inline, max_key_len};
@@ -64,13 +64,13 @@ fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
         let count = node.node().expect("it opened").count();
         let _ = match op {
             Op::Put(key, tag, len) => {
-                let (tag, tail) = value(level, *tag, *len);
-                node.insert(usize::from(*len) % (count + 1), key, tag, &tail).map(drop)
+                let what = Owned::of(level, *tag, *len);
+                node.insert(usize::from(*len) % (count + 1), key, what.body()).map(drop)
             }
             Op::Remove(at) => node.remove(usize::from(*at) % count),
             Op::Replace(at, tag, len) if level == 0 => {
-                let (tag, tail) = value(level, *tag, *len);
-                node.replace(usize::from(*at) % count, tag, &tail).map(drop)
+                let what = Owned::of(level, *tag, *len);
+                node.replace(usize::from(*at) % count, what.body()).map(drop)
             }
             Op::Replace(at, tag, _) => {
                 node.set_child(usize::from(*at) % (count + 1), PageId(u64::from(*tag)))
@@ -116,21 +116,45 @@ fn page_copy() -> Vec<u64> {
     page()
 }
 
-/// Tag and tail of a leaf's entry, tag of a branch's.
-fn value(level: u8, fill: u8, len: u16) -> (u64, Vec<u8>) {
-    match level {
-        0 => (u64::from(len % 1500), vec![fill; usize::from(len % 1500)]),
-        _ => (u64::from(len) + 2, Vec::new()),
+/// What an entry holds beside its key.
+#[derive(Clone)]
+enum Owned {
+    Child(PageId),
+    Inline(Vec<u8>),
+    Table(Vec<u8>),
+}
+
+impl Owned {
+    fn of(level: u8, fill: u8, len: u16) -> Owned {
+        let bytes = || vec![fill; usize::from(len % 1500)];
+        match (level, fill % 8) {
+            (0, 7) => Owned::Table(bytes()),
+            (0, _) => Owned::Inline(bytes()),
+            _ => Owned::Child(PageId(u64::from(len) + 2)),
+        }
+    }
+
+    fn body(&self) -> Body<'_> {
+        match self {
+            Owned::Child(child) => Body::Child(*child),
+            Owned::Inline(bytes) => Body::Inline(bytes),
+            Owned::Table(bytes) => Body::Table(bytes),
+        }
+    }
+
+    /// Whether the entry may stand in a page.
+    fn fits(&self, key: &[u8]) -> bool {
+        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().bytes().len())
     }
 }
 
-type Entries = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+type Entries = BTreeMap<Vec<u8>, Owned>;
 
 /// Writes the model into a page; false if it does not fit.
 fn rebuild(page: &mut [u8], level: u8, entries: &Entries) -> bool {
     let items: Vec<Item<'_>> = entries
         .iter()
-        .map(|(key, (tag, tail))| Item { key: KeyParts::of(key, 0), tag: *tag, tail })
+        .map(|(key, what)| Item { key: KeyParts::of(key, 0), body: what.body() })
         .collect();
     let plan = Plan::of(level, &items);
     if plan.used > PAGE {
@@ -152,7 +176,7 @@ fn model(branch: bool, front: &[u8], ops: &[Op]) {
         whole.truncate(max_key_len(PAGE));
         whole
     };
-    let mut entries = Entries::from([(key_of(b"first"), value(level, 1, 3))]);
+    let mut entries = Entries::from([(key_of(b"first"), Owned::of(level, 1, 3))]);
     assert!(rebuild(page, level, &entries));
     for op in ops.iter().take(200) {
         apply(page, level, &mut entries, op, &key_of);
@@ -173,8 +197,8 @@ fn apply(
     let (done, after) = match op {
         Op::Put(key, fill, len) => {
             let key = key_of(key);
-            let (tag, tail) = value(level, *fill, *len);
-            if level == 0 && !is_inline(PAGE, key.len(), tail.len()) {
+            let what = Owned::of(level, *fill, *len);
+            if !what.fits(&key) {
                 return;
             }
             let place = node.node().and_then(|n| n.search(&key)).expect("a page in order");
@@ -184,12 +208,12 @@ fn apply(
                 return;
             }
             let done = if place.found {
-                node.replace(place.index, tag, &tail)
+                node.replace(place.index, what.body())
             } else {
-                node.insert(place.index, &key, tag, &tail)
+                node.insert(place.index, &key, what.body())
             };
             let mut after = entries.clone();
-            after.insert(key, (tag, tail));
+            after.insert(key, what);
             (done.expect("a page in order"), after)
         }
         Op::Remove(_) if count == 1 => {
@@ -203,18 +227,18 @@ fn apply(
             (true, after)
         }
         Op::Replace(at, fill, len) => {
-            let (tag, tail) = value(level, *fill, *len);
+            let what = Owned::of(level, *fill, *len);
             let key = nth(*at);
-            if level == 0 && !is_inline(PAGE, key.len(), tail.len()) {
+            if !what.fits(&key) {
                 return;
             }
             let index = usize::from(*at) % count;
-            let done = match level {
-                0 => node.replace(index, tag, &tail),
-                _ => node.set_child(index + 1, PageId(tag)).map(|()| true),
+            let done = match what {
+                Owned::Child(child) => node.set_child(index + 1, child).map(|()| true),
+                _ => node.replace(index, what.body()),
             };
             let mut after = entries.clone();
-            after.insert(key, (tag, tail));
+            after.insert(key, what);
             (done.expect("a page in order"), after)
         }
         Op::Get(key) => {
@@ -235,12 +259,16 @@ fn same(page: &[u8], level: u8, entries: &Entries) {
     let node = Node::open(ID, page, level).expect("a page in order");
     assert_eq!(node.count(), entries.len());
     assert!(node.used() <= PAGE);
-    for (index, (key, (tag, tail))) in entries.iter().enumerate() {
+    for (index, (key, what)) in entries.iter().enumerate() {
         assert_eq!(&node.key(index).expect("in order").to_vec(), key);
-        if level > 0 {
-            assert_eq!(node.child(index + 1).expect("in order"), PageId(*tag));
-        } else {
-            assert_eq!(node.value(index).expect("in order"), Value::Inline(tail));
+        match what {
+            Owned::Child(child) => assert_eq!(node.child(index + 1).expect("in order"), *child),
+            Owned::Inline(value) => {
+                assert_eq!(node.value(index).expect("in order"), Value::Inline(value));
+            }
+            Owned::Table(bytes) => {
+                assert_eq!(node.value(index).expect("in order"), Value::Table(bytes));
+            }
         }
     }
     if level > 0 {

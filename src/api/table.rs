@@ -97,14 +97,7 @@ impl<'t> Table<'t> {
 
     /// Shape and size of the table. O(1).
     pub fn stats(&self) -> TableStats {
-        let d = &self.descriptor;
-        TableStats {
-            entries: d.entries,
-            depth: d.depth,
-            branch_pages: d.branch_pages,
-            leaf_pages: d.leaf_pages,
-            overflow_pages: d.overflow_pages,
-        }
+        TableStats::of(&self.descriptor)
     }
 
     /// All pairs between two bounds in the order of the keys (bytes compared as unsigned numbers);
@@ -182,6 +175,18 @@ pub struct TableStats {
     pub leaf_pages: u64,
     /// Pages of values too large for a leaf.
     pub overflow_pages: u64,
+}
+
+impl TableStats {
+    pub(crate) fn of(d: &TableDescriptor) -> TableStats {
+        TableStats {
+            entries: d.entries,
+            depth: d.depth,
+            branch_pages: d.branch_pages,
+            leaf_pages: d.leaf_pages,
+            overflow_pages: d.overflow_pages,
+        }
+    }
 }
 
 enum Inner<'t> {

@@ -4,9 +4,9 @@ use super::table::{Source, Table, TableMut, TableStats};
 use crate::commit::durability::Durability;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
+use crate::tree;
 use crate::txn::read::Snapshot;
-use crate::txn::write::{Writer, stored_table};
-use std::ops::Bound;
+use crate::txn::write::Writer;
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,7 +68,7 @@ impl ReadTxn {
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        match stored_table(s, &s.catalog, name, s.page_count())? {
+        match tree::stored_table(s, &s.catalog, name, s.page_count())? {
             Some(d) => Ok(Table::new(Source::Snapshot(s), d)),
             None => Err(Error::NoSuchTable(name.into())),
         }
@@ -78,7 +78,7 @@ impl ReadTxn {
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let s = &self.snapshot;
         s.engine().shared.check_alive()?;
-        list_tables(Source::Snapshot(s), s.catalog, s.page_count())
+        Ok(infos(tree::tables(s, &s.catalog, s.page_count())?))
     }
 }
 
@@ -88,20 +88,8 @@ impl std::fmt::Debug for ReadTxn {
     }
 }
 
-fn list_tables(
-    source: Source<'_>,
-    catalog: TableDescriptor,
-    page_count: u64,
-) -> Result<Vec<TableInfo>> {
-    let bad = |what: &str| Error::corrupt(catalog.root, format!("catalog: {what}"));
-    let mut tables = Vec::new();
-    for pair in Table::new(source, catalog).range(Bound::Unbounded, Bound::Unbounded)? {
-        let (name, bytes) = pair?;
-        let name = String::from_utf8(name.to_vec()).map_err(|_| bad("a name is not UTF-8"))?;
-        let d = TableDescriptor::decode(bytes, page_count).map_err(bad)?;
-        tables.push(TableInfo { name, stats: Table::new(source, d).stats() });
-    }
-    Ok(tables)
+fn infos(tables: Vec<(String, TableDescriptor)>) -> Vec<TableInfo> {
+    tables.into_iter().map(|(name, d)| TableInfo { name, stats: TableStats::of(&d) }).collect()
 }
 
 /// The write transaction: one at a time over all threads and processes. It sees its own changes;
@@ -175,15 +163,7 @@ impl WriteTxn {
 
     /// All tables as this transaction has left them, in the order of their names.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
-        self.writer.check_usable()?;
-        let (catalog, page_count) = self.writer.catalog_now();
-        let mut tables = list_tables(Source::Writer(&self.writer), catalog, page_count)?;
-        for t in &mut tables {
-            if let Some(d) = self.writer.lookup(&t.name)? {
-                t.stats = Table::new(Source::Writer(&self.writer), d).stats();
-            }
-        }
-        Ok(tables)
+        self.writer.tables().map(infos)
     }
 
     /// When [`WriteTxn::commit`] returns; overrides the default of the handle.

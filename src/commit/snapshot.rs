@@ -50,8 +50,7 @@ pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, T
     if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
         return Err(bad());
     }
-    // The counts bound every walk over the catalog; what its names take in runs of their own is not
-    // needed.
+    // The counts bound every walk over the catalog, which has no overflow runs.
     let root = PageId(root);
     let counted =
         TableDescriptor { leaf_pages, branch_pages, overflow_pages: 0, root, depth, entries };

@@ -155,9 +155,10 @@ fields! {
     DEPTH = "depth" 40 2;
     KIND = "kind" 42 1;
     ALIGN_SHIFT = "align_shift" 43 1;
-    FLAGS = "flags" 44 4;
+    FLAGS = "flags" 44 2;
+    VALUE_SIZE = "value_size" 46 2;
     SEQUENCE = "sequence" 48 8;
-    ZERO = "zero" 56 8;
+    KEYS = "keys" 56 8;
 }
 
 fields! {
@@ -245,7 +246,7 @@ fields! {
 /// Every page of a database is at least as large as the meta proper.
 pub const META_SIZE: usize = meta::BODY.end();
 /// Bytes of a table descriptor.
-pub const DESCRIPTOR_SIZE: usize = table::ZERO.end();
+pub const DESCRIPTOR_SIZE: usize = table::KEYS.end();
 /// Bytes of an overflow reference.
 pub const OVERFLOW_SIZE: usize = overflow::ZERO.end();
 /// Bytes of one free-log queue in the meta page.

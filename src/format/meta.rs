@@ -12,7 +12,7 @@ pub const SIZE: usize = fields::META_SIZE;
 /// First eight bytes of a database.
 pub const MAGIC: [u8; 8] = *b"recto\r\n\x1a";
 /// The format this build reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the pages that a manifest names at most: opening may read them all.
 pub const MANIFEST_BYTES: u64 = 4 << 20;
 /// Bytes of pages that the list may name when a deferred commit is shown: a first opener may read

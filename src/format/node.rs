@@ -14,11 +14,11 @@ pub mod key;
 
 use super::bytes::get_u64;
 use super::fields::{branch_cell, leaf_cell, page as parts};
-use super::overflow::{self, OverflowRef};
+use super::overflow::OverflowRef;
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
-use build::Item;
+use build::{Body, Item};
 use key::{KeyParts, head_of};
 use std::cmp::Ordering;
 
@@ -36,8 +36,10 @@ pub const BRANCH_CELL: usize = branch_cell::REST.at;
 pub const ENTRY: usize = 6;
 /// Bytes of a suffix that stand in the head.
 pub const HEAD: usize = 4;
-/// Value tag of an overflow reference.
+/// Value tag of an overflow reference; smaller ones are the length of a value.
 pub const TAG_OVERFLOW: u16 = 0x8000;
+/// Value tag of a table descriptor, plus its length. What lies between the two is reserved.
+pub const TAG_TABLE: u16 = 0xc000;
 
 /// Longest key for a page size: two separators of this length fit a branch.
 pub const fn max_key_len(page_size: usize) -> usize {
@@ -136,6 +138,8 @@ pub enum Value<'a> {
     Inline(&'a [u8]),
     /// Where the bytes are.
     Overflow(OverflowRef),
+    /// No value, but an encoded table descriptor: only in the catalog.
+    Table(&'a [u8]),
 }
 
 /// One cell, its fields cut out but not yet interpreted.
@@ -353,35 +357,43 @@ impl<'a> Node<'a> {
     #[inline]
     pub fn value_of(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
         debug_assert_eq!(self.level, 0);
-        if cell.tag < u64::from(TAG_OVERFLOW) {
-            if let Some(value) = cell.after.get(..cell.tag as usize) {
-                return Ok(Value::Inline(value));
-            }
-        } else if cell.tag == u64::from(TAG_OVERFLOW)
-            && let Some(bytes) = cell.after.get(..overflow::SIZE)
-        {
-            return match OverflowRef::decode(bytes) {
+        match self.body_of(cell)? {
+            Body::Inline(value) => Ok(Value::Inline(value)),
+            Body::Overflow(bytes) => match OverflowRef::decode(bytes) {
                 Ok(reference) => Ok(Value::Overflow(reference)),
                 Err(why) => Err(self.corrupt(why)),
-            };
+            },
+            Body::Table(descriptor) => Ok(Value::Table(descriptor)),
+            Body::Child(_) => Err(self.corrupt("a child where a value must be")),
         }
-        Err(self.corrupt("value reaches out of the page"))
+    }
+
+    /// What a cell holds beside its key, not decoded.
+    #[inline(always)]
+    fn body_of(&self, cell: &Cell<'a>) -> Result<Body<'a>> {
+        if self.level > 0 {
+            return Ok(Body::Child(PageId(cell.tag)));
+        }
+        let body = if cell.tag < u64::from(TAG_OVERFLOW) {
+            cell.after.get(..cell.tag as usize).map(Body::Inline)
+        } else {
+            self.tagged(cell)
+        };
+        body.ok_or_else(|| self.corrupt("value reaches out of the page"))
+    }
+
+    /// The same of a cell whose tag is no length.
+    fn tagged(&self, cell: &Cell<'a>) -> Option<Body<'a>> {
+        if cell.tag == u64::from(TAG_OVERFLOW) {
+            return cell.after.first_chunk().map(Body::Overflow);
+        }
+        let len = cell.tag.checked_sub(u64::from(TAG_TABLE))?;
+        cell.after.get(..len as usize).map(Body::Table)
     }
 
     /// Bytes a cell takes in the heap.
     pub fn cell_len(&self, cell: &Cell<'a>) -> Result<usize> {
-        Ok(cell_of(self.level) + cell.rest.len() + self.tail_of(cell)?.len())
-    }
-
-    /// What stands behind a cell's key: the value, an encoded reference, nothing in a branch.
-    fn tail_of(&self, cell: &Cell<'a>) -> Result<&'a [u8]> {
-        if self.level > 0 {
-            return Ok(&[]);
-        }
-        match self.value_of(cell)? {
-            Value::Inline(value) => Ok(value),
-            Value::Overflow(_) => Ok(&cell.after[..overflow::SIZE]),
-        }
+        Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.bytes().len())
     }
 
     /// An entry as writing takes it, with its sizes held to the limits of the format.
@@ -391,12 +403,13 @@ impl<'a> Node<'a> {
         if key.len() > max_key_len(self.page.len()) {
             return Err(self.corrupt(&format!("key {index} is too long")));
         }
-        let tail = self.tail_of(&cell)?;
-        let inline = self.level == 0 && cell.tag < u64::from(TAG_OVERFLOW);
-        if inline && !is_inline(self.page.len(), key.len(), tail.len()) {
+        let body = self.body_of(&cell)?;
+        if let Body::Inline(bytes) | Body::Table(bytes) = body
+            && !is_inline(self.page.len(), key.len(), bytes.len())
+        {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
-        Ok(Item { key, tag: cell.tag, tail })
+        Ok(Item { key, body })
     }
 
     /// Child of a branch, 0 ..= `count`.

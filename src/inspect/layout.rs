@@ -10,8 +10,10 @@ pub const GROUP: u64 = 64;
 
 /// First bytes of a meta page.
 pub const MAGIC: [u8; 8] = *b"recto\x0d\x0a\x1a";
-/// The format version this room knows.
-pub const VERSION: u64 = 1;
+/// The format version that the engine reads and writes.
+pub const VERSION: u64 = 2;
+/// The version before it, which is read here too: its table descriptors are values like others.
+pub const VERSION_1: u64 = 1;
 /// Bytes that the pages of a manifest take at most.
 pub const MANIFEST_BYTES: u64 = 4 << 20;
 /// Features this room knows, of those that must be known to read.
@@ -24,8 +26,12 @@ pub const KIND_BRANCH: u64 = 1;
 pub const KIND_LEAF: u64 = 2;
 /// A free-log page.
 pub const KIND_LOG: u64 = 3;
-/// Value tag of an overflow reference; smaller tags are lengths, larger ones are damage.
+/// Value tag of an overflow reference; smaller tags are lengths.
 pub const TAG_OVERFLOW: usize = 0x8000;
+/// Value tag of a table descriptor, plus its length. Between the two there are none.
+pub const TAG_TABLE: usize = 0xc000;
+/// Longest name of a table.
+pub const MAX_NAME: usize = 1024;
 /// Phases of a meta page.
 pub const PHASE_SEALED: u64 = 1;
 /// The pages were synced before the meta was stored.

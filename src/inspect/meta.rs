@@ -15,6 +15,7 @@ use crc32fast::Hasher;
 #[derive(Clone, Debug)]
 pub(super) struct Meta {
     pub slot: Option<u8>,
+    pub version: u64,
     pub txn: u64,
     pub id_limit: u64,
     pub page_size: usize,
@@ -140,6 +141,7 @@ impl Meta {
     pub fn summary(&self) -> MetaSummary {
         MetaSummary {
             slot: self.slot,
+            version: self.version as u32,
             txn: TxnId(self.txn),
             page_size: self.page_size,
             page_count: self.page_count,
@@ -169,7 +171,7 @@ impl Meta {
             let text = format!("its checksum does not match (format version {version})");
             return Err(Refusal::Damaged(text, None));
         }
-        if version != layout::VERSION {
+        if version != layout::VERSION && version != layout::VERSION_1 {
             return Err(Refusal::Version(version));
         }
         let unknown = word(m::READ_FEATURES, b, 0) & !layout::KNOWN_TO_READ;
@@ -195,6 +197,7 @@ impl Meta {
         }
         let mut meta = Meta {
             slot,
+            version,
             txn: word(m::TXN, b, 0),
             id_limit: word(m::ID_LIMIT, b, 0),
             page_size,
@@ -317,6 +320,9 @@ impl Meta {
     pub fn contradicts(&self, other: &Meta) -> Option<&'static str> {
         if self.uuid != other.uuid {
             return Some("the two meta pages belong to different databases");
+        }
+        if self.version != other.version {
+            return Some("the two meta pages are of different format versions");
         }
         // A copy of a meta may be stored with another phase and without its manifest: its content
         // counts.

@@ -31,6 +31,19 @@ pub(super) enum Body<'a> {
     Value(&'a [u8]),
     /// A value in pages of its own.
     Overflow(Run),
+    /// No value, but a table descriptor.
+    Table(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    /// The table descriptor that this is in a catalog of this format version; None if it is none.
+    pub fn descriptor(&self, version: u64) -> Option<&'a [u8]> {
+        match *self {
+            Body::Table(bytes) if version != layout::VERSION_1 => Some(bytes),
+            Body::Value(bytes) if version == layout::VERSION_1 => Some(bytes),
+            _ => None,
+        }
+    }
 }
 
 /// A reference to an overflow run.
@@ -164,6 +177,10 @@ impl<'a> Node<'a> {
         if tag < layout::TAG_OVERFLOW {
             let value = self.b.get(from..from + tag).ok_or_else(outside)?;
             return Ok((Body::Value(value), from + tag));
+        }
+        if let Some(len) = tag.checked_sub(layout::TAG_TABLE) {
+            let descriptor = self.b.get(from..from + len).ok_or_else(outside)?;
+            return Ok((Body::Table(descriptor), from + len));
         }
         if tag > layout::TAG_OVERFLOW {
             return Err(format!("the value of cell {index} has the unknown tag {tag:#x}"));

@@ -46,6 +46,8 @@ pub enum SlotState {
 pub struct MetaSummary {
     /// Slot that holds it; None if it was given from outside.
     pub slot: Option<u8>,
+    /// Format version of the file.
+    pub version: u32,
     /// Its transaction.
     pub txn: TxnId,
     /// Bytes in a page.

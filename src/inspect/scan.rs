@@ -97,6 +97,8 @@ pub(super) type Visit<'a> = &'a mut dyn FnMut(&PageInfo<'_>) -> ControlFlow<()>;
 
 pub(super) struct Scan<'a> {
     pub pages: &'a dyn Pages,
+    /// Format version of the file.
+    pub version: u64,
     pub page_size: usize,
     pub page_count: u64,
     pub txn: u64,
@@ -133,6 +135,7 @@ impl<'a> Scan<'a> {
     pub fn new(pages: &'a dyn Pages, meta: &Meta, verify_values: bool) -> Scan<'a> {
         Scan {
             pages,
+            version: meta.version,
             page_size: meta.page_size,
             page_count: meta.page_count,
             txn: meta.txn,

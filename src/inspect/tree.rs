@@ -40,7 +40,7 @@ impl Descriptor {
             return Err(format!("a table descriptor of {} bytes", b.len()));
         }
         let word = |f: Field| f.get(b, 0).unwrap_or(0);
-        for reserved in [t::KIND, t::ALIGN_SHIFT, t::FLAGS, t::SEQUENCE, t::ZERO] {
+        for reserved in [t::KIND, t::ALIGN_SHIFT, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::KEYS] {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }
@@ -223,14 +223,14 @@ impl TreeWalk<'_, '_, '_> {
     fn entry(&mut self, id: u64, node: &Node<'_>, cell: &Cell<'_>) {
         let scan = &mut *self.scan;
         let most = layout::max_entry(scan.page_size) as u64;
-        let (value_len, value) = match cell.body {
-            Body::Value(value) => (value.len() as u64, Some(value)),
-            Body::Overflow(run) => (run.len, None),
+        let (value_len, in_leaf) = match cell.body {
+            Body::Value(value) | Body::Table(value) => (value.len() as u64, true),
+            Body::Overflow(run) => (run.len, false),
             Body::Child(_) => return,
         };
         let size = node.entry_size(cell, value_len);
-        if (size <= most) != value.is_some() {
-            let place = if value.is_some() { "in the leaf" } else { "in a run of its own" };
+        if (size <= most) != in_leaf {
+            let place = if in_leaf { "in the leaf" } else { "in a run of its own" };
             scan.fault(Some(id), || {
                 format!("an entry of {size} bytes stands {place}, {most} fit a leaf")
             });
@@ -244,12 +244,14 @@ impl TreeWalk<'_, '_, '_> {
             _ => true,
         };
         if self.tables.is_some() {
-            let descriptor = match (value, cell.body) {
-                (Some(value), _) => value.to_vec(),
+            let descriptor = match (cell.body.descriptor(self.scan.version), cell.body) {
+                (Some(descriptor), _) => descriptor.to_vec(),
                 (None, Body::Overflow(run)) if intact => self.long_descriptor(run),
                 _ => Vec::new(),
             };
             self.list(id, cell.key(node), descriptor, node.birth);
+        } else if let Body::Table(_) = cell.body {
+            self.scan.fault(Some(id), || "a table descriptor where a value must be".into());
         }
     }
 
@@ -307,10 +309,11 @@ impl TreeWalk<'_, '_, '_> {
         }
     }
 
-    /// The descriptor of a table whose name is so long that its entry does not fit a leaf.
+    /// In version 1: the descriptor of a table whose name is so long that its entry does not fit a
+    /// leaf.
     fn long_descriptor(&mut self, run: Run) -> Vec<u8> {
         let scan = &mut *self.scan;
-        if run.len != layout::DESCRIPTOR_SIZE as u64 {
+        if run.len != layout::DESCRIPTOR_SIZE as u64 || scan.version != layout::VERSION_1 {
             return Vec::new();
         }
         let at = run.first * scan.page_size as u64;
@@ -321,6 +324,10 @@ impl TreeWalk<'_, '_, '_> {
     fn list(&mut self, leaf: u64, name: Vec<u8>, descriptor: Vec<u8>, birth: u64) {
         if name.is_empty() {
             self.scan.fault(Some(leaf), || "a table without a name".into());
+        }
+        if name.len() > layout::MAX_NAME && self.scan.version != layout::VERSION_1 {
+            let len = name.len();
+            self.scan.fault(Some(leaf), || format!("a table name of {len} bytes"));
         }
         let name = String::from_utf8(name).unwrap_or_else(|e| {
             let name = String::from_utf8_lossy(e.as_bytes()).into_owned();

@@ -8,7 +8,7 @@ use super::search::{Step, node_at};
 use super::split::{Cut, divide, is_underfull};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_DEPTH, TableDescriptor};
-use crate::format::node::build::{Item, Plan};
+use crate::format::node::build::{Body, Item, Plan};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{ENTRY, Node};
@@ -192,7 +192,7 @@ impl Target {
                 let page = touch(sink, self.step.page)?;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
                 node.set_child(first, left.page)?;
-                if node.insert(first, &right.separator, right.page.0, &[])? {
+                if node.insert(first, &right.separator, Body::Child(right.page))? {
                     return Ok(Edit::settled(self.step.page, page));
                 }
                 page
@@ -276,13 +276,13 @@ fn splice<'a>(
     let Some((head, tail)) = children.split_first() else {
         let gone = items.remove(first.saturating_sub(1));
         if first == 0 {
-            rewrite.leftmost = PageId(gone.tag);
+            rewrite.leftmost = gone.child();
         }
         return Ok(());
     };
     match first {
         0 => rewrite.leftmost = head.page,
-        _ => items[first - 1].tag = head.page.0,
+        _ => items[first - 1].body = Body::Child(head.page),
     }
     let fresh = tail.iter().map(|c| Item::branch(KeyParts::of(&c.separator, 0), c.page));
     items.splice(first..last, fresh);

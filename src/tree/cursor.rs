@@ -9,7 +9,8 @@ use super::read_ahead::ReadAhead;
 use super::search::{NODE_FRONT, Step, front_of, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
-use crate::format::node::Node;
+use crate::format::node::key::KeyParts;
+use crate::format::node::{Node, Value};
 use crate::storage::{LINE, prefetch};
 use crate::types::PageId;
 use std::ops::Bound;
@@ -178,6 +179,12 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     pub fn value(&self) -> Result<Option<&'a [u8]>> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         value_bytes(self.src, leaf, leaf.value(self.index)?).map(Some)
+    }
+
+    /// Key and value of the current entry, the value not looked for.
+    pub fn raw_entry(&self) -> Result<Option<(KeyParts<'a>, Value<'a>)>> {
+        let Some(leaf) = &self.leaf else { return Ok(None) };
+        leaf.entry(self.index).map(Some)
     }
 
     /// Key and value of the current entry; the key as one that outlives the cursor's next move.

@@ -7,10 +7,10 @@ use super::search::{Path, node_at};
 use super::split::{Cut, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::format::node::build::{Item, NodeHeader, write_node};
+use crate::format::node::build::{Body, Item, NodeHeader, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::{KeyParts, separator};
-use crate::format::node::{HEAD, Node, Place, TAG_OVERFLOW, Value, is_inline, max_key_len};
+use crate::format::node::{HEAD, Node, Place, Value, is_inline, max_key_len};
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
 use crate::types::PageId;
 use std::cmp::Ordering;
@@ -40,12 +40,12 @@ pub fn insert<S: PageSink>(
         None => Path::find(sink, desc, key)?,
     };
     if is_inline(page_size, key.len(), value.len()) {
-        return put(sink, desc, edge, path, key, value.len() as u64, value);
+        return put(sink, desc, edge, path, key, Body::Inline(value));
     }
     let (first, crc) = sink.allocate_run(value)?;
     let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
     desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
-    put(sink, desc, edge, path, key, u64::from(TAG_OVERFLOW), &run.encode())
+    put(sink, desc, edge, path, key, Body::Overflow(&run.encode()))
 }
 
 /// The last leaf of a tree and the way to it, as an insertion left them.
@@ -80,17 +80,16 @@ impl RightmostPath {
 }
 
 /// Puts an entry, as its cell will hold it, at the end of a path.
-fn put<S: PageSink>(
+pub(super) fn put<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     edge: &mut RightmostPath,
     path: Option<Path>,
     key: &[u8],
-    tag: u64,
-    tail: &[u8],
+    body: Body<'_>,
 ) -> Result<bool> {
     let Some(path) = path else {
-        let items = [Item { key: KeyParts::of(key, 0), tag, tail }];
+        let items = [Item { key: KeyParts::of(key, 0), body }];
         let whole = [Part { start: 0, end: 1, prefix_len: 0 }];
         let pages = write_parts(sink, desc, 0, PageId::NONE, &items, &whole, &[])?;
         desc.root = pages[0].page;
@@ -106,11 +105,8 @@ fn put<S: PageSink>(
     }
     let leaf = touch(sink, path.leaf)?;
     let mut node = NodeMut::open(leaf, sink.page_mut(leaf)?, 0)?;
-    let fitted = if path.place.found {
-        node.replace(index, tag, tail)?
-    } else {
-        node.insert(index, key, tag, tail)?
-    };
+    let fitted =
+        if path.place.found { node.replace(index, body)? } else { node.insert(index, key, body)? };
     let found = path.place.found;
     if !found {
         desc.entries = desc.entries.saturating_add(1);
@@ -121,7 +117,7 @@ fn put<S: PageSink>(
         let node = node.node()?;
         let cuts = cuts(&path, node.count(), key.starts_with(node.prefix()));
         cut = cuts.edge;
-        let item = Item { key: KeyParts::of(key, 0), tag, tail };
+        let item = Item { key: KeyParts::of(key, 0), body };
         let parts = match cuts.leaf {
             Cut::Right if path.rightmost && is_settled(&node, key)? => {
                 append_leaf(sink, desc, &path, leaf, item)?

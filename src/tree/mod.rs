@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod branch;
+mod catalog;
 mod cursor;
 mod insert;
 mod key;
@@ -33,6 +34,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{MAX_NAME_LEN, put_table, stored_table, tables};
 #[cfg(test)]
 pub use cursor::Cursor;
 pub use insert::{RightmostPath, insert};

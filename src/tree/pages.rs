@@ -145,7 +145,7 @@ pub(super) fn write_parts<S: PageSink>(
             separator = split::separator_before(level, items, part.start)
                 .ok_or_else(|| Error::corrupt(page, "keys out of order"))?;
             if level > 0 {
-                node_header.leftmost = PageId(items[part.start - 1].tag);
+                node_header.leftmost = items[part.start - 1].child();
             }
         }
         write_node(

@@ -55,6 +55,7 @@ pub(super) fn value_bytes<'a, S: PageSource>(
             len.and_then(|len| run.get(..len))
                 .ok_or_else(|| leaf.corrupt("overflow value longer than its run"))
         }
+        Value::Table(_) => Err(leaf.corrupt("a table descriptor where a value must be")),
     }
 }
 

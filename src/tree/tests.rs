@@ -1,5 +1,6 @@
 //! Tests of the tree over a store in memory that watches what the tree does with its pages.
 
+mod catalog;
 mod check;
 mod hostile;
 mod measure;

@@ -5,9 +5,9 @@ use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
-use crate::format::descriptor::{self, TableDescriptor};
+use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, PageSource, RightmostPath};
+use crate::tree::{self, RightmostPath};
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Writer {
 
     fn stored_descriptor(&self, name: &str) -> Result<Option<TableDescriptor>> {
         let pages = self.draft.pages();
-        stored_table(pages, &self.catalog, name, pages.page_count())
+        tree::stored_table(pages, &self.catalog, name, pages.page_count())
     }
 
     /// Opens a table, or makes it.
@@ -141,7 +141,7 @@ impl Writer {
 
     /// Makes a table that must not exist.
     pub fn create_table(&mut self, name: &str) -> Result<usize> {
-        check_name(name, self.draft.pages().page_size())?;
+        check_name(name)?;
         self.change(|w| {
             if w.find(name)?.is_some() {
                 return Err(Error::TableExists(name.into()));
@@ -152,13 +152,10 @@ impl Writer {
     }
 
     fn store_descriptor(&mut self, name: &str, d: &TableDescriptor) -> Result<()> {
-        let mut bytes = [0; descriptor::SIZE];
-        d.encode(&mut bytes);
         let mut catalog = self.catalog;
-        let (pages, edge) = (self.draft.pages_mut(), &mut RightmostPath::default());
-        let done = tree::insert(pages, &mut catalog, edge, name.as_bytes(), &bytes);
+        let done = tree::put_table(self.draft.pages_mut(), &mut catalog, name, d);
         self.catalog = catalog;
-        done.map(|_| ())
+        done
     }
 
     /// Drops a table with all it holds; false if there is none.
@@ -181,7 +178,7 @@ impl Writer {
 
     /// Gives a table another name, which must be free.
     pub fn rename_table(&mut self, from: &str, to: &str) -> Result<()> {
-        check_name(to, self.draft.pages().page_size())?;
+        check_name(to)?;
         self.change(|w| {
             let Some(i) = w.find(from)? else { return Err(Error::NoSuchTable(from.into())) };
             if from == to {
@@ -212,9 +209,17 @@ impl Writer {
         }
     }
 
-    /// The catalog as it stands, and the page count its pages lie under.
-    pub fn catalog_now(&self) -> (TableDescriptor, u64) {
-        (self.catalog, self.draft.pages().page_count())
+    /// All tables in the order of their names, as this transaction sees them.
+    pub fn tables(&self) -> Result<Vec<(String, TableDescriptor)>> {
+        self.check_usable()?;
+        let pages = self.draft.pages();
+        let mut tables = tree::tables(pages, &self.catalog, pages.page_count())?;
+        for (name, descriptor) in &mut tables {
+            if let Some(open) = self.tables.iter().find(|t| t.name == *name) {
+                *descriptor = open.descriptor;
+            }
+        }
+        Ok(tables)
     }
 
     /// Inserts or replaces; true if the key was there.
@@ -256,21 +261,9 @@ impl Writer {
     }
 }
 
-/// A table's descriptor as the catalog has it.
-pub fn stored_table(
-    pages: &impl PageSource,
-    catalog: &TableDescriptor,
-    name: &str,
-    page_count: u64,
-) -> Result<Option<TableDescriptor>> {
-    let Some(bytes) = tree::get(pages, catalog, name.as_bytes())? else { return Ok(None) };
-    let d = TableDescriptor::decode(bytes, page_count);
-    d.map(Some).map_err(|what| Error::corrupt(catalog.root, format!("table {name:?}: {what}")))
-}
-
-fn check_name(name: &str, page_size: usize) -> Result<()> {
-    let max = crate::format::node::max_key_len(page_size);
-    if name.is_empty() || name.len() > max {
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > tree::MAX_NAME_LEN {
+        let max = tree::MAX_NAME_LEN;
         return Err(Error::InvalidArgument(format!("table names have 1 to {max} bytes")));
     }
     Ok(())

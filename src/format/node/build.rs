@@ -6,33 +6,76 @@
 //! on.
 
 use super::key::KeyParts;
-use super::{ENTRY, HEAD, cell_of, padded, start_of};
+use super::{ENTRY, HEAD, TAG_OVERFLOW, TAG_TABLE, cell_of, padded, start_of};
 use crate::format::bytes::{put_u16, put_u32};
 use crate::format::fields::{branch_cell, leaf_cell, page as parts};
+use crate::format::overflow;
 use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
 use crate::types::{PageId, TxnId};
+
+/// What a cell holds beside its key, as it is encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Body<'a> {
+    /// In a branch: the child with the keys from this separator on.
+    Child(PageId),
+    /// A value, whole.
+    Inline(&'a [u8]),
+    /// A reference to an overflow run.
+    Overflow(&'a [u8; overflow::SIZE]),
+    /// A table descriptor.
+    Table(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    /// The number that stands in the head of the cell: child page or value tag.
+    #[inline(always)]
+    pub fn tag(&self) -> u64 {
+        match self {
+            Body::Child(child) => child.0,
+            Body::Inline(value) => value.len() as u64,
+            Body::Overflow(_) => u64::from(TAG_OVERFLOW),
+            Body::Table(descriptor) => u64::from(TAG_TABLE) + descriptor.len() as u64,
+        }
+    }
+
+    /// The bytes behind the key.
+    #[inline(always)]
+    pub fn bytes(&self) -> &'a [u8] {
+        match *self {
+            Body::Child(_) => &[],
+            Body::Inline(bytes) | Body::Table(bytes) => bytes,
+            Body::Overflow(reference) => reference,
+        }
+    }
+}
 
 /// One entry of a page that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
     /// The key.
     pub key: KeyParts<'a>,
-    /// Value tag (leaf) or child page (branch).
-    pub tag: u64,
-    /// The value or an encoded overflow reference; nothing in a branch.
-    pub tail: &'a [u8],
+    /// What stands beside it.
+    pub body: Body<'a>,
 }
 
 impl<'a> Item<'a> {
     /// A separator and the child behind it.
     pub fn branch(key: KeyParts<'a>, child: PageId) -> Item<'a> {
-        Item { key, tag: child.0, tail: &[] }
+        Item { key, body: Body::Child(child) }
+    }
+
+    /// The child of an entry of a branch.
+    pub fn child(&self) -> PageId {
+        match self.body {
+            Body::Child(child) => child,
+            _ => PageId::NONE,
+        }
     }
 
     /// Bytes the entry takes in a page with a prefix of this length, not above the key's.
     pub fn size(&self, level: u8, prefix_len: usize) -> usize {
         let rest = self.key.len().saturating_sub(prefix_len + HEAD);
-        ENTRY + cell_of(level) + rest + self.tail.len()
+        ENTRY + cell_of(level) + rest + self.body.bytes().len()
     }
 }
 
@@ -59,7 +102,7 @@ impl Plan {
         let mut rests = [0; 4];
         let mut fixed = 0;
         for item in items {
-            fixed += ENTRY + cell_of(level) + item.tail.len();
+            fixed += ENTRY + cell_of(level) + item.body.bytes().len();
             let len = item.key.len();
             for (rest, prefix_len) in rests.iter_mut().zip(lengths) {
                 *rest += len.saturating_sub(prefix_len + HEAD);
@@ -112,7 +155,7 @@ pub fn write_node(
             return Err("keys out of order");
         }
         let (head, suffix_len) = item.key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.tail.len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.bytes().len();
         at = at.checked_sub(len).filter(|&at| at >= floor).ok_or("keys do not fit their page")?;
         put_cell(&mut body[at - floor..][..len], level, item, suffix_len, prefix_len);
         put_u32(front, heads_at + HEAD * index, head);
@@ -145,14 +188,14 @@ pub(super) fn put_cell(
 ) {
     if level == 0 {
         leaf_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
-        leaf_cell::VALUE_TAG.put(cell, 0, item.tag);
+        leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag());
     } else {
-        branch_cell::CHILD.put(cell, 0, item.tag);
+        branch_cell::CHILD.put(cell, 0, item.body.tag());
         branch_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
     }
     let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
     if !rest.is_empty() {
         item.key.copy_to(prefix_len + HEAD, rest);
     }
-    tail.copy_from_slice(item.tail);
+    tail.copy_from_slice(item.body.bytes());
 }

@@ -4,9 +4,9 @@
 //! builds the page anew. Only on pages of the caller's own transaction, so one thread has the page
 //! to itself.
 
-use super::build::{Item, put_cell};
+use super::build::{Body, Item, put_cell};
 use super::key::KeyParts;
-use super::{ENTRY, HEAD, Layout, Node, TAG_OVERFLOW, cell_of, start_of};
+use super::{ENTRY, HEAD, Layout, Node, cell_of, start_of};
 use crate::error::{Error, Result};
 use crate::format::bytes::{put_u16, put_u32};
 use crate::format::fields::{branch_cell, header, leaf_cell, page as parts};
@@ -33,7 +33,7 @@ impl<'a> NodeMut<'a> {
 
     /// Puts an entry in front of entry `index`. False if the page has no room in one piece, or the
     /// key does not begin with its prefix.
-    pub fn insert(&mut self, index: usize, key: &[u8], tag: u64, tail: &[u8]) -> Result<bool> {
+    pub fn insert(&mut self, index: usize, key: &[u8], body: Body<'_>) -> Result<bool> {
         let Layout { level, count, prefix_len, heads_at, slots_at, .. } = self.layout;
         let start = start_of(level);
         if index > count || !key.starts_with(&self.page[start..start + prefix_len]) {
@@ -41,12 +41,12 @@ impl<'a> NodeMut<'a> {
         }
         let key = KeyParts::of(key, prefix_len);
         let (head, suffix_len) = key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + tail.len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.bytes().len();
         if self.layout.gap() < len + ENTRY {
             return Ok(false);
         }
         let cell_at = self.layout.heap_at - len;
-        let item = Item { key, tag, tail };
+        let item = Item { key, body };
         put_cell(&mut self.page[cell_at..cell_at + len], level, &item, suffix_len, prefix_len);
         // Slots behind the new one move by a head and a slot, those in front by a head.
         let (slot, end) = (slots_at + 2 * index, slots_at + 2 * count);
@@ -85,21 +85,21 @@ impl<'a> NodeMut<'a> {
     }
 
     /// Gives a leaf's entry another value. False if the page has no room in one piece.
-    pub fn replace(&mut self, index: usize, tag: u64, tail: &[u8]) -> Result<bool> {
+    pub fn replace(&mut self, index: usize, body: Body<'_>) -> Result<bool> {
         let node = self.node()?;
         let cell = node.cell(index)?;
         let (cell_at, len) = (cell.at, node.cell_len(&cell)?);
         let front = cell_of(self.layout.level) + cell.rest.len();
-        let new_len = front + tail.len();
+        let new_len = front + body.bytes().len();
         let slack = self.layout.gap();
         if new_len <= len {
             // What is left over at the cell's end belongs to nothing.
             self.add_dead(len - new_len)?;
-            self.put_value(cell_at, front, tag, tail);
+            self.put_value(cell_at, front, body);
         } else if new_len <= slack {
             let new_at = self.layout.heap_at - new_len;
             self.page.copy_within(cell_at..cell_at + front, new_at);
-            self.put_value(new_at, front, tag, tail);
+            self.put_value(new_at, front, body);
             put_u16(self.page, self.layout.slots_at + 2 * index, new_at as u16);
             self.add_dead(len)?;
             self.layout.heap_at = new_at;
@@ -121,10 +121,11 @@ impl<'a> NodeMut<'a> {
         Ok(())
     }
 
-    fn put_value(&mut self, cell_at: usize, front: usize, tag: u64, tail: &[u8]) {
-        debug_assert!(tag <= u64::from(TAG_OVERFLOW));
-        leaf_cell::VALUE_TAG.put(self.page, cell_at, tag);
-        self.page[cell_at + front..][..tail.len()].copy_from_slice(tail);
+    fn put_value(&mut self, cell_at: usize, front: usize, body: Body<'_>) {
+        debug_assert!(!matches!(body, Body::Child(_)));
+        leaf_cell::VALUE_TAG.put(self.page, cell_at, body.tag());
+        let bytes = body.bytes();
+        self.page[cell_at + front..][..bytes.len()].copy_from_slice(bytes);
     }
 
     /// A cell of this length belongs to nothing any more; the lowest one goes back to the gap.

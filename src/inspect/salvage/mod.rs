@@ -185,6 +185,7 @@ fn run(
         report: SalvageReport {
             source: start.source,
             slots: start.slots.clone(),
+            version: start.meta.version as u32,
             txn: TxnId(start.meta.txn),
             page_size: start.meta.page_size,
             pages: scan.page_count,
@@ -286,10 +287,11 @@ impl Salvager<'_> {
 
     fn table(&mut self, listed: tree::Listed) {
         let index = self.report.tables.len();
-        let name = self.name_for(listed.name);
+        let name = self.name_for(&listed.name);
+        let renamed = (name != listed.name).then_some(listed.name);
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
         let had = descriptor.as_ref().ok().map(|d| d.counts[0]).filter(|_| !self.part.has_bounds());
-        self.report.tables.push(SalvagedTable { name, had, ..Default::default() });
+        self.report.tables.push(SalvagedTable { name, renamed, had, ..Default::default() });
         match descriptor {
             Ok(d) if d.root != 0 => {
                 let root = Subtree::whole(d.root, d.depth - 1, listed.birth);
@@ -301,10 +303,9 @@ impl Salvager<'_> {
     }
 
     /// A name that a table can have, and that no other one has.
-    fn name_for(&mut self, wanted: String) -> String {
-        let max = layout::max_key(self.scan.page_size);
+    fn name_for(&mut self, wanted: &str) -> String {
         let mut name = match wanted.len() {
-            1.. if wanted.len() <= max => wanted,
+            1..=layout::MAX_NAME => wanted.to_owned(),
             _ => format!("lost+found/table-{}", self.report.tables.len()),
         };
         while !self.names.insert(name.clone()) {

@@ -61,7 +61,9 @@ pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
     }
     let Some(catalog) = orphan(salvager, root) else { return true };
     let (pages, page_size) = (salvager.scan.pages, salvager.scan.page_size);
-    let search = Search { pages, page_size, count: salvager.scan.page_count, cancelled: None };
+    let count = salvager.scan.page_count;
+    let version = salvager.scan.version;
+    let search = Search { pages, page_size, count, version, cancelled: None };
     let mut unreadable = None;
     for range in salvager.scan.unowned() {
         // The page in front of the next range has an owner: it was read.
@@ -133,7 +135,9 @@ impl Salvager<'_> {
         for orphan in orphans.iter().filter(|orphan| orphan.level == 0) {
             let fits = self.holes.iter().any(|hole| hole.table.is_none() && hole.takes(orphan));
             let (pages, page_size) = (self.scan.pages, self.scan.page_size);
-            let search = Search { pages, page_size, count: self.scan.page_count, cancelled: None };
+            let count = self.scan.page_count;
+            let version = self.scan.version;
+            let search = Search { pages, page_size, count, version, cancelled: None };
             let is_catalog = fits
                 && verified(self, orphan.id).is_ok_and(|bytes| {
                     sound(&bytes).is_ok_and(|(node, _)| search.is_catalog(&node))

@@ -27,6 +27,8 @@ pub enum Source {
 pub struct SalvagedTable {
     /// Its name.
     pub name: String,
+    /// What the catalog calls it, where it could not keep that name: it is too long, or taken.
+    pub renamed: Option<String>,
     /// Pairs it had, where that is known.
     pub had: Option<u64>,
     /// Pairs that came out.
@@ -86,6 +88,8 @@ pub struct SalvageReport {
     pub source: Source,
     /// What the two meta slots hold.
     pub slots: [SlotState; 2],
+    /// Format version of the file.
+    pub version: u32,
     /// The transaction whose tree it is.
     pub txn: TxnId,
     /// Bytes of a page.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::page_crc;
 use crate::inspect::layout::{self, header, meta as m, table as t};
 use crate::inspect::meta::Meta;
-use crate::inspect::node::{Body, Cell, Node};
+use crate::inspect::node::{Body, Cell, Node, Run};
 use crate::inspect::pages::Pages;
 use crate::inspect::report::SlotState;
 use crate::inspect::tree::Descriptor;
@@ -46,7 +46,8 @@ pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> 
         return Ok(Start { source, meta, catalog, slots });
     }
     let page_size = page_size(pages)?;
-    let search = Search { pages, page_size, count: pages.len() / page_size as u64, cancelled };
+    let count = pages.len() / page_size as u64;
+    let search = Search { pages, page_size, count, version: layout::VERSION, cancelled };
     let (source, txn, catalog) = match search.newest_catalog() {
         Some(c) => (Source::Catalog(PageId(c.root)), c.birth, descriptor(c.root, c.level + 1)),
         None => (Source::Nothing, 0, vec![0; layout::DESCRIPTOR_SIZE]),
@@ -54,6 +55,7 @@ pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> 
     let meta = Meta {
         id_limit: 0,
         slot: None,
+        version: layout::VERSION,
         txn,
         page_size,
         page_count: search.count,
@@ -196,6 +198,8 @@ pub struct Search<'a> {
     pub pages: &'a dyn Pages,
     pub page_size: usize,
     pub count: u64,
+    /// Format version.
+    pub version: u64,
     pub cancelled: Option<&'a AtomicBool>,
 }
 
@@ -272,24 +276,26 @@ impl Search<'_> {
             if name.is_empty() || std::str::from_utf8(&name).is_err() {
                 return None;
             }
-            match cell.body {
-                Body::Value(value) => {
-                    let d = Descriptor::decode(value).ok()?;
-                    if d.root == 0 {
-                        continue;
-                    }
-                    let Some(root) = self.look(d.root, left) else { continue };
-                    let is_root = Node::parse(&root)
-                        .is_ok_and(|root| root.level + 1 == d.depth && root.birth <= leaf.birth);
-                    if !is_root {
-                        return None;
-                    }
-                    leads = true;
-                }
+            let long = |run: Run| {
                 // The descriptor of a table with a long name.
-                Body::Overflow(run) if run.len == layout::DESCRIPTOR_SIZE as u64 => {}
+                self.version == layout::VERSION_1 && run.len == layout::DESCRIPTOR_SIZE as u64
+            };
+            let descriptor = match (cell.body.descriptor(self.version), cell.body) {
+                (Some(descriptor), _) => descriptor,
+                (None, Body::Overflow(run)) if long(run) => continue,
                 _ => return None,
+            };
+            let d = Descriptor::decode(descriptor).ok()?;
+            if d.root == 0 {
+                continue;
             }
+            let Some(root) = self.look(d.root, left) else { continue };
+            let is_root = Node::parse(&root)
+                .is_ok_and(|root| root.level + 1 == d.depth && root.birth <= leaf.birth);
+            if !is_root {
+                return None;
+            }
+            leads = true;
         }
         Some(leads)
     }

@@ -191,6 +191,10 @@ impl<'a> Salvager<'a> {
             if !part.has(&key) {
                 continue;
             }
+            if let (Body::Table(_), Into::Aside { .. }) = (cell.body, &*into) {
+                // A leaf of a catalog of the past: no pairs of users.
+                continue;
+            }
             match self.value(into, node, cell) {
                 Ok(value) => self.give(into, node.birth, key, &value),
                 Err((page, why)) => match into {
@@ -240,9 +244,15 @@ impl<'a> Salvager<'a> {
         node: &Node<'v>,
         cell: &Cell<'v>,
     ) -> Result<Cow<'v, [u8]>, (u64, String)> {
+        let wanted = matches!(into, Into::Catalog(_)) && self.scan.version != layout::VERSION_1;
         let run = match cell.body {
+            Body::Table(descriptor) if wanted => return Ok(Cow::Borrowed(descriptor)),
+            _ if wanted => return Err((0, "a value where a table descriptor must be".into())),
             Body::Value(value) => return Ok(Cow::Borrowed(value)),
             Body::Overflow(run) => run,
+            Body::Table(_) => {
+                return Err((0, "a table descriptor where a value must be".into()));
+            }
             Body::Child(_) => return Err((0, "a child where a value must be".into())),
         };
         let blame = |why: String| (run.first, why);

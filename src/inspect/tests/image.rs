@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub enum Value {
     Child(u64),
     Inline(Vec<u8>),
+    Table(Vec<u8>),
     /// First page, length, birth; the checksum is that of the run.
     Run(u64, u64, u64),
 }
@@ -170,6 +171,10 @@ impl Node {
                     put(&mut cell, 2, 2, value.len() as u64);
                     cell.extend_from_slice(value);
                 }
+                Value::Table(descriptor) => {
+                    put(&mut cell, 2, 2, 0xc000 + descriptor.len() as u64);
+                    cell.extend_from_slice(descriptor);
+                }
                 Value::Run(first, len, birth) => {
                     put(&mut cell, 2, 2, 0x8000);
                     for word in [first, len, birth] {
@@ -322,7 +327,7 @@ impl Image {
     pub fn table(&mut self, name: &str) -> &mut Vec<u8> {
         let keys = &mut self.node(2).keys;
         match keys.iter_mut().find(|(k, _)| k == name.as_bytes()) {
-            Some((_, Value::Inline(bytes))) => bytes,
+            Some((_, Value::Table(bytes))) => bytes,
             _ => panic!("no table {name}"),
         }
     }
@@ -364,9 +369,9 @@ pub fn sample(page_size: usize) -> Image {
             9,
             "",
             vec![
-                (b"alpha".to_vec(), Value::Inline(descriptor(3, 3, [16, 3, 4, 0]))),
-                (b"beta".to_vec(), Value::Inline(descriptor(10, 1, [4, 0, 1, 2]))),
-                (b"empty".to_vec(), Value::Inline(descriptor(0, 0, [0; 4]))),
+                (b"alpha".to_vec(), Value::Table(descriptor(3, 3, [16, 3, 4, 0]))),
+                (b"beta".to_vec(), Value::Table(descriptor(10, 1, [4, 0, 1, 2]))),
+                (b"empty".to_vec(), Value::Table(descriptor(0, 0, [0; 4]))),
             ],
         ),
     );
@@ -409,7 +414,7 @@ pub fn sample(page_size: usize) -> Image {
         inline: vec![free],
     };
     let meta = Meta {
-        version: 1,
+        version: 2,
         page_size: page_size as u64,
         uuid: 0x5a,
         txn: 9,

@@ -139,9 +139,9 @@ fn what_is_no_database_is_called_so() {
 #[test]
 fn a_newer_format_is_called_so() {
     let mut i = sample(4096);
-    i.meta().version = 2;
+    i.meta().version = 3;
     let e = open(&i).unwrap_err();
-    assert!(matches!(e, Error::Version { found: 2, supported: 1 }), "{e}");
+    assert!(matches!(e, Error::Version { found: 3, supported: 2 }), "{e}");
 }
 
 /// Whichever slot it stands in: the other may be the older one.
@@ -149,8 +149,8 @@ fn a_newer_format_is_called_so() {
 fn an_intact_slot_of_a_newer_format_refuses_the_file() {
     for slot in [0, 1] {
         let mut i = sample(4096);
-        i.metas[slot].as_mut().unwrap().version = 2;
-        assert!(matches!(open(&i), Err(Error::Version { found: 2, .. })), "{slot}");
+        i.metas[slot].as_mut().unwrap().version = 3;
+        assert!(matches!(open(&i), Err(Error::Version { found: 3, .. })), "{slot}");
         let mut i = sample(4096);
         i.metas[slot].as_mut().unwrap().patches.push((304, vec![0, 1]));
         let e = open(&i).unwrap_err();

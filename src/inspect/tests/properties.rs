@@ -190,9 +190,18 @@ properties! {
     root_in_two_tables: 10, "owned twice", |i| *i.table("empty") = descriptor(10, 1, [4, 0, 1, 2]);
     kind_of_table_unknown: 0, "field kind", |i| i.add("beta", 42, 1, 1);
     alignment_unknown: 0, "field align_shift", |i| i.add("beta", 43, 1, 1);
-    flags_unknown: 0, "field flags", |i| i.add("beta", 44, 4, 1);
+    flags_unknown: 0, "field flags", |i| i.add("beta", 44, 2, 1);
+    value_size_unknown: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
     sequence_unknown: 0, "field sequence", |i| i.add("beta", 48, 8, 1);
-    descriptor_zero: 0, "field zero", |i| i.add("beta", 56, 8, 1);
+    keys_unknown: 0, "field keys", |i| i.add("beta", 56, 8, 1);
+    descriptor_that_is_a_value: 0, "descriptor of 0 bytes", |i| {
+        let bytes = std::mem::take(i.table("beta"));
+        i.node(2).keys[1].1 = Value::Inline(bytes);
+    };
+    value_that_is_a_descriptor: 6, "a table descriptor where a value", |i| {
+        i.node(6).keys[1].1 = Value::Table(descriptor(0, 0, [0; 4]));
+    };
+    table_name_too_long: 2, "a table name of 1025 bytes", |i| i.node(2).keys[0].0 = vec![b'a'; 1025];
     descriptor_of_a_wrong_length: 0, "descriptor of 65 bytes", |i| i.table("beta").push(0);
     catalog_counts_wrong: 0, "says 4 entries, there are 3", |i| {
         i.meta().catalog = descriptor(2, 1, [4, 0, 1, 0]);

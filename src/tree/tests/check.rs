@@ -140,6 +140,7 @@ impl<S: PageSource> Walk<'_, S> {
                     assert!(is_inline(size, key.len(), bytes.len()));
                     bytes.to_vec()
                 }
+                Value::Table(_) => panic!("a table descriptor in a table"),
                 Value::Overflow(run) => {
                     assert!(!is_inline(size, key.len(), run.len as usize));
                     let pages = run.pages(size);

@@ -1,7 +1,7 @@
 //! Single pages: edits in place against a list, the choice of the prefix, refusals.
 
 use super::model::{SHAPES, key};
-use crate::format::node::build::{Item, NodeHeader, Plan, write_node};
+use crate::format::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{LEAF_START, Layout, Node, Place, Value};
@@ -17,10 +17,7 @@ fn aligned(size: usize) -> Vec<u64> {
 }
 
 fn items(pairs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Item<'_>> {
-    pairs
-        .iter()
-        .map(|(k, v)| Item { key: KeyParts::of(k, 0), tag: v.len() as u64, tail: v })
-        .collect()
+    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::Inline(v) }).collect()
 }
 
 fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) {
@@ -58,10 +55,9 @@ fn edits_in_place_agree_with_a_list() {
                 } else {
                     let mut node = NodeMut::open(ID, page, 0).unwrap();
                     let place = node.node().unwrap().search(&key).unwrap();
-                    let tag = value.len() as u64;
                     match there {
-                        true => node.replace(place.index, tag, &value).unwrap(),
-                        false => node.insert(place.index, &key, tag, &value).unwrap(),
+                        true => node.replace(place.index, Body::Inline(&value)).unwrap(),
+                        false => node.insert(place.index, &key, Body::Inline(&value)).unwrap(),
                     }
                 };
                 if !fitted {

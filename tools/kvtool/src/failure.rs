@@ -50,7 +50,7 @@ impl Failure {
             Error::Corrupt { .. } => {
                 "`kvtool check` lists everything that is wrong, `kvtool salvage` gets the rest out"
             }
-            Error::Version { .. } | Error::Features { .. } => "use the kvtool that belongs to it",
+            Error::Features { .. } => "use the kvtool that belongs to it",
             Error::DiskFull { .. } => "make room and run it again; the database is as it was",
             Error::Busy => "run it again later, or let it wait longer with --wait",
             Error::OutcomeUnknown { .. } => "check the disk, then look whether the data is there",

@@ -83,6 +83,8 @@ enum Verb {
     Check(command::check::Check),
     /// Get out of a damaged file what can be proved, into a new one
     Salvage(command::salvage::Salvage),
+    /// Make a new database of one of an older format version
+    Upgrade(command::upgrade::Upgrade),
     /// Print completions for a shell, or write manual pages
     Completions(command::completions::Completions),
 }
@@ -108,6 +110,7 @@ impl Verb {
             Verb::Dump(command) => command.run(),
             Verb::Check(command) => command.run(),
             Verb::Salvage(command) => command.run(),
+            Verb::Upgrade(command) => command.run(),
             Verb::Completions(command) => command.run(),
         }
     }

@@ -214,7 +214,7 @@ fn overflow(m: &mut Making) -> Result<()> {
 }
 
 fn tables(m: &mut Making) -> Result<()> {
-    let long = "a table whose descriptor does not fit a leaf ".repeat(44);
+    let long = "a name that is long ".repeat(51);
     for (i, name) in ["a", "b", "cc", "", &long].into_iter().enumerate() {
         let name = if name.is_empty() { "empty one" } else { name };
         m.put(name, 0..[3, 8, 20, 0, 2][i], 30)?;

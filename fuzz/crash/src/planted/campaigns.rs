@@ -21,6 +21,13 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::DeadAskedForFirst, LOST),
     (Bug::DurableTakenForDead, LOST),
     (Bug::SyncedForgottenByNewcomers, LOST),
+    (Bug::OwnRunUnverified, LOST),
+    (Bug::OwnPagesUnproved, LOST),
+    (Bug::UnchangedNotFlushed, LOST),
+    (Bug::OpenedBesideWriter, LOST),
+    (Bug::PendingCalledDurable, LOST),
+    // Counts the pages that were given out behind an unproved log page.
+    (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Takes a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--files", "100000", "--seed", "31"]),
 ];

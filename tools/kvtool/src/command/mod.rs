@@ -11,12 +11,14 @@ pub mod dump;
 pub mod get;
 pub mod info;
 pub mod load;
+mod new_database;
 pub mod put;
 pub mod rename;
 pub mod salvage;
 pub mod scan;
 pub mod stat;
 pub mod tables;
+pub mod upgrade;
 mod verify;
 pub mod watch;
 

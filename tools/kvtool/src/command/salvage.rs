@@ -3,25 +3,16 @@
 //! The damaged file is read and nothing else. The new one exists as a whole or, after an error or
 //! Ctrl-C, not at all.
 
+use super::new_database::NewDatabase;
 use super::{Interrupt, Status};
-use crate::database::lock_file;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
-use crate::say;
 use crate::text::{Notation, grouped, one_line};
-use recto::inspect::salvage::{Loss, Recovered, SalvageOptions, SalvageReport, Source, salvage};
+use recto::inspect::salvage::{Loss, SalvageOptions, SalvageReport, Source, salvage};
 use recto::inspect::{FilePages, SlotState};
-use recto::{Database, Durability, Error};
 use serde_json::{Value, json};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-
-/// Bytes of pairs that are put into a table in one go.
-const BATCH: usize = 1 << 20;
-/// Bytes, and tables, that one commit takes.
-const COMMIT: usize = 64 << 20;
-const COMMIT_TABLES: usize = 256;
+use std::path::PathBuf;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
@@ -52,13 +43,10 @@ not be done, and there is no new database.";
 impl Salvage {
     pub fn run(self) -> Outcome<Status> {
         let file = &self.file;
-        if self.output.symlink_metadata().is_ok() {
-            return Err(Failure::at(&self.output, "exists already; choose another name with -o"));
-        }
+        let mut new = NewDatabase::at(&self.output)?;
         let pages = FilePages::open(file).map_err(|e| Failure::engine(file, e))?;
         let interrupt = Interrupt::listen()?;
         let mut bar = Progress::items("salvage", 0);
-        let mut new = NewDatabase::at(&self.output);
         let mut progress = |done, total| bar.set(done, total);
         let options =
             SalvageOptions { progress: Some(&mut progress), cancelled: Some(interrupt.flag()) };
@@ -127,6 +115,7 @@ impl Salvage {
             )))?;
         }
         more(out, report.aside_count, report.aside.len())?;
+        renamed(report, out)?;
         for table in report.tables.iter().filter(|table| !table.is_whole()) {
             let had = table.had.map_or("an unknown number".into(), grouped);
             let line = format!("table {:?}: {} of {had} pairs", table.name, grouped(table.pairs));
@@ -141,7 +130,7 @@ impl Salvage {
             .tables
             .iter()
             .map(|t| {
-                json!({ "name": t.name, "had": t.had, "pairs": t.pairs, "bytes": t.bytes,
+                json!({ "name": t.name, "renamed": t.renamed, "had": t.had, "pairs": t.pairs, "bytes": t.bytes,
                         "lost_pages": t.lost_pages, "whole": t.is_whole() })
             })
             .collect();
@@ -189,6 +178,16 @@ fn more(out: &mut Output, count: u64, shown: usize) -> Outcome<()> {
     }
 }
 
+/// A line for each table that has another name than it had.
+pub fn renamed(report: &SalvageReport, out: &mut Output) -> Outcome<()> {
+    for table in &report.tables {
+        if let Some(was) = &table.renamed {
+            out.line(&one_line(&format!("table {:?}: its name was {was:?}", table.name)))?;
+        }
+    }
+    Ok(())
+}
+
 /// Which tree it was, and what is to be known about the other one.
 fn followed(report: &SalvageReport) -> String {
     let txn = report.txn;
@@ -225,125 +224,4 @@ pub fn loss_line(loss: &Loss) -> String {
     };
     let colon = if page.is_empty() && what.is_empty() { "" } else { ": " };
     one_line(&format!("{table}{page}{what}{colon}{}", loss.why))
-}
-
-/// The database that is being made, through the public API.
-struct NewDatabase<'a> {
-    path: &'a Path,
-    db: Option<Database>,
-    table: String,
-    batch: Vec<(Vec<u8>, Vec<u8>)>,
-    bytes: usize,
-    txn: Option<recto::WriteTxn>,
-    txn_bytes: usize,
-    txn_tables: usize,
-    /// The file may have been made.
-    begun: bool,
-    /// Writing failed, not reading.
-    failed: bool,
-}
-
-impl<'a> NewDatabase<'a> {
-    fn at(path: &'a Path) -> NewDatabase<'a> {
-        NewDatabase {
-            path,
-            db: None,
-            table: String::new(),
-            batch: Vec::new(),
-            bytes: 0,
-            txn: None,
-            txn_bytes: 0,
-            txn_tables: 0,
-            begun: false,
-            failed: false,
-        }
-    }
-
-    fn take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
-        let done = self.try_take(pair);
-        self.failed |= done.is_err();
-        done
-    }
-
-    fn try_take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
-        if self.table != pair.table || self.bytes >= BATCH {
-            self.put(pair.page_size)?;
-            self.table = pair.table.to_owned();
-        }
-        self.bytes += pair.key.len() + pair.value.len() + 64;
-        self.batch.push((pair.key.to_vec(), pair.value.to_vec()));
-        Ok(())
-    }
-
-    /// Puts the batch into its table.
-    fn put(&mut self, page_size: usize) -> recto::Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let mut txn = match self.txn.take() {
-            Some(txn) => txn,
-            None => {
-                let mut txn = self.open(page_size)?.write()?;
-                txn.set_durability(Durability::Deferred);
-                txn
-            }
-        };
-        let mut table = txn.open_table(&self.table)?;
-        for (key, value) in self.batch.drain(..) {
-            table.put(&key, &value)?;
-        }
-        self.txn_bytes += std::mem::take(&mut self.bytes);
-        self.txn_tables += 1;
-        if self.txn_bytes >= COMMIT || self.txn_tables >= COMMIT_TABLES {
-            (self.txn_bytes, self.txn_tables) = (0, 0);
-            txn.commit()?;
-        } else {
-            self.txn = Some(txn);
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, page_size: usize) -> recto::Result<&Database> {
-        if self.db.is_none() {
-            self.begun = true;
-            let mut builder = Database::builder();
-            builder.page_size(page_size);
-            // SAFETY: the file is made here under a name that did not exist; nothing but recto
-            // changes it, as the help text of the tool says of databases.
-            self.db = Some(unsafe { builder.open(self.path)? });
-        }
-        self.db.as_ref().ok_or(Error::ReadOnly)
-    }
-
-    /// Everything is there and on the device.
-    fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
-        self.put(report.page_size)?;
-        if let Some(txn) = self.txn.take() {
-            txn.commit()?;
-        }
-        let db = self.open(report.page_size)?;
-        let mut txn = db.write()?;
-        // Those without pairs are tables too.
-        for table in report.tables.iter().filter(|table| table.pairs == 0) {
-            txn.open_table(&table.name)?;
-        }
-        txn.commit()?;
-        db.flush()
-    }
-
-    /// Leaves nothing behind.
-    fn remove(&mut self) {
-        self.txn = None;
-        self.db = None;
-        if !self.begun {
-            return;
-        }
-        for path in [self.path.to_owned(), lock_file(self.path)] {
-            if let Err(e) = std::fs::remove_file(&path)
-                && e.kind() != ErrorKind::NotFound
-            {
-                say(&one_line(&format!("{}: cannot be removed: {e}", path.display())));
-            }
-        }
-    }
 }

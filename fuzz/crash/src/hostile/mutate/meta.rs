@@ -3,10 +3,11 @@
 use super::Target;
 use crate::hostile::bytes::{BRANCH, LEAF, Node, get, put};
 
-/// Bytes of a table descriptor.
+/// Bytes of a table descriptor, and the value tag of one.
 const DESCRIPTOR: u64 = 64;
+pub const TAG_TABLE: u64 = 0xc000 + DESCRIPTOR;
 /// Fields of a descriptor: offset and length.
-const FIELDS: [(usize, usize); 11] = [
+const FIELDS: [(usize, usize); 12] = [
     (0, 8),
     (8, 8),
     (16, 8),
@@ -15,12 +16,13 @@ const FIELDS: [(usize, usize); 11] = [
     (40, 2),
     (42, 1),
     (43, 1),
-    (44, 4),
+    (44, 2),
+    (46, 2),
     (48, 8),
     (56, 8),
 ];
 
-/// Where descriptors stand in the file: in the metas, and in values of leaves that look like one.
+/// Where descriptors stand in the file: in the metas, and in leaves of catalogs.
 fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
     let size = t.page_size;
     let mut found = vec![48, size + 48];
@@ -32,7 +34,7 @@ fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
         let Some(node) = Node::of(page) else { continue };
         for index in 0..node.count {
             let at = node.cell(page, index);
-            if get(page, at + 2, 2) == DESCRIPTOR {
+            if get(page, at + 2, 2) == TAG_TABLE {
                 let value = at + 4 + (get(page, at, 2) as usize).saturating_sub(4);
                 found.push(id * size + value);
             }

@@ -151,7 +151,7 @@ impl Target<'_> {
             0 => 0,
             1 => 1,
             2 => 0xffff,
-            3 => 0x8000,
+            3 => 0x8000 + self.rng.u64(..2) * 0x4040,
             4 => self.rng.u64(..32),
             5 => self.page_size as u64 - self.rng.u64(..64),
             _ => self.rng.u64(..self.page_size as u64 + 1),

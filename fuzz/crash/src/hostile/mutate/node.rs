@@ -1,6 +1,7 @@
 //! Branch and leaf pages.
 
 use super::Target;
+use super::meta::TAG_TABLE;
 use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, get, put};
 
 /// A field of the header of some page.
@@ -191,7 +192,8 @@ pub fn overflow(t: &mut Target<'_>) {
         }
         if t.rng.u8(..6) == 0 {
             let at = node.cell(t.page(id), index);
-            return put(t.page(id), at + 2, 2, 0x8000);
+            let tag = [0x8000, 0x8001, 0xc000, TAG_TABLE, TAG_TABLE + 1, 64][t.rng.usize(..6)];
+            return put(t.page(id), at + 2, 2, tag);
         }
     }
 }

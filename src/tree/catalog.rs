@@ -1,0 +1,79 @@
+//! The catalog: a tree whose keys are the names of tables and whose values are their descriptors.
+
+use super::cursor::Cursor;
+use super::insert::{RightmostPath, put};
+use super::search::{Path, node_at};
+use super::{PageSink, PageSource};
+use crate::error::{Error, Result};
+use crate::format::descriptor::{self, TableDescriptor};
+use crate::format::node::Value;
+use crate::format::node::build::Body;
+
+/// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
+/// may grow.
+pub const MAX_NAME_LEN: usize = 1024;
+
+/// The descriptor of a table, as the catalog has it.
+pub fn stored_table<S: PageSource>(
+    src: &S,
+    catalog: &TableDescriptor,
+    name: &str,
+    page_count: u64,
+) -> Result<Option<TableDescriptor>> {
+    let Some(path) = Path::find(src, catalog, name.as_bytes())? else { return Ok(None) };
+    if !path.place.found {
+        return Ok(None);
+    }
+    let leaf = node_at(src, path.leaf, 0)?;
+    let descriptor = descriptor_of(leaf.value(path.place.index)?, page_count);
+    descriptor.map(Some).map_err(|what| leaf.corrupt(&format!("table {name:?}: {what}")))
+}
+
+/// All tables, in the order of their names.
+pub fn tables<S: PageSource>(
+    src: &S,
+    catalog: &TableDescriptor,
+    page_count: u64,
+) -> Result<Vec<(String, TableDescriptor)>> {
+    let bad = |what: &str| Error::corrupt(catalog.root, format!("catalog: {what}"));
+    let mut tables = Vec::new();
+    let mut cursor = Cursor::new(src, catalog)?;
+    let mut more = cursor.first()?;
+    while more && let Some((name, value)) = cursor.raw_entry()? {
+        // More leaves than it counts are a cycle of damaged pages.
+        if cursor.leaves() > catalog.leaf_pages.saturating_add(2) {
+            return Err(bad("more leaves than it counts"));
+        }
+        let name = String::from_utf8(name.to_vec()).map_err(|_| bad("a name is not UTF-8"))?;
+        let d = descriptor_of(value, page_count);
+        tables.push((name, d.map_err(bad)?));
+        more = cursor.next()?;
+    }
+    Ok(tables)
+}
+
+fn descriptor_of(
+    value: Value<'_>,
+    page_count: u64,
+) -> std::result::Result<TableDescriptor, &'static str> {
+    match value {
+        Value::Table(bytes) => TableDescriptor::decode(bytes, page_count),
+        _ => Err("a value where a table descriptor must be"),
+    }
+}
+
+/// Stores the descriptor of a table under its name, of [`MAX_NAME_LEN`] bytes or less.
+pub fn put_table<S: PageSink>(
+    sink: &mut S,
+    catalog: &mut TableDescriptor,
+    name: &str,
+    table: &TableDescriptor,
+) -> Result<()> {
+    debug_assert!(name.len() <= MAX_NAME_LEN);
+    let mut bytes = [0; descriptor::SIZE];
+    table.encode(&mut bytes);
+    let path = Path::find(sink, catalog, name.as_bytes())?;
+    let edge = &mut RightmostPath::default();
+    put(sink, catalog, edge, path, name.as_bytes(), Body::Table(&bytes))?;
+    Ok(())
+}

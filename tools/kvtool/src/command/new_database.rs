@@ -1,0 +1,143 @@
+//! A database that a verb makes of the pairs of another file: it is there as a whole or, after an
+//! error, not at all.
+
+use crate::database::lock_file;
+use crate::failure::{Failure, Outcome};
+use crate::say;
+use crate::text::one_line;
+use recto::inspect::salvage::{Recovered, SalvageReport};
+use recto::{Database, Durability, Error};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Bytes of pairs that are put into a table in one go.
+const BATCH: usize = 1 << 20;
+/// Bytes, and tables, that one commit takes.
+const COMMIT: usize = 64 << 20;
+const COMMIT_TABLES: usize = 256;
+
+/// The database that is being made, through the public API.
+pub struct NewDatabase<'a> {
+    path: &'a Path,
+    db: Option<Database>,
+    table: String,
+    batch: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+    txn: Option<recto::WriteTxn>,
+    txn_bytes: usize,
+    txn_tables: usize,
+    /// The file may have been made.
+    begun: bool,
+    /// Writing failed, not reading.
+    pub failed: bool,
+}
+
+impl<'a> NewDatabase<'a> {
+    /// A database at a path where nothing is yet.
+    pub fn at(path: &'a Path) -> Outcome<NewDatabase<'a>> {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::at(path, "exists already; choose another name with -o"));
+        }
+        Ok(NewDatabase {
+            path,
+            db: None,
+            table: String::new(),
+            batch: Vec::new(),
+            bytes: 0,
+            txn: None,
+            txn_bytes: 0,
+            txn_tables: 0,
+            begun: false,
+            failed: false,
+        })
+    }
+
+    /// Takes a pair.
+    pub fn take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
+        let done = self.try_take(pair);
+        self.failed |= done.is_err();
+        done
+    }
+
+    fn try_take(&mut self, pair: &Recovered<'_>) -> recto::Result<()> {
+        if self.table != pair.table || self.bytes >= BATCH {
+            self.put(pair.page_size)?;
+            self.table = pair.table.to_owned();
+        }
+        self.bytes += pair.key.len() + pair.value.len() + 64;
+        self.batch.push((pair.key.to_vec(), pair.value.to_vec()));
+        Ok(())
+    }
+
+    /// Puts the batch into its table.
+    fn put(&mut self, page_size: usize) -> recto::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut txn = match self.txn.take() {
+            Some(txn) => txn,
+            None => {
+                let mut txn = self.open(page_size)?.write()?;
+                txn.set_durability(Durability::Deferred);
+                txn
+            }
+        };
+        let mut table = txn.open_table(&self.table)?;
+        for (key, value) in self.batch.drain(..) {
+            table.put(&key, &value)?;
+        }
+        self.txn_bytes += std::mem::take(&mut self.bytes);
+        self.txn_tables += 1;
+        if self.txn_bytes >= COMMIT || self.txn_tables >= COMMIT_TABLES {
+            (self.txn_bytes, self.txn_tables) = (0, 0);
+            txn.commit()?;
+        } else {
+            self.txn = Some(txn);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, page_size: usize) -> recto::Result<&Database> {
+        if self.db.is_none() {
+            self.begun = true;
+            let mut builder = Database::builder();
+            builder.page_size(page_size);
+            // SAFETY: the file is made here under a name that did not exist; nothing but recto
+            // changes it, as the help text of the tool says of databases.
+            self.db = Some(unsafe { builder.open(self.path)? });
+        }
+        self.db.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// Everything is there and on the device.
+    pub fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
+        self.put(report.page_size)?;
+        if let Some(txn) = self.txn.take() {
+            txn.commit()?;
+        }
+        let db = self.open(report.page_size)?;
+        let mut txn = db.write()?;
+        // Those without pairs are tables too.
+        for table in report.tables.iter().filter(|table| table.pairs == 0) {
+            txn.open_table(&table.name)?;
+        }
+        txn.commit()?;
+        db.flush()
+    }
+
+    /// Leaves nothing behind.
+    pub fn remove(&mut self) {
+        self.txn = None;
+        self.db = None;
+        if !self.begun {
+            return;
+        }
+        for path in [self.path.to_owned(), lock_file(self.path)] {
+            if let Err(e) = std::fs::remove_file(&path)
+                && e.kind() != ErrorKind::NotFound
+            {
+                say(&one_line(&format!("{}: cannot be removed: {e}", path.display())));
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `kvtool upgrade`: a file of format version 1, as the last build of that version left it, and
+//! what it printed of it.
+
+mod common;
+use common::*;
+use serde_json::Value;
+
+const PAGE: usize = 4096;
+
+/// Tables: an empty one, one with a value on pages of its own, one of two levels, one whose name
+/// has 1,990 bytes.
+fn version_1() -> Place {
+    let p = Place::new();
+    p.file("test.recto", include_bytes!("version-1/version-1.recto"));
+    p
+}
+
+/// `kvtool dump -a` of the build that wrote the file. The long name is no name any more.
+fn dump_of_version_1() -> String {
+    let dump = include_str!("version-1/all.dump");
+    let long = "n".repeat(1990);
+    assert_eq!(dump.matches(&long).count(), 1);
+    dump.replace(&long, "lost+found/table-2")
+}
+
+fn upgrade(p: &Place, more: &[&str]) -> Ran {
+    let new = p.path("new.recto");
+    p.run("upgrade", [&["-o", new.to_str().unwrap()], more].concat())
+}
+
+fn of_new(p: &Place, verb: &str, args: &[&str]) -> Ran {
+    let mut command = kvtool();
+    command.arg(verb).arg(p.path("new.recto")).args(args);
+    finish(command, b"")
+}
+
+/// Nothing was made, and the old file is as it was.
+#[track_caller]
+fn nothing_was_made(p: &Place, before: &[u8]) {
+    for entry in std::fs::read_dir(p.dir.path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with("test.recto"), "{name}");
+    }
+    assert_eq!(std::fs::read(p.db()).unwrap(), before);
+}
+
+#[test]
+fn everything_of_version_1_is_in_the_new_database() {
+    let p = version_1();
+    let before = std::fs::read(p.db()).unwrap();
+    let said = upgrade(&p, &[]).ok();
+    assert!(said.contains("version      1 to 2") && said.contains("pairs        305"), "{said}");
+    assert!(said.starts_with("table \"lost+found/table-2\": its name was \"nnn"), "{said}");
+    assert_eq!(of_new(&p, "dump", &["-a"]).ok(), dump_of_version_1());
+    assert_eq!(of_new(&p, "check", &[]).code, Some(0));
+    assert_eq!(std::fs::read(p.db()).unwrap(), before, "it is only read");
+    let again = upgrade(&p, &[]).said(2);
+    assert!(again.contains("exists already"), "{again}");
+
+    std::fs::remove_file(p.path("new.recto")).unwrap();
+    std::fs::remove_file(p.path("new.recto-lock")).unwrap();
+    let said: Value = serde_json::from_str(&upgrade(&p, &["--json"]).ok()).unwrap();
+    assert_eq!((&said["from_version"], &said["to_version"]), (&1.into(), &2.into()));
+    assert_eq!((&said["pairs"], said["tables"].as_array().unwrap().len()), (&305.into(), 5));
+}
+
+#[test]
+fn version_1_does_not_open_and_the_message_says_what_to_do() {
+    let p = version_1();
+    let before = std::fs::read(p.db()).unwrap();
+    for verb in ["info", "tables", "dump"] {
+        let said = p.run(verb, NO_ARGS).said(2);
+        assert!(said.contains("version 1") && said.contains("`kvtool upgrade`"), "{verb}: {said}");
+    }
+    let said = p.run("put", ["a", "b"]).said(2);
+    assert!(said.contains("`kvtool upgrade`"), "{said}");
+    nothing_was_made(&p, &before);
+    // `check` and `salvage` read it.
+    let checked = p.run("check", NO_ARGS);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stderr.contains("`kvtool upgrade`"), "{checked:?}");
+    let new = p.path("new.recto");
+    p.run("salvage", ["-o", new.to_str().unwrap()]).ok();
+    assert_eq!(of_new(&p, "dump", &["-a"]).ok(), dump_of_version_1());
+}
+
+#[test]
+fn a_damaged_file_is_not_upgraded() {
+    let sound = std::fs::read(version_1().db()).unwrap();
+    let mut refused = 0;
+    for page in 2..sound.len() / PAGE {
+        let p = version_1();
+        let mut bytes = sound.clone();
+        bytes[page * PAGE + PAGE - 1] ^= 1;
+        p.file("test.recto", &bytes);
+        let ran = upgrade(&p, &[]);
+        if ran.code == Some(0) {
+            // A free page.
+            assert_eq!(of_new(&p, "dump", &["-a"]).ok(), dump_of_version_1(), "page {page}");
+        } else {
+            assert!(ran.said(2).contains("damaged"), "page {page}");
+            nothing_was_made(&p, &bytes);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 11, "branches, leaves and runs");
+}
+
+#[test]
+fn what_is_no_older_database_is_refused() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let before = std::fs::read(p.db()).unwrap();
+    let said = upgrade(&p, &[]).said(2);
+    assert!(said.contains("version 2 already"), "{said}");
+    nothing_was_made(&p, &before);
+    p.file("test.recto", "no database at all");
+    assert!(upgrade(&p, &[]).said(2).contains("not a recto database"));
+    // The two meta pages are of different versions: no build leaves that.
+    let mut mixed = include_bytes!("version-1/version-1.recto").to_vec();
+    mixed[PAGE + 8] = 2;
+    mixed[PAGE + 508..PAGE + 512].fill(0);
+    let crc = crc32fast::hash(&mixed[PAGE..2 * PAGE]);
+    mixed[PAGE + 508..PAGE + 512].copy_from_slice(&crc.to_le_bytes());
+    p.file("test.recto", &mixed);
+    assert!(p.run("tables", NO_ARGS).said(2).contains("version 1"));
+    assert_eq!(p.run("check", NO_ARGS).code, Some(1));
+}
