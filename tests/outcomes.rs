@@ -625,3 +625,82 @@ fn who_changes_nothing_has_read_what_was_built() {
     }
     assert!(stale > 8, "only {stale} have met an older leaf");
 }
+
+/// Whoever flushes a handle is told once that deferred commits of it were rolled back, whatever it
+/// has committed since, and whoever has repaired.
+#[test]
+fn a_flush_tells_of_a_roll_back_behind_later_commits() {
+    for later in [Durability::Deferred, Durability::Durable] {
+        for other_repairs in [false, true] {
+            let disk = machine(1);
+            let db = enter(&disk, &Database::builder());
+            put(&db, Durability::Durable, 0..1);
+            put(&db, Durability::Deferred, 1..2);
+            disk.write_back_all(true);
+            disk.evict();
+            let repairs = if other_repairs {
+                disk.foreign_sync();
+                enter(&disk, &Database::builder())
+            } else {
+                db.clone()
+            };
+            // The first to begin is told that the repair failed, and nothing is decided yet.
+            assert!((0..3).any(|_| repairs.write().is_ok()));
+            assert!((0..3).any(|_| db.write().is_ok()));
+            put(&db, later, 2..3);
+            let told = db.flush();
+            assert!(matches!(told, Err(Error::OutcomeUnknown { .. })), "{later:?}: {told:?}");
+            db.flush().unwrap();
+            assert_eq!(pairs(&db, "main").len(), 2, "{later:?}");
+            put(&db, Durability::Deferred, 3..4);
+            db.flush().unwrap();
+            assert_clean(&db);
+            let cut = enter(&disk.cut_point().boot(1).unwrap(), &Database::builder());
+            assert_eq!(pairs(&cut, "main").len(), 3, "{later:?}");
+        }
+    }
+}
+
+/// What failed half-way is not read: a split page may be in the tree by half.
+#[test]
+fn a_table_is_not_read_behind_a_put_that_failed() {
+    for pages in 10..60 {
+        let disk = machine(1);
+        let mut builder = Database::builder();
+        builder.growth_step(PAGE as u64);
+        let db = enter(&disk, &builder);
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        disk.set_disk_limit(Some(pages * PAGE as u64));
+        let mut rng = fastrand::Rng::with_seed(pages);
+        let failed = loop {
+            if let Err(e) = table.put(&rng.u32(..).to_be_bytes(), &[7; 120]) {
+                break e;
+            }
+        };
+        assert!(matches!(failed, Error::DiskFull { .. }), "{failed}");
+        assert!(matches!(table.get(b"key"), Err(Error::TransactionBroken)));
+        assert!(matches!(table.contains_key(b"key"), Err(Error::TransactionBroken)));
+        assert!(matches!(table.iter().map(drop), Err(Error::TransactionBroken)));
+        assert!(matches!(table.first(), Err(Error::TransactionBroken)));
+        assert!(matches!(table.as_table().get_many(&[b"key"]), Err(Error::TransactionBroken)));
+        drop(txn);
+        disk.set_disk_limit(None);
+        put(&db, Durability::Durable, 0..3);
+        assert_clean(&db);
+    }
+}
+
+/// A handle that closes because its program panics flushes what it has deferred, as any other.
+#[test]
+fn a_handle_that_a_panic_closes_flushes() {
+    let disk = machine(3);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let db = enter(&disk, &Database::builder());
+        put(&db, Durability::Deferred, 0..1);
+        // No message: the hook is not asked.
+        std::panic::resume_unwind(Box::new("of the program"));
+    }));
+    assert!(outcome.is_err());
+    assert_durable(&disk, 0..1);
+}

@@ -21,7 +21,7 @@ macro_rules! over {
         match $source {
             Source::Snapshot($pages) => $what,
             Source::Writer(writer) => {
-                let $pages = writer.pages();
+                let $pages = writer.pages()?;
                 $what
             }
         }
@@ -124,7 +124,7 @@ impl<'t> Table<'t> {
                 Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
             }
             Source::Writer(writer) => {
-                Inner::Writer(tree::Range::new(writer.pages(), &self.descriptor, start, end)?)
+                Inner::Writer(tree::Range::new(writer.pages()?, &self.descriptor, start, end)?)
             }
         };
         Ok(Range { inner })
@@ -299,7 +299,8 @@ impl<'t> TableMut<'t> {
         self.as_table().contains_key(key)
     }
 
-    /// As [`Table::len`].
+    /// As [`Table::len`]. After an operation that failed half-way, when all others give
+    /// [`Error::TransactionBroken`](crate::Error::TransactionBroken), it means nothing.
     pub fn len(&self) -> u64 {
         self.as_table().len()
     }

@@ -38,6 +38,9 @@ impl Draft {
             self.flush_unlisted(built.txn).map_err(may_have_happened)?;
             built.flush = false;
         }
+        if !built.flush {
+            engine.acknowledged.note(built.txn, engine.words());
+        }
         self.release();
         Ok(built)
     }

@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::locks::{FlushLock, WriterLock};
 use crate::error::Result;
 use crate::types::TxnId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -41,8 +42,11 @@ impl Drop for Engine {
     /// durable afterwards stays visible, and the next flush, of whoever has the database open or
     /// opens it next, takes it along.
     fn drop(&mut self) {
-        if self.shared.check_alive().is_ok() && !std::thread::panicking() {
-            let _ = self.flush_at_close();
+        if self.shared.check_alive().is_ok() {
+            // The thread may be unwinding from a panic of the program: a second one would end the
+            // process.
+            let flush = AssertUnwindSafe(|| self.flush_at_close());
+            let _ = catch_unwind(flush);
         }
     }
 }

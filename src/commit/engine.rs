@@ -1,6 +1,7 @@
 //! One open database: what its threads share, and the words of the commit protocol by their
 //! letters.
 
+use super::acknowledged::Acknowledged;
 use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
@@ -94,6 +95,8 @@ pub struct Engine {
     /// Newest transaction that this handle has built and does not know to be durable, 0 none: what
     /// it leaves to be flushed when it closes.
     pub(super) newest_built: AtomicU64,
+    /// Deferred commits of this handle.
+    pub(super) acknowledged: Acknowledged,
 }
 
 impl Engine {
@@ -147,6 +150,7 @@ impl Engine {
     /// The newest that this handle has built is durable: it leaves nothing to be flushed, and later
     /// roll-backs are nothing to it.
     pub(super) fn forget_built(&self, txn: TxnId) {
+        self.acknowledged.judge(self.words());
         let _ = self.newest_built.compare_exchange(txn.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 

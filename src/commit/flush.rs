@@ -13,11 +13,28 @@ use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
 use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
 
+/// What a flush says that has made everything durable which is there.
+const LOST: &str = "deferred commits of this handle were rolled back after a failed write to the device; \
+                    everything else is durable";
+
 impl Engine {
     /// Waits for everything built so far to be durable; one flush, none if there is nothing to do.
-    /// An error if a repair, now or since this handle has built its last transaction, takes some of
-    /// it back that somebody may have seen.
+    /// [`Error::OutcomeUnknown`] if a repair takes some of it back that somebody may have seen, or
+    /// has taken back deferred commits of this handle since the last flush that said so.
     pub fn flush(&self) -> Result<()> {
+        let done = self.flush_all();
+        if !matches!(done, Ok(()) | Err(Error::OutcomeUnknown { .. })) {
+            return done;
+        }
+        let lost = self.acknowledged.take_lost(self.words());
+        done?;
+        match lost {
+            true => Err(Error::OutcomeUnknown { detail: LOST.into() }),
+            false => Ok(()),
+        }
+    }
+
+    fn flush_all(&self) -> Result<()> {
         self.shared.check_alive()?;
         self.check_writable()?;
         let own = TxnId(self.newest_built.load(Ordering::Relaxed));

@@ -11,7 +11,7 @@
 //! | `locks`, `leadership`, `writer_thread` | the writer lock, the flush lock, and who waits for them in this process |
 //! | `begin`, `draft`, `shrink` | a write transaction until it is built (rules 1 to 7) |
 //! | `build` | it exists, and is visible if it is deferred (rule 8) |
-//! | `flush` | it is durable (rules 9 to 17) |
+//! | `flush` | it is durable (rules 9 to 17); `acknowledged`: what it owes to who committed deferred |
 //! | `repair`, `rewrite`, `roll_back` | after a failed sync or a death (rules 18 to 23) |
 //! | `open`, `slots`, `finish_opening` | opening (rules 24 to 30) |
 //! | `image`, `list`, `snapshot`, `check_word` | what stands in the shared memory (rule 32); `meta_io`: the two meta pages |
@@ -20,6 +20,7 @@
 //! threads.
 #![forbid(unsafe_code)]
 
+mod acknowledged;
 pub mod begin;
 pub mod build;
 mod check_word;

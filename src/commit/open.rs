@@ -5,6 +5,7 @@
 //! or unknown past requires to be rewritten (rule 26) is left to the first write transaction; until
 //! then the mark `opening` stands and nothing here counts as flushed.
 
+use super::acknowledged::Acknowledged;
 use super::engine::{Engine, EngineOptions};
 use super::image::{BuiltImage, load_image_of, store_image_in};
 use super::leadership::Leadership;
@@ -68,6 +69,7 @@ impl Engine {
             writer_thread,
             leadership: Leadership::default(),
             newest_built: Plain::new(0),
+            acknowledged: Acknowledged::default(),
         };
         engine.opened_at = Plain::new(engine.newest_begun()?.0);
         engine.session = engine.shared.identity().session.load(Ordering::SeqCst);

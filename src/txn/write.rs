@@ -57,11 +57,11 @@ impl Writer {
         self.draft.engine().touch_writer();
     }
 
-    /// What its tables are read from. The calling thread has the transaction in its hands.
+    /// What its tables are read from, while they can be read.
     #[inline]
-    pub fn pages(&self) -> &Workspace {
-        self.touch();
-        self.draft.pages()
+    pub fn pages(&self) -> Result<&Workspace> {
+        self.check_usable()?;
+        Ok(self.draft.pages())
     }
 
     /// One commit from begin to acknowledgement. [`Error::OutcomeUnknown`] says that the
@@ -85,7 +85,9 @@ impl Writer {
         self.draft.build(self.catalog).map(Some)
     }
 
-    /// Everything below can only go on while no operation has failed half-way.
+    /// Everything can only go on while no operation has failed half-way. The calling thread has the
+    /// transaction in its hands.
+    #[inline]
     pub fn check_usable(&self) -> Result<()> {
         self.draft.engine().check_alive()?;
         self.touch();

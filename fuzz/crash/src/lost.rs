@@ -256,6 +256,9 @@ impl Life {
         if self.rng.u32(..1_000) == 0 {
             self.log_refused().map_err(|what| format!("refused free log: {what}"))?;
         }
+        if self.rng.u32(..10) == 0 {
+            self.flush_answers().map_err(|what| format!("what a flush says: {what}"))?;
+        }
         Ok(())
     }
 
@@ -350,10 +353,88 @@ impl Life {
             if !(0..3).any(|_| db.write().is_ok()) {
                 return Err("nobody repairs".into());
             }
+            // What was deferred may be gone, which it says once.
+            let _ = db.flush();
             self.judge(&db, "after the refusal it holds")?;
             (self.refused, self.may_hold) = (false, BTreeSet::from([self.content(&db)?]));
         }
         Ok(())
+    }
+
+    /// Two handles commit, flush, begin and repair in any order, and the device refuses pages now
+    /// and then. A flush that is fine says that every deferred commit of its handle is there, and
+    /// was since the last flush that said that some may not be; such a one has a reason.
+    fn flush_answers(&mut self) -> Result<(), String> {
+        self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
+        let dbs = [self.enter()?, self.enter()?];
+        // What each handle has acknowledged last, under a key that nobody else puts.
+        let (mut owed, mut refused) = ([0; 2], false);
+        for n in 1..self.rng.u32(10..40) {
+            let one = self.rng.usize(..2);
+            let (db, key) = (&dbs[one], one as u32);
+            let commit = |key: u32, durability| {
+                let mut txn = db.write()?;
+                txn.set_durability(durability);
+                txn.open_table("main")?.put(&key.to_be_bytes(), &n.to_le_bytes())?;
+                txn.commit()
+            };
+            match self.rng.u32(..10) {
+                0..3 => {
+                    if commit(key, Durability::Deferred).is_ok() {
+                        owed[one] = n;
+                    }
+                }
+                3..5 => drop(commit(100 + n % 7, Durability::Durable)),
+                5 => drop(db.write()),
+                6 => {
+                    self.disk.write_back_all(true);
+                    refused = true;
+                    if self.rng.bool() {
+                        self.disk.foreign_sync();
+                    }
+                    self.disk.evict();
+                }
+                _ => match db.flush() {
+                    Ok(()) if self.value_of(db, key)? < owed[one] => {
+                        let there = self.value_of(db, key)?;
+                        let owed = owed[one];
+                        return Err(format!("{owed} was acknowledged, {there} is there"));
+                    }
+                    Ok(()) => {}
+                    Err(Error::OutcomeUnknown { .. }) if refused => owed[one] = 0,
+                    Err(Error::Io { .. } | Error::Corrupt { .. }) if refused => {}
+                    Err(e) => return Err(format!("an error that has no cause: {e}")),
+                },
+            }
+        }
+        // It is said once: behind a commit that is durable the second flush is fine.
+        for db in &dbs {
+            let mut durable = || {
+                let mut txn = db.write()?;
+                self.put_new(&mut txn)?;
+                txn.commit()
+            };
+            let done = (0..8).any(|_| durable().is_ok());
+            let _ = db.flush();
+            if !done || db.flush().is_err() {
+                return Err("there is no end of errors".into());
+            }
+        }
+        match dbs[0].check(None).map_err(|e| e.to_string())?.fault_count {
+            0 => Ok(()),
+            n => Err(format!("{n} faults")),
+        }
+    }
+
+    /// The number under a key, 0 if there is none.
+    fn value_of(&self, db: &Database, key: u32) -> Result<u32, String> {
+        let read = || {
+            let txn = db.read()?;
+            let Ok(table) = txn.table("main") else { return Ok(0) };
+            let value = table.get(&key.to_be_bytes())?.and_then(|v| v.first_chunk().copied());
+            Ok(value.map_or(0, u32::from_le_bytes))
+        };
+        read().map_err(|e: Error| format!("reading: {e}"))
     }
 
     /// Puts some keys.

@@ -21,6 +21,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
         (Bug::OwnPagesUnproved, 1),
         (Bug::UnchangedNotFlushed, 1),
         (Bug::OpenedBesideWriter, 1),
+        (Bug::RollBackNotTold, 1),
         (Bug::PendingCalledDurable, 5_000),
     ] {
         plant(Some(bug));

@@ -26,6 +26,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::UnchangedNotFlushed, LOST),
     (Bug::OpenedBesideWriter, LOST),
     (Bug::PendingCalledDurable, LOST),
+    (Bug::RollBackNotTold, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Takes a damaged file.

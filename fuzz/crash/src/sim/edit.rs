@@ -2,8 +2,8 @@
 //! edit, side by side.
 
 use super::content::{Content, TABLES, Value, key_bytes};
-use recto::WriteTxn;
 use recto::harness::sim::Rng;
+use recto::{Error, WriteTxn};
 use std::fmt;
 
 /// One change.
@@ -44,7 +44,16 @@ impl Editing<'_> {
     fn put_value(&mut self, table: u8, key: u16, value: Value) -> recto::Result<()> {
         let bytes = value.bytes();
         let mut t = self.txn.open_table(TABLES[table as usize])?;
-        let there = t.put(&key_bytes(key), &bytes)?;
+        let there = match t.put(&key_bytes(key), &bytes) {
+            Ok(there) => there,
+            Err(e) => {
+                // It may have been done by half: what is read then would be anything.
+                let read = t.get(&key_bytes(key));
+                let broken = matches!(read, Err(Error::TransactionBroken));
+                assert!(broken, "a table is read behind {e}: {read:?}");
+                return Err(e);
+            }
+        };
         let expected = self.content.put(table, key, value, &bytes);
         let right = there == expected || self.doubtful;
         assert!(right, "put {} {key} says that it was there: {there}", TABLES[table as usize]);
