@@ -17,7 +17,7 @@ use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
 use super::edit::Edit;
 use super::judge::{Judge, assert_clean, enter};
-use super::op::{Accident, Deed, How, Op};
+use super::op::{Accident, Deed, How, Op, What};
 use super::oracle::{Oracle, SharedOracle};
 use super::script::{PROCESSES, Script, Setup};
 use hook::Hook;
@@ -115,6 +115,7 @@ pub fn run_script(script: &Script) -> Tally {
     let mut world = World::new(&script.setup);
     world.tally.lock().runs = 1;
     for (number, op) in script.ops.iter().enumerate() {
+        world.guest_comes_before(&script.ops[number..]);
         world.line(number, op);
     }
     world.finish();
@@ -219,6 +220,24 @@ impl World {
         };
         self.readers.extend(visitors);
         self.look_at_readers();
+    }
+
+    /// Who commits deferred inside an event was there long before: who comes beside what is not
+    /// durable would first have to repair (rule 18), which it cannot while somebody flushes, and
+    /// nothing would overtake a flush.
+    fn guest_comes_before(&mut self, ops: &[Op]) {
+        let waits = |a: &Accident| matches!(a.what, What::Turn { deferred: true });
+        let awaited = ops.iter().any(|op| op.accidents.iter().any(waits));
+        if !awaited || self.now.lock().guest.is_some() {
+            return;
+        }
+        self.now.lock().quiet = true;
+        let guest = enter(&self.disk, &self.setup, GUEST);
+        self.oracle.lock().forget_process(GUEST);
+        let mut now = self.now.lock();
+        now.quiet = false;
+        // Who does not get in here tries again inside the event.
+        now.guest = guest.ok();
     }
 
     fn rows(&self, deed: &Deed) -> Vec<Row> {
