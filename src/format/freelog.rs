@@ -17,16 +17,21 @@ pub const MAX_RUN: u64 = u16::MAX as u64;
 /// Pages that a map has a bit for.
 pub const GROUP: u64 = u64::BITS as u64;
 
-/// Free pages that no ready extent holds: pages side by side that wait until nobody sees them, or a
-/// *map* of scattered ones that nobody sees any more.
-///
-/// A map has `death` 0. Its `birth` is a bit for each of the [`GROUP`] pages from `start`, a
-/// multiple of as many; `len` counts groups, and is 1 unless all of their pages are free.
+/// Free pages that no ready extent holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FreeEntry {
+pub enum FreeEntry {
+    /// Pages side by side that wait until nobody sees them.
+    Extent(FreeExtent),
+    /// Scattered pages that nobody sees any more.
+    Map(FreeMap),
+}
+
+/// Pages side by side that were freed together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FreeExtent {
     /// First page.
     pub start: PageId,
-    /// Pages or groups, 1 ..= [`MAX_RUN`].
+    /// Pages, 1 ..= [`MAX_RUN`].
     pub len: u64,
     /// Oldest snapshot that may see them.
     pub birth: TxnId,
@@ -34,88 +39,101 @@ pub struct FreeEntry {
     pub death: TxnId,
 }
 
+/// A bit for each of the [`GROUP`] pages of a group; or groups side by side of which all pages are
+/// free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FreeMap {
+    /// Number of the group, or of the first one.
+    pub first: u64,
+    /// Groups, 1 ..= [`MAX_RUN`]; several only if all bits are set.
+    pub groups: u64,
+    /// Bit i: page i of the group is free.
+    pub bits: u64,
+}
+
+impl FreeMap {
+    /// First page that it has a bit for.
+    fn start(&self) -> u64 {
+        self.first * GROUP
+    }
+
+    /// Number of free pages.
+    fn pages(&self) -> u64 {
+        self.groups * u64::from(self.bits.count_ones())
+    }
+
+    /// Its pages as extents: first page and length.
+    pub fn extents(&self) -> impl Iterator<Item = (PageId, u64)> + use<> {
+        let whole = self.bits == u64::MAX;
+        let (start, pages) = (self.start(), self.pages());
+        let scattered = runs(if whole { 0 } else { self.bits });
+        let scattered = scattered.map(move |(at, len)| (PageId(start + u64::from(at)), len.into()));
+        whole.then_some((PageId(start), pages)).into_iter().chain(scattered)
+    }
+
+    fn fits(&self, page_count: u64) -> bool {
+        let whole = self.groups == 1 || self.groups > 1 && self.bits == u64::MAX;
+        if self.bits == 0 || !whole {
+            return false;
+        }
+        let end = self.start() + self.groups * GROUP - u64::from(self.bits.leading_zeros());
+        self.start() + u64::from(self.bits.trailing_zeros()) >= 2 && end <= page_count
+    }
+}
+
 impl FreeEntry {
-    /// The map of `groups` groups from number `first`.
-    pub fn map(first: u64, groups: u64, bits: u64) -> FreeEntry {
-        let start = PageId(first * GROUP);
-        FreeEntry { start, len: groups, birth: TxnId(bits), death: TxnId::NONE }
-    }
-
-    /// Whether it is a map.
-    pub fn is_map(&self) -> bool {
-        self.death == TxnId::NONE
-    }
-
-    /// The bits of a map.
-    fn bits(&self) -> u64 {
-        self.birth.0
-    }
-
-    /// First group, groups and bits, of a map.
-    pub fn as_map(&self) -> Option<(u64, u64, u64)> {
-        self.is_map().then(|| (self.start.0 / GROUP, self.len, self.bits()))
-    }
-
     /// Number of pages.
     pub fn pages(&self) -> u64 {
-        match self.is_map() {
-            true => self.len * u64::from(self.bits().count_ones()),
-            false => self.len,
+        match self {
+            FreeEntry::Extent(extent) => extent.len,
+            FreeEntry::Map(map) => map.pages(),
         }
     }
 
     /// Its pages as extents: first page and length.
     pub fn extents(&self) -> impl Iterator<Item = (PageId, u64)> + use<> {
-        let whole = !self.is_map() || self.bits() == u64::MAX;
-        let (start, pages) = (self.start, self.pages());
-        let scattered = runs(if whole { 0 } else { self.bits() });
-        let scattered =
-            scattered.map(move |(at, len)| (PageId(start.0 + u64::from(at)), len.into()));
-        whole.then_some((start, pages)).into_iter().chain(scattered)
+        let (extent, map) = match self {
+            FreeEntry::Extent(extent) => (Some((extent.start, extent.len)), None),
+            FreeEntry::Map(map) => (None, Some(map.extents())),
+        };
+        extent.into_iter().chain(map.into_iter().flatten())
     }
 
     /// How many extents it has.
     pub fn extent_count(&self) -> usize {
-        if !self.is_map() {
-            return 1;
+        match self {
+            FreeEntry::Extent(_) => 1,
+            FreeEntry::Map(map) => (map.bits & !(map.bits << 1)).count_ones() as usize,
         }
-        (self.bits() & !(self.bits() << 1)).count_ones() as usize
     }
 
     /// Encodes into the first [`ENTRY_SIZE`] bytes of `out`.
     pub fn encode(&self, out: &mut [u8]) {
-        debug_assert!(self.len >= 1 && self.len <= MAX_RUN);
-        f::START.put(out, 0, self.start.0);
-        f::LENGTH.put(out, 0, self.len);
-        f::BIRTH.put(out, 0, self.birth.0);
-        f::DEATH.put(out, 0, self.death.0);
+        let (start, len, birth, death) = match *self {
+            FreeEntry::Extent(e) => (e.start.0, e.len, e.birth.0, e.death.0),
+            FreeEntry::Map(m) => (m.start(), m.groups, m.bits, 0),
+        };
+        debug_assert!((1..=MAX_RUN).contains(&len));
+        f::START.put(out, 0, start);
+        f::LENGTH.put(out, 0, len);
+        f::BIRTH.put(out, 0, birth);
+        f::DEATH.put(out, 0, death);
     }
 
     /// Decodes; None if it is not an entry of a file with `page_count` pages, a map in the pool and
     /// none elsewhere.
     pub fn decode(b: &[u8], page_count: u64, pool: bool) -> Option<FreeEntry> {
-        let e = FreeEntry {
-            start: PageId(f::START.get(b, 0)?),
-            len: f::LENGTH.get(b, 0)?,
-            birth: TxnId(f::BIRTH.get(b, 0)?),
-            death: TxnId(f::DEATH.get(b, 0)?),
-        };
-        let good = match e.is_map() {
-            is_map if is_map != pool => false,
-            true => e.map_fits(page_count),
-            false => extent_fits(e.start, e.len, page_count) && e.birth < e.death,
-        };
-        good.then_some(e)
-    }
-
-    fn map_fits(&self, page_count: u64) -> bool {
-        let bits = self.bits();
-        let groups = self.len == 1 || self.len > 1 && bits == u64::MAX;
-        if bits == 0 || !groups || !self.start.0.is_multiple_of(GROUP) {
-            return false;
+        let (start, len) = (f::START.get(b, 0)?, f::LENGTH.get(b, 0)?);
+        let (birth, death) = (f::BIRTH.get(b, 0)?, f::DEATH.get(b, 0)?);
+        if pool {
+            let map = FreeMap { first: start / GROUP, groups: len, bits: birth };
+            let good = start.is_multiple_of(GROUP) && death == 0 && map.fits(page_count);
+            return good.then_some(FreeEntry::Map(map));
         }
-        let end = self.start.0 + self.len * GROUP - u64::from(bits.leading_zeros());
-        self.start.0 + u64::from(bits.trailing_zeros()) >= 2 && end <= page_count
+        let (birth, death) = (TxnId(birth), TxnId(death));
+        let extent = FreeExtent { start: PageId(start), len, birth, death };
+        let good = extent_fits(extent.start, len, page_count) && birth < death;
+        good.then_some(FreeEntry::Extent(extent))
     }
 }
 

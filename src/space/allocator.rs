@@ -22,7 +22,7 @@ use super::extents::Extents;
 use super::pins::{Pins, Verdict};
 use super::pool;
 use crate::error::{Error, Result};
-use crate::format::freelog::{self, FreeEntry, LogPage, MAX_RUN, Queue};
+use crate::format::freelog::{self, FreeEntry, FreeExtent, LogPage, MAX_RUN, Queue};
 use crate::format::meta::{INLINE_MAX, MAIN, Meta, POOL, QUEUES, READY_MAX, SIDES, SpaceState};
 use crate::types::{PageId, TxnId};
 use std::ops::Range;
@@ -106,7 +106,7 @@ pub struct Allocator {
     sorting: bool,
     queues: [Queue; QUEUES],
     /// Freed in this transaction, born before it.
-    freed: Vec<FreeEntry>,
+    freed: Vec<FreeExtent>,
     durable: TxnId,
     /// First pages of what was freed here and born after `durable`.
     freed_undurable: Vec<PageId>,
@@ -337,7 +337,8 @@ impl Allocator {
     fn found_extent(&mut self, start: PageId, len: u64) {
         for at in (0..len).step_by(MAX_RUN as usize) {
             let (start, len) = (PageId(start.0 + at), (len - at).min(MAX_RUN));
-            self.found.push(FreeEntry { start, len, birth: TxnId::NONE, death: self.txn });
+            let extent = FreeExtent { start, len, birth: TxnId::NONE, death: self.txn };
+            self.found.push(FreeEntry::Extent(extent));
         }
     }
 
@@ -371,7 +372,7 @@ impl Allocator {
         let end = start.0 + len;
         while at < end {
             let n = (end - at).min(MAX_RUN);
-            self.freed.push(FreeEntry { start: PageId(at), len: n, birth, death: self.txn });
+            self.freed.push(FreeExtent { start: PageId(at), len: n, birth, death: self.txn });
             at += n;
         }
     }
@@ -564,13 +565,13 @@ impl Allocator {
     }
 
     /// Finds a place for an entry from queue `from`; false if it must stay where it is.
-    fn place(&mut self, e: FreeEntry, from: usize) -> bool {
-        let verdict = match e.death {
-            _ if e.is_map() => Verdict::Reusable,
-            death => self.pins.judge(e.birth, death),
+    fn place(&mut self, entry: FreeEntry, from: usize) -> bool {
+        let FreeEntry::Extent(e) = entry else {
+            self.found.push(entry);
+            return true;
         };
-        match verdict {
-            Verdict::Reusable => self.found.push(e),
+        match self.pins.judge(e.birth, e.death) {
+            Verdict::Reusable => self.found.push(entry),
             Verdict::PinnedByReader(reader) => return self.park(e, reader, from),
             Verdict::NotYet if self.long_backlog => {
                 let pin = self.pins.oldest_commit_in(e.birth, e.death);
@@ -584,7 +585,7 @@ impl Allocator {
     /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts
     /// one. When all are taken, to the one that waits for the youngest: that delays, and pays for a
     /// look at what stands there ([`Allocator::look_through`]).
-    fn park(&mut self, e: FreeEntry, pin: TxnId, from: usize) -> bool {
+    fn park(&mut self, e: FreeExtent, pin: TxnId, from: usize) -> bool {
         let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
         let side = SIDES
             .into_iter()
@@ -601,9 +602,9 @@ impl Allocator {
         if q.pin == TxnId::NONE || side == from {
             q.pin = pin;
         } else if !fits(q) {
-            self.parked_elsewhere += e.extent_count();
+            self.parked_elsewhere += 1;
         }
-        self.queues[side].inline.push(e);
+        self.queues[side].inline.push(FreeEntry::Extent(e));
         true
     }
 
@@ -617,7 +618,7 @@ impl Allocator {
         }
         self.find_log_pages(log)?;
         let freed = self.joined_freed()?;
-        self.queues[MAIN].inline.extend(freed);
+        self.queues[MAIN].inline.extend(freed.into_iter().map(FreeEntry::Extent));
         if !self.pins.no_reuse() {
             while let Some((start, _)) = self.ready.take_ending_at(self.page_count) {
                 self.page_count = start.0;
@@ -658,13 +659,13 @@ impl Allocator {
     }
 
     /// What this transaction freed, neighbours joined where the same snapshots see them.
-    fn joined_freed(&mut self) -> Result<Vec<FreeEntry>> {
+    fn joined_freed(&mut self) -> Result<Vec<FreeExtent>> {
         let mut freed = std::mem::take(&mut self.freed);
         for e in &mut freed {
             e.birth = self.pins.canonical_birth(e.birth);
         }
         freed.sort_unstable_by_key(|e| e.start);
-        let mut out: Vec<FreeEntry> = Vec::with_capacity(freed.len());
+        let mut out: Vec<FreeExtent> = Vec::with_capacity(freed.len());
         for e in freed {
             match out.last_mut() {
                 Some(last) if last.start.0 + last.len > e.start.0 => {

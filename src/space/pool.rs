@@ -9,7 +9,7 @@
 //! pages take the small fragments, and the pool is in the order of the file.
 
 use crate::error::{Error, Result};
-use crate::format::freelog::{FreeEntry, GROUP, MAX_RUN};
+use crate::format::freelog::{FreeEntry, FreeMap, GROUP, MAX_RUN};
 use crate::types::PageId;
 use std::ops::Range;
 
@@ -17,14 +17,6 @@ use std::ops::Range;
 pub const LONG: u64 = 8;
 /// The pool begins with the runs of so many pages and more.
 const CLASSES: [u64; 4] = [LONG, 4, 2, 1];
-
-/// Groups side by side with the same bits; several only if all of these are set.
-#[derive(Clone, Copy)]
-struct Part {
-    first: u64,
-    groups: u64,
-    bits: u64,
-}
 
 /// How free pages are sorted.
 pub struct Order {
@@ -61,9 +53,9 @@ const WANTED_MOST: usize = 64;
 pub fn sorted(entries: &[FreeEntry], order: &Order) -> Result<Sorted> {
     let mut parts = Vec::with_capacity(entries.len());
     for entry in entries {
-        match entry.as_map() {
-            Some((first, groups, bits)) => parts.push(Part { first, groups, bits }),
-            None => split(entry.start.0, entry.start.0 + entry.len, |part| parts.push(part)),
+        match *entry {
+            FreeEntry::Map(map) => parts.push(map),
+            FreeEntry::Extent(e) => split(e.start.0, e.start.0 + e.len, |map| parts.push(map)),
         }
     }
     let mut classes = [const { Vec::new() }; CLASSES.len()];
@@ -77,7 +69,7 @@ pub fn sorted(entries: &[FreeEntry], order: &Order) -> Result<Sorted> {
     };
     let mut run = 0..0;
     for part in joined(parts)? {
-        for (start, len) in part.entry().extents() {
+        for (start, len) in part.extents() {
             if start.0 != run.end {
                 put(std::mem::replace(&mut run, start.0..start.0));
             }
@@ -90,28 +82,22 @@ pub fn sorted(entries: &[FreeEntry], order: &Order) -> Result<Sorted> {
     Ok(Sorted { entries: classes.concat(), runs, end })
 }
 
-impl Part {
-    fn entry(self) -> FreeEntry {
-        FreeEntry::map(self.first, self.groups, self.bits)
-    }
-}
-
 /// Cuts pages `from..to` where groups begin.
-fn split(mut from: u64, to: u64, mut part: impl FnMut(Part)) {
+fn split(mut from: u64, to: u64, mut part: impl FnMut(FreeMap)) {
     while from < to {
         let (first, at) = (from / GROUP, from % GROUP);
         let groups = if at == 0 { ((to - from) / GROUP).min(MAX_RUN) } else { 0 };
         let len = if groups > 0 { groups * GROUP } else { (GROUP - at).min(to - from) };
         let bits = u64::MAX >> GROUP.saturating_sub(len) << at;
-        part(Part { first, groups: groups.max(1), bits });
+        part(FreeMap { first, groups: groups.max(1), bits });
         from += len;
     }
 }
 
 /// One part for each group, in the order of their place.
-fn joined(mut parts: Vec<Part>) -> Result<Vec<Part>> {
+fn joined(mut parts: Vec<FreeMap>) -> Result<Vec<FreeMap>> {
     parts.sort_unstable_by_key(|part| part.first);
-    let mut joined: Vec<Part> = Vec::with_capacity(parts.len());
+    let mut joined: Vec<FreeMap> = Vec::with_capacity(parts.len());
     for part in parts {
         match joined.last_mut() {
             Some(last) if part.first < last.first + last.groups => {
@@ -138,23 +124,24 @@ fn sort_in(run: Range<u64>, by_place: bool, classes: &mut [Vec<FreeEntry>; CLASS
     }
     let class = CLASSES.iter().position(|&least| len >= least || by_place).unwrap_or(0);
     let class = &mut classes[class];
-    split(run.start, run.end, |part| match class.last().and_then(FreeEntry::as_map) {
-        Some((first, 1, bits)) if first == part.first => {
-            class.pop();
-            class.push(Part { bits: bits | part.bits, ..part }.entry());
+    split(run.start, run.end, |map| match class.last_mut() {
+        Some(FreeEntry::Map(last)) if last.groups == 1 && last.first == map.first => {
+            last.bits |= map.bits;
         }
-        _ => class.push(part.entry()),
+        _ => class.push(FreeEntry::Map(map)),
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::freelog::FreeExtent;
     use crate::types::TxnId;
     use std::collections::BTreeSet;
 
     fn waits(start: u64, len: u64) -> FreeEntry {
-        FreeEntry { start: PageId(start), len, birth: TxnId(1), death: TxnId(2) }
+        let start = PageId(start);
+        FreeEntry::Extent(FreeExtent { start, len, birth: TxnId(1), death: TxnId(2) })
     }
 
     fn pages(entries: &[FreeEntry]) -> impl Iterator<Item = u64> {
@@ -206,9 +193,10 @@ mod tests {
                     let back = (0..=any).rev().take_while(|p| all.contains(p)).count();
                     back as u64 + (any + 1..end).take_while(|p| all.contains(p)).count() as u64
                 };
+                let group = |e: &FreeEntry| e.extents().next().map_or(0, |(s, _)| s.0 / GROUP);
                 let class = |e| CLASSES.iter().position(|&least| run_of(e) >= least);
                 assert!(
-                    pool.is_sorted_by_key(|e| (if by_place { None } else { class(e) }, e.start))
+                    pool.is_sorted_by_key(|e| (if by_place { None } else { class(e) }, group(e)))
                 );
                 for e in &pool {
                     let mut bytes = [0; 24];

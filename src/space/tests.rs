@@ -5,7 +5,7 @@
 use super::allocator::{Allocator, LogPages, Start};
 use super::pins::Pins;
 use crate::error::Result;
-use crate::format::freelog::{self, FreeEntry, LogPage};
+use crate::format::freelog::{self, FreeEntry, FreeExtent, LogPage};
 use crate::format::meta::{INLINE_MAX, Meta, POOL, Phase, READY_MAX};
 use crate::format::page;
 use crate::types::{PageId, TxnId};
@@ -363,8 +363,14 @@ fn a_log_in_a_circle_is_damage() {
     }
     let id = PageId(10);
     for entries in [1u64, 169] {
-        let entry =
-            |i| FreeEntry { start: PageId(100 + 2 * i), len: 1, birth: TxnId(1), death: TxnId(2) };
+        let entry = |i| {
+            FreeEntry::Extent(FreeExtent {
+                start: PageId(100 + 2 * i),
+                len: 1,
+                birth: TxnId(1),
+                death: TxnId(2),
+            })
+        };
         let entries: Vec<FreeEntry> = (0..entries).map(entry).collect();
         let mut bytes = vec![0; PAGE];
         freelog::write_page(&mut bytes, TxnId(2), id, &entries);
@@ -400,7 +406,12 @@ fn nothing_is_given_out_by_a_log_that_is_not_proved() {
         }
     }
     let id = PageId(10);
-    let free = FreeEntry { start: PageId(100), len: 9, birth: TxnId(1), death: TxnId(2) };
+    let free = FreeEntry::Extent(FreeExtent {
+        start: PageId(100),
+        len: 9,
+        birth: TxnId(1),
+        death: TxnId(2),
+    });
     let mut bytes = vec![0; PAGE];
     freelog::write_page(&mut bytes, TxnId(2), PageId(11), &[free]);
     page::seal(id, &mut bytes);

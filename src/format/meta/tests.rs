@@ -2,10 +2,17 @@
 
 use super::*;
 use crate::format::bytes::put_u32;
+use crate::format::freelog::FreeExtent;
 
 fn sample() -> (Meta, Phase) {
-    let entry =
-        |start| FreeEntry { start: PageId(start), len: 3, birth: TxnId(4), death: TxnId(9) };
+    let entry = |start| {
+        FreeEntry::Extent(FreeExtent {
+            start: PageId(start),
+            len: 3,
+            birth: TxnId(4),
+            death: TxnId(9),
+        })
+    };
     let mut m = Meta::empty([7; 16], 8192);
     m.txn = TxnId(12);
     m.page_count = 1000;
