@@ -2,7 +2,7 @@
 
 use super::Work;
 use recto::internals::checksum::page_crc;
-use recto::internals::node::build::{Item, NodeHeader, Plan, write_node};
+use recto::internals::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use recto::internals::node::edit::NodeMut;
 use recto::internals::node::key::KeyParts;
 use recto::internals::node::{Node, Place};
@@ -48,7 +48,7 @@ fn page() -> Vec<u64> {
 
 fn write(page: &mut [u64], keys: &[[u8; 8]]) {
     const VALUE: &[u8] = &[7; 100];
-    let item = |key| Item { key: KeyParts::of(key, 0), tag: VALUE.len() as u64, tail: VALUE };
+    let item = |key| Item { key: KeyParts::of(key, 0), body: Body::Inline(VALUE) };
     let items: Vec<Item<'_>> = keys.iter().map(|key| item(key)).collect();
     let plan = Plan::of(0, &items);
     let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
@@ -87,7 +87,7 @@ fn insert_and_remove(_: u64) -> Box<dyn FnMut()> {
         let mut leaf = NodeMut::open(ID, bytemuck::cast_slice_mut(&mut words), 0).expect("a leaf");
         for key in keys.iter().skip(1).step_by(2) {
             let place = leaf.node().and_then(|node| node.search(key)).expect("intact");
-            assert!(leaf.insert(place.index, key, 8, &[7; 8]).expect("intact"), "no room");
+            assert!(leaf.insert(place.index, key, Body::Inline(&[7; 8])).expect("intact"), "no room");
         }
         for index in 0..half.len() {
             leaf.remove(index).expect("intact");
