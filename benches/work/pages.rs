@@ -87,7 +87,10 @@ fn insert_and_remove(_: u64) -> Box<dyn FnMut()> {
         let mut leaf = NodeMut::open(ID, bytemuck::cast_slice_mut(&mut words), 0).expect("a leaf");
         for key in keys.iter().skip(1).step_by(2) {
             let place = leaf.node().and_then(|node| node.search(key)).expect("intact");
-            assert!(leaf.insert(place.index, key, Body::Inline(&[7; 8])).expect("intact"), "no room");
+            assert!(
+                leaf.insert(place.index, key, Body::Inline(&[7; 8])).expect("intact"),
+                "no room"
+            );
         }
         for index in 0..half.len() {
             leaf.remove(index).expect("intact");

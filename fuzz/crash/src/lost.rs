@@ -259,6 +259,9 @@ impl Life {
         if self.rng.u32(..10) == 0 {
             self.flush_answers().map_err(|what| format!("what a flush says: {what}"))?;
         }
+        if self.rng.u32(..10) == 0 {
+            self.own_refused().map_err(|what| format!("own pages refused: {what}"))?;
+        }
         Ok(())
     }
 
@@ -424,6 +427,35 @@ impl Life {
             0 => Ok(()),
             n => Err(format!("{n} faults")),
         }
+    }
+
+    /// A transaction on deferred commits has put values on pages of their own, and not read them,
+    /// when the device refuses everything and it is told, or somebody else. It repairs its base before it
+    /// is built; the sync that failed took its own pages along.
+    fn own_refused(&mut self) -> Result<(), String> {
+        self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
+        (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
+        let (db, other) = (self.enter()?, self.enter()?);
+        self.must(&db, Durability::Durable)?;
+        let durable = self.may_hold.clone();
+        for _ in 0..self.rng.u32(..4) {
+            self.must(&db, Durability::Deferred)?;
+        }
+        self.may_hold.extend(durable);
+        let durability = [Durability::Durable, Durability::Deferred][self.rng.usize(..2)];
+        let mut txn = db.write().map_err(|e| e.to_string())?;
+        txn.set_durability(durability);
+        let mut put = Vec::new();
+        let (puts, told) = (self.rng.u32(1..20), self.rng.bool());
+        let outcome = self.put_large(&mut txn, puts).and_then(|all| {
+            put = all;
+            self.refuse();
+            let _ = if told { db.flush() } else { other.flush() };
+            txn.commit()
+        });
+        self.note(&put, durability, &outcome)?;
+        self.disk.evict();
+        self.go_on((Some(db), None))
     }
 
     /// The number under a key, 0 if there is none.

@@ -22,6 +22,7 @@ fn nothing_is_built_on_pages_that_were_lost() {
         (Bug::UnchangedNotFlushed, 1),
         (Bug::OpenedBesideWriter, 1),
         (Bug::RollBackNotTold, 1),
+        (Bug::OwnPagesForgotten, 1),
         (Bug::PendingCalledDurable, 5_000),
     ] {
         plant(Some(bug));

@@ -27,6 +27,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::OpenedBesideWriter, LOST),
     (Bug::PendingCalledDurable, LOST),
     (Bug::RollBackNotTold, LOST),
+    (Bug::OwnPagesForgotten, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Takes a damaged file.
