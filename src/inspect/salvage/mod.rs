@@ -52,7 +52,7 @@ pub use report::{Aside, Loss, MAX_LOSSES, SalvageReport, SalvagedTable, Source};
 
 use super::pages::Pages;
 use super::scan::Scan;
-use super::{layout, space, tree};
+use super::{MetaChoice, layout, open_meta, space, tree};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use start::Start;
@@ -146,6 +146,20 @@ pub fn salvage(
     let start = start::find(pages, options.cancelled)?;
     let page_count = pages.len() / start.meta.page_size as u64;
     run(pages, &start, page_count, Part::default(), options, take)
+}
+
+/// Hands every pair to `take` of the snapshot that an opener would take, and of nothing else: what
+/// a commit has left that did not end is not looked for.
+///
+/// # Errors
+/// As [`open_meta`](super::open_meta), and errors of `take`.
+pub fn read_all(
+    pages: &dyn Pages,
+    options: SalvageOptions<'_>,
+    take: Take<'_>,
+) -> Result<SalvageReport> {
+    let start = Start::of(open_meta(pages, &MetaChoice::Newest)?);
+    run(pages, &start, start.meta.page_count, Part::default(), options, take)
 }
 
 /// The same for a part of the snapshot that this meta page describes, and nothing is looked for
@@ -278,6 +292,12 @@ impl Salvager<'_> {
             Ok(d) if d.root != 0 => {
                 let root = Subtree::whole(d.root, d.depth - 1, start.meta.txn);
                 self.walk(&mut Into::Catalog(&mut listed), root);
+                let (had, found) = (d.counts[0], listed.len() as u64);
+                let counted = !matches!(start.source, Source::Catalog(_));
+                if counted && had != found && self.report.loss_count == 0 && !self.scan.stopped {
+                    let why = format!("the catalog says {had} tables, there are {found}");
+                    self.lose_unknown(None, start.meta.txn, &why);
+                }
             }
             Ok(_) => self.lose_unknown(None, start.meta.txn, "there is no catalog"),
             Err(what) => self.lose_unknown(None, start.meta.txn, &what),
@@ -308,9 +328,11 @@ impl Salvager<'_> {
             1..=layout::MAX_NAME => wanted.to_owned(),
             _ => format!("lost+found/table-{}", self.report.tables.len()),
         };
+        let mut number = self.names.len();
         while !self.names.insert(name.clone()) {
-            // Only in a damaged catalog can two be alike.
-            name = format!("lost+found/table-{}", self.names.len());
+            // Also a user may have given such a name.
+            name = format!("lost+found/table-{number}");
+            number += 1;
         }
         name
     }

@@ -6,6 +6,7 @@ use crate::format::checksum::page_crc;
 use crate::inspect::layout::{self, header, meta as m, table as t};
 use crate::inspect::meta::Meta;
 use crate::inspect::node::{Body, Cell, Node, Run};
+use crate::inspect::opening::OpenedMeta;
 use crate::inspect::pages::Pages;
 use crate::inspect::report::SlotState;
 use crate::inspect::tree::Descriptor;
@@ -28,10 +29,21 @@ pub struct Start {
 }
 
 impl Start {
-    /// Whether pages may lie about that a newer transaction than this one has written.
+    /// At what has been opened.
+    pub fn of(opened: OpenedMeta) -> Start {
+        let OpenedMeta { meta, slots, .. } = opened;
+        let catalog = m::CATALOG.slice(&meta.bytes[..], 0).unwrap_or_default().to_vec();
+        Start { source: Source::Snapshot, meta, catalog, slots }
+    }
+
+    /// Whether pages may lie about that a newer transaction than this one has written. Both slots
+    /// hold a meta from the first moment on: also an empty one has held one.
     pub fn newer_may_lie_about(&self) -> bool {
-        !matches!(self.source, Source::Meta(_) | Source::Snapshot)
-            || self.slots.iter().any(|slot| matches!(slot, SlotState::Refused(_)))
+        match self.source {
+            Source::Snapshot => false,
+            Source::Meta(_) => !self.slots.iter().all(|slot| matches!(slot, SlotState::Valid(_))),
+            _ => true,
+        }
     }
 }
 
@@ -47,18 +59,24 @@ pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> 
     }
     let page_size = page_size(pages)?;
     let count = pages.len() / page_size as u64;
-    let search = Search { pages, page_size, count, version: layout::VERSION, cancelled };
-    let (source, txn, catalog) = match search.newest_catalog() {
-        Some(c) => (Source::Catalog(PageId(c.root)), c.birth, descriptor(c.root, c.level + 1)),
-        None => (Source::Nothing, 0, vec![0; layout::DESCRIPTOR_SIZE]),
+    let found = [layout::VERSION, layout::VERSION_1].into_iter().find_map(|version| {
+        let search = Search { pages, page_size, count, version, cancelled };
+        search.newest_catalog().map(|found| (version, found))
+    });
+    let (version, source, txn, catalog) = match found {
+        Some((version, c)) => {
+            let source = Source::Catalog(PageId(c.root));
+            (version, source, c.birth, descriptor(c.root, c.level + 1))
+        }
+        None => (layout::VERSION, Source::Nothing, 0, vec![0; layout::DESCRIPTOR_SIZE]),
     };
     let meta = Meta {
         id_limit: 0,
         slot: None,
-        version: layout::VERSION,
+        version,
         txn,
         page_size,
-        page_count: search.count,
+        page_count: count,
         uuid: [0; 16],
         phase: layout::PHASE_TWO,
         free_pages: 0,

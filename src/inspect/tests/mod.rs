@@ -4,4 +4,5 @@ mod damage;
 mod image;
 mod opening;
 mod properties;
+mod salvage;
 mod walking;

@@ -192,3 +192,22 @@ fn mdb_load_takes_all_tables_and_back() {
     q.feed("load", &["-", "--format", "dump"], theirs.as_bytes()).ok();
     assert_eq!(q.run("dump", ["-a"]).ok(), p.run("dump", ["-a"]).ok());
 }
+
+/// A dump never goes over a database, least of all the one it reads, nor over a lock file.
+#[test]
+fn a_dump_spares_databases() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let lock = format!("{}-lock", p.db().display());
+    std::fs::hard_link(p.db(), p.path("link")).unwrap();
+    let before = (std::fs::read(p.db()).unwrap(), std::fs::read(&lock).unwrap().len());
+    for output in [p.db().display().to_string(), p.path("link").display().to_string(), lock.clone()]
+    {
+        let said = p.run("dump", ["-o", &output]).said(2);
+        assert!(said.contains("belongs to a database"), "{said}");
+    }
+    assert_eq!((std::fs::read(p.db()).unwrap(), std::fs::read(&lock).unwrap().len()), before);
+    let other = p.file("other", "an old dump");
+    p.run("dump", ["-o", other.to_str().unwrap()]).ok();
+    p.assert_clean();
+}

@@ -200,7 +200,7 @@ fn another_magic_version_or_page_size() {
     let bench = Bench::new();
     for (offset, new, expected) in [
         (0, &b"RECTO\r\n\x1a"[..], "not a recto database"),
-        (8, &2u32.to_le_bytes(), "version 2"),
+        (8, &3u32.to_le_bytes(), "version 3"),
         (8, &u32::MAX.to_le_bytes(), "version 4294967295"),
         (12, &8192u32.to_le_bytes(), ""),
         (12, &0u32.to_le_bytes(), ""),

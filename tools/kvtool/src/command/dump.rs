@@ -6,13 +6,15 @@ use crate::database::{ReadArg, TableArg};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
+use recto::inspect::MAGIC;
 use recto::inspect::salvage::Part;
 use recto::{Database, Error, ReadTxn, TableInfo};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 #[derive(clap::Args, Debug)]
@@ -108,11 +110,32 @@ impl Dump {
 
     fn open(&self) -> Outcome<File> {
         match &self.output {
-            Some(path) => File::create(path).map_err(|e| self.cannot_write(e)),
+            Some(path) => {
+                self.spare_databases(path)?;
+                File::create(path).map_err(|e| self.cannot_write(e))
+            }
             None => {
                 io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(Failure::output)
             }
         }
+    }
+
+    /// Fails if the file that is there would be missed: a database, this one above all, or its lock
+    /// file, which others have mapped.
+    fn spare_databases(&self, path: &Path) -> Outcome<()> {
+        let Ok(there) = path.metadata() else { return Ok(()) };
+        let lock = crate::database::lock_file(self.file.path());
+        let is_lock_file = lock
+            .metadata()
+            .is_ok_and(|lock| (lock.dev(), lock.ino()) == (there.dev(), there.ino()));
+        let mut magic = [0; MAGIC.len()];
+        let is_database = there.is_file()
+            && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+            && magic == MAGIC;
+        if is_database || is_lock_file {
+            return Err(Failure::at(path, "belongs to a database; choose another place with -o"));
+        }
+        Ok(())
     }
 
     fn cannot_write(&self, error: io::Error) -> Failure {

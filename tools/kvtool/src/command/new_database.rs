@@ -1,5 +1,5 @@
-//! A database that a verb makes of the pairs of another file: it is there as a whole or, after an
-//! error, not at all.
+//! A database that a verb makes of the pairs of another file: it is there as a whole or not at all.
+//! It grows under a name of its own, and gets its name when everything is on the device.
 
 use crate::database::lock_file;
 use crate::failure::{Failure, Outcome};
@@ -8,7 +8,7 @@ use crate::text::one_line;
 use recto::inspect::salvage::{Recovered, SalvageReport};
 use recto::{Database, Durability, Error};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes of pairs that are put into a table in one go.
 const BATCH: usize = 1 << 20;
@@ -19,6 +19,8 @@ const COMMIT_TABLES: usize = 256;
 /// The database that is being made, through the public API.
 pub struct NewDatabase<'a> {
     path: &'a Path,
+    /// Where it grows.
+    growing: PathBuf,
     db: Option<Database>,
     table: String,
     batch: Vec<(Vec<u8>, Vec<u8>)>,
@@ -38,8 +40,17 @@ impl<'a> NewDatabase<'a> {
         if path.symlink_metadata().is_ok() {
             return Err(Failure::at(path, "exists already; choose another name with -o"));
         }
+        let mut growing = path.as_os_str().to_owned();
+        growing.push(format!(".making-{}", std::process::id()));
+        let growing = PathBuf::from(growing);
+        for path in [growing.clone(), lock_file(&growing)] {
+            if path.symlink_metadata().is_ok() {
+                return Err(Failure::at(&path, "is in the way; delete it"));
+            }
+        }
         Ok(NewDatabase {
             path,
+            growing,
             db: None,
             table: String::new(),
             batch: Vec::new(),
@@ -104,12 +115,13 @@ impl<'a> NewDatabase<'a> {
             builder.page_size(page_size);
             // SAFETY: the file is made here under a name that did not exist; nothing but recto
             // changes it, as the help text of the tool says of databases.
-            self.db = Some(unsafe { builder.open(self.path)? });
+            self.db = Some(unsafe { builder.open(&self.growing)? });
         }
         self.db.as_ref().ok_or(Error::ReadOnly)
     }
 
-    /// Everything is there and on the device.
+    /// Everything is there and on the device: it gets its name, which nobody else may have taken
+    /// meanwhile.
     pub fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
         self.put(report.page_size)?;
         if let Some(txn) = self.txn.take() {
@@ -122,17 +134,25 @@ impl<'a> NewDatabase<'a> {
             txn.open_table(&table.name)?;
         }
         txn.commit()?;
-        db.flush()
+        db.flush()?;
+        self.db = None;
+        let io = |what| move |source| Error::Io { what, path: None, source };
+        std::fs::hard_link(&self.growing, self.path).map_err(io("give the file its name"))?;
+        // The second name goes with the rest that this has made.
+        self.remove();
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = std::fs::File::open(directory.unwrap_or(Path::new(".")));
+        directory.and_then(|directory| directory.sync_all()).map_err(io("sync the directory"))
     }
 
-    /// Leaves nothing behind.
+    /// Takes away what was made under the temporary name.
     pub fn remove(&mut self) {
         self.txn = None;
         self.db = None;
         if !self.begun {
             return;
         }
-        for path in [self.path.to_owned(), lock_file(self.path)] {
+        for path in [self.growing.clone(), lock_file(&self.growing)] {
             if let Err(e) = std::fs::remove_file(&path)
                 && e.kind() != ErrorKind::NotFound
             {

@@ -189,7 +189,7 @@ pub fn renamed(report: &SalvageReport, out: &mut Output) -> Outcome<()> {
 }
 
 /// Which tree it was, and what is to be known about the other one.
-fn followed(report: &SalvageReport) -> String {
+pub fn followed(report: &SalvageReport) -> String {
     let txn = report.txn;
     let other = report.slots.iter().find_map(|slot| match slot {
         SlotState::Refused(why) => Some(format!("; the other meta page: {why}")),
@@ -202,7 +202,7 @@ fn followed(report: &SalvageReport) -> String {
         Source::Catalog(page) => {
             format!("transaction {txn}, by its catalog in page {page}: no meta page is left")
         }
-        Source::Snapshot => format!("transaction {txn}"),
+        Source::Snapshot => format!("transaction {txn}{other}"),
         Source::Nothing => "nothing: no meta page and no catalog is left".into(),
     }
 }

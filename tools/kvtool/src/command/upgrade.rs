@@ -4,14 +4,16 @@
 //! Ctrl-C, not at all.
 
 use super::new_database::NewDatabase;
-use super::salvage::renamed;
+use super::salvage::{followed, renamed};
 use super::{Interrupt, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
 use crate::text::grouped;
-use recto::inspect::salvage::{SalvageOptions, SalvageReport, salvage};
-use recto::inspect::{FORMAT_VERSION, FilePages, MetaChoice, open_meta};
+use recto::inspect::salvage::{SalvageOptions, SalvageReport, read_all};
+use recto::inspect::{
+    CheckOptions, FORMAT_VERSION, FilePages, MetaChoice, SlotState, check, open_meta,
+};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -24,14 +26,16 @@ pub struct Upgrade {
     /// The new database; must not exist
     #[arg(short, long, value_name = "NEW")]
     output: PathBuf,
+    /// Where a meta page is refused, take the commit of the other one, as opening it would
+    #[arg(long)]
+    older: bool,
     #[command(flatten)]
     json: JsonArg,
 }
 
 const NOTES: &str = "\
-FILE is only read, each page and value compared with its checksum. Close all programs that
-have it open first: what they have not flushed is not in it. Where anything is damaged
-there is no new database.
+FILE is checked and read, nothing else. Close all programs that have it open first: what
+they have not flushed is not in it. Where anything is damaged there is no new database.
 
 Example:
   kvtool upgrade old.recto -o new.recto && mv new.recto old.recto && rm -f old.recto-lock
@@ -51,16 +55,44 @@ impl Upgrade {
         let interrupt = Interrupt::listen()?;
         let mut bar = Progress::items("upgrade", 0);
         let mut progress = |done, total| bar.set(done, total);
+        let stopped = || Failure::said("interrupted; nothing was made");
+        let damaged = || {
+            let advice = "`kvtool check` says where, `kvtool salvage` gets the rest out";
+            Failure::at(file, format!("is damaged; {advice}"))
+        };
+        let checked = check(
+            &pages,
+            CheckOptions {
+                progress: Some(&mut progress),
+                cancelled: Some(interrupt.flag()),
+                ..CheckOptions::default()
+            },
+        );
+        let checked = checked.map_err(|e| Failure::engine(file, e))?;
+        if checked.cancelled {
+            return Err(stopped());
+        }
+        if checked.fault_count > 0 {
+            return Err(damaged());
+        }
+        let refused = checked.slots.iter().position(|slot| !matches!(slot, SlotState::Valid(_)));
+        if let Some(slot) = refused.filter(|_| !self.older) {
+            let why = match &checked.slots[slot] {
+                SlotState::Refused(why) => why,
+                _ => "it is empty",
+            };
+            let what = format!(
+                "the newest commit may be missing, meta page {slot} is refused: {why}; after a power cut that is a commit that did not end, and --older takes the one before"
+            );
+            return Err(Failure::at(file, what));
+        }
         let options =
             SalvageOptions { progress: Some(&mut progress), cancelled: Some(interrupt.flag()) };
-        let report = salvage(&pages, options, &mut |pair| new.take(pair));
+        let report = read_all(&pages, options, &mut |pair| new.take(pair));
         drop(bar);
         let report = match report {
-            Ok(report) if report.cancelled => Err(Failure::said("interrupted; nothing was made")),
-            Ok(report) if !report.is_whole() => Err(Failure::at(
-                file,
-                "is damaged; `kvtool check` says where, `kvtool salvage` gets the rest out",
-            )),
+            Ok(report) if report.cancelled => Err(stopped()),
+            Ok(report) if !report.is_whole() => Err(damaged()),
             Ok(report) => {
                 new.finish(&report).map(|()| report).map_err(|e| Failure::engine(&self.output, e))
             }
@@ -97,7 +129,7 @@ impl Upgrade {
             ("path", self.file.display().to_string()),
             ("new", self.output.display().to_string()),
             ("version", format!("{} to {FORMAT_VERSION}", report.version)),
-            ("transaction", report.txn.to_string()),
+            ("followed", followed(report)),
             ("tables", grouped(report.tables.len() as u64)),
             ("pairs", grouped(report.pairs())),
         ])

@@ -5,8 +5,8 @@ use super::Status;
 use super::salvage::loss_line;
 use crate::failure::{Failure, Outcome};
 use crate::say;
-use crate::text::grouped;
-use recto::inspect::salvage::{Part, Recovered, SalvageOptions, SalvageReport};
+use crate::text::{grouped, one_line};
+use recto::inspect::salvage::{Part, Recovered, SalvageOptions, SalvageReport, SalvagedTable};
 use recto::{Database, Error};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -44,8 +44,16 @@ pub fn read(
 
 /// Says what is missing; the exit status.
 pub fn tell(report: &SalvageReport) -> Status {
+    // Who has had enough has not seen everything.
+    let tables = if report.cancelled { &[][..] } else { &report.tables };
+    for table in tables.iter().filter(|table| !table.is_whole() && table.lost_pages == 0) {
+        let had = table.had.map_or("an unknown number".into(), grouped);
+        let (name, pairs) = (&table.name, grouped(table.pairs));
+        say(&one_line(&format!("table {name:?}: {pairs} of {had} pairs are there")));
+    }
     if report.loss_count == 0 {
-        return Status::Fine;
+        let whole = tables.iter().all(SalvagedTable::is_whole);
+        return if whole { Status::Fine } else { Status::No };
     }
     for loss in &report.losses {
         say(&loss_line(loss));

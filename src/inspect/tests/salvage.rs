@@ -1,0 +1,53 @@
+//! What a salvage says of images in which something is missing or odd.
+
+use super::image::{Image, Value, descriptor, sample};
+use crate::inspect::salvage::{SalvageOptions, SalvageReport, read_all, salvage};
+
+fn salvaged(image: &Image) -> SalvageReport {
+    salvage(&image.build(), SalvageOptions::default(), &mut |_| Ok(())).unwrap()
+}
+
+#[test]
+fn right_images_come_out_whole() {
+    let report = salvaged(&sample(4096));
+    assert!(report.is_whole() && report.pairs() == 20, "{report:?}");
+    let all = read_all(&sample(4096).build(), SalvageOptions::default(), &mut |_| Ok(())).unwrap();
+    assert!(all.is_whole() && all.pairs() == 20, "{all:?}");
+}
+
+/// An older leaf in the place of the newer one has a good checksum.
+#[test]
+fn a_catalog_with_fewer_tables_than_it_counts_is_not_whole() {
+    let mut image = sample(4096);
+    image.meta().catalog = descriptor(2, 1, [4, 0, 1, 0]);
+    let report = salvaged(&image);
+    assert!(!report.is_whole(), "{report:?}");
+    assert!(report.losses[0].why.contains("says 4 tables, there are 3"), "{report:?}");
+}
+
+#[test]
+fn a_table_with_fewer_keys_than_it_counts_is_not_whole() {
+    let mut image = sample(4096);
+    image.add("alpha", 8, 8, 1);
+    let report = salvaged(&image);
+    assert!(!report.is_whole() && !report.tables[0].is_whole(), "{report:?}");
+}
+
+/// A user may have called a table what one gets whose name is too long.
+#[test]
+fn names_that_are_taken_have_an_end() {
+    let mut image = sample(4096);
+    let empty = || Value::Inline(descriptor(0, 0, [0; 4]));
+    for meta in image.metas.iter_mut().flatten() {
+        meta.version = 1;
+    }
+    image.node(2).keys = vec![
+        (b"lost+found/table-1".to_vec(), empty()),
+        (b"lost+found/table-2".to_vec(), empty()),
+        (vec![b'n'; 1100], empty()),
+    ];
+    let report = salvaged(&image);
+    let names: Vec<_> = report.tables.iter().map(|t| &t.name[..]).collect();
+    assert_eq!(names, ["lost+found/table-1", "lost+found/table-2", "lost+found/table-3"]);
+    assert!(report.tables[2].renamed.as_ref().is_some_and(|was| was.len() == 1100));
+}
