@@ -430,8 +430,8 @@ impl Life {
     }
 
     /// A transaction on deferred commits has put values on pages of their own, and not read them,
-    /// when the device refuses everything and it is told, or somebody else. It repairs its base before it
-    /// is built; the sync that failed took its own pages along.
+    /// when the device refuses everything and it is told, or somebody else. It repairs its base
+    /// before it is built; the sync that failed took its own pages along.
     fn own_refused(&mut self) -> Result<(), String> {
         self.disk = machine(&new_file(PAGE), PAGE, self.rng.u64(..)).expect("memory suffices");
         (self.refused, self.may_hold) = (false, BTreeSet::from([Content::new()]));
