@@ -152,7 +152,7 @@ pub fn salvage(
 /// a commit has left that did not end is not looked for.
 ///
 /// # Errors
-/// As [`open_meta`](super::open_meta), and errors of `take`.
+/// As [`open_meta`], and errors of `take`.
 pub fn read_all(
     pages: &dyn Pages,
     options: SalvageOptions<'_>,
