@@ -48,7 +48,7 @@ fn page() -> Vec<u64> {
 
 fn write(page: &mut [u64], keys: &[[u8; 8]]) {
     const VALUE: &[u8] = &[7; 100];
-    let item = |key| Item { key: KeyParts::of(key, 0), body: Body::Inline(VALUE) };
+    let item = |key| Item { key: KeyParts::of(key, 0), body: Body::inline(VALUE) };
     let items: Vec<Item<'_>> = keys.iter().map(|key| item(key)).collect();
     let plan = Plan::of(0, &items);
     let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
@@ -88,7 +88,7 @@ fn insert_and_remove(_: u64) -> Box<dyn FnMut()> {
         for key in keys.iter().skip(1).step_by(2) {
             let place = leaf.node().and_then(|node| node.search(key)).expect("intact");
             assert!(
-                leaf.insert(place.index, key, Body::Inline(&[7; 8])).expect("intact"),
+                leaf.insert(place.index, key, Body::inline(&[7; 8])).expect("intact"),
                 "no room"
             );
         }

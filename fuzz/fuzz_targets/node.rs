@@ -136,9 +136,9 @@ impl Owned {
 
     fn body(&self) -> Body<'_> {
         match self {
-            Owned::Child(child) => Body::Child(*child),
-            Owned::Inline(bytes) => Body::Inline(bytes),
-            Owned::Table(bytes) => Body::Table(bytes),
+            Owned::Child(child) => Body::child(*child),
+            Owned::Inline(bytes) => Body::inline(bytes),
+            Owned::Table(bytes) => Body::table(bytes),
         }
     }
 

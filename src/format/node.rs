@@ -357,14 +357,24 @@ impl<'a> Node<'a> {
     #[inline]
     pub fn value_of(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
         debug_assert_eq!(self.level, 0);
-        match self.body_of(cell)? {
-            Body::Inline(value) => Ok(Value::Inline(value)),
-            Body::Overflow(bytes) => match OverflowRef::decode(bytes) {
-                Ok(reference) => Ok(Value::Overflow(reference)),
-                Err(why) => Err(self.corrupt(why)),
-            },
-            Body::Table(descriptor) => Ok(Value::Table(descriptor)),
-            Body::Child(_) => Err(self.corrupt("a child where a value must be")),
+        if cell.tag < u64::from(TAG_OVERFLOW)
+            && let Some(value) = cell.after.get(..cell.tag as usize)
+        {
+            return Ok(Value::Inline(value));
+        }
+        self.tagged_value(cell)
+    }
+
+    /// The same of a cell whose tag is no length, or one that reaches out of the page.
+    #[inline(never)]
+    fn tagged_value(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
+        let bytes = self.body_of(cell)?.bytes();
+        if cell.tag != u64::from(TAG_OVERFLOW) {
+            return Ok(Value::Table(bytes));
+        }
+        match OverflowRef::decode(bytes) {
+            Ok(reference) => Ok(Value::Overflow(reference)),
+            Err(why) => Err(self.corrupt(why)),
         }
     }
 
@@ -372,10 +382,10 @@ impl<'a> Node<'a> {
     #[inline(always)]
     fn body_of(&self, cell: &Cell<'a>) -> Result<Body<'a>> {
         if self.level > 0 {
-            return Ok(Body::Child(PageId(cell.tag)));
+            return Ok(Body::child(PageId(cell.tag)));
         }
         let body = if cell.tag < u64::from(TAG_OVERFLOW) {
-            cell.after.get(..cell.tag as usize).map(Body::Inline)
+            cell.after.get(..cell.tag as usize).map(Body::inline)
         } else {
             self.tagged(cell)
         };
@@ -385,10 +395,10 @@ impl<'a> Node<'a> {
     /// The same of a cell whose tag is no length.
     fn tagged(&self, cell: &Cell<'a>) -> Option<Body<'a>> {
         if cell.tag == u64::from(TAG_OVERFLOW) {
-            return cell.after.first_chunk().map(Body::Overflow);
+            return cell.after.first_chunk().map(Body::overflow);
         }
         let len = cell.tag.checked_sub(u64::from(TAG_TABLE))?;
-        cell.after.get(..len as usize).map(Body::Table)
+        cell.after.get(..len as usize).map(Body::table)
     }
 
     /// Bytes a cell takes in the heap.
@@ -404,9 +414,8 @@ impl<'a> Node<'a> {
             return Err(self.corrupt(&format!("key {index} is too long")));
         }
         let body = self.body_of(&cell)?;
-        if let Body::Inline(bytes) | Body::Table(bytes) = body
-            && !is_inline(self.page.len(), key.len(), bytes.len())
-        {
+        let in_leaf = self.level == 0 && cell.tag != u64::from(TAG_OVERFLOW);
+        if in_leaf && !is_inline(self.page.len(), key.len(), body.bytes().len()) {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
         Ok(Item { key, body })

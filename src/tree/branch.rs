@@ -192,7 +192,7 @@ impl Target {
                 let page = touch(sink, self.step.page)?;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
                 node.set_child(first, left.page)?;
-                if node.insert(first, &right.separator, Body::Child(right.page))? {
+                if node.insert(first, &right.separator, Body::child(right.page))? {
                     return Ok(Edit::settled(self.step.page, page));
                 }
                 page
@@ -282,7 +282,7 @@ fn splice<'a>(
     };
     match first {
         0 => rewrite.leftmost = head.page,
-        _ => items[first - 1].body = Body::Child(head.page),
+        _ => items[first - 1].body = Body::child(head.page),
     }
     let fresh = tail.iter().map(|c| Item::branch(KeyParts::of(&c.separator, 0), c.page));
     items.splice(first..last, fresh);

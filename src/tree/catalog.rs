@@ -74,6 +74,6 @@ pub fn put_table<S: PageSink>(
     table.encode(&mut bytes);
     let path = Path::find(sink, catalog, name.as_bytes())?;
     let edge = &mut RightmostPath::default();
-    put(sink, catalog, edge, path, name.as_bytes(), Body::Table(&bytes))?;
+    put(sink, catalog, edge, path, name.as_bytes(), Body::table(&bytes))?;
     Ok(())
 }

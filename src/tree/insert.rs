@@ -40,12 +40,12 @@ pub fn insert<S: PageSink>(
         None => Path::find(sink, desc, key)?,
     };
     if is_inline(page_size, key.len(), value.len()) {
-        return put(sink, desc, edge, path, key, Body::Inline(value));
+        return put(sink, desc, edge, path, key, Body::inline(value));
     }
     let (first, crc) = sink.allocate_run(value)?;
     let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
     desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
-    put(sink, desc, edge, path, key, Body::Overflow(&run.encode()))
+    put(sink, desc, edge, path, key, Body::overflow(&run.encode()))
 }
 
 /// The last leaf of a tree and the way to it, as an insertion left them.

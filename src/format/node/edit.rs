@@ -122,9 +122,8 @@ impl<'a> NodeMut<'a> {
     }
 
     fn put_value(&mut self, cell_at: usize, front: usize, body: Body<'_>) {
-        debug_assert!(!matches!(body, Body::Child(_)));
-        leaf_cell::VALUE_TAG.put(self.page, cell_at, body.tag());
-        let bytes = body.bytes();
+        let (tag, bytes) = body.encoded();
+        leaf_cell::VALUE_TAG.put(self.page, cell_at, tag);
         self.page[cell_at + front..][..bytes.len()].copy_from_slice(bytes);
     }
 

@@ -17,7 +17,7 @@ fn aligned(size: usize) -> Vec<u64> {
 }
 
 fn items(pairs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Item<'_>> {
-    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::Inline(v) }).collect()
+    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::inline(v) }).collect()
 }
 
 fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) {
@@ -56,8 +56,8 @@ fn edits_in_place_agree_with_a_list() {
                     let mut node = NodeMut::open(ID, page, 0).unwrap();
                     let place = node.node().unwrap().search(&key).unwrap();
                     match there {
-                        true => node.replace(place.index, Body::Inline(&value)).unwrap(),
-                        false => node.insert(place.index, &key, Body::Inline(&value)).unwrap(),
+                        true => node.replace(place.index, Body::inline(&value)).unwrap(),
+                        false => node.insert(place.index, &key, Body::inline(&value)).unwrap(),
                     }
                 };
                 if !fitted {

@@ -54,7 +54,7 @@ fn as_few_pages_as_possible() {
         let pairs = pairs(level, &mut rng);
         let items: Vec<Item<'_>> = pairs
             .iter()
-            .map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::Inline(v) })
+            .map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::inline(v) })
             .collect();
         for cut in [Cut::Middle, Cut::Left, Cut::Right] {
             let parts = divide(level, SIZE, &items, cut, SIZE);
@@ -78,7 +78,7 @@ fn cuts_go_where_they_are_asked_to() {
     let keys: Vec<[u8; 8]> = (0..100u64).map(u64::to_be_bytes).collect();
     let value = [0; 60];
     let items: Vec<Item<'_>> =
-        keys.iter().map(|k| Item { key: KeyParts::of(k, 0), body: Body::Inline(&value) }).collect();
+        keys.iter().map(|k| Item { key: KeyParts::of(k, 0), body: Body::inline(&value) }).collect();
     let ends = |cut, limit| -> Vec<Part> { divide(0, SIZE, &items, cut, limit) };
     let [left, right] = ends(Cut::Right, SIZE)[..] else { panic!() };
     assert!(!fits(0, &items[..left.end + 1]) && right.end == 100);
