@@ -240,9 +240,9 @@ fn a_newer_format_and_bad_page_sizes_are_refused() {
         }
         fs::write(&path, bytes).unwrap();
     };
-    patch(8, 2);
+    patch(8, 3);
     match refused(&path, &Builder::default()) {
-        Error::Version { found: 2, supported: 1 } => {}
+        Error::Version { found: 3, supported: 2 } => {}
         e => panic!("{e}"),
     }
     for size in [0, 12_288, 1 << 31] {

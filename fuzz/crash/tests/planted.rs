@@ -55,7 +55,7 @@ fn planted_bugs_are_found_and_nothing_is_found_without_one() {
 #[test]
 fn planted_bugs_are_found_by_random_scripts_of_one_world() {
     let finds_nothing =
-        |(world, bug): &&(&str, &str)| finds_nothing(bug, 20_000, &["--hunter", world]);
+        |(world, bug): &&(&str, &str)| finds_nothing(bug, 40_000, &["--hunter", world]);
     let missed: Vec<_> = IN_WORLDS.iter().filter(finds_nothing).collect();
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
