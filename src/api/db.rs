@@ -366,10 +366,10 @@ impl Database {
     /// Errors: [`Error::OutcomeUnknown`] if the device failed: some of these commits may not be
     /// durable, and may be rolled back; or if it had failed, and deferred commits of this handle
     /// were rolled back since: one flush of the handle says so, when it has made durable what is
-    /// there; [`Error::WriterOnThisThread`] if a repair is
-    /// needed and the thread has the write transaction of the file; [`Error::ReadOnly`];
-    /// [`Error::Io`] and others if it could not begin, or the repair failed: then nothing is
-    /// decided yet, and the next flush or write tries again.
+    /// there; [`Error::WriterOnThisThread`] if a repair is needed and the thread has the write
+    /// transaction of the file; [`Error::ReadOnly`]; [`Error::Io`] and others if it could not
+    /// begin, or the repair failed: then nothing is decided yet, and the next flush or write tries
+    /// again.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }

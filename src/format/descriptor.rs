@@ -5,6 +5,9 @@ use crate::types::PageId;
 
 /// Bytes of an encoded descriptor.
 pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
+/// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
+/// may grow.
+pub const MAX_NAME_LEN: usize = 1024;
 /// Levels a tree can have at most; more is damage.
 pub const MAX_DEPTH: u16 = 48;
 

@@ -5,13 +5,9 @@ use super::insert::{RightmostPath, put};
 use super::search::{Path, node_at};
 use super::{PageSink, PageSource};
 use crate::error::{Error, Result};
-use crate::format::descriptor::{self, TableDescriptor};
+use crate::format::descriptor::{self, MAX_NAME_LEN, TableDescriptor};
 use crate::format::node::Value;
 use crate::format::node::build::Body;
-
-/// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
-/// may grow.
-pub const MAX_NAME_LEN: usize = 1024;
 
 /// The descriptor of a table, as the catalog has it.
 pub fn stored_table<S: PageSource>(

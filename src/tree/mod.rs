@@ -34,7 +34,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{MAX_NAME_LEN, put_table, stored_table, tables};
+pub use catalog::{put_table, stored_table, tables};
 #[cfg(test)]
 pub use cursor::Cursor;
 pub use insert::{RightmostPath, insert};

@@ -5,7 +5,7 @@ use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
-use crate::format::descriptor::TableDescriptor;
+use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, RightmostPath};
 use crate::types::TxnId;
@@ -264,9 +264,9 @@ impl Writer {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > tree::MAX_NAME_LEN {
-        let max = tree::MAX_NAME_LEN;
-        return Err(Error::InvalidArgument(format!("table names have 1 to {max} bytes")));
+    if name.is_empty() || name.len() > MAX_NAME_LEN {
+        let what = format!("table names have 1 to {MAX_NAME_LEN} bytes");
+        return Err(Error::InvalidArgument(what));
     }
     Ok(())
 }

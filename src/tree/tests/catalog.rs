@@ -2,7 +2,8 @@
 
 use super::store::Tree;
 use crate::error::Error;
-use crate::tree::{MAX_NAME_LEN, TableDescriptor, put_table, stored_table, tables};
+use crate::format::descriptor::MAX_NAME_LEN;
+use crate::tree::{TableDescriptor, put_table, stored_table, tables};
 use crate::types::PageId;
 use std::collections::BTreeMap;
 

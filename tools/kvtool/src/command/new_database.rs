@@ -31,7 +31,7 @@ pub struct NewDatabase<'a> {
     /// The file may have been made.
     begun: bool,
     /// Writing failed, not reading.
-    pub failed: bool,
+    failed: bool,
 }
 
 impl<'a> NewDatabase<'a> {
@@ -120,9 +120,26 @@ impl<'a> NewDatabase<'a> {
         self.db.as_ref().ok_or(Error::ReadOnly)
     }
 
+    /// What has come of reading `file`: if everything, the database gets its name.
+    pub fn end(
+        &mut self,
+        file: &Path,
+        report: recto::Result<SalvageReport>,
+    ) -> Outcome<SalvageReport> {
+        match report {
+            Ok(report) if report.cancelled => Err(interrupted()),
+            Ok(report) => {
+                self.finish(&report).map(|()| report).map_err(|e| Failure::engine(self.path, e))
+            }
+            // An error about writing is one of the new database.
+            Err(e) if self.failed => Err(Failure::engine(self.path, e)),
+            Err(e) => Err(Failure::engine(file, e)),
+        }
+    }
+
     /// Everything is there and on the device: it gets its name, which nobody else may have taken
     /// meanwhile.
-    pub fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
+    fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
         self.put(report.page_size)?;
         if let Some(txn) = self.txn.take() {
             txn.commit()?;
@@ -146,10 +163,10 @@ impl<'a> NewDatabase<'a> {
     }
 
     /// Takes away what was made under the temporary name.
-    pub fn remove(&mut self) {
+    fn remove(&mut self) {
         self.txn = None;
         self.db = None;
-        if !self.begun {
+        if !std::mem::take(&mut self.begun) {
             return;
         }
         for path in [self.growing.clone(), lock_file(&self.growing)] {
@@ -160,4 +177,16 @@ impl<'a> NewDatabase<'a> {
             }
         }
     }
+}
+
+impl Drop for NewDatabase<'_> {
+    /// Leaves nothing behind that did not become a whole.
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// The end by Ctrl-C.
+pub fn interrupted() -> Failure {
+    Failure::said("interrupted; nothing was made")
 }

@@ -52,16 +52,7 @@ impl Salvage {
             SalvageOptions { progress: Some(&mut progress), cancelled: Some(interrupt.flag()) };
         let report = salvage(&pages, options, &mut |pair| new.take(pair));
         drop(bar);
-        let report = match report {
-            Ok(report) if report.cancelled => Err(Failure::said("interrupted; nothing was made")),
-            Ok(report) => {
-                new.finish(&report).map(|()| report).map_err(|e| Failure::engine(&self.output, e))
-            }
-            // An error about writing is one of the new database.
-            Err(e) if new.failed => Err(Failure::engine(&self.output, e)),
-            Err(e) => Err(Failure::engine(file, e)),
-        };
-        let report = report.inspect_err(|_| new.remove())?;
+        let report = new.end(file, report)?;
         let mut out = Output::plain(self.json)?;
         self.print(&report, &mut out)?;
         out.finish()?;

@@ -3,7 +3,7 @@
 //! The old file is read and nothing else. The new one exists as a whole or, after an error or
 //! Ctrl-C, not at all.
 
-use super::new_database::NewDatabase;
+use super::new_database::{NewDatabase, interrupted};
 use super::salvage::{followed, renamed};
 use super::{Interrupt, Status};
 use crate::failure::{Failure, Outcome};
@@ -55,7 +55,6 @@ impl Upgrade {
         let interrupt = Interrupt::listen()?;
         let mut bar = Progress::items("upgrade", 0);
         let mut progress = |done, total| bar.set(done, total);
-        let stopped = || Failure::said("interrupted; nothing was made");
         let damaged = || {
             let advice = "`kvtool check` says where, `kvtool salvage` gets the rest out";
             Failure::at(file, format!("is damaged; {advice}"))
@@ -70,7 +69,7 @@ impl Upgrade {
         );
         let checked = checked.map_err(|e| Failure::engine(file, e))?;
         if checked.cancelled {
-            return Err(stopped());
+            return Err(interrupted());
         }
         if checked.fault_count > 0 {
             return Err(damaged());
@@ -90,17 +89,10 @@ impl Upgrade {
             SalvageOptions { progress: Some(&mut progress), cancelled: Some(interrupt.flag()) };
         let report = read_all(&pages, options, &mut |pair| new.take(pair));
         drop(bar);
-        let report = match report {
-            Ok(report) if report.cancelled => Err(stopped()),
-            Ok(report) if !report.is_whole() => Err(damaged()),
-            Ok(report) => {
-                new.finish(&report).map(|()| report).map_err(|e| Failure::engine(&self.output, e))
-            }
-            // An error about writing is one of the new database.
-            Err(e) if new.failed => Err(Failure::engine(&self.output, e)),
-            Err(e) => Err(Failure::engine(file, e)),
-        };
-        let report = report.inspect_err(|_| new.remove())?;
+        if report.as_ref().is_ok_and(|report| !report.cancelled && !report.is_whole()) {
+            return Err(damaged());
+        }
+        let report = new.end(file, report)?;
         let mut out = Output::plain(self.json)?;
         self.print(&report, &mut out)?;
         out.finish()?;
