@@ -211,3 +211,32 @@ fn a_dump_spares_databases() {
     p.run("dump", ["-o", other.to_str().unwrap()]).ok();
     p.assert_clean();
 }
+
+/// Every checksum is good, and a key is missing: the table counts one more than it has.
+#[test]
+fn a_table_that_counts_more_keys_is_not_whole() {
+    const PAGE: usize = 4096;
+    let p = Place::new();
+    // So many pages that no manifest names the catalog's.
+    let lines: String = (0..20_000).map(|i| format!("key{i:05}\t{i:0200}\n")).collect();
+    p.load(&lines);
+    std::fs::remove_file(format!("{}-lock", p.db().display())).unwrap();
+    let mut bytes = std::fs::read(p.db()).unwrap();
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let newest = if word(PAGE + 32) > word(32) { PAGE } else { 0 };
+    let (id, root) = (word(newest + 48), word(newest + 48) * PAGE);
+    // One cell, of a key of four bytes, with the tag of a descriptor: `entries` is its second word.
+    let cell = root + usize::from(u16::from_le_bytes([bytes[root + 28], bytes[root + 29]]));
+    assert_eq!(bytes[cell..cell + 4], [4, 0, 0x40, 0xc0]);
+    bytes[cell + 12] += 1;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(id as u64).to_le_bytes());
+    crc.update(&bytes[root + 4..root + PAGE]);
+    bytes[root..root + 4].copy_from_slice(&crc.finalize().to_le_bytes());
+    std::fs::write(p.db(), bytes).unwrap();
+    for verb in ["dump", "scan"] {
+        let said = p.run(verb, NO_ARGS).said(1);
+        assert!(said.contains("20,000 of 20,001 pairs"), "{verb}: {said}");
+    }
+    assert_eq!(p.run("check", NO_ARGS).code, Some(1));
+}
