@@ -280,7 +280,7 @@ fn deferred_commits_are_visible_and_flushed_on_demand() {
     assert_clean(&db);
 }
 
-/// The list of pages written since the last flush, without which an accident would leave them
+/// The list of pages written since the last flush, without which a fault would leave them
 /// unproved, holds 32,768.
 #[test]
 fn what_the_list_of_pages_cannot_hold_is_flushed_before_it_is_shown() {

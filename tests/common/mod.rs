@@ -1,11 +1,11 @@
 //! What the tests share.
 #![allow(dead_code)] // each test uses some of it
 
-use recto::{Builder, Database, Durability, WriteTxn};
+use recto::{Builder, Database, Durability, Error, WriteTxn};
 use std::ffi::CString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -113,6 +113,58 @@ pub fn put(db: &Database, key: &[u8], value: &[u8]) {
     write(db, Durability::Durable, |txn| {
         txn.open_table("main").unwrap().put(key, value).unwrap();
     });
+}
+
+/// Where the lock file of a database stands.
+pub fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
+}
+
+/// Opens with short patience, and expects to be refused.
+pub fn refused(path: &Path, builder: &Builder) -> Error {
+    let mut builder = builder.clone();
+    builder.open_timeout(Duration::from_millis(50));
+    // SAFETY: the directory belongs to the test.
+    match unsafe { builder.open(path) } {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(e) => {
+            assert!(!e.to_string().is_empty());
+            e
+        }
+    }
+}
+
+/// Opens what is there, and makes nothing.
+pub fn existing() -> Builder {
+    let mut builder = Builder::default();
+    builder.create(false);
+    builder
+}
+
+/// A database of some pages, closed.
+pub fn sample(path: &Path, keys: u64) {
+    let db = open_at(path, &Builder::default());
+    for first in (0..keys).step_by(100) {
+        write(&db, Durability::Durable, |txn| {
+            let mut table = txn.open_table("main").unwrap();
+            for i in first..first + 100 {
+                table.put(&spread(i), &i.to_le_bytes().repeat(20)).unwrap();
+            }
+        });
+    }
+    assert_clean(&db);
+}
+
+/// Whether it holds that.
+pub fn assert_sample(db: &Database, keys: u64) {
+    let txn = db.read().unwrap();
+    let table = txn.table("main").unwrap();
+    assert_eq!(table.len(), keys);
+    for i in 0..keys {
+        assert_eq!(table.get(&spread(i)).unwrap().unwrap(), i.to_le_bytes().repeat(20));
+    }
 }
 
 /// The environment variable that makes a test the child of another.

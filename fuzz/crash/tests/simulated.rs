@@ -4,8 +4,8 @@
 use recto::Sink;
 use recto::harness::sim::EventKind;
 use recto_crash::driver::{Limits, Outcome, cores, run};
-use recto_crash::sim::accidents::{KINDS, everywhere};
 use recto_crash::sim::coverage::Tally;
+use recto_crash::sim::faults::{KINDS, everywhere};
 use recto_crash::sim::generate::generate;
 use recto_crash::sim::op::What;
 use recto_crash::sim::script::Script;
@@ -59,7 +59,7 @@ fn cuts_at_every_event_of_the_long_scenario() {
 
 /// Deaths, failing calls, turns of others and power cuts at every event.
 #[test]
-fn every_accident_at_every_event_of_the_short_scenario() {
+fn every_fault_at_every_event_of_the_short_scenario() {
     for sink in [Sink::Staged, Sink::Direct] {
         let scripts = everywhere(&scenarios::short(sink), &KINDS);
         let count = scripts.len() as u64;

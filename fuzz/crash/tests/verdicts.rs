@@ -36,7 +36,7 @@ fn a_failure_says_what_was_found_and_allowed_and_how_to_see_it_again() {
 }
 
 #[test]
-fn a_short_exhaust_has_no_table_of_accidents() {
+fn a_short_exhaust_has_no_table_of_faults() {
     let (code, out, _) = crash(&["exhaust", "--operations", "1", "--threads", "1"], "");
     assert_eq!(code, Some(0), "{out}");
     assert!(!out.contains("never reached") && !out.contains("other's turn"), "{out}");

@@ -1,9 +1,9 @@
-//! `crash faults`: at every event of every scenario every accident, once and for ever.
+//! `crash faults`: at every event of every scenario every fault, once and for ever.
 
 use super::Detail;
 use crate::Outcome;
 use recto_crash::driver::{self, Failure, Limits, cores};
-use recto_crash::sim::accidents::{KINDS, everywhere};
+use recto_crash::sim::faults::{KINDS, everywhere};
 use recto_crash::sim::scenarios;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -30,9 +30,9 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 
 /// What a report shows beside the figures.
 enum Detail {
-    /// Nothing but cuts is tried: what else befell is no use to know.
+    /// Nothing but cuts is tried: what else happened is no use to know.
     CutsOnly,
-    /// What was going on when something befell, and what never did.
+    /// What was going on when something happened, and what never did.
     Cells,
     /// And at each kind of event.
     Steps,

@@ -79,7 +79,7 @@ pub struct Planted {
     /// Keep for each bug a small script that shows it, in this directory
     #[arg(long)]
     save: Option<PathBuf>,
-    /// Print a hunter's script, named as in the table ("accidents 95"), for `crash replay`
+    /// Print a hunter's script, named as in the table ("faults 95"), for `crash replay`
     #[arg(long)]
     script: Option<String>,
     /// Hunt for one bug in this process, or for what is wrong without any
@@ -174,6 +174,7 @@ impl Planted {
         let (effort, catch) = hunt(bug, &all, self.budget());
         let seconds = begin.elapsed().as_secs_f64();
         if let (Some(dir), Some(bug), Some(catch)) = (&self.save, bug, &catch) {
+            std::fs::create_dir_all(dir)?;
             let script = smaller(bug, &catch.script, TRIES);
             let head = format!("# {}, {}: {}.\n", bug.name(), bug.rule(), bug.description());
             std::fs::write(dir.join(format!("{}.txt", bug.name())), head + &script.to_string())?;
@@ -264,7 +265,12 @@ impl Planted {
             let (by, after) = (what.clone(), String::new());
             return Ok(Line { bug, caught: true, by, after, seconds, what });
         }
-        let caught = status.and_then(|s| s.code()) == Some(1);
+        let code = status.and_then(|status| status.code());
+        if code == Some(2) {
+            // It could not be done: neither found nor missed.
+            return Err(std::io::Error::other(format!("this could not be done: {command:?}")));
+        }
+        let caught = code != Some(0); // a panic is a finding
         if let Some(by) = campaign {
             let what =
                 text.lines().find(|line| line.starts_with("LOST")).unwrap_or_default().into();

@@ -42,7 +42,7 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
     ),
     (
         Bug::RepairWithoutWriterLock,
-        "takes three accidents: a writer at work, a failed sync, lost pages",
+        "takes three faults: a writer at work, a failed sync, lost pages",
     ),
     (
         Bug::UnlistedKept,

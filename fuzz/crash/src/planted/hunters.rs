@@ -1,7 +1,7 @@
 //! Who looks for planted bugs: each hunter is a list of scripts, the same at each run.
 
 use super::pitfalls;
-use crate::sim::accidents::{KINDS, everywhere, shuffled};
+use crate::sim::faults::{KINDS, everywhere, shuffled};
 use crate::sim::generate::generate;
 use crate::sim::profiles::PROFILES;
 use crate::sim::scenarios;
@@ -49,7 +49,7 @@ impl Hunter {
 
 /// All of them, the quick ones first. What is random begins with this seed.
 pub fn all(seed: u64) -> Vec<Hunter> {
-    let deeper = move |all: &Vec<_>, n| pitfalls::two_accidents(all, seed.wrapping_add(n));
+    let deeper = move |all: &Vec<_>, n| pitfalls::two_faults(all, seed.wrapping_add(n));
     let profiles = PROFILES.map(|(name, script)| {
         let scripts = move |(): &(), n| Some(script(seed.wrapping_add(n)));
         // Few cuts of that world are made in a second.
@@ -58,8 +58,8 @@ pub fn all(seed: u64) -> Vec<Hunter> {
     let mut all = vec![
         Hunter::of_list("short", || both("short").map(with_cuts).collect()),
         Hunter::of_list("pitfalls", pitfalls::scripts).longer(4),
-        Hunter::of_list("accidents", accidents).longer(4),
-        Hunter::of("two accidents", pitfalls::deeper, deeper).longer(4),
+        Hunter::of_list("faults", faults).longer(4),
+        Hunter::of("two faults", pitfalls::deeper, deeper).longer(4),
     ];
     all.extend(profiles);
     all.extend([
@@ -82,7 +82,7 @@ fn with_cuts(mut script: Script) -> Script {
     script
 }
 
-/// Every accident at every event of the short scenario.
-fn accidents() -> Vec<Script> {
+/// Every fault at every event of the short scenario.
+fn faults() -> Vec<Script> {
     shuffled(both("short").flat_map(|script| everywhere(&script, &KINDS)).collect())
 }

@@ -1,8 +1,8 @@
 //! Short scripts for what is rare: each leads to a place where one rule alone keeps the database
-//! whole, and says which accidents show it there.
+//! whole, and says which faults show it there.
 
-use crate::sim::accidents::{everywhere, shuffled};
-use crate::sim::op::{Accident, What};
+use crate::sim::faults::{everywhere, shuffled};
+use crate::sim::op::{Fault, What};
 use crate::sim::script::Script;
 use crate::sim::world::events_of;
 use recto::harness::sim::Rng;
@@ -10,18 +10,18 @@ use recto::harness::sim::Rng;
 /// A place to fall into.
 struct Pitfall {
     text: &'static str,
-    /// Each befalls at each event.
-    accidents: &'static [What],
-    /// Pairs of accidents, the second soon after the first.
+    /// Each is injected at each event.
+    faults: &'static [What],
+    /// Pairs of faults, the second soon after the first.
     pairs: &'static [(What, What)],
     /// Machines that decide differently what nobody else decides.
     machines: u64,
-    /// One event in so many behind the accident is a cut point.
+    /// One event in so many behind the fault is a cut point.
     probe: u64,
 }
 
-/// What is not said otherwise: no accident, every event a cut point.
-const PLAIN: Pitfall = Pitfall { text: "", accidents: &[], pairs: &[], machines: 1, probe: 1 };
+/// What is not said otherwise: no fault, every event a cut point.
+const PLAIN: Pitfall = Pitfall { text: "", faults: &[], pairs: &[], machines: 1, probe: 1 };
 
 const REFUSE: What = What::Fail { errno: libc::EIO, times: 1 };
 /// Cuts with outcomes of their own.
@@ -46,42 +46,42 @@ const PITFALLS: [Pitfall; 25] = [
     Pitfall { text: include_str!("scripts/lost-lock-file.txt"), probe: 0, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/opening.txt"),
-        accidents: &[What::Kill],
+        faults: &[What::Kill],
         machines: 4,
         ..PLAIN
     },
     Pitfall { text: include_str!("scripts/free-log.txt"), probe: 60, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/overtaken.txt"),
-        accidents: &[TURN_DEFERRED, TURN, What::Visit, What::Kill],
+        faults: &[TURN_DEFERRED, TURN, What::Visit, What::Kill],
         probe: 2,
         ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/late-reader.txt"),
-        accidents: &[TURN_DEFERRED, TURN, What::Visit],
+        faults: &[TURN_DEFERRED, TURN, What::Visit],
         probe: 0,
         ..PLAIN
     },
-    Pitfall { text: include_str!("scripts/observed.txt"), accidents: &[TURN], probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/observed.txt"), faults: &[TURN], probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/foreign.txt"), machines: 60, probe: 3, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/refused.txt"),
-        accidents: &[REFUSE],
+        faults: &[REFUSE],
         machines: 3,
         probe: 5,
         ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/rolled-back.txt"),
-        accidents: &[REFUSE],
+        faults: &[REFUSE],
         machines: 8,
         probe: 5,
         ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/proved-again.txt"),
-        accidents: &[What::Evict],
+        faults: &[What::Evict],
         machines: 12,
         probe: 3,
         ..PLAIN
@@ -90,36 +90,36 @@ const PITFALLS: [Pitfall; 25] = [
         text: include_str!("../../regressions/what-was-chosen-leaves-the-cache.txt"),
         ..PLAIN
     },
-    Pitfall { text: include_str!("scripts/lock-file.txt"), accidents: &[What::Kill], ..PLAIN },
-    Pitfall { text: include_str!("scripts/shown.txt"), accidents: &[What::Kill], ..PLAIN },
-    Pitfall { text: include_str!("scripts/taken-over.txt"), accidents: &[What::Kill], ..PLAIN },
+    Pitfall { text: include_str!("scripts/lock-file.txt"), faults: &[What::Kill], ..PLAIN },
+    Pitfall { text: include_str!("scripts/shown.txt"), faults: &[What::Kill], ..PLAIN },
+    Pitfall { text: include_str!("scripts/taken-over.txt"), faults: &[What::Kill], ..PLAIN },
     Pitfall {
         text: include_str!("scripts/refused-reader.txt"),
-        accidents: &[REFUSE],
+        faults: &[REFUSE],
         machines: 4,
         probe: 7,
         ..PLAIN
     },
-    Pitfall { text: include_str!("scripts/again.txt"), accidents: &CUTS, ..PLAIN },
+    Pitfall { text: include_str!("scripts/again.txt"), faults: &CUTS, ..PLAIN },
     Pitfall { text: include_str!("scripts/newer.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/crowd.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/closing.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/spilled.txt"), machines: 8, probe: 3, ..PLAIN },
     Pitfall {
         text: include_str!("scripts/shown-unlisted.txt"),
-        accidents: &[What::Kill],
+        faults: &[What::Kill],
         probe: 0,
         ..PLAIN
     },
     Pitfall {
         text: include_str!("scripts/unlisted.txt"),
-        accidents: &[What::Kill, What::Turn { deferred: false }],
+        faults: &[What::Kill, What::Turn { deferred: false }],
         probe: 3,
         ..PLAIN
     },
 ];
 
-/// The ones that need two accidents.
+/// The ones that need two faults.
 static DEEPER: [Pitfall; 3] = [
     Pitfall {
         text: include_str!("scripts/dead-leader.txt"),
@@ -141,11 +141,11 @@ static DEEPER: [Pitfall; 3] = [
     },
 ];
 
-/// Every script of every pitfall: first each by itself, then with accidents, in turns.
+/// Every script of every pitfall: first each by itself, then with faults, in turns.
 pub fn scripts() -> Vec<Script> {
     let mut all: Vec<Script> = PITFALLS.iter().map(Pitfall::plain).collect();
-    let with_accidents = |pitfall: &Pitfall| shuffled(pitfall.with_accidents()).into_iter();
-    let mut lists: Vec<_> = PITFALLS.iter().map(with_accidents).collect();
+    let with_faults = |pitfall: &Pitfall| shuffled(pitfall.with_faults()).into_iter();
+    let mut lists: Vec<_> = PITFALLS.iter().map(with_faults).collect();
     loop {
         let before = all.len();
         all.extend(lists.iter_mut().filter_map(Iterator::next));
@@ -155,7 +155,7 @@ pub fn scripts() -> Vec<Script> {
     }
 }
 
-/// A pitfall that needs two accidents, with the events of its lines.
+/// A pitfall that needs two faults, with the events of its lines.
 pub struct Deeper {
     plain: Script,
     events: Vec<u64>,
@@ -171,9 +171,9 @@ pub fn deeper() -> Vec<Deeper> {
     DEEPER.iter().map(deeper).collect()
 }
 
-/// One of their scripts: an accident somewhere, the other behind it in the same line or in the
+/// One of their scripts: a fault somewhere, the other behind it in the same line or in the
 /// next. They are too many for a list.
-pub fn two_accidents(all: &[Deeper], seed: u64) -> Option<Script> {
+pub fn two_faults(all: &[Deeper], seed: u64) -> Option<Script> {
     let mut rng = Rng::new(seed);
     let Deeper { plain, events, pitfall } = all.get(rng.index(all.len()))?;
     let (first, second) = pitfall.pairs[rng.index(pitfall.pairs.len())];
@@ -186,8 +186,8 @@ pub fn two_accidents(all: &[Deeper], seed: u64) -> Option<Script> {
         2 => (line, at + 1 + rng.below(events[line] + 12 - u64::from(at)) as u32),
         _ => (line + 1, rng.below(events[line + 1]) as u32),
     };
-    script.ops[line].accidents.push(Accident { at, what: first });
-    script.ops[then].accidents.push(Accident { at: later, what: second });
+    script.ops[line].faults.push(Fault { at, what: first });
+    script.ops[then].faults.push(Fault { at: later, what: second });
     let setup = &mut script.setup;
     (setup.from, setup.probe, setup.outcomes, setup.second) = (line, pitfall.probe, 3, 0);
     setup.machine = setup.machine.wrapping_add(rng.below(pitfall.machines));
@@ -202,10 +202,10 @@ impl Pitfall {
         script
     }
 
-    fn with_accidents(&self) -> Vec<Script> {
+    fn with_faults(&self) -> Vec<Script> {
         let plain = self.plain();
-        let none = self.accidents.is_empty();
-        let mut all = if none { Vec::new() } else { everywhere(&plain, self.accidents) };
+        let none = self.faults.is_empty();
+        let mut all = if none { Vec::new() } else { everywhere(&plain, self.faults) };
         if all.is_empty() && self.machines > 1 {
             all.push(plain);
         }

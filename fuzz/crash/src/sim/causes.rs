@@ -20,7 +20,7 @@ pub enum During {
     Check,
 }
 
-/// What has befallen that a caller may be told of.
+/// What has happened that a caller may be told of.
 #[derive(Clone, Default, Debug)]
 pub struct Causes {
     /// The disk has a limit.
@@ -29,7 +29,7 @@ pub struct Causes {
     pub device_fails: bool,
     /// Writes or syncs have failed: outcomes may be unknown, what was visible may be rolled back.
     pub syncs_may_fail: bool,
-    /// Calls of this deed have failed, for want of room or for another reason.
+    /// Calls of this operation have failed, for want of room or for another reason.
     pub full_now: bool,
     pub failed_now: bool,
     /// Processes that have their turn while others are stopped in the middle of something.
@@ -39,13 +39,13 @@ pub struct Causes {
     /// Pages of an open transaction or of what it stands on have left the cache: what it reads is
     /// worth nothing, and it is never committed.
     pub pages_lost: bool,
-    /// Who keeps a write transaction from one deed to the next.
+    /// Who keeps a write transaction from one operation to the next.
     pub writers: [bool; PROCESSES as usize],
 }
 
 impl Causes {
-    /// Another deed begins.
-    pub fn next_deed(&mut self) {
+    /// Another operation begins.
+    pub fn next_kind(&mut self) {
         (self.full_now, self.failed_now) = (false, false);
     }
 

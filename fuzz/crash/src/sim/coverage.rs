@@ -22,7 +22,7 @@ pub enum Row {
     Repair,
 }
 
-/// What befell.
+/// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Column {
     PowerCut,
@@ -46,8 +46,8 @@ const ROWS: [(Row, &str); 13] = [
     (Row::SecondRecovery, "second recovery"),
     (Row::Repair, "repair"),
 ];
-/// What can befall the database as a whole.
-const BEFALLS: [&str; 8] = [
+/// What can happen to the database as a whole.
+const HAPPENINGS: [&str; 8] = [
     "crowds of readers",
     "devices that refuse",
     "files put back",
@@ -87,7 +87,7 @@ pub struct Tally {
     pub deaths: u64,
     /// Calls that failed.
     pub failed_calls: u64,
-    /// Accidents while an earlier one was being dealt with.
+    /// Faults while an earlier one was being dealt with.
     pub double_faults: u64,
     /// Times that another process had its turn in the middle of something.
     pub turns: u64,
@@ -96,21 +96,21 @@ pub struct Tally {
     pub evictions: u64,
     /// Transactions that found the disk full.
     pub found_full: u64,
-    /// What has befallen the database as a whole.
-    befallen: BTreeMap<&'static str, u64>,
+    /// What has happened to the database as a whole.
+    happenings: BTreeMap<&'static str, u64>,
     cells: BTreeMap<(Row, Column), u64>,
     steps: BTreeMap<(String, Column), u64>,
 }
 
 impl Tally {
-    /// Something befell the database as a whole, so many times; one of `BEFALLS`.
+    /// Something happened to the database as a whole, so many times; one of `HAPPENINGS`.
     pub fn count(&mut self, what: &'static str, times: u64) {
-        debug_assert!(BEFALLS.contains(&what), "{what}");
-        *self.befallen.entry(what).or_default() += times;
+        debug_assert!(HAPPENINGS.contains(&what), "{what}");
+        *self.happenings.entry(what).or_default() += times;
     }
 
-    /// Something befell at an event, while all this was going on.
-    pub fn befell(&mut self, column: Column, rows: &[Row], kind: &EventKind) {
+    /// Something happened at an event, while all this was going on.
+    pub fn happened(&mut self, column: Column, rows: &[Row], kind: &EventKind) {
         for row in rows {
             *self.cells.entry((*row, column)).or_default() += 1;
         }
@@ -139,8 +139,8 @@ impl Tally {
         for (mine, more) in pairs {
             *mine += more;
         }
-        for (&what, n) in &other.befallen {
-            *self.befallen.entry(what).or_default() += n;
+        for (&what, n) in &other.happenings {
+            *self.happenings.entry(what).or_default() += n;
         }
         for (&cell, n) in &other.cells {
             *self.cells.entry(cell).or_default() += n;
@@ -150,7 +150,7 @@ impl Tally {
         }
     }
 
-    /// Whether anything befell at an event of this kind.
+    /// Whether anything happened at an event of this kind.
     pub fn reached(&self, kind: &EventKind) -> bool {
         let name = name_of(kind);
         self.steps.keys().any(|(step, _)| *step == name)
@@ -158,8 +158,9 @@ impl Tally {
 
     /// Cells of the table that nothing has reached.
     pub fn empty_cells(&self) -> Vec<String> {
-        let never = |what: &&&str| self.befallen.get(**what).is_none_or(|n| *n == 0);
-        let mut empty: Vec<String> = BEFALLS.iter().filter(never).map(|s| s.to_string()).collect();
+        let never = |what: &&&str| self.happenings.get(**what).is_none_or(|n| *n == 0);
+        let mut empty: Vec<String> =
+            HAPPENINGS.iter().filter(never).map(|s| s.to_string()).collect();
         for (row, row_name) in ROWS {
             for (column, column_name) in COLUMNS {
                 if !self.cells.contains_key(&(row, column)) {
@@ -170,7 +171,7 @@ impl Tally {
         empty
     }
 
-    /// The table of what was going on and what befell.
+    /// The table of what was going on and what happened.
     pub fn table(&self) -> String {
         let mut text = format!("{:<18}", "");
         COLUMNS.iter().for_each(|(_, name)| text += &format!("{name:>14}"));
@@ -214,7 +215,7 @@ impl fmt::Display for Tally {
         writeln!(f, "failed calls      {:>12}", self.failed_calls)?;
         writeln!(f, "double faults     {:>12}", self.double_faults)?;
         writeln!(f, "turns of others   {:>12}", self.turns)?;
-        for (what, n) in &self.befallen {
+        for (what, n) in &self.happenings {
             writeln!(f, "{what:<24} {n:>5}")?;
         }
         writeln!(

@@ -1,7 +1,7 @@
 //! Random scripts: the same seed, the same script.
 
 use super::edit::Edit;
-use super::op::{Accident, Deed, How, Op, What};
+use super::op::{Fault, How, Op, OpKind, What};
 use super::profiles;
 use super::scenarios;
 use super::script::{Script, Setup};
@@ -37,7 +37,7 @@ pub fn generate(seed: u64) -> Script {
     Script { setup, ops }
 }
 
-/// What was written by hand to reach everything, with accidents in it.
+/// What was written by hand to reach everything, with faults in it.
 fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
     let all = scenarios::all(false);
     let (_, script) = &all[rng.index(all.len())];
@@ -48,7 +48,7 @@ fn scenario(rng: &mut Rng, mut setup: Setup) -> Script {
     let mut ops = script.ops.clone();
     for op in &mut ops {
         if rng.chance(1, 4) {
-            op.accidents.push(accident(rng));
+            op.faults.push(fault(rng));
         }
     }
     Script { setup, ops }
@@ -65,26 +65,29 @@ fn chain(rng: &mut Rng, mut setup: Setup) -> Script {
     let many = |rng: &mut Rng, count: u64, durability, reads: u64, ops: &mut Vec<Op>| {
         for _ in 0..count {
             let edits = style.edits(rng, &setup);
-            ops.push(Op::new(process(rng), Deed::Commit { durability, edits }));
+            ops.push(Op::new(process(rng), OpKind::Commit { durability, edits }));
             if rng.chance(reads, 16) {
-                ops.push(Op::new(process(rng), [Deed::Hold, Deed::Release][rng.index(2)].clone()));
+                ops.push(Op::new(
+                    process(rng),
+                    [OpKind::Hold, OpKind::Release][rng.index(2)].clone(),
+                ));
             }
         }
     };
     let fill = Edit::Fill { table: 0, from: 0, count: 150, step: 1, len: 300 };
-    ops.push(Op::new(0, Deed::Commit { durability: Durability::Durable, edits: vec![fill] }));
+    ops.push(Op::new(0, OpKind::Commit { durability: Durability::Durable, edits: vec![fill] }));
     let count = rng.below(30);
     many(rng, count, Durability::Durable, 0, &mut ops);
     for _ in 0..1 + rng.below(2) {
         let count = 20 + rng.below(80);
         many(rng, count, Durability::Deferred, 2, &mut ops);
-        ops.push(Op::new(process(rng), Deed::Hold));
-        let mut refused = Op::new(process(rng), Deed::Flush);
+        ops.push(Op::new(process(rng), OpKind::Hold));
+        let mut refused = Op::new(process(rng), OpKind::Flush);
         let what = What::Fail { errno: libc::EIO, times: 1 };
-        refused.accidents.push(Accident { at: 1 + rng.below(4) as u32, what });
+        refused.faults.push(Fault { at: 1 + rng.below(4) as u32, what });
         ops.push(refused);
-        let mut next = Op::new(process(rng), Deed::Flush);
-        next.accidents.push(Accident { at: 0, what: What::Evict });
+        let mut next = Op::new(process(rng), OpKind::Flush);
+        next.faults.push(Fault { at: 0, what: What::Evict });
         ops.push(next);
         let count = 10 + rng.below(40);
         let durability = [Durability::Durable, Durability::Deferred][rng.index(2)];
@@ -130,7 +133,7 @@ struct Style {
     deferred: u64,
     group: u64,
     readers: u64,
-    accidents: u64,
+    faults: u64,
     disasters: u64,
     /// Transactions that stay open.
     open: u64,
@@ -145,7 +148,7 @@ impl Style {
             deferred: [0, 3, 8, 14][rng.index(4)],
             group: [0, 2, 8][rng.index(3)],
             readers: [0, 2, 6][rng.index(3)],
-            accidents: [0, 1, 2, 4, 9][rng.index(5)],
+            faults: [0, 1, 2, 4, 9][rng.index(5)],
             disasters: [0, 1, 3][rng.index(3)],
             open: [0, 0, 3, 8][rng.index(4)],
             foreign: [0, 0, 0, 1][rng.index(4)],
@@ -166,64 +169,65 @@ impl Style {
             bound += share;
             roll < bound
         };
-        let deed = if within(self.group) {
+        let kind = if within(self.group) {
             if rng.chance(1, 2) {
-                Deed::Finish
+                OpKind::Finish
             } else {
-                Deed::Build { edits: self.edits(rng, setup) }
+                OpKind::Build { edits: self.edits(rng, setup) }
             }
         } else if within(self.readers) {
-            [Deed::Hold, Deed::Hold, Deed::Observe, Deed::Release, Deed::Release][rng.index(5)]
-                .clone()
+            [OpKind::Hold, OpKind::Hold, OpKind::Observe, OpKind::Release, OpKind::Release]
+                [rng.index(5)]
+            .clone()
         } else if within(self.disasters) {
             match rng.below(12) {
-                0 | 1 => Deed::Cut { seed: cut_seed(rng), lock_file: rng.chance(1, 3) },
-                2 | 3 => Deed::Remount { seed: cut_seed(rng) },
-                4 => Deed::AllDie { keep_lock_file: true },
-                5 => Deed::AllDie { keep_lock_file: false },
-                7 => Deed::OtherLockFile,
-                8 => Deed::Copy,
-                9 => Deed::Restore { commits: [0, 1, 2, 5][rng.index(4)] },
-                6 => Deed::Newer {
+                0 | 1 => OpKind::Cut { seed: cut_seed(rng), lock_file: rng.chance(1, 3) },
+                2 | 3 => OpKind::Remount { seed: cut_seed(rng) },
+                4 => OpKind::AllDie { keep_lock_file: true },
+                5 => OpKind::AllDie { keep_lock_file: false },
+                7 => OpKind::OtherLockFile,
+                8 => OpKind::Copy,
+                9 => OpKind::Restore { commits: [0, 1, 2, 5][rng.index(4)] },
+                6 => OpKind::Newer {
                     slot: rng.below(2) as u8,
                     newer: [Newer::Version, Newer::ToRead, Newer::ToWrite][rng.index(3)],
                 },
-                _ => Deed::Leave,
+                _ => OpKind::Leave,
             }
         } else if within(self.open) {
             match rng.below(8) {
-                0..=3 => Deed::Begin { edits: self.edits(rng, setup) },
-                4 => Deed::End { how: How::Durable },
-                5 => Deed::End { how: How::Deferred },
-                6 => Deed::End { how: [How::Build, How::Abort][rng.index(2)] },
-                _ => [Deed::Leave, Deed::Flush][rng.index(2)].clone(),
+                0..=3 => OpKind::Begin { edits: self.edits(rng, setup) },
+                4 => OpKind::End { how: How::Durable },
+                5 => OpKind::End { how: How::Deferred },
+                6 => OpKind::End { how: [How::Build, How::Abort][rng.index(2)] },
+                _ => [OpKind::Leave, OpKind::Flush][rng.index(2)].clone(),
             }
         } else if within(self.foreign) {
-            Deed::ForeignSyncFails
+            OpKind::ForeignSyncFails
         } else if within(self.deferred) {
-            Deed::Commit { durability: Durability::Deferred, edits: self.edits(rng, setup) }
+            OpKind::Commit { durability: Durability::Deferred, edits: self.edits(rng, setup) }
         } else if within(1) {
             match rng.below(16) {
-                0..=6 => Deed::Check,
-                7..=12 => Deed::Flush,
-                13 if rng.chance(1, 2) => Deed::Crowd { count: [40, 1_500, 4_000][rng.index(3)] },
-                13 => Deed::Churn { count: 40 },
-                14 => Deed::ForeignSync,
-                _ => Deed::LoseLockFile,
+                0..=6 => OpKind::Check,
+                7..=12 => OpKind::Flush,
+                13 if rng.chance(1, 2) => OpKind::Crowd { count: [40, 1_500, 4_000][rng.index(3)] },
+                13 => OpKind::Churn { count: 40 },
+                14 => OpKind::ForeignSync,
+                _ => OpKind::LoseLockFile,
             }
         } else if within(1) {
-            Deed::Abort { edits: self.edits(rng, setup) }
+            OpKind::Abort { edits: self.edits(rng, setup) }
         } else {
-            Deed::Commit { durability: Durability::Durable, edits: self.edits(rng, setup) }
+            OpKind::Commit { durability: Durability::Durable, edits: self.edits(rng, setup) }
         };
-        let mut op = Op::new(process, deed);
-        let after_disaster = ops.last().is_some_and(|op| op.deed.befalls_all());
-        let share = if after_disaster { self.accidents * 2 } else { self.accidents };
+        let mut op = Op::new(process, kind);
+        let after_disaster = ops.last().is_some_and(|op| op.kind.concerns_all());
+        let share = if after_disaster { self.faults * 2 } else { self.faults };
         if rng.chance(share, 16) {
-            op.accidents.push(accident(rng));
-            // Compound accidents: what happens while another one is dealt with.
+            op.faults.push(fault(rng));
+            // Compound faults: what happens while another one is dealt with.
             if rng.chance(1, 3) {
-                op.accidents.push(accident(rng));
+                op.faults.push(fault(rng));
             }
         }
         ops.push(op);
@@ -235,7 +239,7 @@ fn cut_seed(rng: &mut Rng) -> u64 {
     if rng.chance(1, 2) { rng.below(13) } else { 1_000 + rng.below(1 << 40) }
 }
 
-fn accident(rng: &mut Rng) -> Accident {
+fn fault(rng: &mut Rng) -> Fault {
     let what = match rng.below(16) {
         0..=3 => What::Kill,
         4..=6 => What::Cut(cut_seed(rng)),
@@ -249,5 +253,5 @@ fn accident(rng: &mut Rng) -> Accident {
         _ => What::Evict,
     };
     let at = if rng.chance(1, 3) { rng.below(60) } else { rng.below(24) } as u32;
-    Accident { at, what }
+    Fault { at, what }
 }

@@ -198,7 +198,7 @@ impl Judge {
                 return Action::Continue;
             }
             let row = if depth > 1 { Row::SecondRecovery } else { Row::Recovery };
-            judge.tally.lock().befell(Column::PowerCut, &[row], &event.kind);
+            judge.tally.lock().happened(Column::PowerCut, &[row], &event.kind);
             let cut = disk.cut_point();
             let allowed = in_hook.lock().after_power_loss();
             let what = format!("{outer}; then at {} {:?}", event.index, event.kind);

@@ -1,4 +1,4 @@
-//! What processes do one after another, and what befalls them on the way: one line of a script
+//! What processes do one after another, and what happens to them on the way: one line of a script
 //! each.
 
 use super::edit::Edit;
@@ -8,7 +8,7 @@ use std::fmt;
 
 /// What a process does.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Deed {
+pub enum OpKind {
     /// `durable P: EDITS`, `deferred P: EDITS`: a transaction.
     Commit { durability: Durability, edits: Vec<Edit> },
     /// `build P: EDITS`: the first half of a durable commit; other processes go on meanwhile.
@@ -53,9 +53,9 @@ pub enum Deed {
     /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database
     /// then must be refused. Then everybody dies.
     LoseLockFile,
-    /// `leave P`: closes its handle; it comes back with its next deed.
+    /// `leave P`: closes its handle; it comes back with its next operation.
     Leave,
-    /// `cut SEED`, `cut SEED with-lock-file`: the power fails between two deeds.
+    /// `cut SEED`, `cut SEED with-lock-file`: the power fails between two operations.
     Cut { seed: u64, lock_file: bool },
     /// `remount SEED`: the device goes away and comes back without a reboot.
     Remount { seed: u64 },
@@ -87,7 +87,7 @@ pub enum How {
     Abort,
 }
 
-/// What befalls a process in the middle of a deed.
+/// What happens to a process in the middle of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     /// `kill`
@@ -108,10 +108,10 @@ pub enum What {
     Stranger,
 }
 
-/// Something that befalls at an event of the deed.
+/// Something that happens at an event of the operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Accident {
-    /// Events of the deed before it.
+pub struct Fault {
+    /// Events of the operation before it.
     pub at: u32,
     pub what: What,
 }
@@ -121,114 +121,117 @@ pub struct Accident {
 pub struct Op {
     /// Who does it.
     pub process: u8,
-    pub deed: Deed,
-    pub accidents: Vec<Accident>,
+    pub kind: OpKind,
+    pub faults: Vec<Fault>,
 }
 
-impl Deed {
+impl OpKind {
     /// Its edits.
     pub fn edits(&self) -> &[Edit] {
         match self {
-            Deed::Commit { edits, .. }
-            | Deed::Build { edits }
-            | Deed::Abort { edits }
-            | Deed::Begin { edits } => edits,
+            OpKind::Commit { edits, .. }
+            | OpKind::Build { edits }
+            | OpKind::Abort { edits }
+            | OpKind::Begin { edits } => edits,
             _ => &[],
         }
     }
 
     /// The same with other edits.
-    pub fn with_edits(&self, new: Vec<Edit>) -> Deed {
-        let mut deed = self.clone();
-        if let Deed::Commit { edits, .. }
-        | Deed::Build { edits }
-        | Deed::Abort { edits }
-        | Deed::Begin { edits } = &mut deed
+    pub fn with_edits(&self, new: Vec<Edit>) -> OpKind {
+        let mut kind = self.clone();
+        if let OpKind::Commit { edits, .. }
+        | OpKind::Build { edits }
+        | OpKind::Abort { edits }
+        | OpKind::Begin { edits } = &mut kind
         {
             *edits = new;
         }
-        deed
+        kind
     }
 
     fn head(&self) -> String {
         match self {
-            Deed::Commit { durability: Durability::Durable, .. } => "durable".into(),
-            Deed::Commit { .. } => "deferred".into(),
-            Deed::Build { .. } => "build".into(),
-            Deed::Finish => "finish".into(),
-            Deed::Abort { .. } => "abort".into(),
-            Deed::Begin { .. } => "begin".into(),
-            Deed::End { .. } => "end".into(),
-            Deed::Crowd { .. } => "crowd".into(),
-            Deed::ForeignSyncFails => "foreign-sync-fails".into(),
-            Deed::DeviceWrites => "device-writes".into(),
-            Deed::DeviceRefuses => "device-refuses".into(),
-            Deed::Evict => "evict".into(),
-            Deed::OtherLockFile => "other-lock-file".into(),
-            Deed::Copy => "copy".into(),
-            Deed::Restore { commits } => format!("restore {commits}"),
-            Deed::Newer { slot, newer: Newer::Version } => format!("newer {slot} version"),
-            Deed::Newer { slot, newer: Newer::ToRead } => format!("newer {slot} to-read"),
-            Deed::Newer { slot, newer: Newer::ToWrite } => format!("newer {slot} to-write"),
-            Deed::Flush => "flush".into(),
-            Deed::Hold => "hold".into(),
-            Deed::Observe => "observe".into(),
-            Deed::Release => "release".into(),
-            Deed::Check => "check".into(),
-            Deed::Churn { .. } => "churn".into(),
-            Deed::ForeignSync => "foreign-sync".into(),
-            Deed::LoseLockFile => "lose-lock-file".into(),
-            Deed::Leave => "leave".into(),
-            Deed::Cut { seed, lock_file: false } => format!("cut {seed}"),
-            Deed::Cut { seed, lock_file: true } => format!("cut {seed} with-lock-file"),
-            Deed::Remount { seed } => format!("remount {seed}"),
-            Deed::AllDie { keep_lock_file: true } => "all-die".into(),
-            Deed::AllDie { keep_lock_file: false } => "all-die without-lock-file".into(),
+            OpKind::Commit { durability: Durability::Durable, .. } => "durable".into(),
+            OpKind::Commit { .. } => "deferred".into(),
+            OpKind::Build { .. } => "build".into(),
+            OpKind::Finish => "finish".into(),
+            OpKind::Abort { .. } => "abort".into(),
+            OpKind::Begin { .. } => "begin".into(),
+            OpKind::End { .. } => "end".into(),
+            OpKind::Crowd { .. } => "crowd".into(),
+            OpKind::ForeignSyncFails => "foreign-sync-fails".into(),
+            OpKind::DeviceWrites => "device-writes".into(),
+            OpKind::DeviceRefuses => "device-refuses".into(),
+            OpKind::Evict => "evict".into(),
+            OpKind::OtherLockFile => "other-lock-file".into(),
+            OpKind::Copy => "copy".into(),
+            OpKind::Restore { commits } => format!("restore {commits}"),
+            OpKind::Newer { slot, newer: Newer::Version } => format!("newer {slot} version"),
+            OpKind::Newer { slot, newer: Newer::ToRead } => format!("newer {slot} to-read"),
+            OpKind::Newer { slot, newer: Newer::ToWrite } => format!("newer {slot} to-write"),
+            OpKind::Flush => "flush".into(),
+            OpKind::Hold => "hold".into(),
+            OpKind::Observe => "observe".into(),
+            OpKind::Release => "release".into(),
+            OpKind::Check => "check".into(),
+            OpKind::Churn { .. } => "churn".into(),
+            OpKind::ForeignSync => "foreign-sync".into(),
+            OpKind::LoseLockFile => "lose-lock-file".into(),
+            OpKind::Leave => "leave".into(),
+            OpKind::Cut { seed, lock_file: false } => format!("cut {seed}"),
+            OpKind::Cut { seed, lock_file: true } => format!("cut {seed} with-lock-file"),
+            OpKind::Remount { seed } => format!("remount {seed}"),
+            OpKind::AllDie { keep_lock_file: true } => "all-die".into(),
+            OpKind::AllDie { keep_lock_file: false } => "all-die without-lock-file".into(),
         }
     }
 
     /// Whether nobody in particular does it.
-    pub fn befalls_all(&self) -> bool {
+    pub fn concerns_all(&self) -> bool {
         matches!(
             self,
-            Deed::Cut { .. }
-                | Deed::Remount { .. }
-                | Deed::AllDie { .. }
-                | Deed::ForeignSync
-                | Deed::ForeignSyncFails
-                | Deed::DeviceWrites
-                | Deed::DeviceRefuses
-                | Deed::Evict
-                | Deed::OtherLockFile
-                | Deed::Restore { .. }
-                | Deed::Newer { .. }
+            OpKind::Cut { .. }
+                | OpKind::Remount { .. }
+                | OpKind::AllDie { .. }
+                | OpKind::ForeignSync
+                | OpKind::ForeignSyncFails
+                | OpKind::DeviceWrites
+                | OpKind::DeviceRefuses
+                | OpKind::Evict
+                | OpKind::OtherLockFile
+                | OpKind::Restore { .. }
+                | OpKind::Newer { .. }
         )
     }
 }
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.deed.head())?;
-        if !self.deed.befalls_all() {
+        write!(f, "{}", self.kind.head())?;
+        if !self.kind.concerns_all() {
             write!(f, " {}", self.process)?;
         }
-        if !self.deed.edits().is_empty()
-            || matches!(self.deed, Deed::Commit { .. } | Deed::Build { .. } | Deed::Abort { .. })
+        if !self.kind.edits().is_empty()
+            || matches!(
+                self.kind,
+                OpKind::Commit { .. } | OpKind::Build { .. } | OpKind::Abort { .. }
+            )
         {
-            let edits: Vec<String> = self.deed.edits().iter().map(Edit::to_string).collect();
+            let edits: Vec<String> = self.kind.edits().iter().map(Edit::to_string).collect();
             write!(f, ": {}", edits.join("; "))?;
         }
-        match self.deed {
-            Deed::Churn { count } | Deed::Crowd { count } => write!(f, " {count}")?,
-            Deed::End { how: How::Durable } => {}
-            Deed::End { how: How::Deferred } => write!(f, " deferred")?,
-            Deed::End { how: How::Build } => write!(f, " build")?,
-            Deed::End { how: How::Abort } => write!(f, " abort")?,
+        match self.kind {
+            OpKind::Churn { count } | OpKind::Crowd { count } => write!(f, " {count}")?,
+            OpKind::End { how: How::Durable } => {}
+            OpKind::End { how: How::Deferred } => write!(f, " deferred")?,
+            OpKind::End { how: How::Build } => write!(f, " build")?,
+            OpKind::End { how: How::Abort } => write!(f, " abort")?,
             _ => {}
         }
-        for accident in &self.accidents {
-            write!(f, " @ {} ", accident.at)?;
-            match accident.what {
+        for fault in &self.faults {
+            write!(f, " @ {} ", fault.at)?;
+            match fault.what {
                 What::Kill => write!(f, "kill")?,
                 What::Cut(seed) => write!(f, "cut {seed}")?,
                 What::Fail { errno, times } => write!(f, "fail {errno} {times}")?,
@@ -243,9 +246,9 @@ impl fmt::Display for Op {
     }
 }
 
-fn parse_accident(text: &str) -> Result<Accident, String> {
+fn parse_fault(text: &str) -> Result<Fault, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let bad = || format!("no accident: {text:?}");
+    let bad = || format!("no fault: {text:?}");
     let at = words.first().and_then(|w| w.parse().ok()).ok_or_else(bad)?;
     let what = match words[1..] {
         ["kill"] => What::Kill,
@@ -261,24 +264,24 @@ fn parse_accident(text: &str) -> Result<Accident, String> {
         ["turn", "deferred"] => What::Turn { deferred: true },
         _ => return Err(bad()),
     };
-    Ok(Accident { at, what })
+    Ok(Fault { at, what })
 }
 
 impl Op {
-    /// A deed without an accident.
-    pub fn new(process: u8, deed: Deed) -> Op {
-        let process = if deed.befalls_all() { 0 } else { process };
-        Op { process, deed, accidents: Vec::new() }
+    /// An operation without a fault.
+    pub fn new(process: u8, kind: OpKind) -> Op {
+        let process = if kind.concerns_all() { 0 } else { process };
+        Op { process, kind, faults: Vec::new() }
     }
 
     /// What `Display` has written.
     pub fn parse(line: &str) -> Result<Op, String> {
         let bad = || format!("no operation: {line:?}");
         let mut parts = line.split(" @ ");
-        let deed = parts.next().unwrap_or_default();
-        let accidents = parts.map(parse_accident).collect::<Result<_, _>>()?;
-        let (head, edits) = match deed.split_once(':') {
-            None => (deed, Vec::new()),
+        let operation = parts.next().unwrap_or_default();
+        let faults = parts.map(parse_fault).collect::<Result<_, _>>()?;
+        let (head, edits) = match operation.split_once(':') {
+            None => (operation, Vec::new()),
             Some((head, edits)) => {
                 let edits = edits.split(';').map(str::trim).filter(|e| !e.is_empty());
                 (head, edits.map(Edit::parse).collect::<Result<_, _>>()?)
@@ -286,35 +289,36 @@ impl Op {
         };
         let words: Vec<&str> = head.split_whitespace().collect();
         let number = |w: &str| w.parse::<u64>().map_err(|_| bad());
-        let (process, deed) = match words[..] {
-            ["cut", seed] => ("0", Deed::Cut { seed: number(seed)?, lock_file: false }),
+        let (process, kind) = match words[..] {
+            ["cut", seed] => ("0", OpKind::Cut { seed: number(seed)?, lock_file: false }),
             ["cut", seed, "with-lock-file"] => {
-                ("0", Deed::Cut { seed: number(seed)?, lock_file: true })
+                ("0", OpKind::Cut { seed: number(seed)?, lock_file: true })
             }
-            ["remount", seed] => ("0", Deed::Remount { seed: number(seed)? }),
-            ["all-die"] => ("0", Deed::AllDie { keep_lock_file: true }),
-            ["all-die", "without-lock-file"] => ("0", Deed::AllDie { keep_lock_file: false }),
-            ["durable", p] => (p, Deed::Commit { durability: Durability::Durable, edits }),
-            ["deferred", p] => (p, Deed::Commit { durability: Durability::Deferred, edits }),
-            ["build", p] => (p, Deed::Build { edits }),
-            ["abort", p] => (p, Deed::Abort { edits }),
-            ["begin", p] => (p, Deed::Begin { edits }),
-            ["end", p] => (p, Deed::End { how: How::Durable }),
-            ["end", p, "deferred"] => (p, Deed::End { how: How::Deferred }),
-            ["end", p, "build"] => (p, Deed::End { how: How::Build }),
-            ["end", p, "abort"] => (p, Deed::End { how: How::Abort }),
-            ["copy", p] => (p, Deed::Copy),
+            ["remount", seed] => ("0", OpKind::Remount { seed: number(seed)? }),
+            ["all-die"] => ("0", OpKind::AllDie { keep_lock_file: true }),
+            ["all-die", "without-lock-file"] => ("0", OpKind::AllDie { keep_lock_file: false }),
+            ["durable", p] => (p, OpKind::Commit { durability: Durability::Durable, edits }),
+            ["deferred", p] => (p, OpKind::Commit { durability: Durability::Deferred, edits }),
+            ["build", p] => (p, OpKind::Build { edits }),
+            ["abort", p] => (p, OpKind::Abort { edits }),
+            ["begin", p] => (p, OpKind::Begin { edits }),
+            ["end", p] => (p, OpKind::End { how: How::Durable }),
+            ["end", p, "deferred"] => (p, OpKind::End { how: How::Deferred }),
+            ["end", p, "build"] => (p, OpKind::End { how: How::Build }),
+            ["end", p, "abort"] => (p, OpKind::End { how: How::Abort }),
+            ["copy", p] => (p, OpKind::Copy),
             ["crowd", p, count] => {
-                (p, Deed::Crowd { count: u16::try_from(number(count)?).map_err(|_| bad())? })
+                (p, OpKind::Crowd { count: u16::try_from(number(count)?).map_err(|_| bad())? })
             }
-            ["foreign-sync-fails"] => ("0", Deed::ForeignSyncFails),
-            ["device-writes"] => ("0", Deed::DeviceWrites),
-            ["device-refuses"] => ("0", Deed::DeviceRefuses),
-            ["evict"] => ("0", Deed::Evict),
-            ["other-lock-file"] => ("0", Deed::OtherLockFile),
-            ["restore", commits] => {
-                ("0", Deed::Restore { commits: u8::try_from(number(commits)?).map_err(|_| bad())? })
-            }
+            ["foreign-sync-fails"] => ("0", OpKind::ForeignSyncFails),
+            ["device-writes"] => ("0", OpKind::DeviceWrites),
+            ["device-refuses"] => ("0", OpKind::DeviceRefuses),
+            ["evict"] => ("0", OpKind::Evict),
+            ["other-lock-file"] => ("0", OpKind::OtherLockFile),
+            ["restore", commits] => (
+                "0",
+                OpKind::Restore { commits: u8::try_from(number(commits)?).map_err(|_| bad())? },
+            ),
             ["newer", slot, newer] => {
                 let newer = match newer {
                     "version" => Newer::Version,
@@ -322,23 +326,23 @@ impl Op {
                     "to-write" => Newer::ToWrite,
                     _ => return Err(bad()),
                 };
-                ("0", Deed::Newer { slot: (number(slot)? & 1) as u8, newer })
+                ("0", OpKind::Newer { slot: (number(slot)? & 1) as u8, newer })
             }
-            ["finish", p] => (p, Deed::Finish),
-            ["flush", p] => (p, Deed::Flush),
-            ["hold", p] => (p, Deed::Hold),
-            ["observe", p] => (p, Deed::Observe),
-            ["release", p] => (p, Deed::Release),
-            ["check", p] => (p, Deed::Check),
+            ["finish", p] => (p, OpKind::Finish),
+            ["flush", p] => (p, OpKind::Flush),
+            ["hold", p] => (p, OpKind::Hold),
+            ["observe", p] => (p, OpKind::Observe),
+            ["release", p] => (p, OpKind::Release),
+            ["check", p] => (p, OpKind::Check),
             ["churn", p, count] => {
-                (p, Deed::Churn { count: u16::try_from(number(count)?).map_err(|_| bad())? })
+                (p, OpKind::Churn { count: u16::try_from(number(count)?).map_err(|_| bad())? })
             }
-            ["foreign-sync"] => ("0", Deed::ForeignSync),
-            ["lose-lock-file", p] => (p, Deed::LoseLockFile),
-            ["leave", p] => (p, Deed::Leave),
+            ["foreign-sync"] => ("0", OpKind::ForeignSync),
+            ["lose-lock-file", p] => (p, OpKind::LoseLockFile),
+            ["leave", p] => (p, OpKind::Leave),
             _ => return Err(bad()),
         };
         let process = process.parse().ok().filter(|p| *p < super::script::PROCESSES);
-        Ok(Op { process: process.ok_or_else(bad)?, deed, accidents })
+        Ok(Op { process: process.ok_or_else(bad)?, kind, faults })
     }
 }

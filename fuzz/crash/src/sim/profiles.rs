@@ -4,7 +4,7 @@
 //! readers. A mix of everything finds these rarely.
 
 use super::edit::Edit;
-use super::op::{Accident, Deed, How, Op, What};
+use super::op::{Fault, How, Op, OpKind, What};
 use super::script::{Script, Setup};
 use recto::harness::sim::{PARTS, Rng};
 use recto::{Durability, Sink};
@@ -49,30 +49,30 @@ impl ScriptBuilder {
         self.rng.below(self.processes) as u8
     }
 
-    fn op(&mut self, deed: Deed) {
-        let op = Op::new(self.process(), deed);
+    fn op(&mut self, kind: OpKind) {
+        let op = Op::new(self.process(), kind);
         self.ops.push(op);
     }
 
-    /// Something befalls the last operation.
-    fn befalls(&mut self, what: What) {
+    /// Something happens in the last operation.
+    fn inject(&mut self, what: What) {
         let op = self.ops.last_mut();
         // Where most of what matters stands: a build has few events, a flush comes behind one.
-        let (first, count) = match op.as_ref().map(|op| &op.deed) {
+        let (first, count) = match op.as_ref().map(|op| &op.kind) {
             _ if self.rng.chance(1, 3) => (0, 26),
-            Some(Deed::Commit { durability: Durability::Deferred, .. } | Deed::Build { .. }) => {
-                (3, 8)
-            }
+            Some(
+                OpKind::Commit { durability: Durability::Deferred, .. } | OpKind::Build { .. },
+            ) => (3, 8),
             _ => (6, 16),
         };
         let at = (first + self.rng.below(count)) as u32;
         if let Some(op) = op {
-            op.accidents.push(Accident { at, what });
+            op.faults.push(Fault { at, what });
         }
     }
 
     fn commit(&mut self, durability: Durability, edits: Vec<Edit>) {
-        self.op(Deed::Commit { durability, edits });
+        self.op(OpKind::Commit { durability, edits });
     }
 
     fn begins_with(&mut self, count: u16) {
@@ -130,27 +130,27 @@ fn lock_files(seed: u64) -> Script {
         match builder.rng.below(32) {
             0..=10 => builder.commit(Durability::Deferred, edits),
             11..=14 => builder.commit(Durability::Durable, edits),
-            15 => builder.op(Deed::Build { edits }),
-            16 => builder.op(Deed::Finish),
-            17 => builder.op(Deed::Flush),
-            18 => builder.op(Deed::Hold),
-            19 => builder.op(Deed::Release),
-            20 => builder.op(Deed::Leave),
-            21 | 22 => builder.op(Deed::AllDie { keep_lock_file: true }),
-            23 => builder.op(Deed::AllDie { keep_lock_file: false }),
-            24 | 25 => builder.op(Deed::OtherLockFile),
-            26 => builder.op(Deed::Copy),
+            15 => builder.op(OpKind::Build { edits }),
+            16 => builder.op(OpKind::Finish),
+            17 => builder.op(OpKind::Flush),
+            18 => builder.op(OpKind::Hold),
+            19 => builder.op(OpKind::Release),
+            20 => builder.op(OpKind::Leave),
+            21 | 22 => builder.op(OpKind::AllDie { keep_lock_file: true }),
+            23 => builder.op(OpKind::AllDie { keep_lock_file: false }),
+            24 | 25 => builder.op(OpKind::OtherLockFile),
+            26 => builder.op(OpKind::Copy),
             27 | 28 => {
                 let commits = builder.of([0, 1, 3, 254, 254, 255, 255]);
-                builder.op(Deed::Restore { commits });
+                builder.op(OpKind::Restore { commits });
             }
             29 => {
                 let seed = builder.rng.below(1 << 40);
-                builder.op(Deed::Cut { seed, lock_file: true });
+                builder.op(OpKind::Cut { seed, lock_file: true });
             }
             _ => {
                 let seed = PARTS | builder.rng.next_u64() >> 8;
-                builder.op(Deed::Remount { seed });
+                builder.op(OpKind::Remount { seed });
             }
         }
         if builder.rng.chance(1, 3) {
@@ -164,7 +164,7 @@ fn lock_files(seed: u64) -> Script {
                 turn,
                 What::Visit,
             ]);
-            builder.befalls(what);
+            builder.inject(what);
         }
     }
     builder.script(setup)
@@ -187,38 +187,38 @@ fn bad_device(seed: u64) -> Script {
         match builder.rng.below(32) {
             0..=5 => builder.commit(Durability::Deferred, edits),
             6 | 7 => builder.commit(Durability::Durable, edits),
-            8 | 9 => builder.op(Deed::Build { edits }),
-            10 | 11 => builder.op(Deed::Finish),
+            8 | 9 => builder.op(OpKind::Build { edits }),
+            10 | 11 => builder.op(OpKind::Finish),
             12 => builder.interrupted(edits),
             13..=15 => {
                 let edits = builder.many();
-                builder.op(Deed::Begin { edits });
+                builder.op(OpKind::Begin { edits });
             }
             16 | 17 => {
                 let how =
                     builder.of([How::Durable, How::Durable, How::Deferred, How::Build, How::Abort]);
-                builder.op(Deed::End { how });
+                builder.op(OpKind::End { how });
             }
-            18 | 19 => builder.op(Deed::Flush),
-            20..=22 => builder.op(Deed::DeviceWrites),
-            23 | 24 => builder.op(Deed::DeviceRefuses),
-            25 => builder.op(Deed::Evict),
-            26 => builder.op(Deed::ForeignSync),
+            18 | 19 => builder.op(OpKind::Flush),
+            20..=22 => builder.op(OpKind::DeviceWrites),
+            23 | 24 => builder.op(OpKind::DeviceRefuses),
+            25 => builder.op(OpKind::Evict),
+            26 => builder.op(OpKind::ForeignSync),
             27 => {
-                let deed = builder.of([Deed::Hold, Deed::Release, Deed::Leave]);
-                builder.op(deed);
+                let kind = builder.of([OpKind::Hold, OpKind::Release, OpKind::Leave]);
+                builder.op(kind);
             }
             28 => builder.spilled(),
             29 => {
-                builder.op(Deed::Flush);
+                builder.op(OpKind::Flush);
                 builder.lost();
-                builder.op(Deed::Finish);
+                builder.op(OpKind::Finish);
             }
             _ => builder.lost(),
         }
         if builder.rng.chance(1, 12) {
             let what = builder.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
-            builder.befalls(what);
+            builder.inject(what);
         }
     }
     builder.script(setup)
@@ -237,9 +237,9 @@ impl ScriptBuilder {
 
     /// Lost, and known to be.
     fn lost(&mut self) {
-        self.op(Deed::DeviceRefuses);
-        self.op(Deed::Flush);
-        self.op(Deed::Evict);
+        self.op(OpKind::DeviceRefuses);
+        self.op(OpKind::Flush);
+        self.op(OpKind::Evict);
     }
 
     /// Deferred commits, of which the device has taken some; and a transaction on top, beside which
@@ -249,15 +249,15 @@ impl ScriptBuilder {
             let edits = self.small();
             self.commit(Durability::Deferred, edits);
             if self.rng.chance(2, 3) {
-                self.op(Deed::DeviceWrites);
+                self.op(OpKind::DeviceWrites);
             }
         }
         let process = self.process();
-        self.ops.push(Op::new(process, Deed::Begin { edits: edits.clone() }));
+        self.ops.push(Op::new(process, OpKind::Begin { edits: edits.clone() }));
         self.lost();
-        self.ops.push(Op::new(process, Deed::Begin { edits }));
+        self.ops.push(Op::new(process, OpKind::Begin { edits }));
         let how = self.of([How::Durable, How::Durable, How::Deferred, How::Build]);
-        self.ops.push(Op::new(process, Deed::End { how }));
+        self.ops.push(Op::new(process, OpKind::End { how }));
     }
 
     /// A transaction that comes back to its pages, while the device writes some and refuses others.
@@ -265,17 +265,17 @@ impl ScriptBuilder {
         let process = self.process();
         for _ in 0..2 + self.rng.below(4) {
             let edits = self.many();
-            self.ops.push(Op::new(process, Deed::Begin { edits }));
+            self.ops.push(Op::new(process, OpKind::Begin { edits }));
             match self.rng.below(4) {
                 0 => {}
-                1 => self.op(Deed::DeviceWrites),
+                1 => self.op(OpKind::DeviceWrites),
                 _ => {
-                    self.op(Deed::DeviceRefuses);
-                    self.op(Deed::Evict);
+                    self.op(OpKind::DeviceRefuses);
+                    self.op(OpKind::Evict);
                 }
             }
         }
-        self.ops.push(Op::new(process, Deed::End { how: How::Durable }));
+        self.ops.push(Op::new(process, OpKind::End { how: How::Durable }));
     }
 }
 
@@ -305,22 +305,22 @@ fn bounds(seed: u64) -> Script {
         match builder.rng.below(16) {
             0..=7 => builder.commit(Durability::Deferred, edits),
             8..=10 => builder.commit(Durability::Durable, edits),
-            11 => builder.op(Deed::Flush),
-            12 => builder.op(Deed::Hold),
-            13 => builder.op(Deed::Release),
+            11 => builder.op(OpKind::Flush),
+            12 => builder.op(OpKind::Hold),
+            13 => builder.op(OpKind::Release),
             14 => {
                 let seed = builder.rng.below(1 << 40);
                 let lock_file = builder.rng.chance(1, 4);
-                builder.op(Deed::Cut { seed, lock_file });
+                builder.op(OpKind::Cut { seed, lock_file });
             }
             _ => {
                 let keep_lock_file = builder.rng.chance(1, 2);
-                builder.op(Deed::AllDie { keep_lock_file });
+                builder.op(OpKind::AllDie { keep_lock_file });
             }
         }
         if builder.rng.chance(1, 8) {
             let what = builder.of([What::Kill, What::Turn { deferred: true }, What::Visit]);
-            builder.befalls(what);
+            builder.inject(what);
         }
     }
     builder.script(setup)
@@ -360,30 +360,30 @@ fn chains(seed: u64) -> Script {
         builder.commit(Durability::Deferred, edits);
         match builder.rng.below(12) {
             0 => {
-                builder.ops.push(Op::new(1, Deed::Hold));
+                builder.ops.push(Op::new(1, OpKind::Hold));
                 held += 1;
             }
             1 if held > 0 => {
-                builder.op(Deed::Release);
+                builder.op(OpKind::Release);
                 held -= 1;
             }
             _ => {}
         }
     }
-    builder.ops.push(Op::new(2, Deed::Hold));
+    builder.ops.push(Op::new(2, OpKind::Hold));
     for _ in 0..builder.rng.below(6) {
         let edits = puts(&mut builder);
         builder.commit(Durability::Deferred, edits);
     }
-    let refused = Accident { at: 3, what: What::Fail { errno: libc::EIO, times: 1 } };
-    builder.ops.push(Op { accidents: vec![refused], ..Op::new(0, Deed::Flush) });
+    let refused = Fault { at: 3, what: What::Fail { errno: libc::EIO, times: 1 } };
+    builder.ops.push(Op { faults: vec![refused], ..Op::new(0, OpKind::Flush) });
     for _ in 0..4 + builder.rng.below(16) {
         let edits = puts(&mut builder);
         let durability =
             builder.of([Durability::Durable, Durability::Durable, Durability::Deferred]);
         builder.commit(durability, edits);
     }
-    builder.op(Deed::Release);
+    builder.op(OpKind::Release);
     let edits = puts(&mut builder);
     builder.commit(Durability::Durable, edits);
     builder.script(setup)

@@ -64,13 +64,13 @@ fn drop_ops(best: &mut Script, attempt: &mut impl FnMut(&Script, &mut Script) ->
 /// One operation, with less in it.
 fn smaller(op: &Op) -> Vec<Op> {
     let mut all = Vec::new();
-    for skip in 0..op.accidents.len() {
+    for skip in 0..op.faults.len() {
         let mut less = op.clone();
-        less.accidents.remove(skip);
+        less.faults.remove(skip);
         all.push(less);
     }
-    let edits = op.deed.edits();
-    let with = |edits| Op { deed: op.deed.with_edits(edits), ..op.clone() };
+    let edits = op.kind.edits();
+    let with = |edits| Op { kind: op.kind.with_edits(edits), ..op.clone() };
     if edits.len() > 1 {
         all.push(with(edits[..edits.len() / 2].to_vec()));
         all.push(with(edits[edits.len() / 2..].to_vec()));
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn only_what_matters_is_left() {
         let matters = |script: &Script| {
-            let drops = |op: &Op| op.deed.edits().iter().any(|e| matches!(e, Edit::Drop { .. }));
+            let drops = |op: &Op| op.kind.edits().iter().any(|e| matches!(e, Edit::Drop { .. }));
             let cuts = |op: &Op| op.to_string().starts_with("cut");
             let first = script.ops.iter().position(drops);
             first.is_some_and(|first| script.ops[first..].iter().any(cuts))
@@ -133,7 +133,7 @@ mod tests {
         let script = (0..).map(generate).find(|s| matters(s) && s.ops.len() > 12).unwrap();
         let small = shrink(&script, 10_000, matters);
         assert_eq!(small.ops.len(), 2, "{small}");
-        assert_eq!(small.ops[0].deed.edits().len(), 1, "{small}");
-        assert!(small.ops.iter().all(|op| op.accidents.is_empty()), "{small}");
+        assert_eq!(small.ops[0].kind.edits().len(), 1, "{small}");
+        assert!(small.ops.iter().all(|op| op.faults.is_empty()), "{small}");
     }
 }

@@ -1,6 +1,6 @@
 //! A simulated machine with processes on it, which runs a script.
 //!
-//! At each event of the machine its hook looks whether the script has an accident there, takes a
+//! At each event of the machine its hook looks whether the script has a fault there, takes a
 //! cut point where the setup asks for one, and has every outcome of it judged. When the power
 //! really fails, another machine boots and the script goes on there.
 
@@ -17,7 +17,7 @@ use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
 use super::edit::Edit;
 use super::judge::{Judge, assert_clean, enter};
-use super::op::{Accident, Deed, How, Op, What};
+use super::op::{Fault, How, Op, OpKind, What};
 use super::oracle::{Oracle, SharedOracle};
 use super::script::{PROCESSES, Script, Setup};
 use hook::Hook;
@@ -36,29 +36,29 @@ const GUEST: u8 = PROCESSES - 1;
 /// Whether every event is printed.
 pub static TRACE: AtomicBool = AtomicBool::new(false);
 
-/// What the hook knows about the deed that is being done.
+/// What the hook knows about the operation that is being done.
 #[derive(Default)]
 struct Now {
     line: String,
     /// Events before it.
     start: u64,
-    accidents: Vec<Accident>,
+    faults: Vec<Fault>,
     rows: Vec<Row>,
     /// Calls of this kind fail: all if the kind is not yet known.
     failing: Option<(Option<Discriminant<EventKind>>, i32, u32)>,
     cut_seed: u64,
     guest: Option<Database>,
-    /// Accidents since everything was last well.
+    /// Faults since everything was last well.
     troubles: u32,
     /// Who began to read inside an event.
     visitors: Vec<Held>,
     /// Pages were refused, and nobody who uses them was told.
     unnoticed: bool,
-    /// The device has refused pages on this machine, by a deed.
+    /// The device has refused pages on this machine, by an operation.
     refused: bool,
     /// No cut points for a while.
     quiet: bool,
-    /// Number of the deed.
+    /// Number of the operation.
     number: usize,
 }
 
@@ -126,7 +126,7 @@ pub fn run_script(script: &Script) -> Tally {
     tally
 }
 
-/// Events of each operation of a script without accidents.
+/// Events of each operation of a script without faults.
 pub fn events_of(script: &Script) -> Vec<u64> {
     let mut setup = script.setup.clone();
     setup.probe = 0;
@@ -205,17 +205,17 @@ impl World {
             now.number = number;
             now.line = op.to_string();
             now.start = self.disk.counters().events;
-            now.accidents = op.accidents.clone();
-            now.rows = self.rows(&op.deed);
+            now.faults = op.faults.clone();
+            now.rows = self.rows(&op.kind);
         }
         self.tally.lock().ops += 1;
-        self.oracle.lock().causes.next_deed();
-        let may_wait = self.may_wait(&op.deed);
-        self.deed(op.process, &op.deed);
+        self.oracle.lock().causes.next_kind();
+        let may_wait = self.may_wait(&op.kind);
+        self.perform(op.process, &op.kind);
         self.nobody_hangs(may_wait);
         let visitors = {
             let mut now = self.now.lock();
-            now.accidents.clear();
+            now.faults.clear();
             std::mem::take(&mut now.visitors)
         };
         self.readers.extend(visitors);
@@ -226,8 +226,8 @@ impl World {
     /// durable would first have to repair (rule 18), which it cannot while somebody flushes, and
     /// nothing would overtake a flush.
     fn guest_comes_before(&mut self, ops: &[Op]) {
-        let waits = |a: &Accident| matches!(a.what, What::Turn { deferred: true });
-        let awaited = ops.iter().any(|op| op.accidents.iter().any(waits));
+        let waits = |a: &Fault| matches!(a.what, What::Turn { deferred: true });
+        let awaited = ops.iter().any(|op| op.faults.iter().any(waits));
         if !awaited || self.now.lock().guest.is_some() {
             return;
         }
@@ -240,26 +240,26 @@ impl World {
         now.guest = guest.ok();
     }
 
-    fn rows(&self, deed: &Deed) -> Vec<Row> {
+    fn rows(&self, kind: &OpKind) -> Vec<Row> {
         let mut rows = Vec::new();
         let ends = matches!(
-            deed,
-            Deed::Commit { durability: Durability::Durable, .. } | Deed::Finish | Deed::Flush
+            kind,
+            OpKind::Commit { durability: Durability::Durable, .. } | OpKind::Finish | OpKind::Flush
         );
-        if ends || matches!(deed, Deed::Commit { .. } | Deed::Build { .. }) {
+        if ends || matches!(kind, OpKind::Commit { .. } | OpKind::Build { .. }) {
             rows.push(Row::Commit);
         }
         let pending: usize = self.pending.iter().map(VecDeque::len).sum();
-        if ends && pending > usize::from(matches!(deed, Deed::Finish)) {
+        if ends && pending > usize::from(matches!(kind, OpKind::Finish)) {
             rows.push(Row::GroupCommit);
         }
         if ends && self.deferred {
             rows.push(Row::DeferredFlush);
         }
-        if deed.edits().iter().any(|e| e.overflows(self.setup.page_size)) {
+        if kind.edits().iter().any(|e| e.overflows(self.setup.page_size)) {
             rows.push(Row::Overflow);
         }
-        if deed.edits().iter().any(|e| matches!(e, Edit::Drop { .. })) {
+        if kind.edits().iter().any(|e| matches!(e, Edit::Drop { .. })) {
             rows.push(Row::TableDrop);
         }
         match self.recovering {
@@ -270,14 +270,14 @@ impl World {
         rows
     }
 
-    fn deed(&mut self, p: u8, deed: &Deed) {
+    fn perform(&mut self, p: u8, kind: &OpKind) {
         let oracle = self.oracle.clone();
-        match deed {
-            Deed::Commit { durability, edits } => {
+        match kind {
+            OpKind::Commit { durability, edits } => {
                 let done = self.in_process(p, |db| commit(&oracle, p, db, *durability, edits));
                 self.acknowledged(done == Some(true), *durability == Durability::Durable);
             }
-            Deed::Build { edits } => {
+            OpKind::Build { edits } => {
                 let built = self.in_process(p, |db| {
                     let writing = begin(&oracle, p, db)?.edited(&oracle, edits)?;
                     Some(writing.build(&oracle, Durability::Durable))
@@ -286,58 +286,58 @@ impl World {
                     self.pending[usize::from(p)].push_back(pending);
                 }
             }
-            Deed::Begin { edits } => self.begin(p, edits),
-            Deed::End { how } => self.end(p, *how),
-            Deed::Finish => {
+            OpKind::Begin { edits } => self.begin(p, edits),
+            OpKind::End { how } => self.end(p, *how),
+            OpKind::Finish => {
                 if let Some(pending) = self.pending[usize::from(p)].pop_front() {
                     let done = self.in_process(p, |db| finish(&oracle, db, pending));
                     self.acknowledged(done == Some(true), true);
                 }
             }
-            Deed::Abort { edits } => {
+            OpKind::Abort { edits } => {
                 self.in_process(p, |db| begin(&oracle, p, db)?.edited(&oracle, edits).map(drop));
             }
-            Deed::Flush => {
+            OpKind::Flush => {
                 let done = self.in_process(p, |db| flush(&oracle, db));
                 self.acknowledged(done == Some(true), true);
             }
-            Deed::Hold => self.hold(p),
-            Deed::Observe => self.observe(p),
-            Deed::Release => self.release(),
-            Deed::Check => {
+            OpKind::Hold => self.hold(p),
+            OpKind::Observe => self.observe(p),
+            OpKind::Release => self.release(),
+            OpKind::Check => {
                 self.in_process(p, |db| match db.check(None) {
                     Err(e) if oracle.lock().forgives(&e, During::Check) => {}
                     _ if oracle.lock().unreliable() => {}
                     _ => assert_clean(db, "check"),
                 });
             }
-            Deed::Churn { count } => self.churn(p, *count),
-            Deed::Crowd { count } => self.crowd(p, *count),
-            Deed::ForeignSync => self.foreign_sync(),
-            Deed::ForeignSyncFails => {
+            OpKind::Churn { count } => self.churn(p, *count),
+            OpKind::Crowd { count } => self.crowd(p, *count),
+            OpKind::ForeignSync => self.foreign_sync(),
+            OpKind::ForeignSyncFails => {
                 device::foreign_sync_fails(&self.disk, &self.setup, &oracle, &self.now)
             }
-            Deed::DeviceWrites => self.disk.write_back_all(false),
-            Deed::DeviceRefuses => self.device_refuses(),
-            Deed::Evict => self.evict(),
-            Deed::LoseLockFile => self.lose_lock_file(p),
-            Deed::Leave => self.leave(p),
-            Deed::Cut { seed, lock_file } => {
+            OpKind::DeviceWrites => self.disk.write_back_all(false),
+            OpKind::DeviceRefuses => self.device_refuses(),
+            OpKind::Evict => self.evict(),
+            OpKind::LoseLockFile => self.lose_lock_file(p),
+            OpKind::Leave => self.leave(p),
+            OpKind::Cut { seed, lock_file } => {
                 let cut = match lock_file {
                     true => self.disk.cut_point_with_lock_file(),
                     false => self.disk.cut_point(),
                 };
                 self.reboot(&cut, *seed, false);
             }
-            Deed::Remount { seed } => {
+            OpKind::Remount { seed } => {
                 let cut = self.disk.cut_point_with_lock_file();
                 self.reboot(&cut, *seed, true);
             }
-            Deed::AllDie { keep_lock_file } => self.all_die(*keep_lock_file),
-            Deed::OtherLockFile => self.other_lock_file(),
-            Deed::Copy => self.copy(p),
-            Deed::Restore { commits } => self.restore(*commits),
-            Deed::Newer { slot, newer } => self.newer_build(*slot, *newer),
+            OpKind::AllDie { keep_lock_file } => self.all_die(*keep_lock_file),
+            OpKind::OtherLockFile => self.other_lock_file(),
+            OpKind::Copy => self.copy(p),
+            OpKind::Restore { commits } => self.restore(*commits),
+            OpKind::Newer { slot, newer } => self.newer_build(*slot, *newer),
         }
     }
 

@@ -389,7 +389,7 @@ fn build(c: &Config, s: &State, found: &mut Found) {
     (q.words.newest, q.words.list, q.words.last_id) = (ghost, ghost, t.id);
     q.words.high = q.words.high.max(t.high);
     let step = Step::Builds(ghost);
-    // On what cannot be proved after an accident nothing is shown before it is durable, nor above
+    // On what cannot be proved after a fault nothing is shown before it is durable, nor above
     // the limit of ids.
     let durable = s.txn(s.words.durable);
     let unproved = t.unlisted > durable.id

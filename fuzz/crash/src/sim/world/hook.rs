@@ -1,5 +1,5 @@
 //! What is asked at each event of the machine: whether a cut point is due, and whether the script
-//! has an accident there.
+//! has a fault there.
 
 use super::device::{beyond_budget, foreign_sync_fails};
 use super::{GUEST, Held, Now, TRACE};
@@ -51,20 +51,20 @@ impl Hook {
         if due && !nothing_new {
             self.probe(disk, event, &rows);
         }
-        let accidents: Vec<What> = {
+        let faults: Vec<What> = {
             let now = self.now.lock();
             let at = event.index.saturating_sub(now.start);
-            now.accidents.iter().filter(|a| u64::from(a.at) == at).map(|a| a.what).collect()
+            now.faults.iter().filter(|a| u64::from(a.at) == at).map(|a| a.what).collect()
         };
-        for what in accidents {
-            if let Some(action) = self.accident(disk, event, &rows, what) {
+        for what in faults {
+            if let Some(action) = self.fault(disk, event, &rows, what) {
                 return action;
             }
         }
         self.failure(disk, event, &rows)
     }
 
-    /// What is going on: what the deed is, and what its events have shown so far.
+    /// What is going on: what the operation is, and what its events have shown so far.
     fn rows(&self, event: &Event) -> Vec<Row> {
         let mut now = self.now.lock();
         let more = match event.kind {
@@ -80,7 +80,7 @@ impl Hook {
         now.rows.clone()
     }
 
-    fn befell(&self, column: Column, rows: &[Row], event: &Event, cut: &CutPoint) {
+    fn happened(&self, column: Column, rows: &[Row], event: &Event, cut: &CutPoint) {
         let mut rows = rows.to_vec();
         if cut.unsynced().any(|(_, page)| is_log_page(page)) {
             rows.push(Row::FreeLogSpill);
@@ -88,12 +88,12 @@ impl Hook {
         if cut.unsynced().any(|(_, page)| is_pool_page(page)) {
             rows.push(Row::PoolSpill);
         }
-        self.tally.lock().befell(column, &rows, &event.kind);
+        self.tally.lock().happened(column, &rows, &event.kind);
     }
 
     fn probe(&self, disk: &SimDisk, event: &Event, rows: &[Row]) {
         let cut = disk.cut_point();
-        self.befell(Column::PowerCut, rows, event, &cut);
+        self.happened(Column::PowerCut, rows, event, &cut);
         let allowed = self.oracle.lock().after_power_loss();
         let what = format!("{}, event {} {:?}", self.now.lock().line, event.index, event.kind);
         self.judge.all_outcomes(&cut, &allowed, &what);
@@ -108,7 +108,7 @@ impl Hook {
         }
     }
 
-    fn accident(&self, disk: &SimDisk, event: &Event, rows: &[Row], what: What) -> Option<Action> {
+    fn fault(&self, disk: &SimDisk, event: &Event, rows: &[Row], what: What) -> Option<Action> {
         let cut = disk.cut_point();
         {
             let mut now = self.now.lock();
@@ -119,25 +119,25 @@ impl Hook {
             // Others would stand on what is lost, before anybody is told.
             What::Turn { .. } | What::Kill if self.oracle.lock().causes.pages_lost => {}
             What::Kill => {
-                self.befell(Column::Death, rows, event, &cut);
+                self.happened(Column::Death, rows, event, &cut);
                 self.tally.lock().deaths += 1;
                 return Some(Action::Kill);
             }
             What::Cut(seed) => {
-                self.befell(Column::PowerCut, rows, event, &cut);
+                self.happened(Column::PowerCut, rows, event, &cut);
                 self.now.lock().cut_seed = seed;
                 return Some(Action::PowerCut);
             }
             What::Fail { errno, times } => self.now.lock().failing = Some((None, errno, times)),
             What::Turn { deferred } => {
                 if self.others(|| self.turn(disk, deferred)) {
-                    self.befell(Column::Turn, rows, event, &cut);
+                    self.happened(Column::Turn, rows, event, &cut);
                     self.tally.lock().turns += 1;
                 }
             }
             What::Visit => {
                 if self.others(|| self.visit(disk)) {
-                    self.befell(Column::Turn, rows, event, &cut);
+                    self.happened(Column::Turn, rows, event, &cut);
                     self.tally.lock().turns += 1;
                     // What the visitor saw or made durable is not lost by a cut right now.
                     self.probe(disk, event, rows);
@@ -146,7 +146,7 @@ impl Hook {
             What::Stranger => {
                 foreign_sync_fails(disk, &self.setup, &self.oracle, &self.now);
                 if self.others(|| self.stranger(disk)) {
-                    self.befell(Column::Turn, rows, event, &cut);
+                    self.happened(Column::Turn, rows, event, &cut);
                     self.tally.lock().count("strangers", 1);
                 }
             }
@@ -186,7 +186,7 @@ impl Hook {
                 EventKind::Write { .. } | EventKind::SyncBegin { .. } | EventKind::SyncEnd { .. }
             );
         }
-        self.befell(Column::FailingCall, rows, event, &disk.cut_point());
+        self.happened(Column::FailingCall, rows, event, &disk.cut_point());
         self.tally.lock().failed_calls += 1;
         Action::Fail(errno)
     }

@@ -1,10 +1,10 @@
-//! Transactions that stay open from one deed to the next, and waits that nobody would end.
+//! Transactions that stay open from one operation to the next, and waits that nobody would end.
 
 use super::World;
 use super::device::beyond_budget;
 use crate::sim::calls::{Built, begin};
 use crate::sim::edit::Edit;
-use crate::sim::op::{Deed, How};
+use crate::sim::op::{How, OpKind};
 use recto::Durability;
 use recto::harness::sim::{Ending, run};
 
@@ -96,10 +96,10 @@ impl World {
 
     /// Whether a process that does this may have to wait until somebody ends the transaction that
     /// he keeps.
-    pub(super) fn may_wait(&self, deed: &Deed) -> bool {
+    pub(super) fn may_wait(&self, kind: &OpKind) -> bool {
         let writes = !matches!(
-            deed,
-            Deed::Hold | Deed::Observe | Deed::Release | Deed::Leave | Deed::Crowd { .. }
+            kind,
+            OpKind::Hold | OpKind::Observe | OpKind::Release | OpKind::Leave | OpKind::Crowd { .. }
         );
         writes && self.writing.iter().any(Option::is_some)
     }

@@ -1,6 +1,6 @@
-//! Every accident at every event of a scenario: one script for each.
+//! Every fault at every event of a scenario: one script for each.
 
-use super::op::{Accident, What};
+use super::op::{Fault, What};
 use super::script::Script;
 use super::world::events_of;
 use recto::harness::sim::Rng;
@@ -8,7 +8,7 @@ use recto::harness::sim::Rng;
 /// For ever.
 const EVER: u32 = u32::MAX;
 
-/// What can befall.
+/// What can be injected.
 pub const KINDS: [What; 10] = [
     What::Kill,
     What::Fail { errno: libc::EIO, times: 1 },
@@ -22,7 +22,7 @@ pub const KINDS: [What; 10] = [
     What::Cut(5),
 ];
 
-/// The scenario with each of these accidents at each of its events. After an accident every event
+/// The scenario with each of these faults at each of its events. After a fault every event
 /// is a cut point now and then.
 pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
     let mut all = Vec::new();
@@ -34,7 +34,7 @@ pub fn everywhere(scenario: &Script, kinds: &[What]) -> Vec<Script> {
                 script.setup.probe = 11;
                 script.setup.outcomes = 2;
                 script.setup.second = 0;
-                script.ops[number].accidents.push(Accident { at, what });
+                script.ops[number].faults.push(Fault { at, what });
                 if matches!(what, What::Fail { .. }) && script.setup.write_back_fails == 0 {
                     // Lost pages leave the cache at once or later.
                     script.setup.evict = if at % 2 == 0 { 8_000 } else { 0 };
