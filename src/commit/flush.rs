@@ -248,7 +248,7 @@ fn manifest(room: usize, most_pages: u64, live: PageMap<Written>) -> Option<Vec<
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::commit::image::tests::engine;
+    use crate::commit::tests::engine;
 
     /// Damaged shared memory may name one. Found by `crash hostile --seed 3 --first 191 --files 1`:
     /// a flush without an end.

@@ -132,24 +132,10 @@ pub fn store_image_in(
 }
 
 #[cfg(all(test, not(loom)))]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::commit::engine::EngineOptions;
-    use crate::commit::open::initial_file;
+    use crate::commit::tests::engine;
     use crate::error::Error;
-    use crate::shared::layout;
-    use crate::storage::PlatformRef;
-    use crate::storage::memory::MemoryPlatform;
-    use std::sync::Arc;
-
-    /// An empty database. Nothing here touches a page of it.
-    pub fn engine() -> Arc<Engine> {
-        let platform: PlatformRef = Arc::new(MemoryPlatform::new(1 << 20, layout::SIZE).unwrap());
-        let file = initial_file(4096, [1; 16]);
-        platform.storage().grow(file.len() as u64).unwrap();
-        platform.storage().write(0, &file).unwrap();
-        Engine::open(platform, EngineOptions::default()).unwrap()
-    }
 
     /// Found by `crash hostile` once it made the checks good again.
     #[test]

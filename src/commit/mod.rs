@@ -43,4 +43,6 @@ mod roll_back;
 mod shrink;
 pub mod slots;
 pub mod snapshot;
+#[cfg(all(test, not(loom)))]
+mod tests;
 pub mod writer_thread;

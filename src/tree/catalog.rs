@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::insert::{RightmostPath, put};
-use super::search::{Path, node_at};
+use super::search::{Path, find};
 use super::{PageSink, PageSource};
 use crate::error::{Error, Result};
 use crate::format::descriptor::{self, MAX_NAME_LEN, TableDescriptor};
@@ -16,12 +16,8 @@ pub fn stored_table<S: PageSource>(
     name: &str,
     page_count: u64,
 ) -> Result<Option<TableDescriptor>> {
-    let Some(path) = Path::find(src, catalog, name.as_bytes())? else { return Ok(None) };
-    if !path.place.found {
-        return Ok(None);
-    }
-    let leaf = node_at(src, path.leaf, 0)?;
-    let descriptor = descriptor_of(leaf.value(path.place.index)?, page_count);
+    let Some((leaf, value)) = find(src, catalog, name.as_bytes())? else { return Ok(None) };
+    let descriptor = descriptor_of(value, page_count);
     descriptor.map(Some).map_err(|what| leaf.corrupt(&format!("table {name:?}: {what}")))
 }
 

@@ -59,12 +59,13 @@ pub(super) fn value_bytes<'a, S: PageSource>(
     }
 }
 
-/// The value of a key, in place.
-pub fn get<'a, S: PageSource>(
+/// The leaf in which a key stands, and what stands there.
+#[inline(always)]
+pub(super) fn find<'a, S: PageSource>(
     src: &'a S,
     desc: &TableDescriptor,
     key: &[u8],
-) -> Result<Option<&'a [u8]>> {
+) -> Result<Option<(Node<'a>, Value<'a>)>> {
     let Some(mut level) = root_level(desc)? else { return Ok(None) };
     let mut id = desc.root;
     while level > 0 {
@@ -75,8 +76,20 @@ pub fn get<'a, S: PageSource>(
     }
     let leaf = node_at(src, id, 0)?;
     match leaf.find(key)? {
-        (_, Some(cell)) => value_bytes(src, &leaf, leaf.value_of(&cell)?).map(Some),
+        (_, Some(cell)) => Ok(Some((leaf, leaf.value_of(&cell)?))),
         _ => Ok(None),
+    }
+}
+
+/// The value of a key, in place.
+pub fn get<'a, S: PageSource>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    key: &[u8],
+) -> Result<Option<&'a [u8]>> {
+    match find(src, desc, key)? {
+        Some((leaf, value)) => value_bytes(src, &leaf, value).map(Some),
+        None => Ok(None),
     }
 }
 
