@@ -71,8 +71,12 @@ pub enum Error {
     },
     /// No table of this name.
     NoSuchTable(String),
+    /// The table of this id was dropped, or its transaction has ended.
+    NoSuchTableId,
     /// There is a table of this name already.
     TableExists(String),
+    /// A key to be appended is not above the last one of its table.
+    OutOfOrder,
     /// An option or argument is out of its range.
     InvalidArgument(String),
     /// The database, or the transaction, was opened for reading only.
@@ -194,7 +198,13 @@ impl fmt::Display for Error {
             }
             Error::ValueTooLong { len } => write!(f, "value of {len} bytes is too long"),
             Error::NoSuchTable(name) => write!(f, "no table {name:?}"),
+            Error::NoSuchTableId => {
+                f.write_str("the table of this id was dropped, or the id is of another transaction")
+            }
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
+            Error::OutOfOrder => {
+                f.write_str("the key to be appended is not above the last one of the table")
+            }
             Error::InvalidArgument(detail) => f.write_str(detail),
             Error::ReadOnly => f.write_str("opened for reading only"),
             Error::WriterOnThisThread => {

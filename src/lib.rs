@@ -27,7 +27,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. `docs/design.md` in the
+//! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
+//! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. `docs/design.md` in the
 //! repository says how it works and why, `docs/format.md` describes every byte of the file.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
@@ -54,14 +55,17 @@ mod tree;
 mod txn;
 
 pub use api::checking::check_file;
+pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
-pub use api::table::{Range, Table, TableMut, TableStats};
+pub use api::table::{Range, Table, TableCursor, TableStats};
+pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use commit::durability::Durability;
 pub use error::{Error, Result};
 pub use inspect::{Fault, Report};
 pub use pager::Sink;
 pub use tree::Key;
+pub use txn::write::TableId;
 pub use types::{PageId, TxnId};
 
 /// The examples of README.md run as tests.

@@ -63,6 +63,10 @@ enum Op {
     Abort,
     HoldReader,
     EndReader,
+    /// All keys between two, at once.
+    CutOut(u8, Key, Key),
+    /// So many steps from a key on, to either side; every other pair goes, or gets a new value.
+    Walk(u8, Key, u8, bool, Len),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -187,6 +191,57 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
             let name = table_of(*table);
             let dropped = or_full(txn.drop_table(name))?;
             assert_eq!(dropped, model.remove(name).is_some());
+        }
+        Op::CutOut(table, from, to) => {
+            let name = table_of(*table);
+            let (from, to) = (from.bytes(max), to.bytes(max));
+            let mut table = or_full(txn.open_table(name))?;
+            let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+            let gone = or_full(table.delete_range(bounds.0, bounds.1))?;
+            let pairs = model.entry(name).or_default();
+            let before = pairs.len();
+            pairs.retain(|key, _| *key < from || *key >= to);
+            assert_eq!(gone, (before - pairs.len()) as u64);
+        }
+        Op::Walk(table, key, steps, forward, len) => {
+            let (name, key) = (table_of(*table), key.bytes(max));
+            let id = or_full(txn.open(name))?;
+            let pairs = model.entry(name).or_default();
+            let mut cursor = txn.cursor(id);
+            let mut at = match forward {
+                true => pairs.range(key.clone()..).next(),
+                false => pairs.range(..=key.clone()).next_back(),
+            }
+            .map(|(key, _)| key.clone());
+            let found = match forward {
+                true => cursor.seek(txn, &key),
+                false => cursor.seek_back(txn, &key),
+            };
+            assert_eq!(found.expect("intact").map(|(key, _)| key), at.as_deref());
+            for step in 0..*steps {
+                let Some(here) = at else { break };
+                match step % 4 {
+                    1 => {
+                        assert!(or_full(cursor.delete(txn))?);
+                        pairs.remove(&here);
+                    }
+                    3 => {
+                        let value = len.bytes(step);
+                        assert!(or_full(cursor.put(txn, &value))?);
+                        pairs.insert(here.clone(), value);
+                    }
+                    _ => {}
+                }
+                let (above, below) = (Bound::Excluded(&here), Bound::Excluded(&here));
+                at = match forward {
+                    true => pairs.range((above, Bound::Unbounded)).next(),
+                    false => pairs.range((Bound::Unbounded, below)).next_back(),
+                }
+                .map(|(key, _)| key.clone());
+                let found = if *forward { cursor.next(txn) } else { cursor.prev(txn) };
+                let expected = at.as_ref().map(|key| (&key[..], &pairs[key][..]));
+                assert_eq!(found.expect("intact"), expected);
+            }
         }
         Op::Commit(_) | Op::Abort | Op::HoldReader | Op::EndReader => {}
     }

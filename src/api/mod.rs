@@ -2,6 +2,8 @@
 //! [`checking`] the inspector on an open database.
 
 pub mod checking;
+pub mod cursor;
 pub mod db;
 pub mod table;
+pub mod table_mut;
 pub mod transaction;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Key};
+use crate::tree::{self, Key, Position, Versioned};
 use crate::txn::read::Snapshot;
 use crate::txn::write::Writer;
 use std::ops::Bound;
@@ -25,6 +25,16 @@ macro_rules! over {
                 $what
             }
         }
+    };
+}
+
+/// The tree of a cursor's table, over either source. Nothing changes while it is borrowed.
+macro_rules! moved {
+    ($cursor:ident, $tree:ident => $what:expr) => {
+        over!($cursor.table.source, src => {
+            let $tree = Versioned { src, desc: $cursor.table.descriptor, version: 0 };
+            $what
+        })?
     };
 }
 
@@ -143,6 +153,11 @@ impl<'t> Table<'t> {
         self.range(Bound::Unbounded, Bound::Unbounded)
     }
 
+    /// A place among the pairs, to be moved by hand.
+    pub fn cursor(&self) -> TableCursor<'t> {
+        TableCursor::new(*self)
+    }
+
     /// The pair with the smallest key.
     pub fn first(&self) -> Result<Option<(Key<'t>, &'t [u8])>> {
         self.iter()?.next().transpose()
@@ -155,7 +170,7 @@ impl<'t> Table<'t> {
 }
 
 /// The smallest key that is greater than every key with this prefix; None if there is no such key.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&b| b != 0xff)?;
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
@@ -186,6 +201,91 @@ impl TableStats {
             leaf_pages: d.leaf_pages,
             overflow_pages: d.overflow_pages,
         }
+    }
+}
+
+/// A place among the pairs of a table, which moves to either side and to any key. It stands on a
+/// pair, or in front of or behind all; a new one does neither, and moves to the first pair or to the
+/// last. The key of a pair is borrowed until the next move, its value as long as the transaction.
+///
+/// Each method but `current` moves and gives the pair that it stands on then; None if there is
+/// none. One descent of the tree, inside of a leaf less. A [`Range`] is faster for long walks;
+/// [`Cursor`](crate::Cursor) is the cursor that changes what it stands on.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # let mut table = txn.open_table("main")?;
+/// for key in [b"a", b"c", b"e"] {
+///     table.put(key, b"")?;
+/// }
+/// txn.commit()?;
+/// let txn = db.read()?;
+/// let mut cursor = txn.table("main")?.cursor();
+/// // The keys next to one that is not there.
+/// assert_eq!(cursor.seek(b"d")?.map(|(key, _)| key), Some(&b"e"[..]));
+/// assert_eq!(cursor.prev()?.map(|(key, _)| key), Some(&b"c"[..]));
+/// assert_eq!(cursor.seek_back(b"b")?.map(|(key, _)| key), Some(&b"a"[..]));
+/// assert_eq!(cursor.prev()?, None);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct TableCursor<'t> {
+    table: Table<'t>,
+    position: Position,
+}
+
+impl<'t> TableCursor<'t> {
+    fn new(table: Table<'t>) -> TableCursor<'t> {
+        TableCursor { table, position: Position::new() }
+    }
+
+    /// The first pair.
+    pub fn first(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.first(&tree));
+        Ok(self.pair(value))
+    }
+
+    /// The last pair.
+    pub fn last(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.last(&tree));
+        Ok(self.pair(value))
+    }
+
+    /// The next pair. At the end it stays behind the last one.
+    #[allow(clippy::should_implement_trait)] // the key is borrowed until the next call
+    pub fn next(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.next(&tree));
+        Ok(self.pair(value))
+    }
+
+    /// The pair before.
+    pub fn prev(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.prev(&tree));
+        Ok(self.pair(value))
+    }
+
+    /// The pair with this key, or the first one behind it.
+    pub fn seek(&mut self, key: &[u8]) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.seek(&tree, key));
+        Ok(self.pair(value))
+    }
+
+    /// The pair with this key, or the last one before it.
+    pub fn seek_back(&mut self, key: &[u8]) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.seek_back(&tree, key));
+        Ok(self.pair(value))
+    }
+
+    /// The pair that it stands on.
+    pub fn current(&mut self) -> Result<Option<(&[u8], &'t [u8])>> {
+        let value = moved!(self, tree => self.position.current(&tree));
+        Ok(self.pair(value))
+    }
+
+    fn pair(&self, value: Option<&'t [u8]>) -> Option<(&[u8], &'t [u8])> {
+        Some((self.position.key()?, value?))
     }
 }
 
@@ -260,81 +360,6 @@ impl DoubleEndedIterator for Range<'_> {
 }
 
 impl std::iter::FusedIterator for Range<'_> {}
-
-/// A table of a write transaction, to read and to change.
-pub struct TableMut<'t> {
-    writer: &'t mut Writer,
-    index: usize,
-}
-
-impl<'t> TableMut<'t> {
-    pub(crate) fn new(writer: &'t mut Writer, index: usize) -> TableMut<'t> {
-        TableMut { writer, index }
-    }
-
-    /// Inserts the pair, or replaces the value; true if the key was there. Keys are limited
-    /// ([`crate::Database::max_key_len`]); values only by the room on the disk, which is taken
-    /// here, so that a full disk is an error of this call or of the commit.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
-        self.writer.put(self.index, key, value)
-    }
-
-    /// Removes the pair; true if the key was there.
-    pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
-        self.writer.delete(self.index, key)
-    }
-
-    /// The table as it stands now, for reading.
-    pub fn as_table(&self) -> Table<'_> {
-        Table::new(Source::Writer(self.writer), *self.writer.table(self.index))
-    }
-
-    /// As [`Table::get`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.as_table().get(key)
-    }
-
-    /// As [`Table::contains_key`].
-    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
-        self.as_table().contains_key(key)
-    }
-
-    /// As [`Table::len`]. After an operation that failed half-way, when all others give
-    /// [`Error::TransactionBroken`](crate::Error::TransactionBroken), it means nothing.
-    pub fn len(&self) -> u64 {
-        self.as_table().len()
-    }
-
-    /// Whether the table has no key.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// As [`Table::range`].
-    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'_>> {
-        self.as_table().range(start, end)
-    }
-
-    /// As [`Table::prefix`].
-    pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'_>> {
-        self.as_table().prefix(prefix)
-    }
-
-    /// As [`Table::iter`].
-    pub fn iter(&self) -> Result<Range<'_>> {
-        self.as_table().iter()
-    }
-
-    /// As [`Table::first`].
-    pub fn first(&self) -> Result<Option<(Key<'_>, &[u8])>> {
-        self.as_table().first()
-    }
-
-    /// As [`Table::last`].
-    pub fn last(&self) -> Result<Option<(Key<'_>, &[u8])>> {
-        self.as_table().last()
-    }
-}
 
 #[cfg(test)]
 mod tests {

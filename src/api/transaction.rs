@@ -1,12 +1,14 @@
 //! Transactions as users hold them: they own what they need and have no lifetime.
 
-use super::table::{Source, Table, TableMut, TableStats};
+use super::cursor::Cursor;
+use super::table::{Source, Table, TableStats};
+use super::table_mut::TableMut;
 use crate::commit::durability::Durability;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::tree;
 use crate::txn::read::Snapshot;
-use crate::txn::write::Writer;
+use crate::txn::write::{TableId, Writer};
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -142,6 +144,64 @@ impl WriteTxn {
         Ok(TableMut::new(&mut self.writer, index))
     }
 
+    /// Opens a table, or makes it, to be used beside other tables of this transaction: the id
+    /// borrows nothing, and [`WriteTxn::get`], [`WriteTxn::put`], [`WriteTxn::delete`],
+    /// [`WriteTxn::view`], [`WriteTxn::edit`] and [`WriteTxn::cursor`] take it. These give
+    /// [`Error::NoSuchTableId`] once the table was dropped, and for ids of other transactions.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let (users, by_mail) = (txn.open("users")?, txn.open("by_mail")?);
+    /// // A user, and where it is found by its address.
+    /// if let Some(old) = txn.get(users, b"7")?.map(<[u8]>::to_vec) {
+    ///     txn.delete(by_mail, &old)?;
+    /// }
+    /// txn.put(users, b"7", b"ada@example.org")?;
+    /// txn.put(by_mail, b"ada@example.org", b"7")?;
+    /// txn.commit()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn open(&mut self, name: &str) -> Result<TableId> {
+        let index = self.writer.open_table(name)?;
+        Ok(self.writer.id_of(index))
+    }
+
+    /// The value of a key in one of the open tables.
+    pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.view(table)?.get(key)
+    }
+
+    /// As [`TableMut::put`], in one of the open tables.
+    pub fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<bool> {
+        let index = self.writer.index_of(table)?;
+        self.writer.put(index, key, value)
+    }
+
+    /// As [`TableMut::delete`], in one of the open tables.
+    pub fn delete(&mut self, table: TableId, key: &[u8]) -> Result<bool> {
+        let index = self.writer.index_of(table)?;
+        self.writer.delete(index, key)
+    }
+
+    /// One of the open tables, for reading: any number at a time.
+    pub fn view(&self, table: TableId) -> Result<Table<'_>> {
+        let index = self.writer.index_of(table)?;
+        Ok(Table::new(Source::Writer(&self.writer), *self.writer.table(index)))
+    }
+
+    /// One of the open tables, to change it: with all that [`TableMut`] has.
+    pub fn edit(&mut self, table: TableId) -> Result<TableMut<'_>> {
+        let index = self.writer.index_of(table)?;
+        Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// A cursor in one of the open tables; it borrows nothing.
+    pub fn cursor(&self, table: TableId) -> Cursor {
+        Cursor::new(table)
+    }
+
     /// A new table. [`Error::TableExists`] if there is one of this name. Names have at least one
     /// byte and at most as many as a key.
     pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
@@ -195,6 +255,10 @@ impl WriteTxn {
 
     /// Undoes everything; the same as dropping the transaction.
     pub fn abort(self) {}
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
 
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn into_writer(self) -> Writer {

@@ -139,16 +139,16 @@ fn join_from<S: PageSink>(sink: &S, parent: &Node<'_>, child: usize, level: u8) 
     Ok(child)
 }
 
-/// Carries an edit from the leaf (or from nothing) up through the branches of a path. `cut` says
-/// where pages at the edge of the tree are split.
+/// Carries an edit from a page of this level (0 a leaf) up through the branches of the path to it.
+/// `cut` says where pages at the edge of the tree are split.
 pub(super) fn climb<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     mut steps: &[Step],
+    mut level: u8,
     mut edit: Edit,
     cut: Cut,
 ) -> Result<()> {
-    let mut level = 0;
     while let Some((step, above)) = steps.split_last() {
         level += 1;
         edit = match edit {

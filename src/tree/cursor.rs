@@ -32,6 +32,14 @@ enum Side {
     Last,
 }
 
+/// The way to an entry.
+pub(super) struct CursorPlace<'c> {
+    /// The branches from the root down.
+    pub steps: &'c [Step],
+    pub leaf: PageId,
+    pub index: usize,
+}
+
 /// A place in a tree.
 pub struct Cursor<'a, S> {
     src: &'a S,
@@ -266,6 +274,12 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             (Some(a), Some(b)) => self.index == other.index && a.id() == b.id(),
             _ => false,
         }
+    }
+
+    /// Where it stands; None if it stands on no entry.
+    pub(super) fn place(&self) -> Option<CursorPlace<'_>> {
+        let leaf = self.leaf.as_ref()?.id();
+        Some(CursorPlace { steps: &self.steps, leaf, index: self.index })
     }
 
     /// Leaves entered so far, by which a caller can bound a walk.

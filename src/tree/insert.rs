@@ -27,7 +27,40 @@ pub fn insert<S: PageSink>(
     key: &[u8],
     value: &[u8],
 ) -> Result<bool> {
-    let page_size = sink.page_size();
+    check_lengths(sink.page_size(), key, value)?;
+    let path = match edge.take(sink, desc, key)? {
+        Some(path) => Some(path),
+        None => Path::find(sink, desc, key)?,
+    };
+    put_value(sink, desc, edge, path, key, value)
+}
+
+/// Inserts a key that is above all others; [`Error::OutOfOrder`], and nothing changed, if it is
+/// not.
+pub fn append<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    edge: &mut RightmostPath,
+    key: &[u8],
+    value: &[u8],
+) -> Result<()> {
+    check_lengths(sink.page_size(), key, value)?;
+    let path = match edge.take(sink, desc, key)? {
+        Some(path) => Some(path),
+        None => {
+            let path = Path::find(sink, desc, key)?;
+            if let Some(path) = &path
+                && !(path.rightmost && is_behind_all(&node_at(sink, path.leaf, 0)?, key)?)
+            {
+                return Err(Error::OutOfOrder);
+            }
+            path
+        }
+    };
+    put_value(sink, desc, edge, path, key, value).map(|_| ())
+}
+
+fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
     let max = max_key_len(page_size);
     if key.len() > max {
         return Err(Error::KeyTooLong { len: key.len(), max });
@@ -35,10 +68,24 @@ pub fn insert<S: PageSink>(
     if value.len() as u64 >= VALUE_LIMIT {
         return Err(Error::ValueTooLong { len: value.len() as u64 });
     }
-    let path = match edge.take(sink, desc, key)? {
-        Some(path) => Some(path),
-        None => Path::find(sink, desc, key)?,
-    };
+    Ok(())
+}
+
+/// Whether a key is above all those of a leaf.
+fn is_behind_all(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
+    Ok(leaf.key(leaf.count() - 1)?.compare(key) == Ordering::Less)
+}
+
+/// Puts a value, on pages of its own if it is large, at the end of a path.
+fn put_value<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    edge: &mut RightmostPath,
+    path: Option<Path>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<bool> {
+    let page_size = sink.page_size();
     if is_inline(page_size, key.len(), value.len()) {
         return put(sink, desc, edge, path, key, Body::inline(value));
     }
@@ -70,11 +117,10 @@ impl RightmostPath {
             return Ok(None);
         }
         let leaf = node_at(sink, path.leaf, 0)?;
-        let count = leaf.count();
-        if leaf.key(count - 1)?.compare(key) != Ordering::Less {
+        if !is_behind_all(&leaf, key)? {
             return Ok(None);
         }
-        path.place = Place { index: count, found: false };
+        path.place = Place { index: leaf.count(), found: false };
         Ok(Some(path))
     }
 }
@@ -132,7 +178,7 @@ pub(super) fn put<S: PageSink>(
         *edge = RightmostPath(Some(path), sink.turnover());
         return Ok(found);
     }
-    climb(sink, desc, &path.steps, edit, cut)?;
+    climb(sink, desc, &path.steps, 0, edit, cut)?;
     Ok(found)
 }
 

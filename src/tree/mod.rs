@@ -25,9 +25,11 @@ mod cursor;
 mod insert;
 mod key;
 mod pages;
+mod position;
 mod range;
 mod read_ahead;
 mod remove;
+mod remove_range;
 mod search;
 mod split;
 
@@ -37,10 +39,12 @@ mod tests;
 pub use catalog::{put_table, stored_table, tables};
 #[cfg(test)]
 pub use cursor::Cursor;
-pub use insert::{RightmostPath, insert};
+pub use insert::{RightmostPath, append, insert};
 pub use key::Key;
+pub use position::{Position, Versioned};
 pub use range::Range;
 pub use remove::{drop_tree, remove};
+pub use remove_range::remove_range;
 pub use search::{get, get_many};
 
 use crate::error::Result;

@@ -40,7 +40,7 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
         NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
         Edit::settled(path.leaf, page)
     };
-    climb(sink, desc, &path.steps, edit, Cut::Middle)?;
+    climb(sink, desc, &path.steps, 0, edit, Cut::Middle)?;
     Ok(true)
 }
 
@@ -66,28 +66,41 @@ fn rewrite_without<S: PageSink>(
 /// afterwards.
 pub fn drop_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<()> {
     let Some(level) = root_level(desc)? else { return Ok(()) };
+    drop_subtree(sink, &mut { *desc }, desc.root, level)
+}
+
+/// Gives back every page and every overflow run below a page, and that page.
+pub(super) fn drop_subtree<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    page: PageId,
+    level: u8,
+) -> Result<()> {
+    let root = desc.root;
     // The counts bound the walk: pages that damage has tied into a cycle run out of them.
-    let mut left = *desc;
-    let mut todo: Vec<(PageId, u8)> = vec![(desc.root, level)];
+    let mut todo = vec![(page, level)];
     while let Some((id, level)) = todo.pop() {
         let node = node_at(sink, id, level)?;
-        let birth = node.birth();
+        let (birth, count) = (node.birth(), node.count());
         let mut runs = Vec::new();
         if level > 0 {
-            for index in (0..=node.count()).rev() {
+            for index in (0..=count).rev() {
                 todo.push((node.child(index)?, level - 1));
             }
-        } else if desc.overflow_pages > 0 {
-            for index in 0..node.count() {
-                if let Value::Overflow(run) = node.value(index)? {
-                    runs.push(run);
+        } else {
+            if desc.overflow_pages > 0 {
+                for index in 0..count {
+                    if let Value::Overflow(run) = node.value(index)? {
+                        runs.push(run);
+                    }
                 }
             }
+            lower(&mut desc.entries, count as u64, root)?;
         }
         for run in runs {
-            drop_run(sink, &mut left, run)?;
+            drop_run(sink, desc, run)?;
         }
-        drop_page(sink, &mut left, level, OldPage { id, birth })?;
+        drop_page(sink, desc, level, OldPage { id, birth })?;
     }
     Ok(())
 }

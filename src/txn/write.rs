@@ -7,17 +7,37 @@ use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, RightmostPath};
+use crate::tree::{self, RightmostPath, Versioned};
 use crate::types::TxnId;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// A table of one write transaction, by a number that no other table of this process has, in
+/// whatever transaction. It borrows nothing.
+///
+/// It stays that of the table when the table gets another name. When the table is dropped, or
+/// the transaction has ended, [`Error::NoSuchTableId`] says so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TableId {
+    number: u64,
+    /// Where it stood among the open tables.
+    index: usize,
+}
+
+static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
 
 /// A table whose descriptor this transaction holds.
 struct OpenTable {
+    number: u64,
     name: String,
     descriptor: TableDescriptor,
     edge: RightmostPath,
+    /// The descriptor is not that of the catalog.
     changed: bool,
+    /// Changes so far: positions in it are looked for again after each.
+    version: u64,
 }
 
 /// The write transaction.
@@ -108,6 +128,8 @@ impl Writer {
                     | Error::ValueTooLong { .. }
                     | Error::TableExists(_)
                     | Error::NoSuchTable(_)
+                    | Error::NoSuchTableId
+                    | Error::OutOfOrder
                     | Error::InvalidArgument(_))
         );
         self.broken = !whole;
@@ -124,8 +146,32 @@ impl Writer {
 
     fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
         let edge = RightmostPath::default();
-        self.tables.push(OpenTable { name: name.into(), descriptor, edge, changed });
+        let number = NEXT_TABLE.fetch_add(1, Ordering::Relaxed);
+        let name = name.into();
+        self.tables.push(OpenTable { number, name, descriptor, edge, changed, version: 0 });
         self.tables.len() - 1
+    }
+
+    /// The id of an open table.
+    pub fn id_of(&self, index: usize) -> TableId {
+        TableId { number: self.tables[index].number, index }
+    }
+
+    /// Where an open table stands.
+    pub fn index_of(&self, id: TableId) -> Result<usize> {
+        let is_it = |table: &OpenTable| table.number == id.number;
+        if self.tables.get(id.index).is_some_and(is_it) {
+            return Ok(id.index);
+        }
+        // Tables before it were dropped.
+        self.tables.iter().position(is_it).ok_or(Error::NoSuchTableId)
+    }
+
+    /// A table as it is now, for the positions in it.
+    pub fn versioned(&self, index: usize) -> Result<Versioned<'_, Workspace>> {
+        let src = self.pages()?;
+        let OpenTable { descriptor: desc, version, .. } = self.tables[index];
+        Ok(Versioned { src, desc, version })
     }
 
     fn stored_descriptor(&self, name: &str) -> Result<Option<TableDescriptor>> {
@@ -226,24 +272,48 @@ impl Writer {
 
     /// Inserts or replaces; true if the key was there.
     pub fn put(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<bool> {
-        self.change(|w| {
-            let open = &mut w.tables[table];
-            let (mut d, mut edge) = (open.descriptor, std::mem::take(&mut open.edge));
-            let done = tree::insert(w.draft.pages_mut(), &mut d, &mut edge, key, value);
-            let open = &mut w.tables[table];
-            (open.descriptor, open.edge, open.changed) = (d, edge, true);
-            done
-        })
+        self.change_table(table, |pages, d, edge| tree::insert(pages, d, edge, key, value))
+    }
+
+    /// Inserts behind all other keys, or [`Error::OutOfOrder`].
+    pub fn append(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<()> {
+        self.change_table(table, |pages, d, edge| tree::append(pages, d, edge, key, value))
     }
 
     /// Removes; true if the key was there.
     pub fn delete(&mut self, table: usize, key: &[u8]) -> Result<bool> {
+        self.change_table(table, |pages, d, edge| {
+            *edge = RightmostPath::default();
+            tree::remove(pages, d, key)
+        })
+    }
+
+    /// Removes all keys between two bounds; how many there were.
+    pub fn delete_range(
+        &mut self,
+        table: usize,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<u64> {
+        self.change_table(table, |pages, d, edge| {
+            *edge = RightmostPath::default();
+            tree::remove_range(pages, d, from, to)
+        })
+    }
+
+    /// Runs a change of one table.
+    #[inline]
+    fn change_table<T>(
+        &mut self,
+        table: usize,
+        change: impl FnOnce(&mut Workspace, &mut TableDescriptor, &mut RightmostPath) -> Result<T>,
+    ) -> Result<T> {
         self.change(|w| {
-            w.tables[table].edge = RightmostPath::default();
-            let mut d = w.tables[table].descriptor;
-            let done = tree::remove(w.draft.pages_mut(), &mut d, key);
-            w.tables[table].descriptor = d;
-            w.tables[table].changed |= !matches!(done, Ok(false));
+            let OpenTable { descriptor, edge, changed, version, .. } = &mut w.tables[table];
+            let before = *descriptor;
+            *version += 1;
+            let done = change(w.draft.pages_mut(), descriptor, edge);
+            *changed |= *descriptor != before;
             done
         })
     }

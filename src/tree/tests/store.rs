@@ -10,6 +10,7 @@ use crate::tree::{PageCopy, PageSink, PageSource, RightmostPath};
 use crate::types::{PageId, TxnId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::ops::Bound;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum State {
@@ -344,6 +345,11 @@ impl Tree {
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
         self.edge.0 = RightmostPath::default();
         crate::tree::remove(&mut self.store, &mut self.desc, key)
+    }
+
+    pub fn remove_range(&mut self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<u64> {
+        self.edge.0 = RightmostPath::default();
+        crate::tree::remove_range(&mut self.store, &mut self.desc, from, to)
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {

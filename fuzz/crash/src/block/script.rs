@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(History::new(5).recognise(&db.read().unwrap()).unwrap(), 60);
         assert!(History::new(6).recognise(&db.read().unwrap()).is_err());
         let mut txn = db.write().unwrap();
-        txn.put("main", "key0001", vec![1, 2, 3]).unwrap();
+        Target::put(&mut txn, "main", "key0001", vec![1, 2, 3]).unwrap();
         txn.commit().unwrap();
         let told = history.recognise(&db.read().unwrap()).unwrap_err().to_string();
         assert!(told.contains("key0001"), "{told}");

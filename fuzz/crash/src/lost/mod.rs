@@ -270,6 +270,15 @@ impl Life {
         if self.rng.u32(..10) == 0 {
             self.own_refused().map_err(|what| format!("own pages refused: {what}"))?;
         }
+        if self.rng.u32(..10) == 0 {
+            self.leave_while_repaired().map_err(|what| format!("left while repaired: {what}"))?;
+        }
+        if self.rng.u32(..10) == 0 {
+            self.erased().map_err(|what| format!("a meta to be erased: {what}"))?;
+        }
+        if self.rng.u32(..10) == 0 {
+            self.between_roll_backs().map_err(|what| format!("between roll-backs: {what}"))?;
+        }
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! Stories with a script of their own, behind the life of every so many.
 
 use super::{Life, PAGE};
-use recto::harness::{is_log_page, log_heads};
+use recto::harness::sim::{Action, EventKind, ProcessOptions};
+use recto::harness::{is_log_page, log_heads, open};
 use recto::{Database, Durability, Error};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Life {
     /// More roll-backs in a row than the shared memory tells apart, by flushes that are refused;
@@ -194,5 +196,128 @@ impl Life {
         self.note(&put, durability, &outcome)?;
         self.disk.evict();
         self.go_on((Some(db), None))
+    }
+
+    /// Pages that were refused stay in the cache until a repair has verified some of them, and
+    /// leave it just then (rule 20).
+    pub(super) fn leave_while_repaired(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        let db = self.enter()?;
+        self.must(&db, Durability::Durable)?;
+        let durable = self.may_hold.clone();
+        for _ in 0..self.rng.u32(1..5) {
+            self.must(&db, Durability::Deferred)?;
+        }
+        self.may_hold.extend(durable);
+        self.refuse();
+        let (seen, wanted) = (AtomicUsize::new(0), self.rng.usize(..8));
+        self.disk.set_hook(move |disk, event| {
+            let verified = event.kind == EventKind::Step("repair: page verified");
+            if verified && seen.fetch_add(1, Ordering::Relaxed) == wanted {
+                disk.evict();
+            }
+            Action::Continue
+        });
+        // Its own sync tells it, and the commits behind that repair.
+        let _ = db.flush();
+        let outcome = self.go_on((Some(db), None));
+        self.disk.clear_hook();
+        outcome
+    }
+
+    /// A large durable commit has stored its meta, with all it needs on the device, when somebody
+    /// builds on it and the device refuses that: both are rolled back. Once that was seen, the meta
+    /// is not to be found again (rule 22).
+    pub(super) fn erased(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        self.builder = Database::builder();
+        self.builder.manifest_limit(1);
+        let (db, other) = (self.enter()?, self.enter()?);
+        for _ in 0..self.rng.u32(1..4) {
+            self.must(&db, Durability::Durable)?;
+        }
+        let durable = self.may_hold.clone();
+        self.commits += 1;
+        let (mark, news) = (self.commits, self.commits + 1);
+        self.commits += 1;
+        let syncs = AtomicUsize::new(0);
+        self.disk.set_hook(move |disk, event| {
+            let begins = matches!(event.kind, EventKind::SyncBegin { .. });
+            if begins && syncs.fetch_add(1, Ordering::Relaxed) == 1 {
+                disk.write_back_all(false);
+                let build = || {
+                    let mut txn = other.write()?;
+                    txn.set_durability(Durability::Deferred);
+                    txn.open_table("main")?.put(&1_004u32.to_be_bytes(), &news.to_le_bytes())?;
+                    txn.commit()
+                };
+                let _ = build();
+                disk.write_back_all(true);
+                disk.evict();
+            }
+            Action::Continue
+        });
+        let large = || {
+            let mut txn = db.write()?;
+            let mut table = txn.open_table("main")?;
+            table.put(&1_003u32.to_be_bytes(), &mark.to_le_bytes())?;
+            for key in 2_000..2_040u32 {
+                table.put(&key.to_be_bytes(), &[mark.to_le_bytes(); 50].concat())?;
+            }
+            txn.commit()
+        };
+        let outcome: Result<(), Error> = large();
+        self.disk.clear_hook();
+        if outcome.is_ok() {
+            return Ok(());
+        }
+        // Whoever builds next repairs first.
+        self.commits += 1;
+        let number = self.commits;
+        let again = || {
+            let mut txn = db.write()?;
+            txn.set_durability(Durability::Deferred);
+            txn.open_table("main")?.put(&1_005u32.to_be_bytes(), &number.to_le_bytes())?;
+            txn.commit()
+        };
+        let built: Result<(), Error> = again();
+        let seen = self.content(&db)?;
+        if built.is_err() || seen.contains_key(&1_003) {
+            return Ok(());
+        }
+        self.may_hold = durable;
+        self.may_hold.insert(seen);
+        let cut = self.disk.cut_point().boot(self.rng.u64(..)).map_err(|e| e.to_string())?;
+        let process = cut.process(ProcessOptions::default());
+        let db = open(process, &Database::builder()).map_err(|e| format!("after a cut: {e}"))?;
+        self.judge(&db, "what was seen to be rolled back is there after a power cut:")
+    }
+
+    /// A deferred commit of one handle is durable between two roll-backs: it belongs to neither,
+    /// and a flush of that handle has nothing to tell.
+    pub(super) fn between_roll_backs(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        let (one, other) = (self.enter()?, self.enter()?);
+        self.must(&other, Durability::Durable)?;
+        for last in [false, true] {
+            self.commit(&other, Durability::Deferred)?;
+            self.refuse();
+            self.disk.evict();
+            let _ = other.flush();
+            let mut tries = 0;
+            while !self.commit(&other, Durability::Durable)? {
+                tries += 1;
+                if tries == 6 {
+                    return Err("no commit succeeds any more".into());
+                }
+            }
+            if !last {
+                let built = self.commit(&one, Durability::Deferred)?;
+                if !built || other.flush().is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        one.flush().map_err(|e| format!("a flush of a handle that has lost nothing: {e}"))
     }
 }

@@ -28,6 +28,10 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::PendingCalledDurable, LOST),
     (Bug::RollBackNotTold, LOST),
     (Bug::OwnPagesForgotten, LOST),
+    // Who opens beside what is not durable repairs first, so that scripts come to them too rarely.
+    (Bug::RepairVerifiesTheMap, LOST),
+    (Bug::RollBackWithoutErasing, LOST),
+    (Bug::DeadIdsJoined, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Takes a damaged file.

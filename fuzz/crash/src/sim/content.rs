@@ -110,6 +110,16 @@ impl Content {
         old.is_some()
     }
 
+    /// All keys whose bytes stand between those of two keys, the second not included; how many
+    /// there were.
+    pub fn delete_range(&mut self, table: u8, from: u16, to: u16) -> u64 {
+        self.make_table(table);
+        let bounds = key_bytes(from)..key_bytes(to);
+        let keys = self.tables.get(&table).into_iter().flat_map(|pairs| pairs.keys().copied());
+        let within: Vec<u16> = keys.filter(|&key| bounds.contains(&key_bytes(key))).collect();
+        within.iter().filter(|&&key| self.delete(table, key)).count() as u64
+    }
+
     /// Whether the table was there.
     pub fn drop_table(&mut self, table: u8) -> bool {
         let Some(pairs) = self.tables.remove(&table) else { return false };

@@ -5,6 +5,7 @@ use super::content::{Content, TABLES, Value, key_bytes};
 use recto::harness::sim::Rng;
 use recto::{Error, WriteTxn};
 use std::fmt;
+use std::ops::Bound;
 
 /// One change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +20,8 @@ pub enum Edit {
     Fill { table: u8, from: u16, count: u16, step: u16, len: u32 },
     /// `erase TABLE FROM COUNT STEP`
     Erase { table: u8, from: u16, count: u16, step: u16 },
+    /// `cut-out TABLE KEY KEY`: all keys from the one to below the other, by their bytes.
+    CutOut { table: u8, from: u16, to: u16 },
     /// `drop TABLE`
     Drop { table: u8 },
     /// `rename TABLE TABLE`
@@ -108,6 +111,19 @@ impl Edit {
             Edit::Erase { table, from, count, step } => {
                 keys(from, count, step).try_for_each(|key| e.delete(table, key))
             }
+            Edit::CutOut { table, from, to } => {
+                let (start, end) = (key_bytes(from), key_bytes(to));
+                let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+                let mut t = e.txn.open_table(TABLES[table as usize])?;
+                let gone = t.delete_range(bounds.0, bounds.1)?;
+                let wanted = e.content.delete_range(table, from, to);
+                let right = gone == wanted || e.doubtful;
+                assert!(right, "{self} says that {gone} keys went, and not {wanted}");
+                let left = e.txn.open_table(TABLES[table as usize])?;
+                let some = left.range(bounds.0, bounds.1)?.next().transpose()?;
+                assert!(some.is_none() || e.doubtful, "{self} leaves a key");
+                Ok(())
+            }
             Edit::Drop { table } => {
                 let there = e.txn.drop_table(TABLES[table as usize])?;
                 let right = there == e.content.drop_table(table) || e.doubtful;
@@ -136,6 +152,7 @@ impl Edit {
             Edit::Fill { count, step, .. } | Edit::Erase { count, step, .. } => {
                 u64::from(count.div_ceil(step.max(1)))
             }
+            Edit::CutOut { .. } => 40,
             _ => 1,
         }
     }
@@ -179,7 +196,8 @@ impl Edit {
                     (4 + rng.below(20) as u16, (size / 4 + rng.below(size / 4)) as u32);
                 Edit::Fill { table, from: key, count, step, len }
             }
-            5..=7 => Edit::Erase { table, from: key, count: 10 + rng.below(150) as u16, step },
+            5 | 6 => Edit::Erase { table, from: key, count: 10 + rng.below(150) as u16, step },
+            7 => Edit::CutOut { table, from: key, to: rng.below(400) as u16 },
             8..=12 => Edit::Del { table, key },
             13 => Edit::Again { table, key, len },
             _ => Edit::Put { table, key, len },
@@ -206,6 +224,7 @@ impl Edit {
                 ]
             }
             Edit::Erase { table, from, .. } => vec![Edit::Del { table, key: from }],
+            Edit::CutOut { table, from, .. } => vec![Edit::Del { table, key: from }],
             Edit::Put { table, key, len } if len > 8 => {
                 vec![Edit::Put { table, key, len: 8 }, Edit::Put { table, key, len: len / 2 }]
             }
@@ -247,6 +266,10 @@ impl Edit {
                 let (from, count, step) = (small(2)?, small(3)?, small(4)?);
                 Ok(Edit::Erase { table: table(1)?, from, count, step })
             }
+            Some("cut-out") => {
+                want(4)?;
+                Ok(Edit::CutOut { table: table(1)?, from: small(2)?, to: small(3)? })
+            }
             Some("drop") => {
                 want(2)?;
                 Ok(Edit::Drop { table: table(1)? })
@@ -272,6 +295,9 @@ impl fmt::Display for Edit {
             }
             Edit::Erase { table, from, count, step } => {
                 write!(f, "erase {} {from} {count} {step}", name(table))
+            }
+            Edit::CutOut { table, from, to } => {
+                write!(f, "cut-out {} {from} {to}", name(table))
             }
             Edit::Drop { table } => write!(f, "drop {}", name(table)),
             Edit::Rename { from, to } => write!(f, "rename {} {}", name(from), name(to)),

@@ -12,9 +12,6 @@ use recto::TableMut;
 use serde_json::json;
 use std::ffi::{OsStr, OsString};
 
-/// Keys of a range that are collected before they are deleted.
-const AT_ONCE: usize = 4_096;
-
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -76,24 +73,7 @@ impl Del {
     fn keys(&self) -> Outcome<u64> {
         let keys = self.range.keys(self.hex.notation())?;
         let (start, end) = keys.bounds();
-        self.transaction(|table| {
-            let mut deleted = 0;
-            loop {
-                // What has been collected is gone when it is looked at again, so each time it
-                // begins with the first that is left.
-                let some: Vec<_> = table.range(start, end)?.take(AT_ONCE).collect();
-                if some.is_empty() {
-                    return Ok(deleted);
-                }
-                let some: Vec<Vec<u8>> = some
-                    .into_iter()
-                    .map(|pair| Ok(pair?.0.to_vec()))
-                    .collect::<recto::Result<_>>()?;
-                for key in &some {
-                    deleted += u64::from(table.delete(key)?);
-                }
-            }
-        })
+        self.transaction(|table| table.delete_range(start, end))
     }
 
     /// Runs a change of the table, and commits it unless nothing was deleted.

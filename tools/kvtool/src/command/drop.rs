@@ -55,11 +55,10 @@ impl Whole {
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         let pairs = txn.table(&self.name).map_err(fail)?.len();
-        if !txn.drop_table(&self.name).map_err(fail)? {
-            return Err(fail(Error::NoSuchTable(self.name.clone())));
-        }
         if keep {
-            txn.create_table(&self.name).map_err(fail)?;
+            txn.open_table(&self.name).and_then(|mut table| table.clear()).map_err(fail)?;
+        } else if !txn.drop_table(&self.name).map_err(fail)? {
+            return Err(fail(Error::NoSuchTable(self.name.clone())));
         }
         txn.commit().map_err(fail)?;
         let mut out = Output::plain(self.json)?;

@@ -1,0 +1,260 @@
+//! Tables of a write transaction: what is read and changed in place.
+
+use super::cursor::Cursor;
+use super::table::{Range, Source, Table, after_prefix};
+use crate::error::Result;
+use crate::pager::workspace::Workspace;
+use crate::tree::{Key, Position, Versioned};
+use crate::txn::write::{TableId, Writer};
+use std::ops::Bound;
+
+/// A table of a write transaction, to read and to change.
+pub struct TableMut<'t> {
+    writer: &'t mut Writer,
+    index: usize,
+}
+
+impl<'t> TableMut<'t> {
+    pub(crate) fn new(writer: &'t mut Writer, index: usize) -> TableMut<'t> {
+        TableMut { writer, index }
+    }
+
+    /// Inserts the pair, or replaces the value; true if the key was there. Keys are limited
+    /// ([`crate::Database::max_key_len`]); values only by the room on the disk, which is taken
+    /// here, so that a full disk is an error of this call or of the commit.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.writer.put(self.index, key, value)
+    }
+
+    /// Removes the pair; true if the key was there.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
+        self.writer.delete(self.index, key)
+    }
+
+    /// Its id in this transaction, by which it is used beside other tables
+    /// ([`WriteTxn::view`](crate::WriteTxn::view)).
+    pub fn id(&self) -> TableId {
+        self.writer.id_of(self.index)
+    }
+
+    /// As [`TableMut::put`], but gives the value that was replaced. Two descents.
+    pub fn replace(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
+        let before = self.get(key)?.map(<[u8]>::to_vec);
+        self.put(key, value)?;
+        Ok(before)
+    }
+
+    /// Puts a pair whose key is not there; false, and nothing changed, if it is.
+    pub fn put_if_absent(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        if self.contains_key(key)? {
+            return Ok(false);
+        }
+        self.put(key, value).map(|_| true)
+    }
+
+    /// Puts a pair behind all others; [`Error::OutOfOrder`](crate::Error::OutOfOrder), and nothing
+    /// changed, if its key is not above the last one. As fast as `put` of ascending keys, which
+    /// fills the pages in the same way: it is for those who want to be told.
+    pub fn append(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.writer.append(self.index, key, value)
+    }
+
+    /// Gives a key the value that `new` makes of the one it has, if any: None takes it out. The
+    /// value that it has now.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut hits = txn.open_table("hits")?;
+    /// for page in [b"/a", b"/b", b"/a"] {
+    ///     hits.update(page, |n| {
+    ///         let n = n.and_then(|n| n.try_into().ok()).map_or(0, u64::from_le_bytes);
+    ///         Some((n + 1).to_le_bytes())
+    ///     })?;
+    /// }
+    /// assert_eq!(hits.get(b"/a")?, Some(&2u64.to_le_bytes()[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn update<V: AsRef<[u8]>>(
+        &mut self,
+        key: &[u8],
+        new: impl FnOnce(Option<&[u8]>) -> Option<V>,
+    ) -> Result<Option<V>> {
+        let before = self.get(key)?;
+        let was_there = before.is_some();
+        let value = new(before);
+        match &value {
+            Some(value) => drop(self.put(key, value.as_ref())?),
+            None if was_there => drop(self.delete(key)?),
+            None => {}
+        }
+        Ok(value)
+    }
+
+    /// Gives a key another value, or takes it out (None), if it has this one now (None: it is not
+    /// there); false, and nothing changed, if it has another.
+    pub fn compare_and_swap(
+        &mut self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool> {
+        if self.get(key)? != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(value) => drop(self.put(key, value)?),
+            None if expected.is_some() => drop(self.delete(key)?),
+            None => {}
+        }
+        Ok(true)
+    }
+
+    /// Takes the pair with the smallest key out.
+    pub fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let pair = self.first()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
+        self.take_out(pair)
+    }
+
+    /// Takes the pair with the greatest key out.
+    pub fn pop_last(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let pair = self.last()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
+        self.take_out(pair)
+    }
+
+    fn take_out(&mut self, pair: Option<(Vec<u8>, Vec<u8>)>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if let Some((key, _)) = &pair {
+            self.delete(key)?;
+        }
+        Ok(pair)
+    }
+
+    /// Removes all pairs between two bounds; how many there were. Whole subtrees go at once: of the
+    /// leaves that go only the front is read (and where the table has values on pages of their own,
+    /// which of these they name), and only the pages at both ends are written.
+    pub fn delete_range(&mut self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<u64> {
+        self.writer.delete_range(self.index, start, end)
+    }
+
+    /// Removes all pairs whose key begins with `prefix`; how many there were.
+    pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
+        match after_prefix(prefix) {
+            Some(end) => self.delete_range(Bound::Included(prefix), Bound::Excluded(&end)),
+            None => self.delete_range(Bound::Included(prefix), Bound::Unbounded),
+        }
+    }
+
+    /// Removes all pairs; how many there were. The table stays.
+    pub fn clear(&mut self) -> Result<u64> {
+        self.delete_range(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// Keeps of the pairs between two bounds those for which `keep` is true; how many went.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use std::ops::Bound::Unbounded;
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut table = txn.open_table("main")?;
+    /// for n in 0..100u8 {
+    ///     table.put(&[n], &[n % 3])?;
+    /// }
+    /// assert_eq!(table.retain(Unbounded, Unbounded, |_, value| value != [0])?, 34);
+    /// assert_eq!(table.len(), 66);
+    /// # Ok(()) }
+    /// ```
+    pub fn retain(
+        &mut self,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        mut keep: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<u64> {
+        let before = self.len();
+        let mut position = Position::new();
+        let mut more = match start {
+            Bound::Unbounded => position.first(&self.tree()?)?,
+            Bound::Included(key) => position.seek(&self.tree()?, key)?,
+            Bound::Excluded(key) => {
+                position.set(key);
+                position.next(&self.tree()?)?
+            }
+        };
+        while let (Some(value), Some(key)) = (more, position.key()) {
+            let within = match end {
+                Bound::Unbounded => true,
+                Bound::Included(end) => key <= end,
+                Bound::Excluded(end) => key < end,
+            };
+            if !within {
+                break;
+            }
+            if !keep(key, value) {
+                self.writer.delete(self.index, key)?;
+            }
+            more = position.next(&self.tree()?)?;
+        }
+        Ok(before - self.len())
+    }
+
+    fn tree(&self) -> Result<Versioned<'_, Workspace>> {
+        self.writer.versioned(self.index)
+    }
+
+    /// A cursor that changes what it stands on; it borrows nothing.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(self.id())
+    }
+
+    /// The table as it stands now, for reading.
+    pub fn as_table(&self) -> Table<'_> {
+        Table::new(Source::Writer(self.writer), *self.writer.table(self.index))
+    }
+
+    /// As [`Table::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.as_table().get(key)
+    }
+
+    /// As [`Table::contains_key`].
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        self.as_table().contains_key(key)
+    }
+
+    /// As [`Table::len`]. After an operation that failed half-way, when all others give
+    /// [`Error::TransactionBroken`](crate::Error::TransactionBroken), it means nothing.
+    pub fn len(&self) -> u64 {
+        self.as_table().len()
+    }
+
+    /// Whether the table has no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Table::range`].
+    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'_>> {
+        self.as_table().range(start, end)
+    }
+
+    /// As [`Table::prefix`].
+    pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'_>> {
+        self.as_table().prefix(prefix)
+    }
+
+    /// As [`Table::iter`].
+    pub fn iter(&self) -> Result<Range<'_>> {
+        self.as_table().iter()
+    }
+
+    /// As [`Table::first`].
+    pub fn first(&self) -> Result<Option<(Key<'_>, &[u8])>> {
+        self.as_table().first()
+    }
+
+    /// As [`Table::last`].
+    pub fn last(&self) -> Result<Option<(Key<'_>, &[u8])>> {
+        self.as_table().last()
+    }
+}
