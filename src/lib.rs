@@ -57,6 +57,7 @@ mod txn;
 pub use api::checking::check_file;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::key_range::KeyRange;
 pub use api::table::{Range, Table, TableCursor, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};

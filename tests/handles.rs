@@ -204,6 +204,29 @@ fn the_last_handle_that_closes_leaves_nothing_deferred() {
     });
 }
 
+/// Who has committed nothing has nothing to say, and waits for nobody.
+#[test]
+fn closing_says_whether_all_is_durable() {
+    watched(|| {
+        let dir = memory_dir();
+        let path = dir.path().join("x.recto");
+        let (db, idle) = (open(&path), open(&path));
+        deferred(&db, b"first");
+        let txn = idle.write().unwrap();
+        // SAFETY: the directory belongs to the test.
+        let reader = unsafe { Builder::default().read_only(true).open(&path) }.unwrap();
+        assert_eq!(keys(&reader), [b"first"]);
+        reader.close().unwrap();
+        idle.clone().close().unwrap();
+        assert!(idle.info().unwrap().durable < idle.info().unwrap().built);
+        drop(txn);
+        db.close().unwrap();
+        let info = idle.info().unwrap();
+        assert_eq!(info.durable, info.built);
+        assert_clean(&idle);
+    });
+}
+
 #[test]
 fn a_flush_that_needs_this_threads_own_writer_lock_says_so() {
     watched(|| {

@@ -160,7 +160,7 @@ impl Run {
             assert_eq!(table.len(), m.len() as u64);
             let (a, b) = (key(&mut self.rng, 100), key(&mut self.rng, 100));
             let (from, to) = (bound(&mut self.rng, &a), bound(&mut self.rng, &b));
-            same_range(table.range(from, to).unwrap(), m, from, to, &mut self.rng);
+            same_range(table.range((from, to)).unwrap(), m, from, to, &mut self.rng);
             let first = table.first().unwrap().map(|(k, v)| (k.to_vec(), v.to_vec()));
             assert_eq!(first, m.first_key_value().map(|(k, v)| (k.clone(), v.clone())));
             let last = table.last().unwrap().map(|(k, v)| (k.to_vec(), v.to_vec()));

@@ -409,6 +409,24 @@ fn a_flush_says_that_deferred_commits_were_rolled_back() {
     }
 }
 
+/// A handle that is closed says what a flush would say.
+#[test]
+fn closing_says_that_deferred_commits_were_rolled_back() {
+    let disk = machine(8);
+    let [db, other] = [(); 2].map(|()| enter(&disk, &Database::builder()));
+    put(&db, Durability::Durable, 0..1);
+    let before = disk.bytes();
+    put(&db, Durability::Deferred, 1..2);
+    refused(&disk, &db, &before);
+    assert!(matches!(other.write(), Err(Error::Io { .. })));
+    drop(other.write().unwrap());
+    assert!(matches!(db.close(), Err(Error::OutcomeUnknown { .. })));
+    put(&other, Durability::Deferred, 1..3);
+    other.close().unwrap();
+    assert_durable(&disk, 0..3);
+    assert_clean(&enter(&disk, &Database::builder()));
+}
+
 /// A third handle flushes, and repairs: a transaction that nobody has seen is rolled back together
 /// with one that was shown.
 #[test]

@@ -180,7 +180,7 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
             let name = table_of(*table);
             if let (Ok(table), Some(pairs)) = (txn.table(name), model.get(name)) {
                 let (from, to) = (from.bytes(max), to.bytes(max));
-                let range = table.range(Bound::Included(&from), Bound::Excluded(&to));
+                let range = table.range(&from..&to);
                 let found = range.expect("intact").map(|pair| pair.expect("intact"));
                 let found = found.map(|(key, value)| (key.to_vec(), value.to_vec()));
                 let expected = pairs.iter().filter(|(key, _)| **key >= from && **key < to);
@@ -196,8 +196,7 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
             let name = table_of(*table);
             let (from, to) = (from.bytes(max), to.bytes(max));
             let mut table = or_full(txn.open_table(name))?;
-            let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-            let gone = or_full(table.delete_range(bounds.0, bounds.1))?;
+            let gone = or_full(table.delete_range(&from..&to))?;
             let pairs = model.entry(name).or_default();
             let before = pairs.len();
             pairs.retain(|key, _| *key < from || *key >= to);

@@ -4,6 +4,7 @@
 pub mod checking;
 pub mod cursor;
 pub mod db;
+pub mod key_range;
 pub mod table;
 pub mod table_mut;
 pub mod transaction;

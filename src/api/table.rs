@@ -1,12 +1,12 @@
 //! Tables: what a transaction reads and changes.
 
+use super::key_range::KeyRange;
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Key, Position, Versioned};
 use crate::txn::read::Snapshot;
 use crate::txn::write::Writer;
-use std::ops::Bound;
 
 /// The pages a table is read from.
 #[derive(Clone, Copy)]
@@ -110,8 +110,8 @@ impl<'t> Table<'t> {
         TableStats::of(&self.descriptor)
     }
 
-    /// All pairs between two bounds in the order of the keys (bytes compared as unsigned numbers);
-    /// walk it from either end. Bounds the wrong way round give an empty range.
+    /// All pairs of a [`KeyRange`] in the order of the keys (bytes compared as unsigned numbers);
+    /// walk it from either end.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -122,13 +122,14 @@ impl<'t> Table<'t> {
     /// for key in [b"a", b"b", b"c"] {
     ///     table.put(key, b"")?;
     /// }
-    /// let mut range = table.range(Excluded(b"a"), Unbounded)?;
+    /// let mut range = table.range((Excluded(b"a"), Unbounded))?;
     /// assert_eq!(&*range.next_back().unwrap()?.0, b"c");
     /// assert_eq!(&*range.next().unwrap()?.0, b"b");
     /// assert!(range.next().is_none());
     /// # Ok(()) }
     /// ```
-    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'t>> {
+    pub fn range(&self, keys: impl KeyRange) -> Result<Range<'t>> {
+        let (start, end) = keys.bounds();
         let inner = match self.source {
             Source::Snapshot(pages) => {
                 Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
@@ -143,14 +144,14 @@ impl<'t> Table<'t> {
     /// All pairs whose key begins with `prefix`; also right when the prefix ends in 0xff bytes.
     pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'t>> {
         match after_prefix(prefix) {
-            Some(end) => self.range(Bound::Included(prefix), Bound::Excluded(&end)),
-            None => self.range(Bound::Included(prefix), Bound::Unbounded),
+            Some(end) => self.range(prefix..&end),
+            None => self.range(prefix..),
         }
     }
 
     /// All pairs.
     pub fn iter(&self) -> Result<Range<'t>> {
-        self.range(Bound::Unbounded, Bound::Unbounded)
+        self.range(..)
     }
 
     /// A place among the pairs, to be moved by hand.

@@ -1,6 +1,7 @@
 //! Tables of a write transaction: what is read and changed in place.
 
 use super::cursor::Cursor;
+use super::key_range::KeyRange;
 use super::table::{Range, Source, Table, after_prefix};
 use crate::error::Result;
 use crate::pager::workspace::Workspace;
@@ -130,47 +131,60 @@ impl<'t> TableMut<'t> {
         Ok(pair)
     }
 
-    /// Removes all pairs between two bounds; how many there were. Whole subtrees go at once: of the
+    /// Removes all pairs of a range; how many there were. Whole subtrees go at once: of the
     /// leaves that go only the front is read (and where the table has values on pages of their own,
     /// which of these they name), and only the pages at both ends are written.
-    pub fn delete_range(&mut self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<u64> {
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut table = txn.open_table("main")?;
+    /// for n in 0..100u8 {
+    ///     table.put(&[n], b"")?;
+    /// }
+    /// assert_eq!(table.delete_range([10]..[30])?, 20);
+    /// assert_eq!(table.len(), 80);
+    /// # Ok(()) }
+    /// ```
+    pub fn delete_range(&mut self, keys: impl KeyRange) -> Result<u64> {
+        let (start, end) = keys.bounds();
         self.writer.delete_range(self.index, start, end)
     }
 
     /// Removes all pairs whose key begins with `prefix`; how many there were.
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
         match after_prefix(prefix) {
-            Some(end) => self.delete_range(Bound::Included(prefix), Bound::Excluded(&end)),
-            None => self.delete_range(Bound::Included(prefix), Bound::Unbounded),
+            Some(end) => self.delete_range(prefix..&end),
+            None => self.delete_range(prefix..),
         }
     }
 
     /// Removes all pairs; how many there were. The table stays.
     pub fn clear(&mut self) -> Result<u64> {
-        self.delete_range(Bound::Unbounded, Bound::Unbounded)
+        self.delete_range(..)
     }
 
-    /// Keeps of the pairs between two bounds those for which `keep` is true; how many went.
+    /// Keeps of the pairs of a range those for which `keep` is true; how many went.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
-    /// use std::ops::Bound::Unbounded;
     /// # let db = recto::Database::in_memory()?;
     /// let mut txn = db.write()?;
     /// let mut table = txn.open_table("main")?;
     /// for n in 0..100u8 {
     ///     table.put(&[n], &[n % 3])?;
     /// }
-    /// assert_eq!(table.retain(Unbounded, Unbounded, |_, value| value != [0])?, 34);
+    /// assert_eq!(table.retain(.., |_, value| value != [0])?, 34);
     /// assert_eq!(table.len(), 66);
     /// # Ok(()) }
     /// ```
     pub fn retain(
         &mut self,
-        start: Bound<&[u8]>,
-        end: Bound<&[u8]>,
+        keys: impl KeyRange,
         mut keep: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<u64> {
+        let (start, end) = keys.bounds();
         let before = self.len();
         let mut position = Position::new();
         let mut more = match start {
@@ -234,8 +248,8 @@ impl<'t> TableMut<'t> {
     }
 
     /// As [`Table::range`].
-    pub fn range(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Range<'_>> {
-        self.as_table().range(start, end)
+    pub fn range(&self, keys: impl KeyRange) -> Result<Range<'_>> {
+        self.as_table().range(keys)
     }
 
     /// As [`Table::prefix`].

@@ -68,12 +68,15 @@ impl ReadTxn {
 
     /// A table. [`Error::NoSuchTable`] if there is none of this name.
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
+        self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
+    }
+
+    /// A table; None if there is none of this name, as before anybody has written to it.
+    pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        match tree::stored_table(s, &s.catalog, name, s.page_count())? {
-            Some(d) => Ok(Table::new(Source::Snapshot(s), d)),
-            None => Err(Error::NoSuchTable(name.into())),
-        }
+        let found = tree::stored_table(s, &s.catalog, name, s.page_count())?;
+        Ok(found.map(|d| Table::new(Source::Snapshot(s), d)))
     }
 
     /// All tables, in the order of their names.
@@ -132,10 +135,13 @@ impl WriteTxn {
     /// A table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there is
     /// none.
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
-        match self.writer.lookup(name)? {
-            Some(d) => Ok(Table::new(Source::Writer(&self.writer), d)),
-            None => Err(Error::NoSuchTable(name.into())),
-        }
+        self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
+    }
+
+    /// The same; None if there is none.
+    pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
+        let found = self.writer.lookup(name)?;
+        Ok(found.map(|d| Table::new(Source::Writer(&self.writer), d)))
     }
 
     /// A table to change; made if there is none of this name.

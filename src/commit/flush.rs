@@ -26,9 +26,23 @@ impl Engine {
         if !matches!(done, Ok(()) | Err(Error::OutcomeUnknown { .. })) {
             return done;
         }
-        let lost = self.acknowledged.take_lost(self.words());
-        done?;
-        match lost {
+        let told = self.tell_lost();
+        done.and(told)
+    }
+
+    /// The same for what this handle has built, and nothing where that is durable: no repair, and
+    /// no wait for anybody.
+    pub fn flush_own(&self) -> Result<()> {
+        self.shared.check_alive()?;
+        match self.newest_built.load(Ordering::Relaxed) {
+            0 => self.tell_lost(),
+            _ => self.flush(),
+        }
+    }
+
+    /// [`Error::OutcomeUnknown`], once, if deferred commits of this handle were rolled back.
+    fn tell_lost(&self) -> Result<()> {
+        match self.acknowledged.take_lost(self.words()) {
             true => Err(Error::OutcomeUnknown { detail: LOST.into() }),
             false => Ok(()),
         }

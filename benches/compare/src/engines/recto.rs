@@ -97,7 +97,7 @@ impl Reader for Table<'_> {
     ) -> Outcome<u64> {
         let start = from.map_or(Bound::Unbounded, Bound::Included);
         let mut count = 0;
-        let mut pairs = self.range(start, Bound::Unbounded)?;
+        let mut pairs = self.range((start, Bound::Unbounded))?;
         while count < limit
             && let Some((key, value)) = pairs.next_ref()?
         {

@@ -324,7 +324,7 @@ fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
         let near = prefix.map(|range| range.take(5).filter(|p| p.is_ok()).count());
         let bounds =
             (Bound::Excluded(&key[..]), Bound::Included(&keys[rng.usize(..keys.len())][..]));
-        let between = table.range(bounds.0, bounds.1).map(|r| r.rev().take(5).count());
+        let between = table.range(bounds).map(|r| r.rev().take(5).count());
         std::hint::black_box((near?, between?));
         if forwards.is_ok() && found?.map(digest) != pairs.get(key).copied() {
             // Only in a tree whose keys are out of order; the caller knows whether it may be one.

@@ -113,14 +113,14 @@ impl Edit {
             }
             Edit::CutOut { table, from, to } => {
                 let (start, end) = (key_bytes(from), key_bytes(to));
-                let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+                let bounds = (Bound::Included(&start), Bound::Excluded(&end));
                 let mut t = e.txn.open_table(TABLES[table as usize])?;
-                let gone = t.delete_range(bounds.0, bounds.1)?;
+                let gone = t.delete_range(bounds)?;
                 let wanted = e.content.delete_range(table, from, to);
                 let right = gone == wanted || e.doubtful;
                 assert!(right, "{self} says that {gone} keys went, and not {wanted}");
                 let left = e.txn.open_table(TABLES[table as usize])?;
-                let some = left.range(bounds.0, bounds.1)?.next().transpose()?;
+                let some = left.range(bounds)?.next().transpose()?;
                 assert!(some.is_none() || e.doubtful, "{self} leaves a key");
                 Ok(())
             }

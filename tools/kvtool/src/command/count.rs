@@ -32,7 +32,7 @@ impl Count {
         let table = txn.table(self.table.name()).map_err(fail)?;
         let count = if self.range.is_given() {
             let (start, end) = keys.bounds();
-            let mut range = table.range(start, end).map_err(fail)?;
+            let mut range = table.range((start, end)).map_err(fail)?;
             let mut count = 0u64;
             while range.next_ref().map_err(fail)?.is_some() {
                 count += 1;

@@ -73,7 +73,7 @@ impl Del {
     fn keys(&self) -> Outcome<u64> {
         let keys = self.range.keys(self.hex.notation())?;
         let (start, end) = keys.bounds();
-        self.transaction(|table| table.delete_range(start, end))
+        self.transaction(|table| table.delete_range((start, end)))
     }
 
     /// Runs a change of the table, and commits it unless nothing was deleted.

@@ -52,7 +52,7 @@ impl Scan {
         let txn = self.file.open()?.read().map_err(fail)?;
         let (start, end) = keys.bounds();
         let mut range =
-            txn.table(self.table.name()).and_then(|t| t.range(start, end)).map_err(fail)?;
+            txn.table(self.table.name()).and_then(|t| t.range((start, end))).map_err(fail)?;
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
             let pair = if self.reverse { range.next_back() } else { range.next() };

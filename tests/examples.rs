@@ -1,0 +1,65 @@
+//! The programs in `examples/` run and say what they should. Cargo builds them beside the tests.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn example(name: &str) -> Command {
+    // target/PROFILE/deps/THIS, and target/PROFILE/examples/NAME
+    let here = std::env::current_exe().unwrap();
+    let program: PathBuf =
+        here.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    let mut command = Command::new(&program);
+    command.current_dir(std::env::temp_dir());
+    assert!(program.exists(), "{}: `cargo test --examples` builds it", program.display());
+    command
+}
+
+fn said(command: &mut Command) -> String {
+    let out = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(out.status.success(), "{:?}", out.status);
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn the_first_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = said(example("quick").arg(dir.path().join("x.recto")));
+    assert!(said.contains("apples are red") && said.contains("blackberry is black"), "{said}");
+    assert!(said.contains("3 fruits"), "{said}");
+}
+
+#[test]
+fn a_load_goes_on_where_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.recto");
+    for (keys, there) in [("20000", "0 keys are there"), ("30000", "20000 keys are there")] {
+        let said = said(example("load").arg(&path).arg(keys));
+        assert!(said.starts_with(there), "{said}");
+    }
+}
+
+#[test]
+fn indexes_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = said(example("index").arg(dir.path().join("x.recto")));
+    let wanted = ["is taken: true", "Bergen: 333", "Ghent: 333", "Lyon: 334", "Oslo: 0"];
+    assert!(wanted.iter().all(|line| said.contains(line)), "{said}");
+}
+
+/// The follower may come late to some ticks; to one of them it does not.
+#[test]
+fn one_process_follows_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.recto");
+    let mut follower = example("follow").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let heard = std::thread::spawn(move || lines.map_while(Result::ok).next());
+    while !heard.is_finished() {
+        said(example("follow").arg(&path).args(["write", "1"]));
+    }
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    let line = heard.join().unwrap().expect("it has said something");
+    assert!(line.starts_with("transaction "), "{line}");
+}
