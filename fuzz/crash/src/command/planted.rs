@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use recto::bugs::{Bug, plant};
 use recto_crash::driver::cores;
 use recto_crash::hang::on_hang;
-use recto_crash::planted::campaigns::{CAMPAIGNS, ENVIRONMENT, LEFT_OUT};
+use recto_crash::planted::campaigns::{CAMPAIGNS, ENVIRONMENT, HUNTED_BY, LEFT_OUT};
 use recto_crash::planted::{Budget, hunt, hunters, smaller};
 use recto_crash::space::{mixes::MIXES, run};
 use std::os::unix::process::ExitStatusExt;
@@ -238,7 +238,8 @@ impl Planted {
         if let Some(seconds) = self.seconds_each {
             command.args(["--seconds-each", &seconds.to_string()]);
         }
-        if let Some(hunter) = &self.hunter {
+        let best = HUNTED_BY.iter().find(|(one, _)| Some(*one) == bug).map(|(_, hunter)| *hunter);
+        if let Some(hunter) = self.hunter.as_deref().or(best) {
             command.args(["--hunter", hunter]);
         }
         if let Some(dir) = &self.save {

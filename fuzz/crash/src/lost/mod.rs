@@ -279,6 +279,12 @@ impl Life {
         if self.rng.u32(..10) == 0 {
             self.between_roll_backs().map_err(|what| format!("between roll-backs: {what}"))?;
         }
+        if self.rng.u32(..10) == 0 {
+            self.chosen_and_gone().map_err(|what| format!("chosen and gone: {what}"))?;
+        }
+        if self.rng.u32(..4) == 0 {
+            self.remounted().map_err(|what| format!("remounted: {what}"))?;
+        }
         Ok(())
     }
 

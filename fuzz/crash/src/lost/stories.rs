@@ -1,11 +1,13 @@
 //! Stories with a script of their own, behind the life of every so many.
 
-use super::{Life, PAGE};
-use recto::harness::sim::{Action, EventKind, ProcessOptions};
+use super::{Change, Content, Life, PAGE};
+use parking_lot::Mutex;
+use recto::harness::sim::{Action, Ending, EventKind, PARTS, ProcessOptions, run};
 use recto::harness::{is_log_page, log_heads, open};
 use recto::{Database, Durability, Error};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 impl Life {
     /// More roll-backs in a row than the shared memory tells apart, by flushes that are refused;
@@ -312,12 +314,193 @@ impl Life {
                 }
             }
             if !last {
-                let built = self.commit(&one, Durability::Deferred)?;
-                if !built || other.flush().is_err() {
-                    return Ok(());
+                // It is told of what was refused, and repairs for itself first.
+                let mut built = false;
+                for _ in 0..4 {
+                    built = built || self.commit(&one, Durability::Deferred)?;
+                }
+                if !built || !self.commit(&other, Durability::Durable)? {
+                    return Err("no commit succeeds behind a repair".into());
                 }
             }
         }
         one.flush().map_err(|e| format!("a flush of a handle that has lost nothing: {e}"))
+    }
+
+    /// A flush fails while its meta is stored, and everybody dies: who comes finds it in the page
+    /// cache, and its pages leave that before anybody writes (rule 26).
+    pub(super) fn chosen_and_gone(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        let db = self.enter()?;
+        for _ in 0..self.rng.u32(1..5) {
+            self.must(&db, Durability::Durable)?;
+        }
+        let direct = self.rng.bool();
+        self.disk.set_hook(move |disk, event| {
+            let here = match direct {
+                true => event.kind == EventKind::Step("flush: meta stored"),
+                false => event.kind == EventKind::Step("flush: synced"),
+            };
+            if !here {
+                return Action::Continue;
+            }
+            disk.write_back_all(true);
+            Action::Kill
+        });
+        let mut put = Vec::new();
+        let ending = run(|| {
+            let mut txn = db.write()?;
+            put = self.fill(&mut txn, 3)?;
+            txn.commit()
+        });
+        self.disk.clear_hook();
+        if !matches!(ending, Ending::Killed(_)) {
+            return Ok(());
+        }
+        let unknown = Err(Error::OutcomeUnknown { detail: String::new() });
+        self.note(&put, Durability::Durable, &unknown)?;
+        let newcomer = self.enter()?;
+        self.judge(&newcomer, "who comes finds")?;
+        self.refused = true;
+        self.disk.evict();
+        self.go_on((Some(newcomer), None))
+    }
+
+    /// The device goes away and comes back within one boot, and of the lock file any page is as it
+    /// was at some earlier time: beside commits that follow each other, overtake each other's
+    /// flushes, and die while they are built (rules 28, 30 and 32).
+    pub(super) fn remounted(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        self.disk.remember_lock_file(1);
+        let (mut db, other) = (self.enter()?, self.enter()?);
+        // All that was built since the last durable commit that was acknowledged, and that.
+        let mut built = self.may_hold.clone();
+        let rounds = self.rng.u32(3..12);
+        for round in 1..=rounds {
+            if round == rounds && self.rng.bool() {
+                // The images of the lock file are those of the last one.
+                self.disk.remember_lock_file(1);
+            }
+            match self.rng.u32(..6) {
+                0 => {
+                    self.dies_while_building(&db)?;
+                    db = self.enter()?;
+                    self.judge(&db, "behind a death there is")?;
+                }
+                1 | 2 => built = self.overtaken(&db, &other)?,
+                3 => {
+                    self.must(&db, Durability::Durable)?;
+                    built.clear();
+                }
+                _ => self.must(&other, Durability::Deferred)?,
+            }
+            built.extend(self.may_hold.iter().cloned());
+        }
+        let cut = self.disk.cut_point_with_lock_file();
+        drop((db, other));
+        for _ in 0..4 {
+            let seed = PARTS | self.rng.u64(..) >> 8;
+            self.disk = cut.remount(seed).map_err(|e| e.to_string())?;
+            self.may_hold = built.clone();
+            let db = self.enter()?;
+            self.judge(&db, "behind a remount there is")?;
+            if self.rng.u32(..3) == 0 {
+                self.refused_while_repaired(db)?;
+                continue;
+            }
+            // What was built and not shown may come with the next commit.
+            for durability in [Durability::Deferred, Durability::Durable] {
+                self.must(&db, durability)?;
+                self.judge(&db, "behind a commit on that there is")?;
+            }
+            let cut = self.disk.cut_point().boot(self.rng.u64(..)).map_err(|e| e.to_string())?;
+            let process = cut.process(ProcessOptions::default());
+            let db =
+                open(process, &Database::builder()).map_err(|e| format!("after a cut: {e}"))?;
+            self.judge(&db, "after a remount and a cut there is")?;
+        }
+        Ok(())
+    }
+
+    /// Who came repairs; at one of the syncs for that the device refuses everything, which leaves
+    /// the page cache.
+    fn refused_while_repaired(&mut self, db: Database) -> Result<(), String> {
+        let (syncs, wanted) = (AtomicUsize::new(0), self.rng.usize(..5));
+        self.disk.set_hook(move |disk, event| {
+            let begins = matches!(event.kind, EventKind::SyncBegin { .. });
+            if begins && syncs.fetch_add(1, Ordering::Relaxed) == wanted {
+                disk.write_back_all(true);
+                disk.evict();
+            }
+            Action::Continue
+        });
+        self.refused = true;
+        let outcome = self.go_on((Some(db), None));
+        self.disk.clear_hook();
+        self.refused = false;
+        outcome
+    }
+
+    /// A commit whose process dies at one of its steps.
+    fn dies_while_building(&mut self, db: &Database) -> Result<(), String> {
+        let steps = [
+            "build: pages in place",
+            "build: image stored",
+            "build: built moved",
+            "build: visible",
+        ];
+        let step = steps[self.rng.usize(..steps.len())];
+        self.disk.set_hook(move |_, event| match event.kind == EventKind::Step(step) {
+            true => Action::Kill,
+            false => Action::Continue,
+        });
+        let mut put = Vec::new();
+        let ending = run(|| {
+            let mut txn = db.write()?;
+            txn.set_durability(Durability::Deferred);
+            put = self.fill(&mut txn, 3)?;
+            txn.commit()
+        });
+        self.disk.clear_hook();
+        match ending {
+            Ending::Killed(_) => {
+                let unknown = Err(Error::OutcomeUnknown { detail: String::new() });
+                self.note(&put, Durability::Deferred, &unknown)
+            }
+            Ending::Done(outcome) => self.note(&put, Durability::Deferred, &outcome),
+            Ending::PowerLost => Err("the power is on".into()),
+        }
+    }
+
+    /// A durable commit, beside whose flush somebody builds another one; what is acknowledged as
+    /// durable then.
+    fn overtaken(&mut self, db: &Database, other: &Database) -> Result<BTreeSet<Content>, String> {
+        let news = self.commits + 2;
+        let (told, beside) = (Arc::new(Mutex::new(None)), other.clone());
+        let to = Arc::clone(&told);
+        let begun = AtomicBool::new(false);
+        self.disk.set_hook(move |_, event| {
+            let here = event.kind == EventKind::Step("flush: target marked");
+            if here && !begun.swap(true, Ordering::Relaxed) {
+                let build = || {
+                    let mut txn = beside.write()?;
+                    txn.set_durability(Durability::Deferred);
+                    txn.open_table("main")?.put(&1_006u32.to_be_bytes(), &news.to_le_bytes())?;
+                    txn.commit()
+                };
+                *to.lock() = Some(build());
+            }
+            Action::Continue
+        });
+        let outcome = self.must(db, Durability::Durable);
+        self.disk.clear_hook();
+        outcome?;
+        self.commits = self.commits.max(news);
+        let acknowledged = self.may_hold.clone();
+        let told = told.lock().take();
+        if let Some(outcome) = told {
+            self.note(&[Change::Put(1_006, news)], Durability::Deferred, &outcome)?;
+        }
+        Ok(acknowledged)
     }
 }

@@ -32,10 +32,18 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::RepairVerifiesTheMap, LOST),
     (Bug::RollBackWithoutErasing, LOST),
     (Bug::DeadIdsJoined, LOST),
+    (Bug::ChosenOnce, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Takes a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--files", "100000", "--seed", "31"]),
+];
+
+/// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
+pub const HUNTED_BY: &[(Bug, &str)] = &[
+    (Bug::FlushMarkClearedEarly, "pitfalls"),
+    (Bug::RecordsByPlaceAlone, "lock files"),
+    (Bug::SpilledPageNotVerified, "bad device"),
 ];
 
 /// Bugs that are not looked for unless they are asked for by name, and why.
@@ -47,6 +55,10 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
     (
         Bug::RepairWithoutWriterLock,
         "takes three faults: a writer at work, a failed sync, lost pages",
+    ),
+    (
+        Bug::TargetNotAdopted,
+        "takes an older lock file, and pages that an opening has proved and the repair behind it has not: the model finds it (fuzz/models/commit)",
     ),
     (
         Bug::UnlistedKept,
