@@ -282,6 +282,9 @@ impl Life {
         if self.rng.u32(..10) == 0 {
             self.chosen_and_gone().map_err(|what| format!("chosen and gone: {what}"))?;
         }
+        if self.rng.u32(..20) == 0 {
+            self.spilled().map_err(|what| format!("spilled: {what}"))?;
+        }
         if self.rng.u32(..4) == 0 {
             self.remounted().map_err(|what| format!("remounted: {what}"))?;
         }

@@ -327,6 +327,34 @@ impl Life {
         one.flush().map_err(|e| format!("a flush of a handle that has lost nothing: {e}"))
     }
 
+    /// A large transaction has spilled pages, which are refused and leave the cache: what it reads
+    /// is what it has put, or an error (T4).
+    pub(super) fn spilled(&mut self) -> Result<(), String> {
+        self.begin_anew();
+        self.builder = Database::builder();
+        self.builder.stage_bytes(16 * PAGE);
+        let db = self.enter()?;
+        self.must(&db, Durability::Durable)?;
+        let mut txn = db.write().map_err(|e| e.to_string())?;
+        let table = txn.open("main").map_err(|e| e.to_string())?;
+        let keys = self.rng.u32(100..900);
+        let value = |key: u32| [key.to_le_bytes(); 40].concat();
+        for key in 3_000..3_000 + keys {
+            txn.put(table, &key.to_be_bytes(), &value(key)).map_err(|e| format!("a put: {e}"))?;
+        }
+        self.refuse();
+        self.disk.evict();
+        for key in 3_000..3_000 + keys {
+            match txn.get(table, &key.to_be_bytes()) {
+                Ok(found) if found == Some(&value(key)[..]) => {}
+                Ok(found) => return Err(format!("{key} is read as {found:?}")),
+                Err(_) => break,
+            }
+        }
+        drop(txn);
+        self.go_on((Some(db), None))
+    }
+
     /// A flush fails while its meta is stored, and everybody dies: who comes finds it in the page
     /// cache, and its pages leave that before anybody writes (rule 26).
     pub(super) fn chosen_and_gone(&mut self) -> Result<(), String> {
