@@ -122,12 +122,10 @@ fn garbage_in_the_lock_file_does_no_harm() {
     let mut random = |len: usize| (0..len).map(|_| rng.u8(..)).collect::<Vec<u8>>();
     let mut cases = vec![
         Vec::new(),
-        b"x".to_vec(),
+        vec![0; 900],
         vec![0; good.len()],
         vec![0xff; good.len()],
-        random(5_000),
         random(good.len()),
-        random(good.len() + 100_000),
         good[..1_000].to_vec(),
         good[..good.len() / 2].to_vec(),
         [&good[..], &random(50_000)].concat(),
@@ -151,6 +149,41 @@ fn garbage_in_the_lock_file_does_no_harm() {
             assert_clean(&db);
         }
     }
+}
+
+/// A file of this name that is not recto's stays what it is; and what is no database gets no lock
+/// file.
+#[test]
+fn a_file_of_somebody_else_is_no_lock_file() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    sample(&path, 100);
+    let lock = lock_of(&path);
+    for notes in [&b"my notes"[..], b"x", &[7; 9_000], &[1; 3 << 20]] {
+        fs::write(&lock, notes).unwrap();
+        for read_only in [false, true] {
+            match refused(&path, existing().read_only(read_only)) {
+                Error::LockFile { path, detail } => {
+                    assert!(path == lock && detail.contains("no lock file of recto"), "{detail}");
+                }
+                e => panic!("{e}"),
+            }
+        }
+        assert_eq!(fs::read(&lock).unwrap(), notes);
+    }
+    fs::remove_file(&lock).unwrap();
+    assert_clean(&open_at(&path, &existing()));
+
+    let notes = dir.path().join("notes");
+    for text in [&b""[..], b"some text", &[9; 70_000]] {
+        fs::write(&notes, text).unwrap();
+        assert!(matches!(refused(&notes, &existing()), Error::NotADatabase { .. }));
+        assert!(!lock_of(&notes).exists());
+    }
+    // Nor does an opening that is refused for its options make anything.
+    let new = dir.path().join("new.recto");
+    assert!(matches!(refused(&new, Builder::default().no_lock(true)), Error::InvalidArgument(_)));
+    assert!(!new.exists());
 }
 
 #[test]
@@ -230,11 +263,6 @@ fn a_database_is_no_lock_file() {
     refused(&new, &new);
     refused(&new, &link.join("new.recto"));
     assert!(!new.exists());
-    // Nor is what only might have been one.
-    let garbage = dir.path().join("garbage");
-    fs::write(&garbage, b"nothing").unwrap();
-    refused(&garbage, &garbage);
-    assert_eq!(fs::read(&garbage).unwrap(), b"nothing");
     assert!(before == (fs::read(&path).unwrap(), fs::read(&other).unwrap()));
     for path in [&path, &other] {
         assert_clean(&open_at(path, &existing()));

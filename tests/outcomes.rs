@@ -3,54 +3,15 @@
 
 mod common;
 
+use common::sim::{LARGE, PAGE, assert_durable, enter, machine, put, refuse};
 use common::{assert_clean, pairs, write};
 use parking_lot::Mutex;
 use recto::harness::sim::{Action, Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
 use recto::harness::{build, make_durable};
-use recto::{Builder, Database, Durability, Error, WriteTxn};
+use recto::{Database, Durability, Error, WriteTxn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-const PAGE: usize = 4096;
-/// A value that takes a page of its own, and so a record in the list.
-const LARGE: [u8; 3_000] = [7; 3_000];
-
-fn machine(seed: u64) -> SimDisk {
-    recto::harness::machine(&recto::harness::new_file(PAGE), PAGE, seed).unwrap()
-}
-
-fn enter(disk: &SimDisk, builder: &Builder) -> Database {
-    recto::harness::open(disk.process(ProcessOptions::default()), builder).unwrap()
-}
-
-fn put(db: &Database, durability: Durability, keys: std::ops::Range<u32>) {
-    write(db, durability, |txn| {
-        let mut table = txn.open_table("main").unwrap();
-        for key in keys {
-            table.put(&key.to_be_bytes(), &LARGE).unwrap();
-        }
-    });
-}
-
-/// Every dirty page is lost by a failing write-back, one at each event, and stays in the cache.
-fn refuse(disk: &SimDisk, yes: bool) {
-    let always = if yes { 1 << 16 } else { 0 };
-    disk.set_faults(Faults { write_back: always, write_back_fails: always, ..Faults::default() });
-}
-
-/// However the power fails now, the table has these keys.
-fn assert_durable(disk: &SimDisk, keys: std::ops::Range<u32>) {
-    let cut = disk.cut_point();
-    for seed in 0..12 {
-        let after = cut.boot(seed).unwrap();
-        let db = enter(&after, &Database::builder());
-        let expected: Vec<_> =
-            keys.clone().map(|key| (key.to_be_bytes().to_vec(), LARGE.to_vec())).collect();
-        assert!(pairs(&db, "main") == expected, "cut {seed}");
-        assert_clean(&db);
-    }
-}
 
 /// One call fails, in every place of a commit that has to repair before it can flush: before the
 /// transaction is built any error but `OutcomeUnknown`, and then it never happens; from there on no
@@ -356,129 +317,6 @@ fn a_death_in_the_flush_of_what_is_not_listed_is_no_error_of_others() {
     }
 }
 
-/// The device refuses a flush, and what was written since `before` is not there any more.
-fn refused(disk: &SimDisk, db: &Database, before: &[u8]) {
-    disk.set_hook(|_, event| match event.kind {
-        EventKind::SyncBegin { .. } => Action::Fail(libc::EIO),
-        _ => Action::Continue,
-    });
-    assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
-    disk.clear_hook();
-    for (n, page) in disk.bytes().chunks(PAGE).enumerate().skip(2) {
-        if before.get(n * PAGE..(n + 1) * PAGE) != Some(page) {
-            disk.damage((n * PAGE + 100) as u64, &[9; 64]).unwrap();
-        }
-    }
-}
-
-/// Builds a transaction that is rolled back, because the device refuses it and its pages are not
-/// there any more. Its id.
-fn rolled_back(disk: &SimDisk, db: &Database) -> u64 {
-    let before = disk.bytes();
-    let mut txn = db.write().unwrap();
-    txn.open_table("main").unwrap().put(&1_000u32.to_be_bytes(), &LARGE).unwrap();
-    let (id, _) = build(txn, Durability::Durable).unwrap().unwrap();
-    refused(disk, db, &before);
-    drop(db.write().unwrap());
-    assert!(matches!(make_durable(db, id), Err(Error::OutcomeUnknown { .. })));
-    id
-}
-
-/// A deferred commit that a repair has taken back is not one that was flushed, whoever has
-/// repaired.
-#[test]
-fn a_flush_says_that_deferred_commits_were_rolled_back() {
-    for other_repairs in [false, true] {
-        let disk = machine(8);
-        let (db, other) = (enter(&disk, &Database::builder()), enter(&disk, &Database::builder()));
-        put(&db, Durability::Durable, 0..1);
-        let before = disk.bytes();
-        put(&db, Durability::Deferred, 1..2);
-        refused(&disk, &db, &before);
-        if other_repairs {
-            // The first sync of this process is told of what was refused.
-            assert!(matches!(other.write(), Err(Error::Io { .. })));
-            drop(other.write().unwrap());
-        }
-        assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })), "{other_repairs}");
-        assert_eq!(pairs(&db, "main").len(), 1);
-        put(&db, Durability::Deferred, 1..3);
-        db.flush().unwrap();
-        assert_durable(&disk, 0..3);
-        assert_clean(&db);
-    }
-}
-
-/// A handle that is closed says what a flush would say.
-#[test]
-fn closing_says_that_deferred_commits_were_rolled_back() {
-    let disk = machine(8);
-    let [db, other] = [(); 2].map(|()| enter(&disk, &Database::builder()));
-    put(&db, Durability::Durable, 0..1);
-    let before = disk.bytes();
-    put(&db, Durability::Deferred, 1..2);
-    refused(&disk, &db, &before);
-    assert!(matches!(other.write(), Err(Error::Io { .. })));
-    drop(other.write().unwrap());
-    assert!(matches!(db.close(), Err(Error::OutcomeUnknown { .. })));
-    put(&other, Durability::Deferred, 1..3);
-    other.close().unwrap();
-    assert_durable(&disk, 0..3);
-    assert_clean(&enter(&disk, &Database::builder()));
-}
-
-/// A third handle flushes, and repairs: a transaction that nobody has seen is rolled back together
-/// with one that was shown.
-#[test]
-fn a_flush_says_that_what_others_had_shown_was_rolled_back() {
-    let disk = machine(9);
-    let [owner, builder, third] = [(); 3].map(|()| enter(&disk, &Database::builder()));
-    put(&owner, Durability::Durable, 0..1);
-    let before = disk.bytes();
-    put(&owner, Durability::Deferred, 1..2);
-    let mut txn = builder.write().unwrap();
-    txn.open_table("main").unwrap().put(&2u32.to_be_bytes(), &LARGE).unwrap();
-    build(txn, Durability::Durable).unwrap().unwrap();
-    refused(&disk, &builder, &before);
-    // The first sync of this process is told of what was refused.
-    assert!(matches!(third.write(), Err(Error::Io { .. })));
-    assert!(matches!(third.flush(), Err(Error::OutcomeUnknown { .. })));
-    assert_eq!(pairs(&third, "main").len(), 1);
-    third.flush().unwrap();
-    assert_durable(&disk, 0..1);
-    assert_clean(&third);
-}
-
-/// Whoever waits for a transaction between two that were rolled back is told that it is durable.
-#[test]
-fn what_lies_between_two_roll_backs_lives() {
-    let disk = machine(6);
-    let db = enter(&disk, &Database::builder());
-    put(&db, Durability::Durable, 0..1);
-    let (mut dead, mut living) = (vec![], vec![]);
-    for round in 1..14u32 {
-        dead.push(rolled_back(&disk, &db));
-        if round % 3 == 0 {
-            // Twice in a row, with nothing durable in between.
-            dead.push(rolled_back(&disk, &db));
-        }
-        let mut txn = db.write().unwrap();
-        txn.open_table("main").unwrap().put(&round.to_be_bytes(), &LARGE).unwrap();
-        living.push(build(txn, Durability::Durable).unwrap().unwrap().0);
-        db.flush().unwrap();
-        for &id in &dead {
-            let outcome = make_durable(&db, id);
-            assert!(matches!(outcome, Err(Error::OutcomeUnknown { .. })), "{id}: {outcome:?}");
-        }
-        // A bounded number is told apart.
-        for &id in living.iter().rev().take(5) {
-            make_durable(&db, id).unwrap();
-        }
-    }
-    assert_durable(&disk, 0..14);
-    assert_clean(&db);
-}
-
 /// A panic in the middle of a change, which the program catches, leaves nothing that could be
 /// committed.
 #[test]
@@ -642,41 +480,6 @@ fn who_changes_nothing_has_read_what_was_built() {
         }
     }
     assert!(stale > 8, "only {stale} have met an older leaf");
-}
-
-/// Whoever flushes a handle is told once that deferred commits of it were rolled back, whatever it
-/// has committed since, and whoever has repaired.
-#[test]
-fn a_flush_tells_of_a_roll_back_behind_later_commits() {
-    for later in [Durability::Deferred, Durability::Durable] {
-        for other_repairs in [false, true] {
-            let disk = machine(1);
-            let db = enter(&disk, &Database::builder());
-            put(&db, Durability::Durable, 0..1);
-            put(&db, Durability::Deferred, 1..2);
-            disk.write_back_all(true);
-            disk.evict();
-            let repairs = if other_repairs {
-                disk.foreign_sync();
-                enter(&disk, &Database::builder())
-            } else {
-                db.clone()
-            };
-            // The first to begin is told that the repair failed, and nothing is decided yet.
-            assert!((0..3).any(|_| repairs.write().is_ok()));
-            assert!((0..3).any(|_| db.write().is_ok()));
-            put(&db, later, 2..3);
-            let told = db.flush();
-            assert!(matches!(told, Err(Error::OutcomeUnknown { .. })), "{later:?}: {told:?}");
-            db.flush().unwrap();
-            assert_eq!(pairs(&db, "main").len(), 2, "{later:?}");
-            put(&db, Durability::Deferred, 3..4);
-            db.flush().unwrap();
-            assert_clean(&db);
-            let cut = enter(&disk.cut_point().boot(1).unwrap(), &Database::builder());
-            assert_eq!(pairs(&cut, "main").len(), 3, "{later:?}");
-        }
-    }
 }
 
 /// What failed half-way is not read: a split page may be in the tree by half.

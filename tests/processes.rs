@@ -199,6 +199,7 @@ fn forked<T>(result: recto::Result<T>, code: i32) -> std::result::Result<(), i32
 fn fork_tests(path: &Path) {
     let db = open_at(path, &Builder::default());
     fill(&db, 1);
+    write(&db, Durability::Durable, |txn| drop(txn.open_table("empty").unwrap()));
     db.flush().unwrap();
     let reader = db.read().unwrap();
     let mut writer = db.write().unwrap();
@@ -248,6 +249,34 @@ fn fork_tests(path: &Path) {
         };
         used(&mut own).err().unwrap_or(0)
     });
+
+    // Walks that were begun before it, in the middle of a leaf, and a table without a key.
+    let mut own_range = own.iter().unwrap();
+    own_range.next().unwrap().unwrap();
+    let mut range = table.iter().unwrap();
+    let mut other_range = table.iter().unwrap();
+    let mut cursor = table.cursor();
+    for _ in 0..3 {
+        range.next().unwrap().unwrap();
+        other_range.next_ref().unwrap().unwrap();
+        cursor.next().unwrap().unwrap();
+    }
+    let empty = reader.table("empty").unwrap();
+    in_fork(|| {
+        let mut used = || -> std::result::Result<(), i32> {
+            forked(range.next().transpose(), 1)?;
+            forked(other_range.next_ref().map(drop), 2)?;
+            forked(cursor.next().map(drop), 3)?;
+            forked(own_range.next().transpose(), 4)?;
+            forked(empty.get(b"a"), 5)?;
+            forked(empty.first(), 6)?;
+            forked(empty.get_many(&[b"a"]), 7)?;
+            forked(empty.cursor().next().map(drop), 8)?;
+            forked(empty.iter().map(drop), 9)
+        };
+        used().err().unwrap_or(0)
+    });
+    assert_eq!(range.count(), table.len() as usize - 3);
 
     // The parent still has its slot, its lock and its transactions.
     let other = open_at(path, &Builder::default());

@@ -47,6 +47,15 @@ fn nameless(path: &Path) {
     look(0o333).unwrap();
     let error = refused(path, &existing());
     assert!(error.to_string().contains("sync the directory"), "{error}");
+    // Through a link in a directory that can be synced, too.
+    let links = owner.join("links");
+    look(0o777).unwrap();
+    fs::create_dir(&links).unwrap();
+    let link = links.join("y.recto");
+    std::os::unix::fs::symlink(path, &link).unwrap();
+    look(0o333).unwrap();
+    let error = refused(&link, &existing());
+    assert!(error.to_string().contains("sync the directory"), "{error}");
     look(0o777).unwrap();
     put(&open_at(path, &existing()), b"first", b"durable");
     look(0o333).unwrap();

@@ -3,11 +3,12 @@
 
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
-use crate::format::meta::{Meta, Phase};
+use crate::format::meta::{Meta, MetaFault, Phase};
 use crate::inspect::salvage::{Part, SalvageOptions, SalvageReport, Take, salvage_snapshot};
 use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report, SlotState};
 use crate::storage::MapView;
 use crate::txn::read::Snapshot;
+use crate::types::TxnId;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ pub(crate) fn check_live(
     );
     drop(snapshot);
     let mut report = report?;
+    if let Some(slots) = slots_at_rest(engine)? {
+        report.slots = slots;
+    }
     // Until the first write transaction erases it.
     if let Some(refused) = engine.refused_meta().filter(|_| engine.opening_is_pending()) {
         let why = match refused.page {
@@ -70,6 +74,31 @@ pub(crate) fn check_live(
         report.slots[refused.slot & 1 ^ 1] = SlotState::Valid(engine.durable().txn);
     }
     Ok(report)
+}
+
+/// What the two meta pages are, at a moment in which nobody stores them; None if there is none
+/// soon.
+fn slots_at_rest(engine: &Engine) -> Result<Option<[SlotState; 2]>> {
+    for _ in 0..TRIES_WITHOUT_LOCK {
+        let before = engine.durable();
+        let mut slots = [SlotState::Unread, SlotState::Unread];
+        for (slot, state) in slots.iter_mut().enumerate() {
+            let bytes = engine.slot_bytes(slot)?;
+            *state = match Meta::decode(&bytes) {
+                Ok((meta, _)) => SlotState::Valid(meta.txn),
+                Err(_) if bytes.iter().all(|&byte| byte == 0) => SlotState::Empty,
+                Err(MetaFault::Bad(what)) => SlotState::Refused(what.into()),
+                Err(_) => SlotState::Refused("no meta page with the right magic".into()),
+            };
+        }
+        let both = slots.iter().all(|slot| matches!(slot, SlotState::Valid(_)));
+        let at_rest = engine.words().flushing() == TxnId::NONE && engine.durable() == before;
+        if both || at_rest {
+            return Ok(Some(slots));
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(None)
 }
 
 /// Gives a part of the newest visible snapshot, page by page as each has been proved.

@@ -1,7 +1,5 @@
-//! Cursors of write transactions.
+//! Cursors of write transactions: what they are. How they move: [`moves`](super::moves).
 
-use super::transaction::WriteTxn;
-use crate::error::Result;
 use crate::tree::Position;
 use crate::txn::write::TableId;
 
@@ -39,17 +37,8 @@ use crate::txn::write::TableId;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    table: TableId,
-    position: Position,
-}
-
-/// Moves over the tree as it is now.
-macro_rules! go {
-    ($cursor:ident, $txn:ident, $how:ident $(, $key:ident)?) => {{
-        let tree = $txn.writer().versioned($txn.writer().index_of($cursor.table)?)?;
-        let value = $cursor.position.$how(&tree $(, $key)?)?;
-        Ok($cursor.position.key().zip(value))
-    }};
+    pub(super) table: TableId,
+    pub(super) position: Position,
 }
 
 impl Cursor {
@@ -65,72 +54,5 @@ impl Cursor {
     /// The key that it stands on, whether that is still there or not.
     pub fn key(&self) -> Option<&[u8]> {
         self.position.key()
-    }
-
-    /// The first pair.
-    pub fn first<'a>(&'a mut self, txn: &'a WriteTxn) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, first)
-    }
-
-    /// The last pair.
-    pub fn last<'a>(&'a mut self, txn: &'a WriteTxn) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, last)
-    }
-
-    /// The next pair.
-    pub fn next<'a>(&'a mut self, txn: &'a WriteTxn) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, next)
-    }
-
-    /// The pair before.
-    pub fn prev<'a>(&'a mut self, txn: &'a WriteTxn) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, prev)
-    }
-
-    /// The pair with this key, or the first one behind it.
-    pub fn seek<'a>(
-        &'a mut self,
-        txn: &'a WriteTxn,
-        key: &[u8],
-    ) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, seek, key)
-    }
-
-    /// The pair with this key, or the last one before it.
-    pub fn seek_back<'a>(
-        &'a mut self,
-        txn: &'a WriteTxn,
-        key: &[u8],
-    ) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, seek_back, key)
-    }
-
-    /// The pair that it stands on; None if it stands on none, or that was deleted.
-    pub fn current<'a>(&'a self, txn: &'a WriteTxn) -> Result<Option<(&'a [u8], &'a [u8])>> {
-        go!(self, txn, current)
-    }
-
-    /// Gives the key that it stands on this value, also if it was deleted meanwhile; false if it
-    /// stands on none.
-    pub fn put(&mut self, txn: &mut WriteTxn, value: &[u8]) -> Result<bool> {
-        match self.position.key() {
-            Some(key) => txn.put(self.table, key, value).map(|_| true),
-            None => Ok(false),
-        }
-    }
-
-    /// Deletes the pair that it stands on, and stays where that was; false if there is none.
-    pub fn delete(&mut self, txn: &mut WriteTxn) -> Result<bool> {
-        match self.position.key() {
-            Some(key) => txn.delete(self.table, key),
-            None => Ok(false),
-        }
-    }
-
-    /// Puts a pair, wherever its key belongs, and stands on it; true if the key was there.
-    pub fn insert(&mut self, txn: &mut WriteTxn, key: &[u8], value: &[u8]) -> Result<bool> {
-        let was_there = txn.put(self.table, key, value)?;
-        self.position.set(key);
-        Ok(was_there)
     }
 }

@@ -57,7 +57,7 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             engine: EngineOptions::default(),
-            platform: mmap::MapOptions::new(layout::SIZE),
+            platform: mmap::MapOptions::new(layout::SIZE, layout::MAGIC),
             create: true,
             page_size: 4096,
             durability: Durability::Durable,
@@ -218,15 +218,19 @@ impl Builder {
     /// behaviour, or reading them raises SIGBUS. With [`Builder::no_lock`] recto must not either.
     pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
+        self.platform.check()?;
         if self.create && !self.engine.read_only && !exists(path)? {
             self.create_file(path)?;
         }
+        mmap::check_is_database(path)?;
         let platform = mmap::MmapPlatform::open(path, &self.platform)?;
         let lock_file = platform.lock_path().map(PathBuf::from).unwrap_or_default();
+        // Through a symbolic link it has another name, in another directory.
+        let data_file = platform.path().to_owned();
         let engine = Engine::open(Arc::new(platform), self.engine.clone())
             .map_err(|e| e.about_lock_file(&lock_file))?;
         if engine.is_new() && !self.engine.read_only {
-            mmap::sync_name(path)?;
+            mmap::sync_name(&data_file)?;
         }
         Ok(Database { engine, path: Some(path.to_owned()), durability: self.durability })
     }
@@ -295,7 +299,9 @@ impl Database {
         Database::builder().in_memory()
     }
 
-    /// Begins to read the newest visible snapshot. No system call, no lock, never waits.
+    /// Begins to read the newest visible snapshot. No system call, no lock, never waits; but the
+    /// first read after the file has become longer than this handle has mapped looks at it again,
+    /// which takes a few system calls, and the lock under which this process makes it longer.
     /// [`Error::ReadersFull`] when all 8,192 slots of the lock file are taken by live readers, or
     /// kept for their next ones by open handles, up to 8 by each.
     #[inline]
@@ -363,13 +369,13 @@ impl Database {
     /// one, or this handle was opened when commits were not durable yet, a repair comes first,
     /// which waits for the write transaction.
     ///
-    /// Errors: [`Error::OutcomeUnknown`] if the device failed: some of these commits may not be
-    /// durable, and may be rolled back; or if it had failed, and deferred commits of this handle
-    /// were rolled back since: one flush of the handle says so, when it has made durable what is
-    /// there; [`Error::WriterOnThisThread`] if a repair is needed and the thread has the write
-    /// transaction of the file; [`Error::ReadOnly`]; [`Error::Io`] and others if it could not
-    /// begin, or the repair failed: then nothing is decided yet, and the next flush or write tries
-    /// again.
+    /// Errors: [`Error::OutcomeUnknown`] if the device failed, in the flush or in the repair of one
+    /// that had failed before: some of these commits may not be durable, and may be rolled back; or
+    /// if it had failed, and deferred commits of this handle were rolled back since: one flush of
+    /// the handle says so, when it has made durable what is there; [`Error::WriterOnThisThread`] if
+    /// a repair is needed and the thread has the write transaction of the file;
+    /// [`Error::ReadOnly`]; [`Error::Io`] and others if it could not begin: then nothing is decided
+    /// yet, and the next flush or write tries again.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -407,7 +413,7 @@ impl Database {
             visible: visible.0,
             durable: engine.known_durable().0,
             built: engine.built().0,
-            repair_pending: engine.words().repair_mark().is_set(),
+            repair_pending: engine.repair_is_due()?,
             opening_pages_read: engine.opening_pages_read,
             refused: engine.refused_meta(),
             flushes: engine.platform.sync_count(),

@@ -6,8 +6,8 @@ use std::ops::{
 
 /// A range of keys: any of Rust's ranges over what has bytes, or a pair of bounds.
 ///
-/// `..` is everything, `"a".."c"` the keys from `a` to below `c`, `&key[..]..` those from a key on. Both
-/// ends have one type: slices fit keys of any length. Where the first one is to be left out:
+/// `..` is everything, `"a".."c"` the keys from `a` to below `c`, `&key[..]..` those from a key on.
+/// Both ends have one type: slices fit keys of any length. Where the first one is to be left out:
 /// `(Bound::Excluded(key), Bound::Unbounded)`. Bounds the wrong way round hold no key.
 ///
 /// ```

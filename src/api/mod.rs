@@ -1,10 +1,12 @@
-//! What users see: [`db`] the handle, [`transaction`] and [`table`] what they read and write with,
-//! [`checking`] the inspector on an open database.
+//! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
+//! and write with, [`cursor`] and [`moves`] walks that change, [`checking`] the inspector on an
+//! open database.
 
 pub mod checking;
 pub mod cursor;
 pub mod db;
 pub mod key_range;
+pub mod moves;
 pub mod table;
 pub mod table_mut;
 pub mod transaction;

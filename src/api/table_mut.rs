@@ -236,8 +236,9 @@ impl<'t> TableMut<'t> {
         self.as_table().contains_key(key)
     }
 
-    /// As [`Table::len`]. After an operation that failed half-way, when all others give
-    /// [`Error::TransactionBroken`](crate::Error::TransactionBroken), it means nothing.
+    /// As [`Table::len`]. After an operation that failed half-way, when all that can fail gives
+    /// [`Error::TransactionBroken`](crate::Error::TransactionBroken), it means nothing, and neither
+    /// do `is_empty` and [`Table::stats`].
     pub fn len(&self) -> u64 {
         self.as_table().len()
     }

@@ -22,7 +22,8 @@ pub struct TableInfo {
 /// A consistent snapshot of the database as it was when the transaction began, for as long as it
 /// lives.
 ///
-/// It takes no system call to begin or end, never waits and makes nobody wait. It owns what it
+/// It takes no system call to begin or end (but see [`Database::read`](crate::Database::read) for a
+/// file that has become longer), never waits and makes nobody wait. It owns what it
 /// needs: keep it in a struct, send it to another thread, share it between threads. While it lives
 /// the pages it can see are not reused, so the file may grow by what changes meanwhile, but by no
 /// more than those pages; with more than three readers of different ages, what some of them have
@@ -208,8 +209,8 @@ impl WriteTxn {
         Cursor::new(table)
     }
 
-    /// A new table. [`Error::TableExists`] if there is one of this name. Names have at least one
-    /// byte and at most as many as a key.
+    /// A new table. [`Error::TableExists`] if there is one of this name. Names have 1 to
+    /// 1,024 bytes.
     pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
         let index = self.writer.create_table(name)?;
         Ok(TableMut::new(&mut self.writer, index))

@@ -9,9 +9,13 @@ use crate::error::{Error, Result};
 use crate::format::meta::{self, ManifestEntry, Phase};
 use crate::pager::page_map::PageMap;
 use crate::pager::written::Written;
+use crate::shared::layout::byte;
 use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
 use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
+
+/// What is said of a transaction that was rolled back.
+const ROLLED_BACK: &str = "the transaction was rolled back after a failed write to the device";
 
 /// What a flush says that has made everything durable which is there.
 const LOST: &str = "deferred commits of this handle were rolled back after a failed write to the device; \
@@ -22,12 +26,16 @@ impl Engine {
     /// [`Error::OutcomeUnknown`] if a repair takes some of it back that somebody may have seen, or
     /// has taken back deferred commits of this handle since the last flush that said so.
     pub fn flush(&self) -> Result<()> {
-        let done = self.flush_all();
-        if !matches!(done, Ok(()) | Err(Error::OutcomeUnknown { .. })) {
-            return done;
+        match self.flush_all() {
+            Ok(()) => self.tell_lost(),
+            Err(e) => {
+                // Told by this error. Another one is no news of a roll-back, and takes none away.
+                if matches!(&e, Error::OutcomeUnknown { detail } if detail == ROLLED_BACK) {
+                    self.acknowledged.take_lost(self.words());
+                }
+                Err(e)
+            }
         }
-        let told = self.tell_lost();
-        done.and(told)
     }
 
     /// The same for what this handle has built, and nothing where that is durable: no repair, and
@@ -68,7 +76,11 @@ impl Engine {
         }
         self.make_durable(seen)?;
         if own != TxnId::NONE {
-            self.make_durable(own)?;
+            // Of one that was rolled back its commit has said so, or what is remembered of deferred
+            // ones says so now.
+            if !self.is_dead(own) {
+                self.make_durable(own)?;
+            }
             self.forget_built(own);
         }
         Ok(())
@@ -81,9 +93,15 @@ impl Engine {
         self.flush_up_to(txn).map_err(|e| self.told_of(txn, e))
     }
 
-    /// What an error means for a transaction that was to be made durable.
-    pub(super) fn told_of(&self, txn: TxnId, e: Error) -> Error {
-        if self.words().flush_failed(txn) { e.outcome_unknown() } else { e }
+    /// What an error means for a transaction that was to be made durable: behind a flush that has
+    /// failed, another failure of the device says no more.
+    fn told_of(&self, txn: TxnId, e: Error) -> Error {
+        let of_the_device =
+            matches!(e, Error::Io { .. } | Error::DiskFull { .. } | Error::Corrupt { .. });
+        match of_the_device && self.words().flush_failed(txn) {
+            true => e.outcome_unknown(),
+            false => e,
+        }
     }
 
     fn flush_up_to(&self, txn: TxnId) -> Result<()> {
@@ -119,9 +137,7 @@ impl Engine {
         let detail = match self.words().outcome(txn, between) {
             Outcome::Durable => return Ok(true),
             Outcome::Pending => return Ok(false),
-            Outcome::RolledBack => {
-                "the transaction was rolled back after a failed write to the device"
-            }
+            Outcome::RolledBack => ROLLED_BACK,
             Outcome::FlushFailed => {
                 "the device reported an error while the transaction was flushed"
             }
@@ -142,6 +158,19 @@ impl Engine {
     /// Whether F, if nobody holds the flush lock, says that a leader died.
     pub(super) fn leader_died(&self, flushing: TxnId) -> bool {
         flushing != TxnId::NONE
+    }
+
+    /// Whether the next writer has to repair first: the mark is set, or F stands and nobody holds
+    /// the flush lock. For people: it may be another thing a moment later.
+    pub(crate) fn repair_is_due(&self) -> Result<bool> {
+        let words = self.words();
+        let flushing = words.flushing();
+        if words.repair_mark().is_set() || !self.leader_died(flushing) {
+            return Ok(words.repair_mark().is_set());
+        }
+        let Some(_nobody) = self.leadership.try_lead() else { return Ok(false) };
+        let held = self.platform.locks().held_elsewhere(byte::FLUSH, byte::FLUSH)?.is_some();
+        Ok(!held && self.leader_died(words.flushing()))
     }
 
     /// Flushes the newest built transaction. Nothing is to be repaired.

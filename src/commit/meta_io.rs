@@ -25,7 +25,7 @@ impl Engine {
         Meta::decode(&bytes).map_or(0, |(meta, _)| meta.page_count)
     }
 
-    pub(super) fn slot_bytes(&self, slot: usize) -> Result<Vec<u8>> {
+    pub(crate) fn slot_bytes(&self, slot: usize) -> Result<Vec<u8>> {
         let view = self.platform.storage().refresh()?;
         let at = (slot * self.page_size) as u64;
         // A flush may store it meanwhile.

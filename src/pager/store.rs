@@ -164,7 +164,7 @@ impl PageStore {
     /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none
     /// of it.
     #[inline(always)]
-    fn check_alive(&self) -> Result<()> {
+    pub fn check_alive(&self) -> Result<()> {
         self.platform.check_alive()
     }
 

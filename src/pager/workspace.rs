@@ -41,6 +41,11 @@ impl PageSource for Workspace {
         self.store.run(first, pages)
     }
 
+    #[inline(always)]
+    fn check(&self) -> Result<()> {
+        self.store.check_alive()
+    }
+
     fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {
         self.store.prefetch_at(id, from, bytes);
     }

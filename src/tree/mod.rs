@@ -64,6 +64,13 @@ pub trait PageSource {
     /// Whole pages side by side, inside the file.
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
 
+    /// An error if nothing is to be read from it any more, also not from a page that it has given
+    /// out: what was borrowed before a fork, in the child.
+    #[inline(always)]
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where
     /// there is a file.
     fn will_need(&self, _first: PageId, _pages: u64) {}

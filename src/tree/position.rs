@@ -174,6 +174,7 @@ impl Position {
         tree: &Versioned<'a, S>,
         find: impl FnOnce(&mut Cursor<'a, S>, &[u8]) -> Result<bool>,
     ) -> Result<Option<&'a [u8]>> {
+        tree.src.check()?;
         let mut cursor = Cursor::new(tree.src, &tree.desc)?;
         if !find(&mut cursor, &self.key)? {
             self.seen = None;

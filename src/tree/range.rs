@@ -51,6 +51,7 @@ impl<'a, S: PageSource> Range<'a, S> {
     ) -> Result<Range<'a, S>> {
         let mut range =
             Range { src, desc: *desc, front: None, back: None, borrowed: None, done: false };
+        src.check()?;
         if is_empty(from, to) || desc.root.is_none() {
             range.done = true;
             return Ok(range);
@@ -138,6 +139,10 @@ impl<'a, S: PageSource> Range<'a, S> {
             (&mut self.back, &mut self.front)
         };
         let near = near.as_mut().filter(|near| near.left > 0)?;
+        if self.src.check().is_err() {
+            // Said by the slow way.
+            return None;
+        }
         near.left -= 1;
         near.cursor.step(forward);
         if let Some(far) = far {
@@ -202,7 +207,7 @@ impl<'a, S: PageSource> Range<'a, S> {
         if self.done {
             return None;
         }
-        let entry = self.step(forward);
+        let entry = self.src.check().and_then(|()| self.step(forward));
         self.settle(entry)
     }
 

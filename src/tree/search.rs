@@ -66,7 +66,7 @@ pub(super) fn find<'a, S: PageSource>(
     desc: &TableDescriptor,
     key: &[u8],
 ) -> Result<Option<(Node<'a>, Value<'a>)>> {
-    let Some(mut level) = root_level(desc)? else { return Ok(None) };
+    let Some(mut level) = root_level(desc)? else { return src.check().map(|()| None) };
     let mut id = desc.root;
     while level > 0 {
         let node = node_at(src, id, level)?;
@@ -109,7 +109,7 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
     let mut values = Vec::with_capacity(keys.len());
     let Some(root_level) = root_level(desc)? else {
         values.resize(keys.len(), None);
-        return Ok(values);
+        return src.check().map(|()| values);
     };
     // Whether the leaves of the group before had to be fetched from a device.
     let mut fetching = false;

@@ -98,6 +98,11 @@ impl PageSource for Snapshot {
         self.view.pages(&*self.engine.platform, first, pages)
     }
 
+    #[inline(always)]
+    fn check(&self) -> Result<()> {
+        self.engine.shared.check_alive()
+    }
+
     fn will_need(&self, first: PageId, pages: u64) {
         let size = self.page_size() as u64;
         let end = first.0.saturating_add(pages).min(self.page_count());

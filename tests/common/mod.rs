@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code)] // each test uses some of it
 
+pub mod sim;
+
 use recto::{Builder, Database, Durability, Error, WriteTxn};
 use std::ffi::CString;
 use std::io::{BufRead, BufReader, Write};

@@ -71,7 +71,7 @@ fn the_newer_meta_is_taken_if_its_manifest_verifies() {
             file.bytes[3 * page + 7] ^= 1;
             let refused = Refused { txn: TxnId(6), slot: newer, page: PageId(3) };
             assert_eq!(file.taken(), (5, Some(refused)));
-            // Known to have been synced: its pages are not read, what they are now is another thing.
+            // Known to have been synced: its pages are not read.
             let mut synced = [None; 2];
             synced[newer] = Some(content);
             assert_eq!(file.choose(synced).unwrap().found.meta.txn, TxnId(6));

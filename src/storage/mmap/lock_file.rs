@@ -19,9 +19,9 @@ use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};
 use memmap2::{MmapOptions, MmapRaw};
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Path of the lock file of the data file at `path`.
@@ -57,18 +57,59 @@ pub(super) fn open(data: &File, path: &Path, options: &MapOptions) -> Result<(Fi
     if identity(&file)? == identity(data)? {
         return Err(is_a_database(path));
     }
-    // One of the two meta pages is enough; the second stands behind the first, whatever the size of
-    // a page.
+    if has_meta(&file).map_err(failed("reading the lock file", path))? {
+        return Err(is_a_database(path));
+    }
+    check_ours(&file, path, options)?;
+    Ok((file, observer))
+}
+
+/// Whether a file has the magic of a meta page. One of the two is enough; the second stands behind
+/// the first, whatever the size of a page.
+pub(super) fn has_meta(file: &File) -> io::Result<bool> {
     let sizes = std::iter::successors(Some(*PAGE_SIZES.start()), |&size| Some(2 * size));
     for at in std::iter::once(0).chain(sizes.take_while(|size| PAGE_SIZES.contains(size))) {
         let mut start = [0; MAGIC.len()];
-        let read =
-            file.read_at(&mut start, at as u64).map_err(failed("reading the lock file", path))?;
+        let read = file.read_at(&mut start, at as u64)?;
         if start[..read] == MAGIC {
-            return Err(is_a_database(path));
+            return Ok(true);
         }
     }
-    Ok((file, observer))
+    Ok(false)
+}
+
+/// Refuses a file without any meta page, before a lock file is made beside it. What cannot be read
+/// is left to who opens it.
+pub fn check_is_database(path: &Path) -> Result<()> {
+    let mut open = OpenOptions::new();
+    // A pipe is not waited for.
+    let opened = open.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let found = opened.and_then(|file| match file.metadata()?.is_file() {
+        true => has_meta(&file),
+        false => Ok(true),
+    });
+    match found {
+        Ok(false) => {
+            let detail = "no meta page with the right magic".to_owned();
+            Err(Error::NotADatabase { detail })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is somebody else's file of this name. A lock file has its magic, or, where that was
+/// damaged, its length; one whose making power loss has cut short is empty or begins with zeros.
+fn check_ours(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
+    let failed = || failed("reading the lock file", path);
+    let len = file.metadata().map_err(failed())?.len();
+    let mut start = [0; 8];
+    let _ = file.read_at(&mut start, 0).map_err(failed())?;
+    let start = u64::from_le_bytes(start);
+    if start == 0 || start == options.shared_magic || len == options.shared_len as u64 {
+        return Ok(());
+    }
+    let detail = "is no lock file of recto; move it away, or name another place for the lock file";
+    Err(Error::LockFile { path: path.to_owned(), detail: detail.into() })
 }
 
 fn open_or_create(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {

@@ -31,6 +31,7 @@ use super::{LockByte, LockMode, Locks, Platform, Storage};
 use crate::error::{Error, Result};
 use crate::os;
 pub use create::{create_file, sync_name};
+pub use lock_file::check_is_database;
 use memmap2::MmapRaw;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub struct MapOptions {
     pub reserve: u64,
     /// Length of the lock file: `shared::layout::SIZE`.
     pub shared_len: usize,
+    /// What it begins with: `shared::layout::MAGIC`.
+    pub shared_magic: u64,
     /// The lock file, where it is not to stand beside the data file (on tmpfs, for instance). All
     /// processes must agree.
     pub lock_file: Option<PathBuf>,
@@ -62,7 +65,7 @@ pub struct MapOptions {
 
 impl MapOptions {
     /// For reading and writing, staged, with a lock file of `shared_len` bytes beside the data.
-    pub fn new(shared_len: usize) -> MapOptions {
+    pub fn new(shared_len: usize, shared_magic: u64) -> MapOptions {
         MapOptions {
             read_only: false,
             no_lock: false,
@@ -71,8 +74,18 @@ impl MapOptions {
             zero_fill_growth: false,
             reserve: 0,
             shared_len,
+            shared_magic,
             lock_file: None,
         }
+    }
+
+    /// Whether they go together.
+    pub fn check(&self) -> Result<()> {
+        if self.no_lock && !self.read_only {
+            let detail = "only a database opened for reading can do without its lock file";
+            return Err(Error::InvalidArgument(detail.into()));
+        }
+        Ok(())
     }
 }
 
@@ -94,6 +107,11 @@ pub struct MmapPlatform {
 }
 
 impl MmapPlatform {
+    /// Where the file is, with no symbolic link on the way.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the database file at `path`, which exists. Its content is not looked at.
     pub fn open(path: &Path, options: &MapOptions) -> Result<MmapPlatform> {
         let path = std::fs::canonicalize(path)
@@ -106,10 +124,7 @@ impl MmapPlatform {
     /// such as one just created. `path` says where it is; the file becomes the one description that
     /// everything goes through.
     pub fn from_file(file: File, path: &Path, options: &MapOptions) -> Result<MmapPlatform> {
-        if options.no_lock && !options.read_only {
-            let detail = "only a database opened for reading can do without its lock file";
-            return Err(Error::InvalidArgument(detail.into()));
-        }
+        options.check()?;
         place::check_data(&file, path, options)?;
         let on_overlay = place::kind(&file, path)? == os::FsKind::Overlay;
         let id = place::identity(&file).map_err(|e| e.at(path))?;

@@ -9,7 +9,7 @@ const P: u64 = 4096;
 const SHARED: usize = 64 << 10;
 
 fn options() -> MapOptions {
-    MapOptions::new(SHARED)
+    MapOptions::new(SHARED, u64::from_le_bytes(*b"lockfile"))
 }
 
 /// An empty file `db` in a directory of its own.

@@ -144,6 +144,7 @@ impl Exercise<'_> {
         for name in names.iter().take(MOST_TABLES) {
             let keys = expect(sound, "reading", keys_of(db, name))?.unwrap_or_default();
             self.transaction(db, Durability::Durable, |step| step.change(name, &keys))?;
+            self.transaction(db, Durability::Deferred, |step| step.walk_and_cut(name, &keys))?;
         }
         self.transaction(db, Durability::Deferred, |step| step.change_in_turn(&names))?;
         for round in 0..4u8 {
@@ -259,6 +260,34 @@ impl Step<'_> {
                     self.delete(name, &key)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Walks over some pairs both ways and takes out what it stands on, then all between two keys.
+    fn walk_and_cut(&mut self, name: &str, keys: &[Vec<u8>]) -> recto::Result<()> {
+        let table = self.txn.open(name)?;
+        let mut cursor = self.txn.cursor(table);
+        for step in 0..60 {
+            let forward = step < 40;
+            let found = if forward { cursor.next(self.txn)? } else { cursor.prev(self.txn)? };
+            let Some(key) = found.map(|(key, _)| key.to_vec()) else { continue };
+            if step % 3 == 1 {
+                cursor.delete(self.txn)?;
+                if let Some(pairs) = self.pairs(name) {
+                    pairs.remove(&key);
+                }
+            }
+        }
+        let (Some(from), Some(to)) = (self.rng.choice(keys), self.rng.choice(keys)) else {
+            return Ok(());
+        };
+        let (from, to) = (from.min(to), from.max(to));
+        let gone = self.txn.edit(table)?.delete_range(from..to)?;
+        if let Some(pairs) = self.pairs(name) {
+            let before = pairs.len();
+            pairs.retain(|key, _| key < from || key >= to);
+            assert_eq!(gone, (before - pairs.len()) as u64, "keys that a range held");
         }
         Ok(())
     }
