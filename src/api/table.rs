@@ -207,7 +207,8 @@ impl TableStats {
 
 /// A place among the pairs of a table, which moves to either side and to any key. It stands on a
 /// pair, or in front of or behind all; a new one does neither, and moves to the first pair or to
-/// the last. The key of a pair is borrowed until the next move, its value as long as the transaction.
+/// the last. The key of a pair is borrowed until the next move, its value as long as the
+/// transaction.
 ///
 /// Each method but `current` moves and gives the pair that it stands on then; None if there is
 /// none. One descent of the tree, inside of a leaf less. A [`Range`] is faster for long walks;

@@ -16,7 +16,7 @@ use crate::space::allocator::LogPages;
 use crate::storage::{LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be
 /// flushed. Each asking costs a system call, and what is written before it could be joined with
@@ -164,8 +164,13 @@ impl PageStore {
     /// Every access asks, also to a dirty page, which is not in the file: a forked child owns none
     /// of it.
     #[inline(always)]
-    pub fn check_alive(&self) -> Result<()> {
+    fn check_alive(&self) -> Result<()> {
         self.platform.check_alive()
+    }
+
+    /// The word of life of its process.
+    pub fn alive(&self) -> &AtomicU64 {
+        self.platform.get().alive()
     }
 
     /// The page as this transaction sees it.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::space::allocator::Allocator;
 use crate::tree::{PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
+use std::sync::atomic::AtomicU64;
 
 /// Dirty pages and the allocator that gives their numbers.
 pub struct Workspace {
@@ -41,9 +42,8 @@ impl PageSource for Workspace {
         self.store.run(first, pages)
     }
 
-    #[inline(always)]
-    fn check(&self) -> Result<()> {
-        self.store.check_alive()
+    fn alive(&self) -> &AtomicU64 {
+        self.store.alive()
     }
 
     fn prefetch_at(&self, id: PageId, from: usize, bytes: usize) {

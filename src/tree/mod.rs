@@ -47,10 +47,11 @@ pub use remove::{drop_tree, remove};
 pub use remove_range::remove_range;
 pub use search::{get, get_many};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 pub use crate::format::descriptor::TableDescriptor;
 use crate::types::{PageId, TxnId};
 pub use pages::PageCopy;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where pages are read.
 pub trait PageSource {
@@ -64,11 +65,16 @@ pub trait PageSource {
     /// Whole pages side by side, inside the file.
     fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
 
-    /// An error if nothing is to be read from it any more, also not from a page that it has given
-    /// out: what was borrowed before a fork, in the child.
-    #[inline(always)]
+    /// A word that becomes zero when nothing is to be read from it any more, also not from a page
+    /// that it has given out: what was borrowed before a fork, in the child.
+    fn alive(&self) -> &AtomicU64 {
+        static ALWAYS: AtomicU64 = AtomicU64::new(1);
+        &ALWAYS
+    }
+
+    /// An error once that has happened.
     fn check(&self) -> Result<()> {
-        Ok(())
+        if self.alive().load(Ordering::Relaxed) == 0 { Err(Error::Forked) } else { Ok(()) }
     }
 
     /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where

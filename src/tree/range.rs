@@ -9,6 +9,7 @@ use super::key::Key;
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One end of a range.
 struct End<'a, S> {
@@ -30,6 +31,8 @@ impl<'a, S> End<'a, S> {
 /// A double-ended iterator over entries.
 pub struct Range<'a, S> {
     src: &'a S,
+    /// That of the source: a step inside of a leaf asks nothing else of it.
+    alive: &'a AtomicU64,
     desc: TableDescriptor,
     front: Option<End<'a, S>>,
     back: Option<End<'a, S>>,
@@ -49,8 +52,15 @@ impl<'a, S: PageSource> Range<'a, S> {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> Result<Range<'a, S>> {
-        let mut range =
-            Range { src, desc: *desc, front: None, back: None, borrowed: None, done: false };
+        let mut range = Range {
+            src,
+            alive: src.alive(),
+            desc: *desc,
+            front: None,
+            back: None,
+            borrowed: None,
+            done: false,
+        };
         src.check()?;
         if is_empty(from, to) || desc.root.is_none() {
             range.done = true;
@@ -139,7 +149,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             (&mut self.back, &mut self.front)
         };
         let near = near.as_mut().filter(|near| near.left > 0)?;
-        if self.src.check().is_err() {
+        if self.alive.load(Ordering::Relaxed) == 0 {
             // Said by the slow way.
             return None;
         }

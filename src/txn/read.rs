@@ -9,6 +9,7 @@ use crate::shared::{Lease, Reading};
 use crate::tree::PageSource;
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// A pinned snapshot.
 pub struct Snapshot {
@@ -98,9 +99,8 @@ impl PageSource for Snapshot {
         self.view.pages(&*self.engine.platform, first, pages)
     }
 
-    #[inline(always)]
-    fn check(&self) -> Result<()> {
-        self.engine.shared.check_alive()
+    fn alive(&self) -> &AtomicU64 {
+        self.engine.platform.alive()
     }
 
     fn will_need(&self, first: PageId, pages: u64) {

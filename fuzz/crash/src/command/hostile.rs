@@ -4,6 +4,7 @@ use crate::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
 use recto::bugs::{Bug, plant};
 use recto_crash::hostile::campaign::{self, Finding, Plan, Tally};
+use recto_crash::hostile::mutate;
 use recto_crash::hostile::{Case, origins};
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ pub struct Hostile {
     /// Break the engine on purpose (`crash planted --list`): the campaign must find something
     #[arg(long, value_name = "BUG")]
     plant: Option<String>,
+    /// Only mutations of this kind, by its name in the table
+    #[arg(long, value_name = "NAME")]
+    kind: Option<String>,
     #[arg(long, hide = true)]
     child: bool,
     #[arg(long, hide = true)]
@@ -46,6 +50,9 @@ impl Hostile {
     pub fn run(self) -> Outcome {
         let named = |name: &String| Bug::ALL.iter().copied().find(|bug| bug.name() == name);
         let bug = self.plant.as_ref().map(|name| named(name).ok_or("no such bug")).transpose()?;
+        if let Some(kind) = &self.kind {
+            mutate::only(kind)?;
+        }
         if let (true, Some(place)) = (self.child, &self.place) {
             plant(bug);
             campaign::child(self.seed, self.first, self.files, place)?;
@@ -59,6 +66,7 @@ impl Hostile {
             first: self.first,
             files: if self.seconds.is_some() { self.files.max(1 << 40) } else { self.files },
             plant: self.plant.clone(),
+            kind: self.kind.clone(),
             time: self.seconds.map(Duration::from_secs),
             jobs: self.jobs.unwrap_or_else(|| {
                 std::thread::available_parallelism().map_or(1, |cores| cores.get())
@@ -138,8 +146,10 @@ impl Hostile {
             println!("  {} with {}", origins[descent.origin].name, kinds.join(", "));
             println!("  again: crash hostile --case {}", path.display());
             println!(
-                "  or: crash hostile --seed {} --first {} --files 1",
-                self.seed, finding.index
+                "  or: crash hostile --seed {} --first {} --files 1{}",
+                self.seed,
+                finding.index,
+                self.kind.iter().map(|kind| format!(" --kind {kind:?}")).collect::<String>()
             );
         }
         Ok(false)

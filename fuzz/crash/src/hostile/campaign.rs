@@ -48,6 +48,8 @@ pub struct Plan {
     pub jobs: usize,
     /// Name of the bug that each child plants in itself.
     pub plant: Option<String>,
+    /// The only kind of mutation, if one is named.
+    pub kind: Option<String>,
     /// The program that runs a child when it is given `hostile --child`.
     pub program: PathBuf,
 }
@@ -298,6 +300,7 @@ impl Shared<'_> {
             .arg("--place")
             .arg(place)
             .args(self.plan.plant.iter().flat_map(|bug| ["--plant", bug]))
+            .args(self.plan.kind.iter().flat_map(|kind| ["--kind", kind]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -273,8 +273,14 @@ impl Case {
         let _ = std::fs::remove_file(&lock);
         let spoil = self.options.has(Options::LOCK_FILE);
         if spoil {
-            let len = exercise.rng.usize(..SHARED_LEN + 8192);
-            let garbage: Vec<u8> = (0..len).map(|_| exercise.rng.u8(..)).collect();
+            let len = exercise.rng.usize(8..SHARED_LEN + 8192);
+            let mut garbage: Vec<u8> = (0..len).map(|_| exercise.rng.u8(..)).collect();
+            // What it is known by as a lock file, though nothing else in it is right.
+            match exercise.rng.u8(..3) {
+                0 => garbage.resize(SHARED_LEN, 7),
+                1 => garbage[..8].copy_from_slice(b"rectolck"),
+                _ => garbage[..8].fill(0),
+            }
             std::fs::write(&lock, garbage).map_err(failed)?;
         }
         let _ = recto::check_file(&path, None);

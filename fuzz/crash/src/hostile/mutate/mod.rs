@@ -13,6 +13,7 @@ mod space;
 use super::bytes::get;
 use super::origins::Origin;
 use fastrand::Rng;
+use std::sync::OnceLock;
 
 /// A kind of mutation.
 #[derive(Clone, Copy)]
@@ -159,6 +160,17 @@ impl Target<'_> {
     }
 }
 
+/// The only kind that this process uses, where it has been told so.
+static ONLY: OnceLock<&'static Kind> = OnceLock::new();
+
+/// This process uses no other kind from now on; the names of all if there is none of this name.
+pub fn only(name: &str) -> Result<(), String> {
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    let kind = kind
+        .ok_or_else(|| format!("no such kind; there are {}", KINDS.map(|k| k.name).join(", ")))?;
+    ONLY.set(kind).map_err(|_| "told twice".into())
+}
+
 /// Spoils an image in one to a few ways, and says in which.
 pub fn mutate(target: &mut Target<'_>) -> Vec<&'static Kind> {
     let ways = match target.rng.u8(..16) {
@@ -169,7 +181,8 @@ pub fn mutate(target: &mut Target<'_>) -> Vec<&'static Kind> {
     };
     let mut kinds = Vec::with_capacity(ways);
     for _ in 0..ways {
-        let kind = &KINDS[target.rng.usize(..KINDS.len())];
+        let drawn = &KINDS[target.rng.usize(..KINDS.len())];
+        let kind = ONLY.get().copied().unwrap_or(drawn);
         target.spoil(kind);
         kinds.push(kind);
     }
