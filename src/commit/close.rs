@@ -42,11 +42,15 @@ impl Drop for Engine {
     /// durable afterwards stays visible, and the next flush, of whoever has the database open or
     /// opens it next, takes it along.
     fn drop(&mut self) {
-        if self.shared.check_alive().is_ok() {
-            // The thread may be unwinding from a panic of the program: a second one would end the
-            // process.
+        if self.shared.check_alive().is_err() {
+            return;
+        }
+        if std::thread::panicking() {
+            // From a panic of the program: a second one would end the process.
             let flush = AssertUnwindSafe(|| self.flush_at_close());
             let _ = catch_unwind(flush);
+        } else {
+            let _ = self.flush_at_close();
         }
     }
 }
