@@ -1,7 +1,11 @@
 //! How every command opens its database.
 
 use crate::failure::{Failure, Outcome};
+use recto::inspect::MAGIC;
 use recto::{Database, WriteTxn};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,11 +137,33 @@ impl NewArg {
     }
 }
 
-/// The lock file beside a database.
+/// The lock file of a database. It stands beside what a symbolic link leads to.
 pub fn lock_file(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
+    let mut name = file.canonicalize().unwrap_or_else(|_| file.to_owned()).into_os_string();
     name.push("-lock");
     name.into()
+}
+
+/// Device and inode.
+pub fn identity(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
+}
+
+/// First bytes of every lock file.
+const LOCK_MAGIC: [u8; 8] = *b"rectolck";
+/// Where a meta page can stand: the second one is behind the first, whatever the size of a page.
+const META_PLACES: [u64; 6] = [0, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16];
+
+/// Whether a file is a lock file or a database, also where only one meta page is left of it.
+pub fn belongs_to_database(file: &File) -> io::Result<bool> {
+    for at in META_PLACES {
+        let mut start = [0; MAGIC.len()];
+        let read = file.read_at(&mut start, at)?;
+        if start[..read] == MAGIC || at == 0 && start[..read] == LOCK_MAGIC {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn require(file: &Path) -> Outcome<()> {

@@ -3,7 +3,7 @@
 //! One pair at a time into buffers that are used again; a file of any length needs the memory of
 //! its longest pair.
 
-use crate::database::{DEFAULT_TABLE, TableArg, lock_file};
+use crate::database::{DEFAULT_TABLE, TableArg, identity, lock_file};
 use crate::dump;
 use crate::failure::{Failure, Outcome};
 use crate::output::HexArg;
@@ -12,7 +12,6 @@ use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, DirEntryExt, WalkDir};
 
@@ -142,7 +141,8 @@ impl Input {
     pub fn leave_out_database(&mut self, file: &Path) {
         if let Source::Dir(dir) = &mut self.source {
             let files = [file.to_owned(), lock_file(file)];
-            dir.own_files.extend(files.iter().filter_map(|f| identity(f).ok()));
+            let found = files.iter().filter_map(|f| f.metadata().ok());
+            dir.own_files.extend(found.map(|meta| identity(&meta)));
         }
     }
 
@@ -333,12 +333,7 @@ impl Dir {
 
 const UNREADABLE: &str = "make it readable, or leave it out with --skip NAME";
 
-/// Device and inode of a file.
-fn identity(file: &Path) -> io::Result<(u64, u64)> {
-    std::fs::metadata(file).map(|m| (m.dev(), m.ino()))
-}
-
 fn is_same(entry: &DirEntry, own: (u64, u64)) -> bool {
     // The inode costs nothing, the device a system call.
-    entry.ino() == own.1 && entry.metadata().is_ok_and(|m| (m.dev(), m.ino()) == own)
+    entry.ino() == own.1 && entry.metadata().is_ok_and(|m| identity(&m) == own)
 }

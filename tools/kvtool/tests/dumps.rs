@@ -12,6 +12,10 @@ fn golden(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 fn load_dump(p: &Place, path: &str) -> Ran {
     p.run("load", [path, "--format", "dump"])
 }
@@ -210,6 +214,87 @@ fn a_dump_spares_databases() {
     let other = p.file("other", "an old dump");
     p.run("dump", ["-o", other.to_str().unwrap()]).ok();
     p.assert_clean();
+}
+
+/// Refused, and the output file is as it was; what opening changes in a lock file is its own.
+#[track_caller]
+fn spared(p: &Place, file: &Path, output: &Path) {
+    let state = || {
+        let bytes = std::fs::read(output).unwrap();
+        let kept = if bytes.starts_with(b"rectolck") { 16 } else { bytes.len() };
+        (bytes.len(), bytes[..kept].to_vec())
+    };
+    let before = state();
+    for verify in [&[][..], &["--no-verify"]] {
+        let mut command = kvtool();
+        command.arg("dump").arg(file).arg("-o").arg(output).args(verify);
+        let said = finish(command, b"").said(2);
+        assert!(said.contains("belongs to a database"), "{said}");
+        assert!(state() == before, "{} has changed", output.display());
+    }
+    p.assert_clean();
+}
+
+/// A database whose first meta page is gone, which opens by its second one.
+fn without_first_page(p: &Place, name: &str, page: usize) -> PathBuf {
+    let path = p.path(name);
+    for value in ["1", "2", "3"] {
+        let mut command = kvtool();
+        command.arg("put").arg(&path).args(["key", value, "--page-size", &page.to_string()]);
+        finish(command, b"").ok();
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..page].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_dump_spares_a_database_without_its_first_page() {
+    for page in [4096, 8192, 16_384, 32_768, 65_536] {
+        let p = Place::new();
+        p.load("a\t1\n");
+        let damaged = without_first_page(&p, "damaged", page);
+        spared(&p, &damaged, &damaged);
+        spared(&p, &p.db(), &damaged);
+    }
+}
+
+#[test]
+fn a_dump_spares_the_lock_file_behind_a_link() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    std::fs::create_dir(p.path("elsewhere")).unwrap();
+    let link = p.path("elsewhere/link");
+    std::os::unix::fs::symlink(p.db(), &link).unwrap();
+    spared(&p, &link, &lock_of(&p.db()));
+    spared(&p, &link, &p.db());
+    // Its place is taken, also where nobody needs one.
+    std::fs::remove_file(lock_of(&p.db())).unwrap();
+    let mut command = kvtool();
+    command.arg("dump").arg(&link).args(["--no-lock", "-o"]).arg(lock_of(&p.db()));
+    assert!(finish(command, b"").said(2).contains("belongs to a database"));
+    assert!(!lock_of(&p.db()).exists());
+}
+
+#[test]
+fn a_dump_spares_the_lock_file_of_another_database() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    // SAFETY: nothing but recto changes the file.
+    let other = unsafe { recto::Database::open(p.path("other")) }.unwrap();
+    spared(&p, &p.db(), &lock_of(&p.path("other")));
+    other.read().unwrap();
+}
+
+#[test]
+fn a_dump_takes_the_place_of_a_longer_one() {
+    let p = Place::new();
+    p.load("a\t1\n");
+    let old = p.file("old", "an older dump\n".repeat(1000));
+    p.run("dump", ["-o", text(&old)]).ok();
+    assert_eq!(std::fs::read_to_string(old).unwrap(), p.run("dump", NO_ARGS).ok());
+    assert!(p.run("dump", ["-o", text(p.dir.path())]).said(2).contains("directory"));
 }
 
 /// Every checksum is good, and a key is missing: the table counts one more than it has.

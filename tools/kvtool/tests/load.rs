@@ -124,6 +124,23 @@ fn large_values() {
 }
 
 #[test]
+fn a_database_reached_by_a_link_is_left_out_of_its_directory() {
+    let p = Place::new();
+    p.file("tree/file", "x");
+    let db = p.path("tree/real.recto");
+    let of_real = |verb: &str, args: &[&str]| {
+        let mut command = kvtool();
+        command.arg(verb).arg(&db).args(args);
+        finish(command, b"").ok()
+    };
+    of_real("create", &[]);
+    symlink(&db, p.db()).unwrap();
+    p.run("load", [text(&p.path("tree"))]).ok();
+    assert_eq!(of_real("scan", &[]), "file\tx\n");
+    p.run("compare", [text(&p.path("tree"))]).ok();
+}
+
+#[test]
 fn a_directory_tree() {
     let p = Place::new();
     let tree = p.path("tree");

@@ -2,18 +2,16 @@
 
 use super::Status;
 use super::verify::{self, VerifyArg};
-use crate::database::{ReadArg, TableArg};
+use crate::database::{ReadArg, TableArg, belongs_to_database, identity, lock_file};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
-use recto::inspect::MAGIC;
 use recto::inspect::salvage::Part;
 use recto::{Database, Error, ReadTxn, TableInfo};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -110,32 +108,41 @@ impl Dump {
 
     fn open(&self) -> Outcome<File> {
         match &self.output {
-            Some(path) => {
-                self.spare_databases(path)?;
-                File::create(path).map_err(|e| self.cannot_write(e))
-            }
+            Some(path) => self.create(path),
             None => {
                 io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(Failure::output)
             }
         }
     }
 
-    /// Fails if the file that is there would be missed: a database, this one above all, or its lock
-    /// file, which others have mapped.
-    fn spare_databases(&self, path: &Path) -> Outcome<()> {
-        let Ok(there) = path.metadata() else { return Ok(()) };
-        let lock = crate::database::lock_file(self.file.path());
-        let is_lock_file = lock
-            .metadata()
-            .is_ok_and(|lock| (lock.dev(), lock.ino()) == (there.dev(), there.ino()));
-        let mut magic = [0; MAGIC.len()];
-        let is_database = there.is_file()
-            && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
-            && magic == MAGIC;
-        if is_database || is_lock_file {
-            return Err(Failure::at(path, "belongs to a database; choose another place with -o"));
+    /// The file to write to. Fails if the one that is there would be missed: a database, this one
+    /// above all, or a lock file, which others have mapped.
+    fn create(&self, path: &Path) -> Outcome<File> {
+        let cannot = |e| self.cannot_write(e);
+        let spared = || Failure::at(path, "belongs to a database; choose another place with -o");
+        let own = [self.file.path().to_owned(), lock_file(self.file.path())];
+        let is_own = |meta: &Metadata| {
+            own.iter().any(|own| own.metadata().is_ok_and(|own| identity(&own) == identity(meta)))
+        };
+        match path.metadata() {
+            Ok(there) if !there.is_file() => {
+                return OpenOptions::new().write(true).open(path).map_err(cannot);
+            }
+            Ok(_) => {}
+            // The place of the lock file is taken, also where there is none.
+            Err(_) if resolved(path) == own[1] => return Err(spared()),
+            Err(_) => {}
         }
-        Ok(())
+        // Emptied only when it is known what it is.
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(cannot)?;
+        let there = file.metadata().map_err(cannot)?;
+        if is_own(&there) || belongs_to_database(&file).map_err(cannot)? {
+            return Err(spared());
+        }
+        file.set_len(0).map_err(cannot)?;
+        Ok(file)
     }
 
     fn cannot_write(&self, error: io::Error) -> Failure {
@@ -215,6 +222,15 @@ impl Sink<'_> {
         writer.into_inner().flush().map_err(|e| dump.cannot_write(e))
     }
 }
+/// The path without symbolic links in the directories that lead to it.
+fn resolved(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match (parent.unwrap_or(Path::new(".")).canonicalize(), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
 
 /// A map large enough for `mdb_load` to take all tables in: four times their pages here.
 fn map_size(tables: &[TableInfo], page_size: u32) -> u64 {
