@@ -54,6 +54,16 @@ impl Output {
         Output::new(Notation::Escaped, json.json)
     }
 
+    /// Prints a value if JSON was asked for, and nothing otherwise.
+    pub fn only_json(json: JsonArg, value: &Value) -> Outcome<()> {
+        if !json.json {
+            return Ok(());
+        }
+        let mut out = Output::plain(json)?;
+        out.object(value)?;
+        out.finish()
+    }
+
     /// Whether JSON was asked for.
     pub fn is_json(&self) -> bool {
         self.json

@@ -58,6 +58,88 @@ fn a_pipe_closed_from_the_start_is_no_error() {
     }
 }
 
+/// A flipped bit in every leaf but the first.
+fn damaged() -> Place {
+    const PAGE: usize = 4096;
+    let p = filled();
+    p.run("put", ["more", "1", "-t", "other"]).ok();
+    let mut bytes = std::fs::read(p.db()).unwrap();
+    let leaves: Vec<usize> = (2..bytes.len() / PAGE).filter(|n| bytes[n * PAGE + 4] == 2).collect();
+    for leaf in &leaves[10..] {
+        bytes[leaf * PAGE + 2000] ^= 1;
+    }
+    std::fs::write(p.db(), bytes).unwrap();
+    p
+}
+
+/// Who reads on in a script goes by the exit status.
+#[test]
+fn a_closed_pipe_does_not_hide_what_was_found() {
+    let (p, sound) = (damaged(), filled());
+    let other = p.file("other.tsv", "key000001\tother\n");
+    let (other, new) = (other.to_str().unwrap(), p.path("new"));
+    for (verb, args) in [
+        ("check", vec![]),
+        ("check", vec!["--json"]),
+        ("stat", vec![]),
+        ("salvage", vec!["-o", new.to_str().unwrap()]),
+        ("compare", vec![other, "--limit", "1000000"]),
+    ] {
+        let at = if verb == "compare" { &sound } else { &p };
+        let mut command = at.command(verb, &args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer).stderr(Stdio::null()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        assert_eq!(wait(&mut child, &command), Some(1), "{verb} {args:?}");
+    }
+    assert!(new.exists());
+}
+
+/// What is done stays done, and the message says so.
+#[test]
+fn a_full_standard_output_does_not_hide_what_was_done() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return eprintln!("skipped: there is no /dev/full");
+    };
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    let old = p.file("old", include_bytes!("version-1/version-1.bin"));
+    let input = p.file("in.tsv", "c\t3\n");
+    let said = |verb: &str, db: &std::path::Path, args: &[&str]| {
+        let mut command = kvtool();
+        command.arg(verb).arg(db).args(args).stdout(full.try_clone().unwrap());
+        let out = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{verb}: {stderr}");
+        assert!(stderr.contains("standard output: "), "{verb}: {stderr}");
+        stderr
+    };
+    let db = p.db();
+    let stderr = said("load", &db, &[input.to_str().unwrap()]);
+    assert!(stderr.contains("all of this input is loaded and committed"), "{stderr}");
+    for (verb, args) in [
+        ("put", &["d", "4", "--json"][..]),
+        ("del", &["--prefix", "a"]),
+        ("del", &["b", "--json"]),
+        ("create", &["-t", "one", "--json"]),
+        ("rename", &["one", "two", "--json"]),
+        ("clear", &["two", "--json"]),
+        ("drop", &["two", "--json"]),
+    ] {
+        let stderr = said(verb, &db, args);
+        assert!(stderr.contains("done and committed"), "{verb}: {stderr}");
+    }
+    assert!(said("del", &db, &["--prefix", "a"]).contains("nothing to delete"));
+    assert_eq!(p.scan(), "c\t3\nd\t4\n");
+    for (verb, from) in [("salvage", &db), ("upgrade", &old)] {
+        let new = p.path(verb);
+        let stderr = said(verb, from, &["-o", new.to_str().unwrap()]);
+        assert!(stderr.contains("the new database is there") && new.exists(), "{stderr}");
+    }
+    p.assert_clean();
+}
+
 #[test]
 fn a_full_disk_is_an_error() {
     let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {

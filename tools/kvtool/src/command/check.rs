@@ -40,13 +40,17 @@ impl Check {
             refusal,
             Some(recto::Error::Corrupt { .. } | recto::Error::NotADatabase { .. })
         );
-        let mut out = Output::plain(self.json)?;
-        self.print(&report, refusal.is_none(), &mut out)?;
-        out.finish()?;
-        Ok(if report.fault_count > 0 || damaged { Status::No } else { Status::Fine })
+        let status = if report.fault_count > 0 || damaged { Status::No } else { Status::Fine };
+        status.printed(self.print(&report, refusal.is_none()))
     }
 
-    fn print(&self, report: &Report, opens: bool, out: &mut Output) -> Outcome<()> {
+    fn print(&self, report: &Report, opens: bool) -> Outcome<()> {
+        let mut out = Output::plain(self.json)?;
+        self.lines(report, opens, &mut out)?;
+        out.finish()
+    }
+
+    fn lines(&self, report: &Report, opens: bool, out: &mut Output) -> Outcome<()> {
         if out.is_json() {
             let faults: Vec<_> = report.faults.iter().map(fault_object).collect();
             return out.object(&json!({

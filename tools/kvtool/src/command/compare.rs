@@ -54,28 +54,35 @@ impl Compare {
         for note in input.notes() {
             say(note);
         }
-        let mut out = Output::new(self.hex.notation(), self.json.json)?;
-        for (name, side) in &tables {
+        for side in tables.values() {
             totals.repeated += side.repeated;
-            let problems = side.problems.iter().map(|(key, what)| (key, *what));
-            for (key, what) in problems.chain(side.unnamed.iter().map(|key| (key, Problem::Extra)))
-            {
-                totals.count(what);
-                if totals.problems() <= self.limit && !self.quiet {
-                    print_problem(&mut out, what.name(), name, key)?;
-                }
-            }
+            side.problems().for_each(|(_, what)| totals.count(what));
         }
-        if self.quiet {
-            return Ok(if totals.same() { Status::Fine } else { Status::No });
+        let status = if totals.same() { Status::Fine } else { Status::No };
+        match self.quiet {
+            true => Ok(status),
+            false => status.printed(self.print(&tables, &totals)),
+        }
+    }
+
+    fn print(&self, tables: &BTreeMap<String, Side<'_>>, totals: &Totals) -> Outcome<()> {
+        let mut out = Output::new(self.hex.notation(), self.json.json)?;
+        let mut left = self.limit;
+        for (name, side) in tables {
+            for (key, what) in side.problems() {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                print_problem(&mut out, what.name(), name, key)?;
+            }
         }
         let more = totals.problems().saturating_sub(self.limit);
         if more > 0 && !out.is_json() {
             out.line(&format!("... and {} more; --limit shows them", grouped(more)))?;
         }
         totals.print(&mut out)?;
-        out.finish()?;
-        Ok(if totals.same() { Status::Fine } else { Status::No })
+        out.finish()
     }
 }
 
@@ -207,6 +214,12 @@ impl<'t> Side<'t> {
         // The walk has passed it, so the input has named it before unless it was still open.
         self.repeated += u64::from(stored.is_some() && !first);
         Ok(stored)
+    }
+
+    /// What is wrong, key by key.
+    fn problems(&self) -> impl Iterator<Item = (&Vec<u8>, Problem)> {
+        let named = self.problems.iter().map(|(key, what)| (key, *what));
+        named.chain(self.unnamed.iter().map(|key| (key, Problem::Extra)))
     }
 
     /// The input is over: what the walk has not reached is not in it.

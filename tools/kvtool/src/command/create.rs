@@ -1,6 +1,6 @@
 //! `kvtool create`: makes a database, and a table in it if one is named.
 
-use super::Status;
+use super::{COMMITTED, Status};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
@@ -38,11 +38,7 @@ impl Create {
             txn.create_table(name).map_err(fail)?;
             txn.commit().map_err(fail)?;
         }
-        let mut out = Output::plain(self.json)?;
-        if out.is_json() {
-            out.object(&json!({ "created_file": !exists, "created_table": self.table.named }))?;
-        }
-        out.finish()?;
-        Ok(Status::Fine)
+        let done = json!({ "created_file": !exists, "created_table": self.table.named });
+        Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
     }
 }

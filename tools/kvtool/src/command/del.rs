@@ -1,7 +1,7 @@
 //! `kvtool del`: removes one key, or all between two, in one durable transaction.
 
 use super::get::absent;
-use super::{Status, bytes_of};
+use super::{COMMITTED, Status, bytes_of};
 use crate::database::{FileArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
@@ -48,14 +48,20 @@ impl Del {
                 return Err(Failure::said(format!("{what}; `kvtool clear` empties a table")));
             }
         };
+        match deleted {
+            0 => Status::No.done("there was nothing to delete", self.print(0)),
+            _ => Status::Fine.done(COMMITTED, self.print(deleted)),
+        }
+    }
+
+    fn print(&self, deleted: u64) -> Outcome<()> {
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
             out.object(&json!({ "deleted": deleted > 0, "pairs": deleted }))?;
         } else if self.key.is_none() {
             out.fields(&[("deleted", grouped(deleted))])?;
         }
-        out.finish()?;
-        Ok(if deleted > 0 { Status::Fine } else { Status::No })
+        out.finish()
     }
 
     /// Removes one key; how many that were.

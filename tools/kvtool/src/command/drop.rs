@@ -1,7 +1,7 @@
 //! `kvtool drop` and `kvtool clear`: a table with all it holds, or all it holds, in one durable
 //! transaction.
 
-use super::Status;
+use super::{COMMITTED, Status};
 use crate::database::{FileArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
@@ -61,11 +61,7 @@ impl Whole {
             return Err(fail(Error::NoSuchTable(self.name.clone())));
         }
         txn.commit().map_err(fail)?;
-        let mut out = Output::plain(self.json)?;
-        if out.is_json() {
-            out.object(&json!({ "table": self.name, "pairs": pairs }))?;
-        }
-        out.finish()?;
-        Ok(Status::Fine)
+        let done = json!({ "table": self.name, "pairs": pairs });
+        Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
     }
 }

@@ -71,8 +71,7 @@ impl Dump {
                 self.verified(&db, &mut sink)?
             }
         };
-        sink.finish()?;
-        Ok(status)
+        status.printed(sink.finish())
     }
 
     /// Pairs as a program reads them: without a look at checksums.
@@ -222,6 +221,7 @@ impl Sink<'_> {
         writer.into_inner().flush().map_err(|e| dump.cannot_write(e))
     }
 }
+
 /// The path without symbolic links in the directories that lead to it.
 fn resolved(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -230,7 +230,6 @@ fn resolved(path: &Path) -> PathBuf {
         _ => path.to_owned(),
     }
 }
-
 
 /// A map large enough for `mdb_load` to take all tables in: four times their pages here.
 fn map_size(tables: &[TableInfo], page_size: u32) -> u64 {

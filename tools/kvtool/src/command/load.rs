@@ -89,8 +89,8 @@ impl Load {
         for note in work.input.notes() {
             say(note);
         }
-        self.report(&work.done, work.input.skipped(), start.elapsed())?;
-        Ok(Status::Fine)
+        let report = self.report(&work.done, work.input.skipped(), start.elapsed());
+        Status::Fine.done("all of this input is loaded and committed", report)
     }
 
     fn report(&self, done: &Done, skipped: u64, time: Duration) -> Outcome<()> {

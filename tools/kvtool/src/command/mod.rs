@@ -38,6 +38,30 @@ pub enum Status {
     No,
 }
 
+impl Status {
+    /// The status that is known, whatever became of its printing: a closed pipe does not change it.
+    pub fn printed(self, printed: Outcome<()>) -> Outcome<Status> {
+        match printed {
+            Ok(()) | Err(Failure::ClosedPipe) => Ok(self),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The same of a verb that has changed something: an error also says what is `done` all the
+    /// same.
+    pub fn done(self, done: &str, printed: Outcome<()>) -> Outcome<Status> {
+        self.printed(printed.map_err(|failure| match failure {
+            Failure::Said(message) => Failure::Said(format!("{message} ({done})")),
+            other => other,
+        }))
+    }
+}
+
+/// What a verb says that has committed and cannot print.
+pub const COMMITTED: &str = "what was asked for is done and committed";
+/// The same of a verb that makes a new database.
+pub const MADE: &str = "the new database is there";
+
 /// The bytes that an argument stands for; `what` names it.
 pub fn bytes_of(what: &str, argument: &OsStr, notation: Notation) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();

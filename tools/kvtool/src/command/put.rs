@@ -1,6 +1,6 @@
 //! `kvtool put`: one pair in one durable transaction.
 
-use super::{Status, bytes_of};
+use super::{COMMITTED, Status, bytes_of};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
@@ -54,12 +54,8 @@ impl Put {
             .and_then(|mut table| table.put(&key, &value))
             .map_err(fail)?;
         txn.commit().map_err(fail)?;
-        let mut out = Output::plain(self.json)?;
-        if out.is_json() {
-            out.object(&json!({ "replaced": replaced }))?;
-        }
-        out.finish()?;
-        Ok(Status::Fine)
+        let done = json!({ "replaced": replaced });
+        Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
     }
 
     /// From the argument, a file or standard input.

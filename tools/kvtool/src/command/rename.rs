@@ -1,6 +1,6 @@
 //! `kvtool rename`: gives a table another name in one durable transaction.
 
-use super::Status;
+use super::{COMMITTED, Status};
 use crate::database::{FileArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
@@ -36,11 +36,7 @@ impl Rename {
         let mut txn = self.wait.begin(&db, file)?;
         txn.rename_table(&self.from, &self.to).map_err(fail)?;
         txn.commit().map_err(fail)?;
-        let mut out = Output::plain(self.json)?;
-        if out.is_json() {
-            out.object(&json!({ "renamed": self.from, "to": self.to }))?;
-        }
-        out.finish()?;
-        Ok(Status::Fine)
+        let done = json!({ "renamed": self.from, "to": self.to });
+        Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
     }
 }

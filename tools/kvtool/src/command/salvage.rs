@@ -4,7 +4,7 @@
 //! Ctrl-C, not at all.
 
 use super::new_database::NewDatabase;
-use super::{Interrupt, Status};
+use super::{Interrupt, MADE, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
@@ -38,7 +38,7 @@ Example:
   kvtool salvage damaged.recto -o saved.recto
 
 Exit status: 0 nothing is missing; 1 something is, and standard output says what; 2 could
-not be done, and there is no new database.";
+not be done, and there is no new database unless standard error says that there is.";
 
 impl Salvage {
     pub fn run(self) -> Outcome<Status> {
@@ -53,13 +53,17 @@ impl Salvage {
         let report = salvage(&pages, options, &mut |pair| new.take(pair));
         drop(bar);
         let report = new.end(file, report)?;
-        let mut out = Output::plain(self.json)?;
-        self.print(&report, &mut out)?;
-        out.finish()?;
-        Ok(if report.is_whole() { Status::Fine } else { Status::No })
+        let status = if report.is_whole() { Status::Fine } else { Status::No };
+        status.done(MADE, self.print(&report))
     }
 
-    fn print(&self, report: &SalvageReport, out: &mut Output) -> Outcome<()> {
+    fn print(&self, report: &SalvageReport) -> Outcome<()> {
+        let mut out = Output::plain(self.json)?;
+        self.lines(report, &mut out)?;
+        out.finish()
+    }
+
+    fn lines(&self, report: &SalvageReport, out: &mut Output) -> Outcome<()> {
         if out.is_json() {
             let object = self.object(report, out);
             return out.object(&object);

@@ -42,8 +42,7 @@ impl Scan {
             true => self.plain(&keys, &mut out)?,
             false => self.verified(&keys, &mut out)?,
         };
-        out.finish()?;
-        Ok(status)
+        status.printed(out.finish())
     }
 
     /// Pairs as a program reads them: without a look at checksums.

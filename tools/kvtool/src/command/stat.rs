@@ -46,20 +46,25 @@ impl Stat {
                 return Err(fail(recto::Error::NoSuchTable(name.clone())));
             }
         }
+        let printed = self.print(&report);
+        let damaged = report.fault_count > 0;
+        let status = if damaged { Status::No } else { Status::Fine }.printed(printed)?;
+        if damaged {
+            crate::say("the file is damaged; `kvtool check` says where");
+        }
+        Ok(status)
+    }
+
+    fn print(&self, report: &Report) -> Outcome<()> {
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
             for table in &report.tables {
-                out.object(&object(table, &report))?;
+                out.object(&object(table, report))?;
             }
         } else {
-            self.text(&report, &mut out)?;
+            self.text(report, &mut out)?;
         }
-        out.finish()?;
-        if report.fault_count > 0 {
-            crate::say("the file is damaged; `kvtool check` says where");
-            return Ok(Status::No);
-        }
-        Ok(Status::Fine)
+        out.finish()
     }
 
     fn text(&self, report: &Report, out: &mut Output) -> Outcome<()> {

@@ -5,7 +5,7 @@
 
 use super::new_database::{NewDatabase, interrupted};
 use super::salvage::{followed, renamed};
-use super::{Interrupt, Status};
+use super::{Interrupt, MADE, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
@@ -40,7 +40,8 @@ they have not flushed is not in it. Where anything is damaged there is no new da
 Example:
   kvtool upgrade old.recto -o new.recto && mv new.recto old.recto && rm -f old.recto-lock
 
-Exit status: 0 done; 2 could not be done, and there is no new database.";
+Exit status: 0 done; 2 could not be done, and there is no new database unless standard
+error says that there is.";
 
 impl Upgrade {
     pub fn run(self) -> Outcome<Status> {
@@ -93,13 +94,16 @@ impl Upgrade {
             return Err(damaged());
         }
         let report = new.end(file, report)?;
-        let mut out = Output::plain(self.json)?;
-        self.print(&report, &mut out)?;
-        out.finish()?;
-        Ok(Status::Fine)
+        Status::Fine.done(MADE, self.print(&report))
     }
 
-    fn print(&self, report: &SalvageReport, out: &mut Output) -> Outcome<()> {
+    fn print(&self, report: &SalvageReport) -> Outcome<()> {
+        let mut out = Output::plain(self.json)?;
+        self.lines(report, &mut out)?;
+        out.finish()
+    }
+
+    fn lines(&self, report: &SalvageReport, out: &mut Output) -> Outcome<()> {
         if out.is_json() {
             let tables: Vec<_> = report
                 .tables
