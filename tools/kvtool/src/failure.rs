@@ -13,6 +13,8 @@ pub enum Failure {
     ClosedPipe,
     /// Could not do it, and why.
     Said(String),
+    /// What the last commit held may be there or not, and why.
+    Unknown(String),
 }
 
 /// What commands and their parts return.
@@ -75,14 +77,18 @@ impl Failure {
             _ => format!("{}: {error}", file.display()),
         };
         let separator = if advice.is_empty() { "" } else { "; " };
-        Failure::Said(format!("{message}{separator}{advice}"))
+        let message = format!("{message}{separator}{advice}");
+        match error {
+            Error::OutcomeUnknown { .. } => Failure::Unknown(message),
+            _ => Failure::Said(message),
+        }
     }
 
     /// The message on one line, for standard error; none for a closed pipe.
     pub fn message(&self) -> Option<String> {
         match self {
             Failure::ClosedPipe => None,
-            Failure::Said(message) => Some(one_line(message)),
+            Failure::Said(message) | Failure::Unknown(message) => Some(one_line(message)),
         }
     }
 }

@@ -140,6 +140,26 @@ fn a_database_reached_by_a_link_is_left_out_of_its_directory() {
     p.run("compare", [text(&p.path("tree"))]).ok();
 }
 
+/// The device fails while it is told to make a commit durable, which may be there all the same.
+#[test]
+fn an_unknown_outcome_is_not_called_nothing() {
+    let p = Place::new();
+    p.run("put", ["k", "v"]).ok();
+    let load = |lines: &str, fails: &str, more: &[&str]| {
+        let mut command = std::process::Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=msync,fdatasync,fsync", "-e"]);
+        command.arg(format!("inject=msync,fdatasync,fsync:error=EIO:{fails}"));
+        command.arg(env!("CARGO_BIN_EXE_kvtool")).arg("load").arg(p.db()).arg("-").args(more);
+        finish(command, lines.as_bytes())
+    };
+    if std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_err() {
+        return eprintln!("skipped: strace is not installed");
+    }
+    let said = load("a\t1\nb\t2\n", "when=1+", &[]).said(2);
+    assert!(said.contains("commit outcome unknown"), "{said}");
+    assert!(!said.contains("of this input loaded"), "{said}");
+}
+
 #[test]
 fn a_directory_tree() {
     let p = Place::new();

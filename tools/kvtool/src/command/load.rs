@@ -218,24 +218,22 @@ impl Work<'_> {
 
     /// The failure, and what is in the database all the same.
     fn with_committed(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Said(message) if !message.contains(LOADED) => {
-                let (pairs, commits) = (self.done.committed, self.done.commits);
-                let loaded = match pairs {
-                    0 => "nothing".to_string(),
-                    _ => format!("{} pairs in {} commits", grouped(pairs), grouped(commits)),
-                };
-                let on = self.done.left_out + pairs;
-                let on = if on > 0 {
-                    format!("; --skip-pairs {on} goes on from there")
-                } else {
-                    String::new()
-                };
-                let loaded = format!("{loaded} {LOADED}{on}");
-                Failure::Said(format!("{message} ({loaded})"))
-            }
-            other => other,
-        }
+        let (pairs, commits) = (self.done.committed, self.done.commits);
+        let (message, least) = match failure {
+            // Nothing is known of the commit that failed.
+            Failure::Unknown(_) if pairs == 0 => return failure,
+            Failure::Unknown(message) => (message, "at least "),
+            Failure::Said(message) if !message.contains(LOADED) => (message, ""),
+            other => return other,
+        };
+        let loaded = match pairs {
+            0 => "nothing".to_string(),
+            _ => format!("{least}{} pairs in {} commits", grouped(pairs), grouped(commits)),
+        };
+        let on = self.done.left_out + pairs;
+        let on =
+            if on > 0 { format!("; --skip-pairs {on} goes on from there") } else { String::new() };
+        Failure::Said(format!("{message} ({loaded} {LOADED}{on})"))
     }
 }
 
