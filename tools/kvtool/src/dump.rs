@@ -157,6 +157,8 @@ pub struct Reader<R> {
     bytes_read: u64,
     /// Format of the database whose pairs are being read; none between databases.
     format: Option<Format>,
+    /// Names of databases are not looked at.
+    unnamed: bool,
     notes: Vec<String>,
 }
 
@@ -169,8 +171,14 @@ impl<R: BufRead> Reader<R> {
             line_number: 0,
             bytes_read: 0,
             format: None,
+            unnamed: false,
             notes: Vec::new(),
         }
+    }
+
+    /// The same for who has no use for the names of databases, and takes any: none is told.
+    pub fn without_names(self) -> Reader<R> {
+        Reader { unnamed: true, ..self }
     }
 
     /// Number of the line last read, from 1.
@@ -255,7 +263,9 @@ impl<R: BufRead> Reader<R> {
             if self.line == b"HEADER=END" {
                 break;
             }
-            header.field(&self.line)?;
+            if !(self.unnamed && self.line.starts_with(b"database=")) {
+                header.field(&self.line)?;
+            }
         }
         self.format = Some(header.format);
         // Each once, however many databases it is true of.
@@ -378,6 +388,16 @@ mod tests {
             let error = read(text.as_bytes()).unwrap_err();
             assert!(error.starts_with(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_used_may_be_anything() {
+        let text = b"VERSION=3\ndatabase=caf\xe9\nHEADER=END\n 61\n 62\nDATA=END\n";
+        assert!(read(text).unwrap_err().contains("not UTF-8; name a table with -t"));
+        let mut reader = Reader::new(&text[..]).without_names();
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Database(None));
+        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Pair);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::output::HexArg;
 use crate::text::{Notation, one_line};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, DirEntryExt, WalkDir};
@@ -105,9 +105,11 @@ impl Input {
             Some(format) => format,
             None if is_dir => Format::Dir,
             None => {
-                let input = bytes.insert(open_bytes(&args.input, stdin)?);
-                let start = input.fill_buf().map_err(|e| cannot_read(&args.input, e))?;
-                if start.starts_with(dump::FIRST_LINE) { Format::Dump } else { Format::Tsv }
+                let mut input = open_bytes(&args.input, stdin)?;
+                let start = first_bytes(&mut input).map_err(|e| cannot_read(&args.input, e))?;
+                let is_dump = start == dump::FIRST_LINE;
+                bytes = Some(buffered(Box::new(Cursor::new(start).chain(input))));
+                if is_dump { Format::Dump } else { Format::Tsv }
             }
         };
         if is_dir != (format == Format::Dir) {
@@ -120,14 +122,22 @@ impl Input {
         if format != Format::Tsv && args.no_escapes {
             return Err(Failure::said("--no-escapes is for --format tsv only; leave it out"));
         }
-        let mut bytes = || bytes.take().map_or_else(|| open_bytes(&args.input, stdin), Ok);
+        let mut bytes = || match bytes.take() {
+            Some(bytes) => Ok(bytes),
+            None => open_bytes(&args.input, stdin).map(buffered),
+        };
         let source = match format {
             Format::Tsv => {
                 let notation = if args.no_escapes { Notation::Plain } else { hex.notation() };
                 Source::Tsv(Tsv::new(bytes()?, notation))
             }
             Format::Dir => Source::Dir(Dir::new(&args.input, args.skip.clone())),
-            Format::Dump => Source::Dump(dump::Reader::new(bytes()?)),
+            Format::Dump => {
+                let reader = dump::Reader::new(bytes()?);
+                // Its names are of no use where the table is given.
+                let unnamed = table.named.is_some();
+                Source::Dump(if unnamed { reader.without_names() } else { reader })
+            }
         };
         let name = match stdin {
             true => "standard input".into(),
@@ -217,12 +227,31 @@ impl Input {
     }
 }
 
-fn open_bytes(file: &Path, stdin: bool) -> Outcome<Bytes> {
-    let input: Box<dyn Read> = match stdin {
+fn open_bytes(file: &Path, stdin: bool) -> Outcome<Box<dyn Read>> {
+    Ok(match stdin {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(file).map_err(|e| cannot_read(file, e))?),
-    };
-    Ok(BufReader::with_capacity(1 << 18, input))
+    })
+}
+
+fn buffered(input: Box<dyn Read>) -> Bytes {
+    BufReader::with_capacity(1 << 18, input)
+}
+
+/// Reads until it is known whether the input begins as a dump does, and no further: a pipe gives as
+/// little at a time as it likes.
+fn first_bytes(input: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut start = [0; dump::FIRST_LINE.len()];
+    let mut len = 0;
+    while len < start.len() && dump::FIRST_LINE.starts_with(&start[..len]) {
+        match input.read(&mut start[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(start[..len].to_vec())
 }
 
 fn cannot_read(file: &Path, error: io::Error) -> Failure {

@@ -140,6 +140,40 @@ fn a_database_reached_by_a_link_is_left_out_of_its_directory() {
     p.run("compare", [text(&p.path("tree"))]).ok();
 }
 
+/// A pipe that gives less at a time than it takes to know what it is.
+#[test]
+fn a_dump_in_small_pieces_is_a_dump() {
+    use std::io::Write;
+    let p = Place::new();
+    let mut command = p.command("load", ["-"]);
+    let pipe = std::process::Stdio::piped;
+    let mut child = command.stdin(pipe()).stdout(pipe()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for piece in ["V", "ERSION=", "3\nformat=print\nHEADER=END\n a\tb\n", " c\nDATA=END\n"] {
+        stdin.write_all(piece.as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    drop(stdin);
+    assert_eq!(wait(&mut child, &command), Some(0));
+    assert_eq!(p.scan(), "a\\x09b\tc\n");
+    // What is shorter, or only looks like one at first, is none.
+    for input in ["V\t1\n", "VERSION=3\t1\n", "VERSIONS\t2\n"] {
+        p.load(input);
+        assert!(p.scan().contains(input), "{input}");
+    }
+}
+
+#[test]
+fn a_name_in_a_dump_that_is_not_utf8_needs_a_table() {
+    let p = Place::new();
+    let dump = b"VERSION=3\nformat=bytevalue\ndatabase=caf\xe9\nHEADER=END\n 61\n 62\nDATA=END\n";
+    let said = p.feed("load", &["-"], dump).said(2);
+    assert!(said.contains("line 3: the database's name is not UTF-8; name a table with -t"));
+    p.feed("load", &["-", "-t", "coffee"], dump).ok();
+    assert_eq!(p.run("scan", ["-t", "coffee"]).ok(), "a\tb\n");
+    p.feed("compare", &["-", "-t", "coffee"], dump).ok();
+}
+
 /// The device fails while it is told to make a commit durable, which may be there all the same.
 #[test]
 fn an_unknown_outcome_is_not_called_nothing() {
