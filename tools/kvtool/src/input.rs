@@ -7,6 +7,7 @@ use crate::database::{DEFAULT_TABLE, TableArg, identity, lock_file};
 use crate::dump;
 use crate::failure::{Failure, Outcome};
 use crate::output::HexArg;
+use crate::signals::Interrupt;
 use crate::text::{Notation, one_line};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -93,7 +94,13 @@ enum Source {
 
 impl Input {
     /// Opens what the user named, and looks at its first bytes where it has to tell what it is.
-    pub fn open(args: &InputArgs, hex: HexArg, table: &TableArg) -> Outcome<Input> {
+    /// `interrupt` is told where it waits for more.
+    pub fn open(
+        args: &InputArgs,
+        hex: HexArg,
+        table: &TableArg,
+        interrupt: Option<&Interrupt>,
+    ) -> Outcome<Input> {
         let stdin = args.input.as_os_str() == "-";
         let meta = match stdin {
             true => None,
@@ -105,7 +112,7 @@ impl Input {
             Some(format) => format,
             None if is_dir => Format::Dir,
             None => {
-                let mut input = open_bytes(&args.input, stdin)?;
+                let mut input = open_bytes(&args.input, stdin, interrupt)?;
                 let start = first_bytes(&mut input).map_err(|e| cannot_read(&args.input, e))?;
                 let is_dump = start == dump::FIRST_LINE;
                 bytes = Some(buffered(Box::new(Cursor::new(start).chain(input))));
@@ -124,7 +131,7 @@ impl Input {
         }
         let mut bytes = || match bytes.take() {
             Some(bytes) => Ok(bytes),
-            None => open_bytes(&args.input, stdin).map(buffered),
+            None => open_bytes(&args.input, stdin, interrupt).map(buffered),
         };
         let source = match format {
             Format::Tsv => {
@@ -227,11 +234,30 @@ impl Input {
     }
 }
 
-fn open_bytes(file: &Path, stdin: bool) -> Outcome<Box<dyn Read>> {
-    Ok(match stdin {
+fn open_bytes(file: &Path, stdin: bool, interrupt: Option<&Interrupt>) -> Outcome<Box<dyn Read>> {
+    let input: Box<dyn Read> = match stdin {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(file).map_err(|e| cannot_read(file, e))?),
+    };
+    Ok(match interrupt.cloned() {
+        Some(interrupt) => Box::new(Interruptible { input, interrupt }),
+        None => input,
     })
+}
+
+/// Input that may be long in coming.
+struct Interruptible {
+    input: Box<dyn Read>,
+    interrupt: Interrupt,
+}
+
+impl Read for Interruptible {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.interrupt.waiting() {
+            Some(_waiting) => self.input.read(out),
+            None => Err(io::Error::other("interrupted")),
+        }
+    }
 }
 
 fn buffered(input: Box<dyn Read>) -> Bytes {

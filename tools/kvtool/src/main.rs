@@ -16,6 +16,7 @@ mod output;
 mod process;
 mod progress;
 mod range;
+mod signals;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use command::Status;
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
         Err(failure) => match failure.message() {
             None => ExitCode::SUCCESS,
             Some(message) => {
-                tell("error", &message);
+                fail(&message);
                 ExitCode::from(2)
             }
         },
@@ -144,6 +145,11 @@ pub(crate) fn say(message: &str) {
 }
 
 fn tell(kind: &str, message: &str) {
+/// The same of what ends the command.
+pub(crate) fn fail(message: &str) {
+    tell("error", message);
+}
+
     let _ = match JSON.load(Ordering::Relaxed) {
         true => writeln!(std::io::stderr(), "{}", serde_json::json!({ kind: message })),
         false => writeln!(std::io::stderr(), "kvtool: {message}"),

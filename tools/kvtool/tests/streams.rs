@@ -4,7 +4,7 @@
 mod common;
 use common::*;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -234,6 +234,87 @@ fn a_killed_load_leaves_its_last_commit() {
     p.run("put", ["after", "1", "--wait", "60"]).ok();
     assert_eq!(p.scan().lines().count(), 22);
     p.assert_clean();
+}
+
+fn send(signal: &str, child: &Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
+/// A load that has committed three pairs and waits for more.
+fn waiting_load(p: &Place, mut command: Command) -> (Child, ChildStdin) {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\t1\nb\t2\nc\t3\n").unwrap();
+    until("three commits", || p.db().exists() && p.run("count", NO_ARGS).stdout == b"3\n");
+    (child, stdin)
+}
+
+/// Whatever asks it to end, it says how far it came, also while it waits for input.
+#[test]
+fn a_load_that_is_told_to_end_says_how_far_it_came() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let p = Place::new();
+        let command = p.command("load", ["-", "--batch", "1"]);
+        let (mut child, _stdin) = waiting_load(&p, command);
+        // It may still be on its way to the input: then it says so after it.
+        send(signal, &child);
+        let command = p.command("load", NO_ARGS);
+        assert_eq!(wait(&mut child, &command), Some(2), "{signal}");
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let expected = "interrupted (3 pairs in 3 commits of this input loaded; --skip-pairs 3";
+        assert!(stderr.contains(expected), "{signal}: {stderr}");
+        p.assert_clean();
+    }
+}
+
+/// As under `nohup`.
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let p = Place::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" load \"$1\" - --batch 1"]);
+    command.arg(env!("CARGO_BIN_EXE_kvtool")).arg(p.db());
+    let (mut child, mut stdin) = waiting_load(&p, command);
+    send("-HUP", &child);
+    thread::sleep(Duration::from_millis(100));
+    stdin.write_all(b"d\t4\n").unwrap();
+    drop(stdin);
+    assert_eq!(wait(&mut child, &p.command("load", NO_ARGS)), Some(0));
+    assert_eq!(p.scan().lines().count(), 4);
+}
+
+#[test]
+fn a_salvage_that_is_told_to_end_leaves_nothing_behind() {
+    for (signal, number) in [("-TERM", 15), ("-HUP", 1)] {
+        let p = filled();
+        // Long enough to be met in the middle: without metas every page is read, and most of them
+        // are a hole.
+        let mut bytes = std::fs::read(p.db()).unwrap();
+        bytes[..2 * 4096].fill(0);
+        std::fs::write(p.db(), bytes).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(p.db()).unwrap();
+        file.set_len(64 << 30).unwrap();
+        let mut command = p.command("salvage", ["-o", p.path("new").to_str().unwrap()]);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        // Once it hears it; one that does not, ends of it.
+        let start = Instant::now();
+        let hears = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() >> (number - 1) & 1 == 1
+        };
+        while !hears() && start.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        send(signal, &child);
+        assert_eq!(wait(&mut child, &command), Some(2), "{signal}");
+        let left = std::fs::read_dir(p.dir.path()).unwrap();
+        let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("new")), "{left:?}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub struct Compare {
 impl Compare {
     pub fn run(self) -> Outcome<Status> {
         let file = self.file.path();
-        let mut input = Input::open(&self.input, self.hex, &self.table)?;
+        let mut input = Input::open(&self.input, self.hex, &self.table, None)?;
         let txn = self.file.open()?.read().map_err(|e| Failure::engine(file, e))?;
         input.leave_out_database(file);
         let start = Instant::now();

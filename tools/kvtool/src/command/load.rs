@@ -4,15 +4,16 @@
 //! its first pair has been read, so that slow input holds up no other writer between batches.
 //! Whatever ends the command, what was committed is there and nothing else.
 
-use super::{Interrupt, Status};
+use super::Status;
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::progress::Progress;
 use crate::say;
+use crate::signals::Interrupt;
 use crate::text::grouped;
-use recto::{TableMut, WriteTxn};
+use recto::{Database, TableMut, WriteTxn};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,8 +25,8 @@ Examples:
   sort lines.tsv | kvtool load lines.recto -
   mdb_dump other.mdb | kvtool load copy.recto -
 
-Ctrl-C ends it after the pair at hand, a second one at once: what was committed stays, and a
-message says how to go on. Sorted input is loaded fastest.")]
+Ctrl-C (or SIGTERM) ends it after the pair at hand, a second one at once: what was committed
+stays, and a message says how to go on. Sorted input is loaded fastest.")]
 pub struct Load {
     #[command(flatten)]
     file: NewArg,
@@ -51,7 +52,9 @@ impl Load {
     pub fn run(self) -> Outcome<Status> {
         let file = self.file.path();
         let start = Instant::now();
-        let input = Input::open(&self.input, self.hex, &self.table)?;
+        let interrupt = Interrupt::default();
+        let input = Input::open(&self.input, self.hex, &self.table, Some(&interrupt))?;
+        interrupt.listen()?;
         let mut work = Work {
             file,
             progress: Progress::bytes("load", input.total()),
@@ -60,8 +63,9 @@ impl Load {
             table: String::new(),
             batch: self.batch.unwrap_or(u64::MAX),
             done: Done::default(),
-            interrupt: Interrupt::listen()?,
+            interrupt,
         };
+        work.set_last_words();
         work.input.leave_out_database(file);
         // The first pair is read before a file is made: input that is wrong from the start leaves
         // nothing behind.
@@ -71,11 +75,12 @@ impl Load {
         let db = self.file.open()?;
         work.input.leave_out_database(file);
         loop {
-            let mut txn = self.wait.begin(&db, file).map_err(|e| work.with_committed(e))?;
+            let mut txn = work.begin(&self.wait, &db)?;
             let more = work.fill(&mut txn, event).map_err(|e| work.with_committed(e))?;
             txn.commit().map_err(|e| work.with_committed(Failure::engine(file, e)))?;
             work.done.committed = work.done.pairs;
             work.done.commits += 1;
+            work.set_last_words();
             if !more {
                 break;
             }
@@ -206,9 +211,25 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Begins a transaction, when no other writer is at work.
+    fn begin(&self, wait: &WaitArg, db: &Database) -> Outcome<WriteTxn> {
+        let waiting = self.interrupt.waiting().ok_or_else(|| self.interrupted())?;
+        let txn = wait.begin(db, self.file).map_err(|e| self.with_committed(e));
+        drop(waiting);
+        txn
+    }
+
+    fn interrupted(&self) -> Failure {
+        self.with_committed(Failure::said("interrupted"))
+    }
+
+    fn set_last_words(&self) {
+        self.interrupt.set_last_words(self.interrupted());
+    }
+
     fn next(&mut self) -> Outcome<Next> {
         if self.interrupt.is_set() {
-            return Err(self.with_committed(Failure::said("interrupted")));
+            return Err(self.interrupted());
         }
         let before = self.input.bytes_read();
         let event = self.input.next(&mut self.pair).map_err(|e| self.with_committed(e))?;

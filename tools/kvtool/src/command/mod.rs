@@ -26,8 +26,6 @@ use crate::failure::{Failure, Outcome};
 use crate::text::Notation;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a verb that did its work ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,36 +66,5 @@ pub fn bytes_of(what: &str, argument: &OsStr, notation: Notation) -> Outcome<Vec
     match notation.decode(argument.as_bytes(), &mut bytes) {
         Ok(()) => Ok(bytes),
         Err(error) => Err(Failure::said(format!("{what}: {error}"))),
-    }
-}
-
-/// Set by Ctrl-C (or SIGTERM), for verbs that then end in good order.
-#[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// Takes Ctrl-C over; once in a process. A second one ends the process at once, whatever it
-    /// waits for.
-    pub fn listen() -> Outcome<Interrupt> {
-        let interrupt = Interrupt::default();
-        let asked = interrupt.clone();
-        let handler = move || {
-            if asked.0.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        };
-        ctrlc::set_handler(handler)
-            .map_err(|e| Failure::said(format!("cannot wait for Ctrl-C: {e}")))?;
-        Ok(interrupt)
-    }
-
-    /// Whether it has come.
-    pub fn is_set(&self) -> bool {
-        self.flag().load(Ordering::Relaxed)
-    }
-
-    /// The flag itself, for those who look at it on their own.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0
     }
 }

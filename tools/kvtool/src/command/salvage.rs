@@ -4,10 +4,11 @@
 //! Ctrl-C, not at all.
 
 use super::new_database::NewDatabase;
-use super::{Interrupt, MADE, Status};
+use super::{MADE, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
+use crate::signals::Interrupt;
 use crate::text::{Notation, grouped, one_line};
 use recto::inspect::salvage::{Loss, SalvageOptions, SalvageReport, Source, salvage};
 use recto::inspect::{FilePages, SlotState};
@@ -45,7 +46,8 @@ impl Salvage {
         let file = &self.file;
         let mut new = NewDatabase::at(&self.output)?;
         let pages = FilePages::open(file).map_err(|e| Failure::engine(file, e))?;
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::default();
+        interrupt.listen()?;
         let mut bar = Progress::items("salvage", 0);
         let mut progress = |done, total| bar.set(done, total);
         let options =

@@ -5,10 +5,11 @@
 
 use super::new_database::{NewDatabase, interrupted};
 use super::salvage::{followed, renamed};
-use super::{Interrupt, MADE, Status};
+use super::{MADE, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::progress::Progress;
+use crate::signals::Interrupt;
 use crate::text::grouped;
 use recto::inspect::salvage::{SalvageOptions, SalvageReport, read_all};
 use recto::inspect::{
@@ -53,7 +54,8 @@ impl Upgrade {
             let what = format!("is of format version {FORMAT_VERSION} already; nothing to do");
             return Err(Failure::at(file, &what));
         }
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::default();
+        interrupt.listen()?;
         let mut bar = Progress::items("upgrade", 0);
         let mut progress = |done, total| bar.set(done, total);
         let damaged = || {

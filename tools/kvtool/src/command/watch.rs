@@ -1,9 +1,10 @@
 //! `kvtool watch`: a line for each commit that becomes visible, of any process.
 
-use super::{Interrupt, Status};
+use super::Status;
 use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
+use crate::signals::Interrupt;
 use crate::text::{grouped, one_line};
 use recto::{ReadTxn, TableStats};
 use serde_json::{Value, json};
@@ -37,7 +38,8 @@ type Sizes = BTreeMap<String, TableStats>;
 impl Watch {
     pub fn run(self) -> Outcome<Status> {
         let fail = |e| Failure::engine(self.file.path(), e);
-        let stop = Interrupt::listen()?;
+        let stop = Interrupt::default();
+        stop.listen()?;
         let db = self.file.open()?;
         let first = db.read().map_err(fail)?;
         let (mut seen, mut sizes) = (first.id(), sizes(&first).map_err(fail)?);
