@@ -118,6 +118,7 @@ impl Verb {
 }
 
 fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
     let matches = Cli::command().get_matches();
     // Whatever the verb: its errors take the form that was asked for.
     let json = matches.subcommand().and_then(|(_, verb)| verb.try_get_one("json").ok().flatten());
@@ -144,12 +145,12 @@ pub(crate) fn say(message: &str) {
     tell("note", message);
 }
 
-fn tell(kind: &str, message: &str) {
 /// The same of what ends the command.
 pub(crate) fn fail(message: &str) {
     tell("error", message);
 }
 
+fn tell(kind: &str, message: &str) {
     let _ = match JSON.load(Ordering::Relaxed) {
         true => writeln!(std::io::stderr(), "{}", serde_json::json!({ kind: message })),
         false => writeln!(std::io::stderr(), "kvtool: {message}"),

@@ -8,6 +8,12 @@ use crate::failure::{Failure, Outcome};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A write beyond the limit of the shell (`ulimit -f`) fails as one to a full disk does, and does
+/// not end the process without a word.
+pub fn ignore_file_size_limit() {
+    ignore(libc::SIGXFSZ);
+}
+
 fn ignore(signal: libc::c_int) {
     // SAFETY: to ignore a signal runs no code of ours.
     unsafe { libc::signal(signal, libc::SIG_IGN) };

@@ -158,6 +158,17 @@ fn a_full_disk_is_an_error() {
     assert!(p.run("dump", ["-o", "/dev/full"]).said(2).contains("/dev/full"));
 }
 
+/// `ulimit -f`, whose signal would end the process without a word.
+#[test]
+fn a_file_size_limit_is_an_error() {
+    let p = filled();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 4; exec \"$0\" dump \"$1\" -o \"$2\""]);
+    shell.arg(env!("CARGO_BIN_EXE_kvtool")).arg(p.db()).arg(p.path("out"));
+    let said = finish(shell, b"").said(2);
+    assert!(said.contains("out: ") && said.contains("choose another place"), "{said}");
+}
+
 /// Waits until `done` says so; fails if it never does.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
