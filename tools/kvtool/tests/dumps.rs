@@ -216,6 +216,27 @@ fn a_dump_spares_databases() {
     p.assert_clean();
 }
 
+/// Pages here hold keys without the prefix that they share.
+#[test]
+fn mdb_load_has_room_for_keys_with_prefixes_in_common() {
+    let url = |i: u32| format!("https://www.example.org/catalogue/products/item/{i:08}\t1\n");
+    let long = |i: u32| format!("{}{i:010}\t1\n", "x".repeat(490));
+    // One pair a page, and four keys a branch.
+    let worst = |i: u32| format!("{}{i:010}\t{}\n", "x".repeat(501), "v".repeat(850));
+    let lines = |count, line: &dyn Fn(u32) -> String| (0..count).map(line).collect::<String>();
+    for lines in [lines(40_000, &url), lines(10_000, &long), lines(3_000, &worst)] {
+        let p = Place::new();
+        p.load(&lines);
+        let (ours, env) = (p.path("ours.dump"), p.path("env.mdb"));
+        p.run("dump", ["-a", "-o", text(&ours)]).ok();
+        if lmdb("mdb_load", &["-n", text(&env)], Some(&ours)).is_none() {
+            return;
+        }
+        let theirs = lmdb("mdb_dump", &["-n", "-a", text(&env)], None).unwrap();
+        assert_eq!(data(&theirs), data(&std::fs::read_to_string(&ours).unwrap()));
+    }
+}
+
 /// Refused, and the output file is as it was; what opening changes in a lock file is its own.
 #[track_caller]
 fn spared(p: &Place, file: &Path, output: &Path) {

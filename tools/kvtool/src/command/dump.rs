@@ -59,7 +59,7 @@ impl Dump {
             dump: &self,
             writer: None,
             format,
-            map_size: map_size(&tables, page_size),
+            map_size: map_size(&txn, &tables, page_size),
             progress: shown.then(|| Progress::items("dump", pairs)),
             begun: BTreeSet::new(),
             last: None,
@@ -231,10 +231,36 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// A map large enough for `mdb_load` to take all tables in: four times their pages here.
-fn map_size(tables: &[TableInfo], page_size: u32) -> u64 {
+/// A map large enough for `mdb_load` to take all tables in, which it cannot enlarge. Pages of LMDB
+/// hold each key whole, and those of a load in order are half full, as are the branches above them:
+/// at worst that is five times the bytes.
+fn map_size(txn: &ReadTxn, tables: &[TableInfo], page_size: u32) -> u64 {
     const STEP: u64 = 1 << 20;
-    let pages = |t: &TableInfo| t.stats.branch_pages + t.stats.leaf_pages + t.stats.overflow_pages;
-    let bytes = tables.iter().map(pages).sum::<u64>() * u64::from(page_size);
-    (bytes * 4 + STEP).next_multiple_of(STEP)
+    /// What LMDB adds to a pair.
+    const HEAD: u64 = 16;
+    let bytes = |table: &TableInfo| {
+        let stats = &table.stats;
+        let pages = stats.branch_pages + stats.leaf_pages + stats.overflow_pages + 1;
+        pages * u64::from(page_size) + stats.entries * HEAD + key_bytes(txn, table)
+    };
+    let bytes = tables.iter().map(bytes).sum::<u64>();
+    (bytes * 8 + STEP).next_multiple_of(STEP)
+}
+
+/// Bytes of the keys of a table, which share prefixes in its pages; of more than a million, or
+/// behind damage, those that have not been looked at count as the longest that LMDB takes.
+fn key_bytes(txn: &ReadTxn, table: &TableInfo) -> u64 {
+    const LOOKED_AT: u64 = 1 << 20;
+    const LONGEST: u64 = 511;
+    let (mut bytes, mut left) = (0, table.stats.entries);
+    if let Ok(mut range) = txn.table(&table.name).and_then(|table| table.iter()) {
+        let enough = left.saturating_sub(LOOKED_AT);
+        while left > enough
+            && let Ok(Some((key, _))) = range.next_ref()
+        {
+            bytes += key.len() as u64;
+            left -= 1;
+        }
+    }
+    bytes + left * LONGEST
 }
