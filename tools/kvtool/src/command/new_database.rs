@@ -15,6 +15,8 @@ const BATCH: usize = 1 << 20;
 /// Bytes, and tables, that one commit takes.
 const COMMIT: usize = 64 << 20;
 const COMMIT_TABLES: usize = 256;
+/// Tables without pairs that one commit takes: each costs more the more there are in it.
+const COMMIT_EMPTY: usize = 1000;
 
 /// The database that is being made, through the public API.
 pub struct NewDatabase<'a> {
@@ -145,12 +147,16 @@ impl<'a> NewDatabase<'a> {
             txn.commit()?;
         }
         let db = self.open(report.page_size)?;
-        let mut txn = db.write()?;
         // Those without pairs are tables too.
-        for table in report.tables.iter().filter(|table| table.pairs == 0) {
-            txn.open_table(&table.name)?;
+        let empty: Vec<_> = report.tables.iter().filter(|table| table.pairs == 0).collect();
+        for some in empty.chunks(COMMIT_EMPTY) {
+            let mut txn = db.write()?;
+            txn.set_durability(Durability::Deferred);
+            for table in some {
+                txn.open_table(&table.name)?;
+            }
+            txn.commit()?;
         }
-        txn.commit()?;
         db.flush()?;
         self.db = None;
         let io = |what| move |source| Error::Io { what, path: None, source };
