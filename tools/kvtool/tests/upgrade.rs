@@ -183,6 +183,26 @@ fn a_meta_page_that_is_gone_is_damage() {
     }
 }
 
+/// Whoever may read the old file may read the new one, and nobody else.
+#[test]
+fn the_new_database_belongs_to_whom_the_old_one_does() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let p = version_1();
+    for (verb, mode) in [("upgrade", 0o664), ("salvage", 0o640), ("salvage", 0o600)] {
+        // Only root can give a file away.
+        let _ = chown(p.db(), Some(65_534), Some(65_533));
+        std::fs::set_permissions(p.db(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let new = p.path(&format!("{verb}{mode:o}"));
+        p.run(verb, ["-o", new.to_str().unwrap()]).ok();
+        let of = |path: &std::path::Path| {
+            let meta = path.metadata().unwrap();
+            (meta.mode() & 0o7777, meta.uid(), meta.gid())
+        };
+        assert_eq!(of(&new), of(&p.db()), "{verb}");
+        assert_eq!(of(&new).0, mode);
+    }
+}
+
 /// As many tables without pairs as would take minutes, if one commit had to take them all.
 #[test]
 fn many_tables_without_pairs_are_made_in_time() {

@@ -7,7 +7,9 @@ use crate::say;
 use crate::text::one_line;
 use recto::inspect::salvage::{Recovered, SalvageReport};
 use recto::{Database, Durability, Error};
-use std::io::ErrorKind;
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Bytes of pairs that are put into a table in one go.
@@ -131,7 +133,8 @@ impl<'a> NewDatabase<'a> {
         match report {
             Ok(report) if report.cancelled => Err(interrupted()),
             Ok(report) => {
-                self.finish(&report).map(|()| report).map_err(|e| Failure::engine(self.path, e))
+                let done = self.finish(file, &report);
+                done.map(|()| report).map_err(|e| Failure::engine(self.path, e))
             }
             // An error about writing is one of the new database.
             Err(e) if self.failed => Err(Failure::engine(self.path, e)),
@@ -139,9 +142,9 @@ impl<'a> NewDatabase<'a> {
         }
     }
 
-    /// Everything is there and on the device: it gets its name, which nobody else may have taken
-    /// meanwhile.
-    fn finish(&mut self, report: &SalvageReport) -> recto::Result<()> {
+    /// Everything is there and on the device: it becomes like `file` in owner and mode, and gets its
+    /// name, which nobody else may have taken meanwhile.
+    fn finish(&mut self, file: &Path, report: &SalvageReport) -> recto::Result<()> {
         self.put(report.page_size)?;
         if let Some(txn) = self.txn.take() {
             txn.commit()?;
@@ -160,11 +163,12 @@ impl<'a> NewDatabase<'a> {
         db.flush()?;
         self.db = None;
         let io = |what| move |source| Error::Io { what, path: None, source };
+        give_as(&self.growing, file).map_err(io("set the owner and mode of the new file"))?;
         std::fs::hard_link(&self.growing, self.path).map_err(io("give the file its name"))?;
         // The second name goes with the rest that this has made.
         self.remove();
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = std::fs::File::open(directory.unwrap_or(Path::new(".")));
+        let directory = File::open(directory.unwrap_or(Path::new(".")));
         directory.and_then(|directory| directory.sync_all()).map_err(io("sync the directory"))
     }
 
@@ -190,6 +194,22 @@ impl Drop for NewDatabase<'_> {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Gives the new database to the owner and group of the file it is made of, as far as this user may,
+/// with its mode: as the engine does with a lock file.
+fn give_as(new: &Path, file: &Path) -> io::Result<()> {
+    let (new, like) = (File::open(new)?, file.metadata()?);
+    // Both, or at least the group.
+    let (owner, group) = (Some(like.uid()), Some(like.gid()));
+    let _ = fchown(&new, owner, group).or_else(|_| fchown(&new, None, group));
+    let mut mode = like.permissions().mode() & 0o666 | 0o600;
+    if new.metadata()?.gid() != like.gid() {
+        // Another group: for everybody else it is everybody else.
+        mode = mode & !0o070 | (mode & 0o007) << 3;
+    }
+    new.set_permissions(Permissions::from_mode(mode))?;
+    new.sync_all()
 }
 
 /// The end by Ctrl-C.
