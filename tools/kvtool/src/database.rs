@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use recto::inspect::MAGIC;
-use recto::{Database, WriteTxn};
+use recto::{Builder, Database, WriteTxn};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -118,14 +118,30 @@ impl NewArg {
         &self.place.file
     }
 
-    /// Opens it, or makes it.
-    pub fn open(&self) -> Outcome<Database> {
-        let fail = |e| Failure::engine(self.path(), e);
+    fn options(&self) -> Builder {
         let mut options = Database::builder();
         if let Some(bytes) = self.page_size {
             options.page_size(bytes);
         }
-        let db = self.place.open_with(&mut options).map_err(fail)?;
+        options
+    }
+
+    /// Where it is still to be made: fails as it would at this table or key. It is tried in memory,
+    /// so that what fails leaves no empty file behind.
+    pub fn try_first(&self, table: &str, key: &[u8]) -> Outcome<()> {
+        if self.path().symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        // What is wrong with the options is told when it is made.
+        let Ok(db) = self.options().in_memory() else { return Ok(()) };
+        let put = || db.write()?.open_table(table)?.put(key, b"").map(drop);
+        put().map_err(|e| Failure::engine(self.path(), e))
+    }
+
+    /// Opens it, or makes it.
+    pub fn open(&self) -> Outcome<Database> {
+        let fail = |e| Failure::engine(self.path(), e);
+        let db = self.place.open_with(&mut self.options()).map_err(fail)?;
         let found = db.info().map_err(fail)?.page_size;
         match self.page_size {
             Some(bytes) if bytes != found as usize => {

@@ -27,6 +27,31 @@ fn empty_key_and_value() {
     p.assert_clean();
 }
 
+/// What the engine would refuse is refused before there is a file.
+#[test]
+fn a_name_or_key_that_is_refused_leaves_no_file() {
+    let long_name = "n".repeat(1025);
+    for (verb, args, input, expected) in [
+        ("create", &["-t", &long_name][..], "", "1 to 1024 bytes"),
+        ("create", &["-t", ""], "", "1 to 1024 bytes"),
+        ("put", &["k", "v", "-t", &long_name], "", "1 to 1024 bytes"),
+        ("put", &["k", "v", "-t", ""], "", "1 to 1024 bytes"),
+        ("put", &["k".repeat(2023).as_str(), "v"], "", "2023 bytes"),
+        ("load", &["-", "-t", &long_name], "a\t1\n", "1 to 1024 bytes"),
+        ("load", &["-"], &format!("{}\t1\n", "k".repeat(2023)), "line 1: "),
+    ] {
+        let p = Place::new();
+        let said = p.feed(verb, args, input.as_bytes()).said(2);
+        assert!(said.contains(expected), "{verb} {args:?}: {said}");
+        assert_eq!(std::fs::read_dir(p.dir.path()).unwrap().count(), 0, "{verb} {args:?}");
+    }
+    let p = Place::new();
+    p.run("put", ["k".repeat(2022).as_str(), "v", "-t", &long_name[1..]]).ok();
+    let p = Place::new();
+    p.run("put", ["k".repeat(2023).as_str(), "v", "--page-size", "8192"]).ok();
+    p.assert_clean();
+}
+
 #[test]
 fn tables_are_apart() {
     let p = Place::new();
@@ -316,6 +341,7 @@ fn keys_that_look_like_numbers_and_options() {
 #[test]
 fn a_key_too_long_is_said() {
     let p = Place::new();
+    p.load("a\t1\n");
     let key = "k".repeat(100_000);
     let said = p.run("put", [&key, "v"]).said(2);
     assert!(said.contains("100000 bytes"), "{said}");
@@ -340,3 +366,4 @@ fn any_name_will_do() {
         assert_eq!(run("check", &[]).code, Some(0));
     }
 }
+

@@ -31,6 +31,7 @@ impl Create {
         if exists && self.table.named.is_none() {
             return Err(Failure::at(file, "exists already; -t makes a table in it"));
         }
+        self.file.try_first(self.table.name(), b"")?;
         let db = self.file.open()?;
         if let Some(name) = &self.table.named {
             let fail = |e| Failure::engine(file, e);

@@ -72,6 +72,9 @@ impl Load {
         let mut event = work.next()?;
         event = work.take_table(event)?;
         event = work.skip(event, self.skip_pairs)?;
+        let key = if matches!(event, Next::Pair) { &work.pair.key[..] } else { b"" };
+        let tried = self.file.try_first(&work.table, key);
+        tried.map_err(|e| work.with_committed(work.with_place(e)))?;
         let db = self.file.open()?;
         work.input.leave_out_database(file);
         loop {
@@ -199,16 +202,21 @@ impl Work<'_> {
     }
 
     fn put(&mut self, table: &mut TableMut<'_>) -> Outcome<()> {
-        let replaced = table.put(&self.pair.key, &self.pair.value).map_err(|e| {
-            match Failure::engine(self.file, e) {
-                Failure::Said(m) => Failure::Said(format!("{}: {m}", self.input.place())),
-                other => other,
-            }
-        })?;
+        let replaced = table
+            .put(&self.pair.key, &self.pair.value)
+            .map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
         self.done.pairs += 1;
         self.done.replaced += u64::from(replaced);
         self.done.bytes += self.pair.len();
         Ok(())
+    }
+
+    /// The failure, and where in the input it is.
+    fn with_place(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Said(m) => Failure::Said(format!("{}: {m}", self.input.place())),
+            other => other,
+        }
     }
 
     /// Begins a transaction, when no other writer is at work.

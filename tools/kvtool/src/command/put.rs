@@ -47,6 +47,7 @@ impl Put {
         let value = self.value()?;
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
+        self.file.try_first(self.table.name(), &key)?;
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         let replaced = txn
