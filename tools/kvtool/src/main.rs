@@ -119,11 +119,11 @@ impl Verb {
 
 fn main() -> ExitCode {
     signals::ignore_file_size_limit();
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().try_get_matches().unwrap_or_else(|e| wrong_arguments(e));
     // Whatever the verb: its errors take the form that was asked for.
     let json = matches.subcommand().and_then(|(_, verb)| verb.try_get_one("json").ok().flatten());
     JSON.store(json.copied().unwrap_or(false), Ordering::Relaxed);
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| wrong_arguments(e));
     match cli.verb.run() {
         Ok(Status::Fine) => ExitCode::SUCCESS,
         Ok(Status::No) => ExitCode::from(1),
@@ -135,6 +135,18 @@ fn main() -> ExitCode {
             }
         },
     }
+}
+
+/// Help, or what is wrong with the arguments: in one JSON value where JSON is among them.
+fn wrong_arguments(error: clap::Error) -> ! {
+    let mut options = std::env::args_os().take_while(|argument| argument != "--");
+    if !error.use_stderr() || !options.any(|argument| argument == "--json") {
+        error.exit();
+    }
+    JSON.store(true, Ordering::Relaxed);
+    let text = error.to_string();
+    fail(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    std::process::exit(error.exit_code());
 }
 
 /// Whether messages are JSON too.

@@ -367,3 +367,25 @@ fn any_name_will_do() {
     }
 }
 
+/// Also those of arguments, which are known before it is known what the verb is.
+#[test]
+fn errors_of_arguments_are_json_where_json_is_asked_for() {
+    let p = Place::new();
+    p.run("put", ["k", "v"]).ok();
+    for (verb, args) in [
+        ("scan", &["--limit", "x", "--json"][..]),
+        ("get", &["--json"]),
+        ("no-such-verb", &["--json"]),
+        ("put", &["--json", "k"]),
+    ] {
+        let ran = p.run(verb, args);
+        assert_eq!((ran.code, ran.stdout.len()), (Some(2), 0), "{ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+        let said: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert!(said["error"].as_str().is_some_and(|what| !what.starts_with("error")), "{said}");
+    }
+    // Not asked for: as clap says it, and help is no error.
+    assert!(p.run("scan", ["--limit", "x"]).stderr.starts_with("error: "));
+    assert!(p.run("get", ["--", "--json"]).stderr.starts_with("kvtool: "));
+    assert!(p.run("get", ["--json", "--help"]).ok().contains("Usage"));
+}
