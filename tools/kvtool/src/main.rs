@@ -2,7 +2,8 @@
 //!
 //! Each verb is a file in `command/`. Exit codes: 0 fine; 1 the answer is no (key absent, faults
 //! found, contents differ); 2 it could not be done, with one line on standard error that says what
-//! to do. A reader that closes our standard output early ends the command with 0.
+//! to do. A reader that closes our standard output early ends the command with 0, or with 1 where
+//! that is known by then.
 //!
 //! Verbs that only read never make a file. Any of them may run beside processes that use the
 //! database.

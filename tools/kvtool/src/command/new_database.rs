@@ -142,8 +142,8 @@ impl<'a> NewDatabase<'a> {
         }
     }
 
-    /// Everything is there and on the device: it becomes like `file` in owner and mode, and gets its
-    /// name, which nobody else may have taken meanwhile.
+    /// Everything is there and on the device: it gets owner and mode of `file`, and its name, which
+    /// nobody else may have taken meanwhile.
     fn finish(&mut self, file: &Path, report: &SalvageReport) -> recto::Result<()> {
         self.put(report.page_size)?;
         if let Some(txn) = self.txn.take() {
@@ -196,8 +196,8 @@ impl Drop for NewDatabase<'_> {
     }
 }
 
-/// Gives the new database to the owner and group of the file it is made of, as far as this user may,
-/// with its mode: as the engine does with a lock file.
+/// Gives the new database to the owner and group of the file it is made of, as far as this user
+/// may, with its mode: as the engine does with a lock file.
 fn give_as(new: &Path, file: &Path) -> io::Result<()> {
     let (new, like) = (File::open(new)?, file.metadata()?);
     // Both, or at least the group.
