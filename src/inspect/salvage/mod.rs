@@ -15,7 +15,7 @@
 //!   separators that led there) and a ceiling (nothing below a page is younger than it). An orphan
 //!   fits a hole if it lies lower, within the range, and is not younger. If all holes that it fits
 //!   belong to one table, it is that table's. A lost part of the catalog is a hole that everything
-//!   fits.
+//!   fits that is not younger: the names between which it lay bound no keys.
 //!
 //! Without metas the catalog that is found may be an old one, or a leaf of a larger one. If
 //! anything speaks for that (a loss, a younger page, a page in the midst of others that does not
@@ -229,12 +229,13 @@ fn run(
     }
 }
 
-/// A page that could not be read, and what may have been below it.
+/// A page that could not be read, and what may have been below it. One of the catalog led to pages
+/// of its own tree, to which all of this applies, and to tables, to which only the ceiling does.
 #[derive(Clone, Debug)]
 struct Hole {
     /// Index of the table; none for the catalog.
     table: Option<usize>,
-    /// What was below it stands lower than this.
+    /// What was below it in its tree stands lower than this.
     level: u64,
     /// And is not younger than this.
     ceiling: u64,

@@ -18,8 +18,14 @@ struct Orphan {
 }
 
 impl Hole {
-    /// Whether the orphan may have been below this page.
+    /// Whether the orphan may have been below this page, in a table that it led to if it was one of
+    /// the catalog: of such a table nothing is known, neither its height nor its keys.
     fn takes(&self, orphan: &Orphan) -> bool {
+        orphan.birth <= self.ceiling && (self.table.is_none() || self.takes_in_tree(orphan))
+    }
+
+    /// Whether the orphan may have been below this page in the same tree.
+    fn takes_in_tree(&self, orphan: &Orphan) -> bool {
         orphan.level < self.level
             && orphan.birth <= self.ceiling
             && self.from.as_ref().is_none_or(|from| orphan.first[..] >= from[..])
@@ -133,7 +139,7 @@ impl Salvager<'_> {
         }
         let mut listed = Vec::new();
         for orphan in orphans.iter().filter(|orphan| orphan.level == 0) {
-            let fits = self.holes.iter().any(|hole| hole.table.is_none() && hole.takes(orphan));
+            let fits = self.holes.iter().any(|hole| hole.table.is_none() && hole.takes_in_tree(orphan));
             let (pages, page_size) = (self.scan.pages, self.scan.page_size);
             let count = self.scan.page_count;
             let version = self.scan.version;

@@ -174,9 +174,6 @@ impl<'a> Salvager<'a> {
         self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
         if !matches!(into, Into::Aside { .. }) {
             let (level, ceiling) = (place.level, place.ceiling);
-            // Below a lost leaf of a table there is nothing; below one of the catalog there are
-            // tables.
-            let level = if matches!(into, Into::Catalog(_)) { u64::MAX } else { level };
             self.holes.push(Hole { table, level, ceiling, from, to });
         }
     }

@@ -1,6 +1,6 @@
 //! What a salvage says of images in which something is missing or odd.
 
-use super::image::{Image, Value, descriptor, sample};
+use super::image::{Image, Node, Value, descriptor, sample};
 use crate::inspect::salvage::{SalvageOptions, SalvageReport, read_all, salvage};
 
 fn salvaged(image: &Image) -> SalvageReport {
@@ -50,4 +50,57 @@ fn names_that_are_taken_have_an_end() {
     let names: Vec<_> = report.tables.iter().map(|t| &t.name[..]).collect();
     assert_eq!(names, ["lost+found/table-1", "lost+found/table-2", "lost+found/table-3"]);
     assert!(report.tables[2].renamed.as_ref().is_some_and(|was| was.len() == 1100));
+}
+
+type Came = Vec<(String, Vec<u8>)>;
+
+/// What is said, and the keys that came out with their tables.
+fn taken(bytes: &Vec<u8>) -> (SalvageReport, Came) {
+    let mut came = Came::new();
+    let report = salvage(bytes, SalvageOptions::default(), &mut |pair| {
+        came.push((pair.table.to_owned(), pair.key.to_vec()));
+        Ok(())
+    });
+    (report.unwrap(), came)
+}
+
+/// Without a manifest, so that the newer meta is followed whatever happens to its pages.
+fn unsealed() -> Image {
+    let mut image = sample(4096);
+    image.meta().phase = 2;
+    image.meta().manifest.clear();
+    image
+}
+
+/// The catalog has two leaves: 28 with alpha, 29 with the others.
+fn two_catalog_leaves() -> Image {
+    let mut image = unsealed();
+    let root = image.nodes.remove(&2).unwrap();
+    let (left, right) = root.keys.split_at(1);
+    image.nodes.insert(28, Node::leaf(9, "", left.to_vec()));
+    image.nodes.insert(29, Node::leaf(9, "", right.to_vec()));
+    image.nodes.insert(2, Node::branch(1, 9, "", 28, &[("b", 29)]));
+    image.meta().catalog = descriptor(2, 2, [3, 1, 2, 0]);
+    image.meta().page_count = 30;
+    image
+}
+
+/// The bytes of an image in which these pages are damaged.
+fn damaged(image: &Image, pages: &[usize]) -> Vec<u8> {
+    let mut bytes = image.build();
+    pages.iter().for_each(|page| bytes[page * 4096 + 3000] ^= 1);
+    bytes
+}
+
+/// The names that a leaf of the catalog lay between were taken for keys of its tables.
+#[test]
+fn tables_of_a_lost_catalog_leaf_come_out_whatever_their_keys() {
+    let image = two_catalog_leaves();
+    assert!(salvaged(&image).is_whole());
+    for (leaf, kept, aside) in [(28, 4, 16), (29, 16, 4)] {
+        let (report, came) = taken(&damaged(&image, &[leaf]));
+        assert!(!report.is_whole() && report.space_known, "{report:?}");
+        assert_eq!((report.pairs(), report.aside_pairs), (kept + aside, aside), "{report:?}");
+        assert_eq!(came.len(), 20);
+    }
 }
