@@ -21,6 +21,9 @@
 //! anything speaks for that (a loss, a younger page, a page in the midst of others that does not
 //! verify, a list of other tables) it counts as lost in part.
 //!
+//! What would be given back to a table must not contradict it: no key twice, and of nothing more
+//! than its descriptor counts. Else all of it is put aside.
+//!
 //! Everything else that fits some hole is put aside: each topmost page with all below it in a table
 //! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing. What fits no hole is of the
 //! past and does not come out.
@@ -32,7 +35,7 @@
 //! cases, and when the newer meta is refused, pages born after the transaction that is followed are
 //! put aside too.
 //!
-//! Bounds: a byte a page, and the first and last key of each orphan; one value in memory at a time;
+//! Bounds: a byte a page, and of each orphan the first and last key and its children; one value in memory at a time;
 //! a page is read four times at most, overflow runs of what is put aside as often as three times
 //! the file in all. Never writes.
 //!
@@ -220,6 +223,8 @@ fn run(
         failed: None,
         names: BTreeSet::new(),
         holes: Vec::new(),
+        figures: Vec::new(),
+        suspects: BTreeSet::new(),
     };
     salvager.all(start);
     salvager.scan.tell_end();
@@ -243,6 +248,14 @@ struct Hole {
     to: Option<Vec<u8>>,
 }
 
+/// Entries, branch, leaf and overflow pages of a table.
+struct Figures {
+    /// By its descriptor, where that is known.
+    said: Option<[u64; 4]>,
+    /// That came out.
+    found: [u64; 4],
+}
+
 struct Salvager<'a> {
     scan: Scan<'a>,
     part: Part<'a>,
@@ -251,6 +264,10 @@ struct Salvager<'a> {
     failed: Option<Error>,
     report: SalvageReport,
     holes: Vec<Hole>,
+    /// Of each table in the report.
+    figures: Vec<Figures>,
+    /// Tables of which one thing contradicts another: nothing more is theirs for certain.
+    suspects: BTreeSet<usize>,
     /// Names of all tables that pairs were given to.
     names: BTreeSet<String>,
     /// Pages of overflow runs that may still be read although somebody else owns them.
@@ -313,6 +330,8 @@ impl Salvager<'_> {
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
         let had = descriptor.as_ref().ok().map(|d| d.counts[0]).filter(|_| !self.part.has_bounds());
         self.report.tables.push(SalvagedTable { name, renamed, had, ..Default::default() });
+        let said = descriptor.as_ref().ok().map(|d| d.counts);
+        self.figures.push(Figures { said, found: [0; 4] });
         match descriptor {
             Ok(d) if d.root != 0 => {
                 let root = Subtree::whole(d.root, d.depth - 1, listed.birth);

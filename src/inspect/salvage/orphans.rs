@@ -4,9 +4,10 @@
 use super::start::{Search, Start};
 use super::walk::{Into, Subtree, sound, verified};
 use super::{Aside, Hole, MAX_LOSSES, Salvager};
+use crate::inspect::node::{Body, Cell};
 use crate::types::{PageId, TxnId};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A page that verifies and that nobody has claimed.
 struct Orphan {
@@ -15,6 +16,10 @@ struct Orphan {
     birth: u64,
     first: Box<[u8]>,
     last: Box<[u8]>,
+    /// Of a branch.
+    children: Box<[u64]>,
+    /// What it adds to a table by itself: entries, branch, leaf and overflow pages.
+    figures: [u64; 4],
 }
 
 impl Hole {
@@ -45,6 +50,8 @@ pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
     if salvager.report.space_known {
         salvager.lost_catalog(&orphans);
     }
+    let contradicted = salvager.contradicted(&orphans);
+    salvager.suspects.extend(contradicted);
     // What one of them leads to has been claimed when its turn comes.
     for orphan in &orphans {
         if !salvager.scan.is_owned(orphan.id) && !salvager.scan.stopped {
@@ -106,12 +113,26 @@ pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
 fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
     let bytes = verified(salvager, id).ok()?;
     let (node, cells) = sound(&bytes).ok()?;
+    let child = |cell: &Cell<'_>| match cell.body {
+        Body::Child(child) => Some(child),
+        _ => None,
+    };
+    let run = |cell: &Cell<'_>| match cell.body {
+        Body::Overflow(run) => run.len.div_ceil(salvager.scan.page_size as u64),
+        _ => 0,
+    };
+    let leftmost = node.branch.then(|| node.leftmost());
     Some(Orphan {
         id,
         level: node.level,
         birth: node.birth,
         first: cells.first()?.key(&node).into(),
         last: cells.last()?.key(&node).into(),
+        children: leftmost.into_iter().chain(cells.iter().filter_map(child)).collect(),
+        figures: match node.branch {
+            true => [0, 1, 0, 0],
+            false => [cells.len() as u64, 0, 1, cells.iter().map(run).fold(0, u64::saturating_add)],
+        },
     })
 }
 
@@ -139,7 +160,8 @@ impl Salvager<'_> {
         }
         let mut listed = Vec::new();
         for orphan in orphans.iter().filter(|orphan| orphan.level == 0) {
-            let fits = self.holes.iter().any(|hole| hole.table.is_none() && hole.takes_in_tree(orphan));
+            let fits =
+                self.holes.iter().any(|hole| hole.table.is_none() && hole.takes_in_tree(orphan));
             let (pages, page_size) = (self.scan.pages, self.scan.page_size);
             let count = self.scan.page_count;
             let version = self.scan.version;
@@ -157,21 +179,60 @@ impl Salvager<'_> {
         listed.into_iter().for_each(|table| self.table(table));
     }
 
+    /// The tables that have a hole which the orphan fits; none for one of the catalog.
+    fn tables_of(&self, orphan: &Orphan) -> BTreeSet<Option<usize>> {
+        self.holes.iter().filter(|hole| hole.takes(orphan)).map(|hole| hole.table).collect()
+    }
+
+    /// The table that these are for certain, as far as the orphan alone can tell.
+    fn certain(&self, tables: &BTreeSet<Option<usize>>) -> Option<usize> {
+        let table = (*tables.first()?).filter(|_| tables.len() == 1 && self.report.space_known)?;
+        (!self.suspects.contains(&table)).then_some(table)
+    }
+
+    /// The tables that cannot be right together with all that would be given back to them.
+    fn contradicted(&self, orphans: &[Orphan]) -> BTreeSet<usize> {
+        let mut led_to: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut given: BTreeMap<usize, Vec<&Orphan>> = BTreeMap::new();
+        for orphan in orphans.iter().filter(|orphan| !self.scan.is_owned(orphan.id)) {
+            let table = led_to.get(&orphan.id).copied();
+            let Some(table) = table.or_else(|| self.certain(&self.tables_of(orphan))) else {
+                continue;
+            };
+            given.entry(table).or_default().push(orphan);
+            led_to.extend(orphan.children.iter().map(|&child| (child, table)));
+        }
+        let cannot_be = |(table, orphans): &mut (usize, Vec<&Orphan>)| {
+            let figures = &self.figures[*table];
+            let sum = orphans.iter().fold(figures.found, |sum, orphan| {
+                std::array::from_fn(|i| sum[i].saturating_add(orphan.figures[i]))
+            });
+            let too_many = figures.said.is_some_and(|said| (0..4).any(|i| sum[i] > said[i]));
+            orphans.retain(|orphan| orphan.level == 0);
+            orphans.sort_unstable_by(|a, b| a.first.cmp(&b.first));
+            too_many || orphans.windows(2).any(|pair| pair[0].last >= pair[1].first)
+        };
+        let given = given.into_iter();
+        given.filter_map(|mut table| cannot_be(&mut table).then_some(table.0)).collect()
+    }
+
     /// An orphan that may be part of the snapshot.
     fn place(&mut self, orphan: &Orphan) {
-        let holes = self.holes.iter().filter(|hole| hole.takes(orphan));
-        let tables: BTreeSet<Option<usize>> = holes.map(|hole| hole.table).collect();
-        match (tables.first(), tables.len()) {
-            (None, _) => {}
-            (Some(&Some(table)), 1) if self.report.space_known => self.give_back(orphan, table),
-            _ => self.put_aside(orphan, &tables, !self.report.space_known),
+        let tables = self.tables_of(orphan);
+        match self.certain(&tables) {
+            _ if tables.is_empty() => {}
+            Some(table) => self.give_back(orphan, table),
+            None => self.put_aside(orphan, &tables, !self.report.space_known),
         }
     }
 
     /// It belongs to this table for certain.
     fn give_back(&mut self, orphan: &Orphan, table: usize) {
         let before = self.scan.counts.branch + self.scan.counts.leaf;
-        let place = Subtree::whole(orphan.id, orphan.level, orphan.birth);
+        let hole = self.holes.iter().find(|hole| hole.takes(orphan)).cloned();
+        let (from, to) = hole.map_or((None, None), |hole| (hole.from, hole.to));
+        let whole = Subtree::whole(orphan.id, orphan.level, orphan.birth);
+        let place = Subtree { from: from.as_deref(), to: to.as_deref(), ..whole };
         self.walk(&mut Into::Table(table), place);
         self.report.found_again += self.scan.counts.branch + self.scan.counts.leaf - before;
     }

@@ -125,6 +125,7 @@ impl<'a> Salvager<'a> {
         let bytes = verified(self, place.id)?;
         let (node, cells) = sound(&bytes)?;
         fits(&node, &cells, place)?;
+        self.count(into, if node.branch { 1 } else { 2 }, 1);
         if node.branch {
             self.children(into, &node, &cells, place);
         } else {
@@ -220,6 +221,7 @@ impl<'a> Salvager<'a> {
                 let table = &mut self.report.tables[*index];
                 table.pairs += 1;
                 table.bytes += (key.len() + value.len()) as u64;
+                self.figures[*index].found[0] += 1;
                 &table.name[..]
             }
             Into::Aside { name, pairs, .. } => {
@@ -272,7 +274,16 @@ impl<'a> Salvager<'a> {
                 _ => return Err(blame("a value in pages of somebody else".into())),
             }
         }
-        self.run(run).map(Cow::Owned).map_err(blame)
+        let bytes = self.run(run).map_err(blame)?;
+        self.count(into, 3, pages);
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// Counts what a table has got, by the place among its figures.
+    fn count(&mut self, into: &Into<'_>, figure: usize, n: u64) {
+        if let Into::Table(index) = into {
+            self.figures[*index].found[figure] += n;
+        }
     }
 
     /// The bytes of an overflow run that verifies.

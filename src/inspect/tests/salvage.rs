@@ -64,6 +64,11 @@ fn taken(bytes: &Vec<u8>) -> (SalvageReport, Came) {
     (report.unwrap(), came)
 }
 
+/// Keys that came out in a table.
+fn of(came: &Came, table: &str) -> usize {
+    came.iter().filter(|(name, _)| name == table).count()
+}
+
 /// Without a manifest, so that the newer meta is followed whatever happens to its pages.
 fn unsealed() -> Image {
     let mut image = sample(4096);
@@ -103,4 +108,34 @@ fn tables_of_a_lost_catalog_leaf_come_out_whatever_their_keys() {
         assert_eq!((report.pairs(), report.aside_pairs), (kept + aside, aside), "{report:?}");
         assert_eq!(came.len(), 20);
     }
+}
+
+/// Alpha has lost its root, and beta's leaf would fit in there.
+#[test]
+fn pairs_of_lost_tables_are_not_put_into_another_one() {
+    let (report, came) = taken(&damaged(&two_catalog_leaves(), &[29, 3]));
+    assert_eq!((of(&came, "alpha"), report.aside_pairs), (0, 20), "{report:?}");
+}
+
+#[test]
+fn a_table_is_given_back_no_more_than_it_had() {
+    let (report, came) = taken(&damaged(&unsealed(), &[3]));
+    assert_eq!((of(&came, "alpha"), report.aside_pairs), (16, 0), "{report:?}");
+    // An older leaf of the catalog: beta was empty then.
+    let mut image = unsealed();
+    *image.table("beta") = descriptor(0, 0, [0; 4]);
+    let (report, came) = taken(&damaged(&image, &[3]));
+    assert_eq!((of(&came, "alpha"), report.aside_pairs), (0, 20), "{report:?}");
+}
+
+/// Two leaves with the same keys, and room for both by the counts.
+#[test]
+fn a_table_is_given_back_no_key_twice() {
+    let mut image = unsealed();
+    image.nodes.insert(28, image.nodes[&7].clone());
+    image.meta().page_count = 29;
+    image.add("alpha", 8, 8, 4);
+    image.add("alpha", 24, 8, 1);
+    let (report, came) = taken(&damaged(&image, &[3]));
+    assert_eq!((of(&came, "alpha"), report.aside_pairs), (0, 20), "{report:?}");
 }
