@@ -35,6 +35,9 @@
 //! cases, and when the newer meta is refused, pages born after the transaction that is followed are
 //! put aside too.
 //!
+//! Nothing is missing only if both metas are valid: one that is refused may have been the newer,
+//! and a commit that has written nothing but the catalog leaves no pairs to be put aside.
+//!
 //! Bounds: a byte a page, and of each orphan the first and last key and its children; one value in memory at a time;
 //! a page is read four times at most, overflow runs of what is put aside as often as three times
 //! the file in all. Never writes.
@@ -55,7 +58,7 @@ pub use report::{Aside, Loss, MAX_LOSSES, SalvageReport, SalvagedTable, Source};
 
 use super::pages::Pages;
 use super::scan::Scan;
-use super::{MetaChoice, layout, open_meta, space, tree};
+use super::{MetaChoice, SlotState, layout, open_meta, space, tree};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use start::Start;
@@ -276,6 +279,7 @@ struct Salvager<'a> {
 
 impl Salvager<'_> {
     fn all(&mut self, start: &Start) {
+        self.lose_slots(start);
         self.scan.claim(0, 2.min(self.scan.page_count), super::PageKind::Meta);
         let mut listed = self.catalog(start);
         if let Some(name) = self.part.table {
@@ -302,6 +306,19 @@ impl Salvager<'_> {
         orphans::place(self, start, newer);
     }
 
+    /// A meta that is refused may have been of a newer commit than the one that is followed.
+    fn lose_slots(&mut self, start: &Start) {
+        if !matches!(start.source, Source::Meta(_) | Source::RefusedMeta(_)) {
+            return;
+        }
+        for (slot, state) in start.slots.iter().enumerate() {
+            if let SlotState::Refused(why) = state {
+                let why = format!("meta page {slot} is refused: {why}; a newer commit may be lost");
+                self.lose(None, PageId::NONE, None, (None, None), why);
+            }
+        }
+    }
+
     /// Walks the catalog from its root and answers the tables it lists.
     fn catalog(&mut self, start: &Start) -> Vec<tree::Listed> {
         let mut listed = Vec::new();
@@ -312,7 +329,7 @@ impl Salvager<'_> {
                 self.walk(&mut Into::Catalog(&mut listed), root);
                 let (had, found) = (d.counts[0], listed.len() as u64);
                 let counted = !matches!(start.source, Source::Catalog(_));
-                if counted && had != found && self.report.loss_count == 0 && !self.scan.stopped {
+                if counted && had != found && self.holes.is_empty() && !self.scan.stopped {
                     let why = format!("the catalog says {had} tables, there are {found}");
                     self.lose_unknown(None, start.meta.txn, &why);
                 }

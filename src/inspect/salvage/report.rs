@@ -86,7 +86,7 @@ pub struct Loss {
 pub struct SalvageReport {
     /// Where the tree was found that was followed.
     pub source: Source,
-    /// What the two meta slots hold.
+    /// What the two meta slots hold. A new database has a meta in both: one of zeros is refused.
     pub slots: [SlotState; 2],
     /// Format version of the file.
     pub version: u32,
@@ -118,9 +118,15 @@ pub struct SalvageReport {
 }
 
 impl SalvageReport {
-    /// Whether nothing is missing.
+    /// Whether nothing is missing: of the newest commit, so both metas must be valid.
     pub fn is_whole(&self) -> bool {
-        matches!(self.source, Source::Meta(_) | Source::Snapshot)
+        let newest = match self.source {
+            // What stood in a slot that is refused may have been newer.
+            Source::Meta(_) => self.slots.iter().all(|slot| matches!(slot, SlotState::Valid(_))),
+            Source::Snapshot => true,
+            _ => false,
+        };
+        newest
             && !self.cancelled
             && self.loss_count == 0
             && self.aside_count == 0

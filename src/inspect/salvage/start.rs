@@ -164,6 +164,11 @@ fn metas(pages: &dyn Pages) -> Result<(Metas, [SlotState; 2])> {
             break;
         }
     }
+    for state in &mut slots {
+        if let SlotState::Empty = state {
+            *state = SlotState::Refused("it is empty".into());
+        }
+    }
     Ok((found, slots))
 }
 

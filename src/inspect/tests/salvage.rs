@@ -1,6 +1,7 @@
 //! What a salvage says of images in which something is missing or odd.
 
 use super::image::{Image, Node, Value, descriptor, sample};
+use crate::inspect::SlotState;
 use crate::inspect::salvage::{SalvageOptions, SalvageReport, read_all, salvage};
 
 fn salvaged(image: &Image) -> SalvageReport {
@@ -138,4 +139,26 @@ fn a_table_is_given_back_no_key_twice() {
     image.add("alpha", 24, 8, 1);
     let (report, came) = taken(&damaged(&image, &[3]));
     assert_eq!((of(&came, "alpha"), report.aside_pairs), (0, 20), "{report:?}");
+}
+
+/// The other one may have been the newer.
+#[test]
+fn a_file_with_a_refused_meta_is_not_whole() {
+    let good = sample(4096).build();
+    assert!(taken(&good).0.is_whole());
+    for slot in [0, 1] {
+        let (mut zero, mut bit) = (good.clone(), good.clone());
+        zero[slot * 4096..][..4096].fill(0);
+        bit[slot * 4096 + 700] ^= 1;
+        for bytes in [zero, bit] {
+            let (report, _) = taken(&bytes);
+            let SlotState::Refused(why) = &report.slots[slot] else { panic!("{report:?}") };
+            let said = report.losses.iter().any(|loss| loss.why.contains(&why[..]));
+            assert!(!report.is_whole() && said, "{report:?}");
+        }
+    }
+    // A page that the newest commit has written: the older one is followed.
+    let (report, _) = taken(&damaged(&sample(4096), &[6]));
+    assert!(report.txn.0 == 8 && !report.is_whole(), "{report:?}");
+    assert!(report.losses[0].why.contains("meta page 0 is refused: page 6"), "{report:?}");
 }
