@@ -49,9 +49,8 @@ impl Start {
 
 /// Finds the beginning.
 pub fn find(pages: &dyn Pages, cancelled: Option<&AtomicBool>) -> Result<Start> {
-    let (metas, slots) = metas(pages)?;
-    let best = metas.into_iter().max_by_key(|(meta, valid)| (*valid, meta.txn));
-    if let Some((meta, valid)) = best {
+    let (metas, mut slots) = metas(pages)?;
+    if let Some((meta, valid)) = choose(metas, &mut slots, pages.len()) {
         let slot = meta.slot.unwrap_or(0);
         let source = if valid { Source::Meta(slot) } else { Source::RefusedMeta(slot) };
         let catalog = m::CATALOG.slice(&meta.bytes[..], 0).unwrap_or_default().to_vec();
@@ -170,6 +169,23 @@ fn metas(pages: &dyn Pages) -> Result<(Metas, [SlotState; 2])> {
         }
     }
     Ok((found, slots))
+}
+
+/// The meta that an opener takes; if it refuses both, the newer one.
+fn choose(mut metas: Metas, slots: &mut [SlotState; 2], len: u64) -> Option<(Meta, bool)> {
+    if let [(recto, valid), (verso, verso_valid)] = &metas[..]
+        && recto.uuid != verso.uuid
+    {
+        let fits = |meta: &Meta| meta.page_count <= len / meta.page_size as u64;
+        let of_verso = !fits(recto) && fits(verso);
+        // Where an opener gives up, the one whose manifest says that its pages stand here.
+        let vouched = !valid && *verso_valid && verso.phase == layout::PHASE_SEALED;
+        let other = usize::from(!of_verso && !vouched);
+        metas.remove(other);
+        slots[other] = SlotState::Refused("it belongs to another database".into());
+    }
+    // The last one of equals is taken: the recto.
+    metas.into_iter().rev().max_by_key(|(meta, valid)| (*valid, meta.txn, meta.id_limit))
 }
 
 /// Whether bytes at this place say that they are the verso.

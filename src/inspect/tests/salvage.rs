@@ -2,7 +2,7 @@
 
 use super::image::{Image, Node, Value, descriptor, sample};
 use crate::inspect::SlotState;
-use crate::inspect::salvage::{SalvageOptions, SalvageReport, read_all, salvage};
+use crate::inspect::salvage::{SalvageOptions, SalvageReport, Source, read_all, salvage};
 
 fn salvaged(image: &Image) -> SalvageReport {
     salvage(&image.build(), SalvageOptions::default(), &mut |_| Ok(())).unwrap()
@@ -161,4 +161,44 @@ fn a_file_with_a_refused_meta_is_not_whole() {
     let (report, _) = taken(&damaged(&sample(4096), &[6]));
     assert!(report.txn.0 == 8 && !report.is_whole(), "{report:?}");
     assert!(report.losses[0].why.contains("meta page 0 is refused: page 6"), "{report:?}");
+}
+
+/// "Two metas of different databases: the recto's, unless the file cannot be its own."
+#[test]
+fn the_meta_of_another_database_is_not_followed() {
+    let mut image = unsealed();
+    let mut other = image.meta().clone();
+    (other.uuid, other.txn, other.catalog) = (0x77, 70, vec![0; 64]);
+    image.metas[1] = Some(other);
+    let report = salvaged(&image);
+    assert!(report.source == Source::Meta(0) && report.pairs() == 20, "{report:?}");
+    let SlotState::Refused(why) = &report.slots[1] else { panic!("{report:?}") };
+    assert!(why.contains("another database") && !report.is_whole(), "{report:?}");
+    // The file is too short for the recto.
+    image.metas.swap(0, 1);
+    image.meta().page_count = 1000;
+    let report = salvaged(&image);
+    assert!(report.source == Source::Meta(1) && report.pairs() == 20, "{report:?}");
+    // The recto's pages are not there, the verso's are.
+    let mut image = sample(4096);
+    let mut other = image.meta().clone();
+    (other.uuid, other.txn) = (0x77, 70);
+    other.patches = vec![(606, vec![1, 2, 3, 4])];
+    image.metas[1] = image.metas[0].replace(other);
+    let report = salvaged(&image);
+    assert!(report.source == Source::Meta(1) && report.pairs() == 20, "{report:?}");
+}
+
+/// Of two metas of one transaction the one with the higher limit of ids, then the recto.
+#[test]
+fn of_equal_metas_the_one_that_an_opener_takes() {
+    for (limits, slot) in [([0, 0], 0), ([2000, 1000], 0), ([1000, 2000], 1)] {
+        let mut image = unsealed();
+        image.metas[1] = image.metas[0].clone();
+        for (meta, limit) in image.metas.iter_mut().flatten().zip(limits) {
+            meta.patches = vec![(320, u64::to_le_bytes(limit).to_vec())];
+        }
+        let report = salvaged(&image);
+        assert!(report.source == Source::Meta(slot) && report.is_whole(), "{report:?}");
+    }
 }
