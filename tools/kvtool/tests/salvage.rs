@@ -110,6 +110,41 @@ fn without_metas_everything_comes_out() {
     }
 }
 
+/// The newest commit has changed nothing but the catalog, and its meta page is damaged.
+#[test]
+fn a_lost_commit_without_pairs_is_said() {
+    let changes: [(&str, &[&str]); 5] = [
+        ("drop", &["files"]),
+        ("rename", &["files", "other"]),
+        ("create", &["-t", "new"]),
+        ("clear", &["files"]),
+        ("del", &["large", "-t", "files"]),
+    ];
+    for (verb, args) in changes {
+        let p = sound();
+        p.run("del", ["small", "-t", "files"]).ok();
+        p.run(verb, args).ok();
+        let good = std::fs::read(p.db()).unwrap();
+        salvage(&p, &[]).ok();
+        for zero in [false, true] {
+            let word = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap());
+            let newest = if word(PAGE + 32) > word(32) { PAGE } else { 0 };
+            let mut bytes = good.clone();
+            match zero {
+                true => bytes[newest..newest + PAGE].fill(0),
+                false => bytes[newest + 700] ^= 1,
+            }
+            std::fs::write(p.db(), &bytes).unwrap();
+            std::fs::remove_file(p.path("new.recto")).unwrap();
+            let ran = salvage(&p, &[]);
+            assert_eq!(ran.code, Some(1), "{verb}, {zero}: {ran:?}");
+            let said = String::from_utf8(ran.stdout).unwrap();
+            let slot = format!("meta page {} is refused", newest / PAGE);
+            assert!(said.contains(&slot), "{verb}, {zero}: {said}");
+        }
+    }
+}
+
 #[test]
 fn branches_that_are_gone_lose_nothing() {
     let p = sound();
