@@ -22,7 +22,10 @@
 //! verify, a list of other tables) it counts as lost in part.
 //!
 //! What would be given back to a table must not contradict it: no key twice, and of nothing more
-//! than its descriptor counts. Else all of it is put aside.
+//! than its descriptor counts. Else all of it is put aside. So it is for a table of which what was
+//! found contradicts itself, as where an older image of a page stands in it (its checksum is good):
+//! a page that is not what leads there says, other counts than the descriptor's, a page that is
+//! somebody else's. A page is its owner's only once it fits.
 //!
 //! Everything else that fits some hole is put aside: each topmost page with all below it in a table
 //! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing. What fits no hole is of the
@@ -38,9 +41,10 @@
 //! Nothing is missing only if both metas are valid: one that is refused may have been the newer,
 //! and a commit that has written nothing but the catalog leaves no pairs to be put aside.
 //!
-//! Bounds: a byte a page, and of each orphan the first and last key and its children; one value in memory at a time;
-//! a page is read four times at most, overflow runs of what is put aside as often as three times
-//! the file in all. Never writes.
+//! Bounds: a byte a page, and of each orphan the first and last key and its children; one value in
+//! memory at a time; a page is read four times at most, beyond that overflow runs of what is put
+//! aside, and what is not sound where something leads to it, as often as three times the file in
+//! all. Never writes.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -241,6 +245,8 @@ fn run(
 /// of its own tree, to which all of this applies, and to tables, to which only the ceiling does.
 #[derive(Clone, Debug)]
 struct Hole {
+    /// The page; 0 if it is not known.
+    page: u64,
     /// Index of the table; none for the catalog.
     table: Option<usize>,
     /// What was below it in its tree stands lower than this.
@@ -252,6 +258,7 @@ struct Hole {
 }
 
 /// Entries, branch, leaf and overflow pages of a table.
+#[derive(Clone, Copy)]
 struct Figures {
     /// By its descriptor, where that is known.
     said: Option<[u64; 4]>,
@@ -269,11 +276,12 @@ struct Salvager<'a> {
     holes: Vec<Hole>,
     /// Of each table in the report.
     figures: Vec<Figures>,
-    /// Tables of which one thing contradicts another: nothing more is theirs for certain.
-    suspects: BTreeSet<usize>,
+    /// Tables (none: the catalog) of which one thing contradicts another: an older image of a page
+    /// may stand in them, and nothing more is theirs for certain.
+    suspects: BTreeSet<Option<usize>>,
     /// Names of all tables that pairs were given to.
     names: BTreeSet<String>,
-    /// Pages of overflow runs that may still be read although somebody else owns them.
+    /// Pages that may still be read although somebody else owns them, or without being owned.
     reread: u64,
 }
 
@@ -299,11 +307,9 @@ impl Salvager<'_> {
             self.lose_unknown(None, start.meta.txn, why);
         }
         let newer = start.newer_may_lie_about();
-        if start.source == Source::Snapshot || self.scan.stopped || self.holes.is_empty() && !newer
-        {
-            return;
+        if start.source != Source::Snapshot && !self.scan.stopped {
+            orphans::place(self, start, newer);
         }
-        orphans::place(self, start, newer);
     }
 
     /// A meta that is refused may have been of a newer commit than the one that is followed.
@@ -357,6 +363,38 @@ impl Salvager<'_> {
             Ok(_) => {}
             Err(what) => self.lose_unknown(Some(index), listed.birth, &what),
         }
+        self.compare(index);
+    }
+
+    /// Compares what came out of a table with what its descriptor says.
+    fn compare(&mut self, table: usize) {
+        let Figures { said: Some(said), found } = self.figures[table] else { return };
+        if self.part.has_bounds() || self.scan.stopped {
+            return;
+        }
+        let lost = self.report.tables[table].lost_pages > 0;
+        let wrong = |i: &usize| found[*i] > said[*i] || !lost && found[*i] < said[*i];
+        let words = ["entries", "branch pages", "leaf pages", "overflow pages"];
+        let text = |i: usize| format!("{} {}, there are {}", said[i], words[i], found[i]);
+        // If it is entries alone, the pairs that it had say so.
+        if (1..4).any(|i| wrong(&i)) {
+            let texts: Vec<String> = (0..4).filter(wrong).map(text).collect();
+            let why = format!("the descriptor says {}", texts.join("; "));
+            self.lose(Some(table), PageId::NONE, None, (None, None), why);
+        }
+        if (0..4).any(|i| wrong(&i)) {
+            self.suspect(Some(table));
+        }
+    }
+
+    /// An older image of a page may stand in this table (none: in the catalog): what the newer one
+    /// led to is a hole with all keys.
+    fn suspect(&mut self, table: Option<usize>) {
+        if self.suspects.insert(table) {
+            let ceiling = self.scan.txn;
+            let (page, level) = (0, u64::MAX);
+            self.holes.push(Hole { page, table, level, ceiling, from: None, to: None });
+        }
     }
 
     /// A name that a table can have, and that no other one has.
@@ -377,7 +415,8 @@ impl Salvager<'_> {
     /// Something is lost of which not even the place is known.
     fn lose_unknown(&mut self, table: Option<usize>, ceiling: u64, why: &str) {
         self.lose(table, PageId::NONE, None, (None, None), why.into());
-        self.holes.push(Hole { table, level: u64::MAX, ceiling, from: None, to: None });
+        let (page, level) = (0, u64::MAX);
+        self.holes.push(Hole { page, table, level, ceiling, from: None, to: None });
     }
 
     /// Takes note of a loss.
@@ -399,14 +438,27 @@ impl Salvager<'_> {
         }
     }
 
-    /// Claims the free space, and says whether all of it could be read and nothing of it
-    /// contradicts the trees.
-    fn know_space(&mut self, start: &Start) -> bool {
+    /// Claims the free space. It is known if all of it could be read and nothing of it contradicts
+    /// the trees. False if it does, or if nothing is lost and yet a page has no owner.
+    fn owns_all(&mut self, start: &Start) -> bool {
         if matches!(start.source, Source::Catalog(_) | Source::Nothing) {
-            return false;
+            return true;
         }
-        let before = self.scan.fault_count;
+        let (faults, conflicts) = (self.scan.fault_count, self.scan.conflicts.len());
         space::free_space(&mut self.scan, &start.meta);
-        self.scan.fault_count == before && !self.scan.stopped
+        self.report.space_known = self.scan.fault_count == faults && !self.scan.stopped;
+        // What is not whole there may be somebody else's, or free.
+        let taken = |hole: &&Hole| hole.page != 0 && self.scan.is_owned(hole.page);
+        let tables: BTreeSet<_> = self.holes.iter().filter(taken).map(|hole| hole.table).collect();
+        tables.into_iter().for_each(|table| self.suspect(table));
+        let pages = start.meta.page_count.min(self.scan.page_count);
+        let leaks = || self.scan.unowned().iter().any(|range| range.start < pages);
+        let whole = self.report.space_known && self.holes.is_empty() && self.nothing_lost();
+        self.scan.conflicts.len() == conflicts && !(whole && leaks())
+    }
+
+    /// Whether every page and every value of the trees came out.
+    fn nothing_lost(&self) -> bool {
+        self.report.tables.iter().all(|table| table.lost_pages == 0)
     }
 }

@@ -44,14 +44,27 @@ pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
     let txn = start.meta.txn;
     // Before the free space is claimed: what a newer transaction wrote stands there.
     let newest = if newer { find(salvager, &|birth, _| birth > txn) } else { Vec::new() };
-    salvager.report.space_known = salvager.know_space(start);
     let pages = start.meta.page_count;
+    if !salvager.owns_all(start) {
+        let why =
+            "pages are free and in use at once, or neither: one may be an older image of itself";
+        salvager.lose_unknown(None, txn, why);
+    }
+    if salvager.holes.is_empty() && !newer {
+        return;
+    }
     let orphans = find(salvager, &|birth, id| birth <= txn && id < pages);
+    let strays = |orphan: &Orphan| !salvager.holes.iter().any(|hole| hole.takes(orphan));
+    if salvager.report.space_known && orphans.iter().any(strays) {
+        let why = "a page is in use, and no loss explains that nothing leads to it";
+        salvager.lose_unknown(None, txn, why);
+    }
     if salvager.report.space_known {
         salvager.lost_catalog(&orphans);
     }
-    let contradicted = salvager.contradicted(&orphans);
-    salvager.suspects.extend(contradicted);
+    for table in salvager.contradicted(&orphans) {
+        salvager.suspect(Some(table));
+    }
     // What one of them leads to has been claimed when its turn comes.
     for orphan in &orphans {
         if !salvager.scan.is_owned(orphan.id) && !salvager.scan.stopped {
@@ -187,11 +200,14 @@ impl Salvager<'_> {
     /// The table that these are for certain, as far as the orphan alone can tell.
     fn certain(&self, tables: &BTreeSet<Option<usize>>) -> Option<usize> {
         let table = (*tables.first()?).filter(|_| tables.len() == 1 && self.report.space_known)?;
-        (!self.suspects.contains(&table)).then_some(table)
+        (!self.suspects.contains(&Some(table))).then_some(table)
     }
 
     /// The tables that cannot be right together with all that would be given back to them.
     fn contradicted(&self, orphans: &[Orphan]) -> BTreeSet<usize> {
+        if !self.report.space_known {
+            return BTreeSet::new();
+        }
         let mut led_to: BTreeMap<u64, usize> = BTreeMap::new();
         let mut given: BTreeMap<usize, Vec<&Orphan>> = BTreeMap::new();
         for orphan in orphans.iter().filter(|orphan| !self.scan.is_owned(orphan.id)) {
@@ -228,13 +244,17 @@ impl Salvager<'_> {
 
     /// It belongs to this table for certain.
     fn give_back(&mut self, orphan: &Orphan, table: usize) {
-        let before = self.scan.counts.branch + self.scan.counts.leaf;
+        let pages = |salvager: &Self| {
+            let [_, branches, leaves, _] = salvager.figures[table].found;
+            branches + leaves
+        };
+        let before = pages(self);
         let hole = self.holes.iter().find(|hole| hole.takes(orphan)).cloned();
         let (from, to) = hole.map_or((None, None), |hole| (hole.from, hole.to));
         let whole = Subtree::whole(orphan.id, orphan.level, orphan.birth);
         let place = Subtree { from: from.as_deref(), to: to.as_deref(), ..whole };
         self.walk(&mut Into::Table(table), place);
-        self.report.found_again += self.scan.counts.branch + self.scan.counts.leaf - before;
+        self.report.found_again += pages(self) - before;
     }
 
     /// Into a table of its own. `shared`: others may have its pages too, as versions of the past

@@ -51,6 +51,14 @@ impl Subtree<'_> {
     }
 }
 
+/// Why nothing comes out of a place.
+enum Lost {
+    /// What stands there is damaged.
+    Damaged(String),
+    /// It is sound, and not what leads there says: one of the two is an older image of a page.
+    Elsewhere(String),
+}
+
 /// A page that verifies by itself. The text says why one does not.
 pub fn verified<'p>(salvager: &Salvager<'p>, id: u64) -> Result<Cow<'p, [u8]>, String> {
     let scan = &salvager.scan;
@@ -112,19 +120,36 @@ impl<'a> Salvager<'a> {
         if !self.scan.look() {
             return;
         }
-        if let Err(why) = self.page(into, place) {
-            self.hole(into, place, why);
+        match self.page(into, place) {
+            Ok(()) => {}
+            Err(Lost::Damaged(why)) => self.hole(into, place, why),
+            Err(Lost::Elsewhere(why)) => {
+                self.hole(into, place, why);
+                self.suspect_tree(into);
+            }
         }
     }
 
-    fn page(&mut self, into: &mut Into<'_>, place: Subtree<'_>) -> Result<(), String> {
+    fn page(&mut self, into: &mut Into<'_>, place: Subtree<'_>) -> Result<(), Lost> {
         let kind = if place.level > 0 { PageKind::Branch } else { PageKind::Leaf };
-        if !self.scan.claim(place.id, 1, kind) {
-            return Err("outside the file, or somebody else's".into());
+        if place.id >= self.scan.page_count {
+            return Err(Lost::Damaged("outside the file".into()));
         }
-        let bytes = verified(self, place.id)?;
-        let (node, cells) = sound(&bytes)?;
-        fits(&node, &cells, place)?;
+        if !self.scan.claim(place.id, 1, kind) {
+            return Err(Lost::Elsewhere("somebody else's".into()));
+        }
+        let node = self.node(into, place);
+        if node.is_err() {
+            self.release(place.id, 1);
+        }
+        node
+    }
+
+    /// A page that has been claimed.
+    fn node(&mut self, into: &mut Into<'_>, place: Subtree<'_>) -> Result<(), Lost> {
+        let bytes = verified(self, place.id).map_err(Lost::Damaged)?;
+        let (node, cells) = sound(&bytes).map_err(Lost::Damaged)?;
+        fits(&node, &cells, place).map_err(Lost::Elsewhere)?;
         self.count(into, if node.branch { 1 } else { 2 }, 1);
         if node.branch {
             self.children(into, &node, &cells, place);
@@ -132,6 +157,24 @@ impl<'a> Salvager<'a> {
             self.entries(into, &node, &cells, place.id);
         }
         Ok(())
+    }
+
+    /// Gives pages back that are not what they were claimed for: somebody else may own them. They
+    /// are read once more then, so how often this is done has a bound.
+    fn release(&mut self, first: u64, pages: u64) {
+        if let Some(left) = self.reread.checked_sub(pages) {
+            self.reread = left;
+            (first..first + pages).for_each(|id| self.scan.disown(id));
+        }
+    }
+
+    /// An older image of a page may stand in what is walked.
+    fn suspect_tree(&mut self, into: &Into<'_>) {
+        match into {
+            Into::Catalog(_) => self.suspect(None),
+            Into::Table(index) => self.suspect(Some(*index)),
+            Into::Aside { .. } => {}
+        }
     }
 
     fn children(
@@ -175,7 +218,7 @@ impl<'a> Salvager<'a> {
         self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
         if !matches!(into, Into::Aside { .. }) {
             let (level, ceiling) = (place.level, place.ceiling);
-            self.holes.push(Hole { table, level, ceiling, from, to });
+            self.holes.push(Hole { page: place.id, table, level, ceiling, from, to });
         }
     }
 
@@ -256,6 +299,7 @@ impl<'a> Salvager<'a> {
         };
         let blame = |why: String| (run.first, why);
         if run.birth > node.birth {
+            self.suspect_tree(into);
             return Err(blame("a value younger than the leaf that leads to it".into()));
         }
         let pages = run.len.div_ceil(self.scan.page_size as u64);
@@ -267,16 +311,31 @@ impl<'a> Salvager<'a> {
         }
         // Pages of the past may be shared between versions; how often they are read has a bound all
         // the same.
-        if !self.scan.claim(run.first, pages, PageKind::Overflow) {
-            let shared = matches!(into, Into::Aside { shared: true, .. });
-            match self.reread.checked_sub(pages) {
-                Some(left) if shared => self.reread = left,
-                _ => return Err(blame("a value in pages of somebody else".into())),
+        let shared = matches!(into, Into::Aside { shared: true, .. });
+        let Some(claimed) = self.claim_run(run.first, pages, shared) else {
+            self.suspect_tree(into);
+            return Err(blame("a value in pages of somebody else".into()));
+        };
+        let bytes = self.run(run).map_err(|why| {
+            if claimed {
+                self.release(run.first, pages);
             }
-        }
-        let bytes = self.run(run).map_err(blame)?;
+            blame(why)
+        })?;
         self.count(into, 3, pages);
         Ok(Cow::Owned(bytes))
+    }
+
+    /// Claims a run, as long as that can be afforded all of it or nothing. False: it is somebody
+    /// else's too.
+    fn claim_run(&mut self, first: u64, pages: u64, shared: bool) -> Option<bool> {
+        match self.reread.checked_sub(pages) {
+            Some(left) if (first..first + pages).any(|id| self.scan.is_owned(id)) => {
+                self.reread = left;
+                shared.then_some(false)
+            }
+            _ => self.scan.claim(first, pages, PageKind::Overflow).then_some(true),
+        }
     }
 
     /// Counts what a table has got, by the place among its figures.

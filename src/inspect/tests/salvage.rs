@@ -202,3 +202,63 @@ fn of_equal_metas_the_one_that_an_opener_takes() {
         assert!(report.source == Source::Meta(slot) && report.is_whole(), "{report:?}");
     }
 }
+
+/// An older image of a branch: it leads to a leaf or a value that is beta's by now, or to a free
+/// page.
+#[test]
+fn a_stale_branch_takes_nothing_away_from_others() {
+    for child in [10, 11, 20] {
+        let mut image = unsealed();
+        // Alpha comes first.
+        image.node(5).keys[0].1 = Value::Child(child);
+        let (report, came) = taken(&image.build());
+        assert_eq!((of(&came, "alpha"), of(&came, "beta")), (12, 4), "{child}: {report:?}");
+        assert_eq!((report.aside_pairs, report.is_whole()), (4, false), "{child}: {report:?}");
+        // In a table with a contradiction nothing is for certain, in others still.
+        let (report, came) = taken(&damaged(&image, &[4]));
+        assert_eq!((of(&came, "alpha"), of(&came, "beta")), (4, 4), "{child}: {report:?}");
+        assert_eq!((report.aside_pairs, report.is_whole()), (12, false), "{child}: {report:?}");
+    }
+}
+
+/// An older image of a leaf: its value stood where one of beta's stands by now.
+#[test]
+fn a_stale_leaf_takes_no_value_away_from_others() {
+    let mut image = unsealed();
+    // Not zeros up to the end: the checksum does not hold.
+    image.node(9).keys[0].1 = Value::Run(11, 4990, 4);
+    let (report, came) = taken(&image.build());
+    assert_eq!((of(&came, "alpha"), of(&came, "beta")), (15, 4), "{report:?}");
+    assert!(!report.is_whole() && report.tables[1].is_whole(), "{report:?}");
+}
+
+#[test]
+fn every_count_of_a_table_is_compared() {
+    for at in [16, 24, 32] {
+        let mut image = unsealed();
+        image.add("alpha", at, 8, 1);
+        let report = salvaged(&image);
+        assert!(!report.is_whole() && !report.tables[0].is_whole(), "{at}: {report:?}");
+        assert!(report.losses[0].why.contains("the descriptor says"), "{report:?}");
+    }
+}
+
+/// An older image of a leaf of the catalog: all counts agree, and pages are in use that nothing
+/// leads to, or that are free as well.
+#[test]
+fn pages_that_belong_to_nothing_or_twice_are_not_whole() {
+    let mut image = unsealed();
+    *image.table("alpha") = descriptor(7, 1, [4, 0, 1, 0]);
+    let (report, came) = taken(&image.build());
+    assert_eq!((of(&came, "alpha"), report.is_whole()), (4, false), "{report:?}");
+    assert_eq!(report.aside_pairs, 12, "{report:?}");
+    // Beside a loss that does not explain it.
+    let mut image = unsealed();
+    *image.table("beta") = descriptor(0, 0, [0; 4]);
+    let (report, came) = taken(&damaged(&image, &[5]));
+    assert_eq!((of(&came, "alpha"), report.aside_pairs), (8, 12), "{report:?}");
+    let mut image = unsealed();
+    image.meta().ready[0] = (7, 2);
+    let (report, _) = taken(&image.build());
+    assert!(!report.is_whole(), "{report:?}");
+}
