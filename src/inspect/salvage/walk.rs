@@ -232,6 +232,11 @@ impl<'a> Salvager<'a> {
             if !part.has(&key) {
                 continue;
             }
+            if matches!(into, Into::Catalog(_)) && std::str::from_utf8(&key).is_err() {
+                let name = key.escape_ascii();
+                let why = format!("the table name \"{name}\" is not UTF-8: the table gets another");
+                self.lose(None, PageId(leaf), None, (None, None), why);
+            }
             if let (Body::Table(_), Into::Aside { .. }) = (cell.body, &*into) {
                 // A leaf of a catalog of the past: no pairs of users.
                 continue;

@@ -262,3 +262,13 @@ fn pages_that_belong_to_nothing_or_twice_are_not_whole() {
     let (report, _) = taken(&image.build());
     assert!(!report.is_whole(), "{report:?}");
 }
+
+#[test]
+fn a_table_name_that_is_not_utf8_is_reported() {
+    let mut image = unsealed();
+    image.node(2).keys[1].0 = b"b\xfc\xfd".to_vec();
+    let (report, came) = taken(&image.build());
+    assert_eq!((came.len(), report.tables.len()), (20, 3));
+    assert!(!report.is_whole(), "{report:?}");
+    assert!(report.losses[0].why.contains(r"b\xfc\xfd"), "{report:?}");
+}
