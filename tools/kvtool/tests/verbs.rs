@@ -178,7 +178,23 @@ fn check_of_a_sound_file() {
     assert!(text.lines().any(|l| l.starts_with("faults") && l.ends_with(" 0")), "{text}");
     let json = p.run("check", ["--json"]).ok();
     assert!(json.contains("\"fault_count\":0") && json.contains("\"opens\":true"), "{json}");
-    assert!(json.contains("\"meta_pages\":null"), "{json}");
+    assert!(json.contains("\"meta_pages\":[\"transaction "), "{json}");
+}
+
+/// Neither the newest nor the older one is passed over, also while others have the database open.
+#[test]
+fn check_names_a_damaged_meta_page() {
+    for slot in [0, 1] {
+        let p = Place::new();
+        p.load("a\t1\nb\t2\n");
+        let mut bytes = std::fs::read(p.db()).unwrap();
+        bytes[slot * 4096 + 300] ^= 1;
+        std::fs::write(p.db(), bytes).unwrap();
+        let _ = std::fs::remove_file(common::lock_of(&p.db()));
+        let text = p.run("check", NO_ARGS).ok();
+        let line = text.lines().find(|line| line.starts_with("meta pages")).unwrap_or_default();
+        assert_eq!(line.matches("refused: ").count(), 1, "slot {slot}: {text}");
+    }
 }
 
 #[test]

@@ -102,8 +102,7 @@ impl Check {
     }
 }
 
-/// What the two meta pages are, where they were read: an open database tells by itself which
-/// transaction is visible.
+/// What the two meta pages are; None where one could not be looked at, since it was being stored.
 fn meta_pages(report: &Report) -> Option<[String; 2]> {
     let words = |slot: &SlotState| match slot {
         SlotState::Empty => Some("empty".into()),
