@@ -54,7 +54,7 @@ impl Listed {
     /// First pages of what is live as of a transaction.
     fn live_at(&self, txn: TxnId) -> Option<Vec<u64>> {
         let live = live_records_of(&self.engine.shared, &self.image, txn, RECORDS).ok()?;
-        let mut ids: Vec<u64> = live.into_iter().map(|(id, _)| id.0).collect();
+        let mut ids: Vec<u64> = live.into_keys().map(|id| id.0).collect();
         ids.sort_unstable();
         Some(ids)
     }
