@@ -231,7 +231,7 @@ fn run(
         names: BTreeSet::new(),
         holes: Vec::new(),
         figures: Vec::new(),
-        suspects: BTreeSet::new(),
+        stale: BTreeSet::new(),
     };
     salvager.all(start);
     salvager.scan.tell_end();
@@ -278,7 +278,7 @@ struct Salvager<'a> {
     figures: Vec<Figures>,
     /// Tables (none: the catalog) of which one thing contradicts another: an older image of a page
     /// may stand in them, and nothing more is theirs for certain.
-    suspects: BTreeSet<Option<usize>>,
+    stale: BTreeSet<Option<usize>>,
     /// Names of all tables that pairs were given to.
     names: BTreeSet<String>,
     /// Pages that may still be read although somebody else owns them, or without being owned.
@@ -383,14 +383,14 @@ impl Salvager<'_> {
             self.lose(Some(table), PageId::NONE, None, (None, None), why);
         }
         if (0..4).any(|i| wrong(&i)) {
-            self.suspect(Some(table));
+            self.mark_stale(Some(table));
         }
     }
 
     /// An older image of a page may stand in this table (none: in the catalog): what the newer one
     /// led to is a hole with all keys.
-    fn suspect(&mut self, table: Option<usize>) {
-        if self.suspects.insert(table) {
+    fn mark_stale(&mut self, table: Option<usize>) {
+        if self.stale.insert(table) {
             let ceiling = self.scan.txn;
             let (page, level) = (0, u64::MAX);
             self.holes.push(Hole { page, table, level, ceiling, from: None, to: None });
@@ -450,7 +450,7 @@ impl Salvager<'_> {
         // What is not whole there may be somebody else's, or free.
         let taken = |hole: &&Hole| hole.page != 0 && self.scan.is_owned(hole.page);
         let tables: BTreeSet<_> = self.holes.iter().filter(taken).map(|hole| hole.table).collect();
-        tables.into_iter().for_each(|table| self.suspect(table));
+        tables.into_iter().for_each(|table| self.mark_stale(table));
         let pages = start.meta.page_count.min(self.scan.page_count);
         let leaks = || self.scan.unowned().iter().any(|range| range.start < pages);
         let whole = self.report.space_known && self.holes.is_empty() && self.nothing_lost();

@@ -63,7 +63,7 @@ pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
         salvager.lost_catalog(&orphans);
     }
     for table in salvager.contradicted(&orphans) {
-        salvager.suspect(Some(table));
+        salvager.mark_stale(Some(table));
     }
     // What one of them leads to has been claimed when its turn comes.
     for orphan in &orphans {
@@ -200,7 +200,7 @@ impl Salvager<'_> {
     /// The table that these are for certain, as far as the orphan alone can tell.
     fn certain(&self, tables: &BTreeSet<Option<usize>>) -> Option<usize> {
         let table = (*tables.first()?).filter(|_| tables.len() == 1 && self.report.space_known)?;
-        (!self.suspects.contains(&Some(table))).then_some(table)
+        (!self.stale.contains(&Some(table))).then_some(table)
     }
 
     /// The tables that cannot be right together with all that would be given back to them.

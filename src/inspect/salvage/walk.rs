@@ -125,7 +125,7 @@ impl<'a> Salvager<'a> {
             Err(Lost::Damaged(why)) => self.hole(into, place, why),
             Err(Lost::Elsewhere(why)) => {
                 self.hole(into, place, why);
-                self.suspect_tree(into);
+                self.mark_tree_stale(into);
             }
         }
     }
@@ -169,10 +169,10 @@ impl<'a> Salvager<'a> {
     }
 
     /// An older image of a page may stand in what is walked.
-    fn suspect_tree(&mut self, into: &Into<'_>) {
+    fn mark_tree_stale(&mut self, into: &Into<'_>) {
         match into {
-            Into::Catalog(_) => self.suspect(None),
-            Into::Table(index) => self.suspect(Some(*index)),
+            Into::Catalog(_) => self.mark_stale(None),
+            Into::Table(index) => self.mark_stale(Some(*index)),
             Into::Aside { .. } => {}
         }
     }
@@ -304,7 +304,7 @@ impl<'a> Salvager<'a> {
         };
         let blame = |why: String| (run.first, why);
         if run.birth > node.birth {
-            self.suspect_tree(into);
+            self.mark_tree_stale(into);
             return Err(blame("a value younger than the leaf that leads to it".into()));
         }
         let pages = run.len.div_ceil(self.scan.page_size as u64);
@@ -318,7 +318,7 @@ impl<'a> Salvager<'a> {
         // the same.
         let shared = matches!(into, Into::Aside { shared: true, .. });
         let Some(claimed) = self.claim_run(run.first, pages, shared) else {
-            self.suspect_tree(into);
+            self.mark_tree_stale(into);
             return Err(blame("a value in pages of somebody else".into()));
         };
         let bytes = self.run(run).map_err(|why| {

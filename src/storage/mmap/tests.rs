@@ -283,7 +283,8 @@ fn the_lock_file_is_private_long_enough_and_shared() {
     let (dir, path) = new_file();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let lock = dir.path().join("db-lock");
-    std::fs::write(&lock, [3; 100]).unwrap();
+    let short = [&options().shared_magic.to_le_bytes()[..], &[3; 92]].concat();
+    std::fs::write(&lock, short).unwrap();
     let first = MmapPlatform::open(&path, &options()).unwrap();
     assert_eq!(first.lock_path(), Some(lock.canonicalize().unwrap().as_path()));
     assert_eq!(std::fs::metadata(&lock).unwrap().len(), SHARED as u64);
@@ -387,7 +388,7 @@ fn replaced_files_are_noticed() {
     let lock = dir.path().join("db-lock");
     std::fs::remove_file(&lock).unwrap();
     assert!(matches!(platform.check_in_place(), Err(Error::LockFile { .. })));
-    std::fs::write(&lock, b"another").unwrap();
+    std::fs::write(&lock, b"lockfile of another").unwrap();
     assert!(matches!(platform.check_in_place(), Err(Error::LockFile { .. })));
     let platform = MmapPlatform::open(&path, &options()).unwrap();
     std::fs::rename(&path, dir.path().join("moved")).unwrap();
