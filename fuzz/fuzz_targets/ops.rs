@@ -231,10 +231,10 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
                     }
                     _ => {}
                 }
-                let (above, below) = (Bound::Excluded(&here), Bound::Excluded(&here));
+                let beside = Bound::Excluded(&here[..]);
                 at = match forward {
-                    true => pairs.range((above, Bound::Unbounded)).next(),
-                    false => pairs.range((Bound::Unbounded, below)).next_back(),
+                    true => pairs.range::<[u8], _>((beside, Bound::Unbounded)).next(),
+                    false => pairs.range::<[u8], _>((Bound::Unbounded, beside)).next_back(),
                 }
                 .map(|(key, _)| key.clone());
                 let found = if *forward { cursor.next(txn) } else { cursor.prev(txn) };
