@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -108,8 +109,20 @@ impl Place {
 
 pub const NO_ARGS: [&str; 0] = [];
 
+/// kvtool, with the signals as a terminal gives them: what runs these tests may ignore some, and
+/// would hand that down.
 pub fn kvtool() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_kvtool"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvtool"));
+    let as_usual = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            // SAFETY: a call for the process that is to become kvtool.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls and nothing else.
+    unsafe { command.pre_exec(as_usual) };
+    command
 }
 
 /// Runs a command to its end, with `input` on its standard input.
