@@ -57,7 +57,7 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             engine: EngineOptions::default(),
-            platform: mmap::MapOptions::new(layout::SIZE, layout::MAGIC),
+            platform: mmap::MapOptions::new(layout::SIZE),
             create: true,
             page_size: 4096,
             durability: Durability::Durable,

@@ -45,6 +45,7 @@ pub use scan::{PageInfo, Tree};
 
 /// First bytes of every database.
 pub const MAGIC: [u8; 8] = layout::MAGIC;
+pub use crate::storage::LOCK_MAGIC;
 /// The format version of a new database, and the only one that is opened. The inspector also reads
 /// version 1.
 pub const FORMAT_VERSION: u32 = layout::VERSION as u32;

@@ -7,13 +7,14 @@
 //! less of everything.
 
 use super::sync::{AtomicU32, AtomicU64};
+use crate::storage::LOCK_MAGIC;
 
 /// Changes whenever a byte of this layout changes its meaning, and with every feature of the file
 /// that whoever has the database open must know: so builds that do not understand each other never
 /// meet in one lock file.
 pub const VERSION: u64 = 7;
 /// First word of a lock file.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"rectolck");
+pub const MAGIC: u64 = u64::from_le_bytes(LOCK_MAGIC);
 /// Reader slots.
 pub const SLOTS: usize = if cfg!(loom) { 2 } else { 8192 };
 /// Slots that a handle keeps when nobody reads in them; those beyond are given back (B2).

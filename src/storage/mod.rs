@@ -359,6 +359,9 @@ pub trait Platform: Send + Sync {
     fn step(&self, _step: Step) {}
 }
 
+/// What every lock file begins with.
+pub const LOCK_MAGIC: [u8; 8] = *b"rectolck";
+
 /// A shared platform.
 pub type PlatformRef = Arc<dyn Platform>;
 

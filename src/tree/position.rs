@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::Node;
 use crate::types::PageId;
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// Where a position stands, as its key goes.
@@ -87,13 +88,13 @@ impl Position {
         tree: &Versioned<'a, S>,
     ) -> Result<Option<&'a [u8]>> {
         *self = Position { key: std::mem::take(&mut self.key), ..Position::new() };
-        self.go(tree, |cursor, _| cursor.first())
+        self.go(tree, Ordering::Greater, |cursor, _| cursor.first())
     }
 
     /// Moves to the last entry.
     pub fn last<'a, S: PageSource>(&mut self, tree: &Versioned<'a, S>) -> Result<Option<&'a [u8]>> {
         *self = Position { key: std::mem::take(&mut self.key), ..Position::new() };
-        self.go(tree, |cursor, _| cursor.last())
+        self.go(tree, Ordering::Less, |cursor, _| cursor.last())
     }
 
     /// Moves to the first entry whose key is not below this one; where there is none, to the place
@@ -104,7 +105,7 @@ impl Position {
         key: &[u8],
     ) -> Result<Option<&'a [u8]>> {
         self.hold(Side::Before, key);
-        self.go(tree, |cursor, key| cursor.seek(Bound::Included(key)))
+        self.go(tree, Ordering::Greater, |cursor, key| cursor.seek(Bound::Included(key)))
     }
 
     /// The same from the other end: the last entry whose key is not above this one.
@@ -114,7 +115,7 @@ impl Position {
         key: &[u8],
     ) -> Result<Option<&'a [u8]>> {
         self.hold(Side::After, key);
-        self.go(tree, |cursor, key| cursor.seek_back(Bound::Included(key)))
+        self.go(tree, Ordering::Less, |cursor, key| cursor.seek_back(Bound::Included(key)))
     }
 
     /// Moves to the next entry. None at the end, where it stays: a later call finds what has come
@@ -123,10 +124,11 @@ impl Position {
         if let Some((leaf, index)) = self.seen_in(tree)?
             && index + 1 < leaf.count()
         {
+            self.is_beside(&leaf, index + 1, Ordering::Greater)?;
             return self.stand(tree, &leaf, index + 1).map(Some);
         }
         let side = self.side;
-        let found = self.go(tree, |cursor, key| match side {
+        let found = self.go(tree, Ordering::Greater, |cursor, key| match side {
             Side::Nowhere => cursor.first(),
             Side::Before => cursor.seek(Bound::Included(key)),
             Side::At | Side::After => cursor.seek(Bound::Excluded(key)),
@@ -142,10 +144,11 @@ impl Position {
         if let Some((leaf, index)) = self.seen_in(tree)?
             && let Some(index) = index.checked_sub(1)
         {
+            self.is_beside(&leaf, index, Ordering::Less)?;
             return self.stand(tree, &leaf, index).map(Some);
         }
         let side = self.side;
-        let found = self.go(tree, |cursor, key| match side {
+        let found = self.go(tree, Ordering::Less, |cursor, key| match side {
             Side::Nowhere => cursor.last(),
             Side::After => cursor.seek_back(Bound::Included(key)),
             Side::At | Side::Before => cursor.seek_back(Bound::Excluded(key)),
@@ -168,10 +171,22 @@ impl Position {
         }
     }
 
-    /// Moves to where a cursor finds something; stays where it is if it finds nothing.
+    /// Whether an entry lies to this side of where the position stands: so a walk ends also where
+    /// damage has put keys out of order.
+    fn is_beside(&self, leaf: &Node<'_>, index: usize, way: Ordering) -> Result<()> {
+        let order = leaf.key(index)?.compare(&self.key);
+        let stays = order == Ordering::Equal && self.side != Side::At;
+        match self.side == Side::Nowhere || order == way || stays {
+            true => Ok(()),
+            false => Err(leaf.corrupt("keys out of order")),
+        }
+    }
+
+    /// Moves this way to where a cursor finds something; stays where it is if it finds nothing.
     fn go<'a, S: PageSource>(
         &mut self,
         tree: &Versioned<'a, S>,
+        way: Ordering,
         find: impl FnOnce(&mut Cursor<'a, S>, &[u8]) -> Result<bool>,
     ) -> Result<Option<&'a [u8]>> {
         tree.src.check()?;
@@ -182,6 +197,7 @@ impl Position {
         }
         let Some(place) = cursor.place() else { return Ok(None) };
         let leaf = node_at(tree.src, place.leaf, 0)?;
+        self.is_beside(&leaf, place.index, way)?;
         self.stand(tree, &leaf, place.index).map(Some)
     }
 

@@ -1,5 +1,4 @@
 //! Simulated machines, for tests in which devices fail and processes die.
-#![allow(dead_code)]
 
 use super::{assert_clean, pairs, write};
 use recto::harness::sim::{Action, EventKind, Faults, ProcessOptions, SimDisk};

@@ -17,6 +17,7 @@ use super::place::{check_file_system, give_as, identity, kind, write_in_place};
 use crate::error::{Error, Result};
 use crate::format::meta::{MAGIC, PAGE_SIZES};
 use crate::os::{self, Fallocate, FsKind};
+use crate::storage::LOCK_MAGIC;
 use memmap2::{MmapOptions, MmapRaw};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
@@ -102,10 +103,9 @@ pub fn check_is_database(path: &Path) -> Result<()> {
 fn check_ours(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
     let failed = || failed("reading the lock file", path);
     let len = file.metadata().map_err(failed())?.len();
-    let mut start = [0; 8];
+    let mut start = [0; LOCK_MAGIC.len()];
     let _ = file.read_at(&mut start, 0).map_err(failed())?;
-    let start = u64::from_le_bytes(start);
-    if start == 0 || start == options.shared_magic || len == options.shared_len as u64 {
+    if start == [0; 8] || start == LOCK_MAGIC || len == options.shared_len as u64 {
         return Ok(());
     }
     let detail = "is no lock file of recto; move it away, or name another place for the lock file";

@@ -56,8 +56,6 @@ pub struct MapOptions {
     pub reserve: u64,
     /// Length of the lock file: `shared::layout::SIZE`.
     pub shared_len: usize,
-    /// What it begins with: `shared::layout::MAGIC`.
-    pub shared_magic: u64,
     /// The lock file, where it is not to stand beside the data file (on tmpfs, for instance). All
     /// processes must agree.
     pub lock_file: Option<PathBuf>,
@@ -65,7 +63,7 @@ pub struct MapOptions {
 
 impl MapOptions {
     /// For reading and writing, staged, with a lock file of `shared_len` bytes beside the data.
-    pub fn new(shared_len: usize, shared_magic: u64) -> MapOptions {
+    pub fn new(shared_len: usize) -> MapOptions {
         MapOptions {
             read_only: false,
             no_lock: false,
@@ -74,7 +72,6 @@ impl MapOptions {
             zero_fill_growth: false,
             reserve: 0,
             shared_len,
-            shared_magic,
             lock_file: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Real files: growth past the reservation, many handles, what is refused, what a sync does.
 
 use super::*;
-use crate::storage::MapView;
+use crate::storage::{LOCK_MAGIC, MapView};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ const P: u64 = 4096;
 const SHARED: usize = 64 << 10;
 
 fn options() -> MapOptions {
-    MapOptions::new(SHARED, u64::from_le_bytes(*b"lockfile"))
+    MapOptions::new(SHARED)
 }
 
 /// An empty file `db` in a directory of its own.
@@ -283,7 +283,7 @@ fn the_lock_file_is_private_long_enough_and_shared() {
     let (dir, path) = new_file();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let lock = dir.path().join("db-lock");
-    let short = [&options().shared_magic.to_le_bytes()[..], &[3; 92]].concat();
+    let short = [&LOCK_MAGIC[..], &[3; 92]].concat();
     std::fs::write(&lock, short).unwrap();
     let first = MmapPlatform::open(&path, &options()).unwrap();
     assert_eq!(first.lock_path(), Some(lock.canonicalize().unwrap().as_path()));
@@ -388,7 +388,7 @@ fn replaced_files_are_noticed() {
     let lock = dir.path().join("db-lock");
     std::fs::remove_file(&lock).unwrap();
     assert!(matches!(platform.check_in_place(), Err(Error::LockFile { .. })));
-    std::fs::write(&lock, b"lockfile of another").unwrap();
+    std::fs::write(&lock, b"rectolck of another").unwrap();
     assert!(matches!(platform.check_in_place(), Err(Error::LockFile { .. })));
     let platform = MmapPlatform::open(&path, &options()).unwrap();
     std::fs::rename(&path, dir.path().join("moved")).unwrap();

@@ -9,10 +9,10 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
 use crate::tree::search::{Path, node_at};
-use crate::tree::{Cursor, Range, RightmostPath, drop_tree, get_many};
+use crate::tree::{Cursor, Position, Range, RightmostPath, Versioned, drop_tree, get_many};
 use crate::types::PageId;
 use fastrand::Rng;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// Damages some bytes, mostly in headers and arrays, where they tell most.
 fn damage(tree: &mut Tree, rng: &mut Rng) {
@@ -75,6 +75,20 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
         let mut borrowed = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
         let ended = (0..limit * 100).any(|_| !matches!(borrowed.advance_ref(forward), Ok(Some(_))));
         assert!(ended, "range without end");
+    }
+    let now = Versioned { src: &tree.store, desc: tree.desc, version: 1 };
+    for forward in [true, false] {
+        let mut position = Position::new();
+        let mut step = || match forward {
+            true => position.next(&now),
+            false => position.prev(&now),
+        };
+        assert!((0..limit * 100).any(|_| !matches!(step(), Ok(Some(_)))), "a walk without end");
+    }
+    if rng.u8(..3) == 0 {
+        let (from, to) =
+            (keys[2].clone().min(keys[3].clone()), keys[2].clone().max(keys[3].clone()));
+        tree.remove_range(Included(&from), Excluded(&to))?;
     }
     for key in keys {
         match rng.u8(..3) {

@@ -1,7 +1,7 @@
 //! How every command opens its database.
 
 use crate::failure::{Failure, Outcome};
-use recto::inspect::MAGIC;
+use recto::inspect::{LOCK_MAGIC, MAGIC};
 use recto::{Builder, Database, WriteTxn};
 use std::fs::{File, Metadata};
 use std::io;
@@ -165,8 +165,6 @@ pub fn identity(meta: &Metadata) -> (u64, u64) {
     (meta.dev(), meta.ino())
 }
 
-/// First bytes of every lock file.
-const LOCK_MAGIC: [u8; 8] = *b"rectolck";
 /// Where a meta page can stand: the second one is behind the first, whatever the size of a page.
 const META_PLACES: [u64; 6] = [0, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16];
 

@@ -242,7 +242,7 @@ fn mdb_load_has_room_for_keys_with_prefixes_in_common() {
 fn spared(p: &Place, file: &Path, output: &Path) {
     let state = || {
         let bytes = std::fs::read(output).unwrap();
-        let kept = if bytes.starts_with(b"rectolck") { 16 } else { bytes.len() };
+        let kept = if bytes.starts_with(&recto::inspect::LOCK_MAGIC) { 16 } else { bytes.len() };
         (bytes.len(), bytes[..kept].to_vec())
     };
     let before = state();

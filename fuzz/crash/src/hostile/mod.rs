@@ -278,7 +278,7 @@ impl Case {
             // What it is known by as a lock file, though nothing else in it is right.
             match exercise.rng.u8(..3) {
                 0 => garbage.resize(SHARED_LEN, 7),
-                1 => garbage[..8].copy_from_slice(b"rectolck"),
+                1 => garbage[..8].copy_from_slice(&recto::inspect::LOCK_MAGIC),
                 _ => garbage[..8].fill(0),
             }
             std::fs::write(&lock, garbage).map_err(failed)?;

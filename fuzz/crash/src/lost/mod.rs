@@ -80,6 +80,22 @@ pub const TROUBLES: [Trouble; 9] = [
     Trouble::OpenedBesideWriter,
 ];
 
+/// One life in so many has each of these, in this order, behind its trouble. New ones come last: a
+/// life of some seed stays what it was.
+type Story = fn(&mut Life) -> Result<(), String>;
+const STORIES: [(u32, &str, Story); 10] = [
+    (20, "many roll-backs", Life::many_roll_backs),
+    (1_000, "refused free log", Life::log_refused),
+    (10, "what a flush says", Life::flush_answers),
+    (10, "own pages refused", Life::own_refused),
+    (10, "left while repaired", Life::leave_while_repaired),
+    (10, "a meta to be erased", Life::erased),
+    (10, "between roll-backs", Life::between_roll_backs),
+    (10, "chosen and gone", Life::chosen_and_gone),
+    (20, "spilled", Life::spilled),
+    (4, "remounted", Life::remounted),
+];
+
 /// What has been done.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Tally {
@@ -258,35 +274,10 @@ impl Life {
     fn live(mut self, tally: &mut Tally) -> Result<(), String> {
         let trouble = TROUBLES[self.rng.usize(..TROUBLES.len())];
         self.live_with(trouble, tally).map_err(|what| format!("{trouble:?}: {what}"))?;
-        if self.rng.u32(..20) == 0 {
-            self.many_roll_backs().map_err(|what| format!("many roll-backs: {what}"))?;
-        }
-        if self.rng.u32(..1_000) == 0 {
-            self.log_refused().map_err(|what| format!("refused free log: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.flush_answers().map_err(|what| format!("what a flush says: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.own_refused().map_err(|what| format!("own pages refused: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.leave_while_repaired().map_err(|what| format!("left while repaired: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.erased().map_err(|what| format!("a meta to be erased: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.between_roll_backs().map_err(|what| format!("between roll-backs: {what}"))?;
-        }
-        if self.rng.u32(..10) == 0 {
-            self.chosen_and_gone().map_err(|what| format!("chosen and gone: {what}"))?;
-        }
-        if self.rng.u32(..20) == 0 {
-            self.spilled().map_err(|what| format!("spilled: {what}"))?;
-        }
-        if self.rng.u32(..4) == 0 {
-            self.remounted().map_err(|what| format!("remounted: {what}"))?;
+        for (one_in, name, story) in STORIES {
+            if self.rng.u32(..one_in) == 0 {
+                story(&mut self).map_err(|what| format!("{name}: {what}"))?;
+            }
         }
         Ok(())
     }
