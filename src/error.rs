@@ -75,6 +75,13 @@ pub enum Error {
     NoSuchTableId,
     /// There is a table of this name already.
     TableExists(String),
+    /// The table was made with other options than those asked for ([`crate::TableOptions`]).
+    TableOptions {
+        /// Its name.
+        table: String,
+        /// What differs.
+        detail: String,
+    },
     /// A key to be appended is not above the last one of its table.
     OutOfOrder,
     /// An option or argument is out of its range.
@@ -202,6 +209,7 @@ impl fmt::Display for Error {
                 f.write_str("the table of this id was dropped, or the id is of another transaction")
             }
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
+            Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
             Error::OutOfOrder => {
                 f.write_str("the key to be appended is not above the last one of the table")
             }

@@ -67,7 +67,7 @@ pub use inspect::{Fault, Report};
 pub use pager::Sink;
 pub use tree::Key;
 pub use txn::write::TableId;
-pub use types::{PageId, TxnId};
+pub use types::{PageId, TableOptions, TxnId};
 
 /// The examples of README.md run as tests.
 #[cfg(doctest)]

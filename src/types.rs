@@ -13,6 +13,45 @@ pub struct PageId(pub u64);
 #[repr(transparent)]
 pub struct TxnId(pub u64);
 
+/// What a table is made with, and keeps. The default is a table of bytes: values stand anywhere,
+/// and nothing is said of their types.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct TableOptions {
+    /// Each value begins at an address that is a multiple of this, in the map and in a write
+    /// transaction: a power of two from 1 to 4,096. Above 1 a value takes so many bytes and 2 more;
+    /// above 64 it takes pages of its own, whatever its length.
+    pub align: usize,
+    /// Name of the type of the keys, of at most 255 printable bytes; empty for none. Nothing but a
+    /// name: it is compared when the table is opened with a name.
+    pub key_type: String,
+    /// The same of the values.
+    pub value_type: String,
+}
+
+impl Default for TableOptions {
+    fn default() -> TableOptions {
+        TableOptions { align: 1, key_type: String::new(), value_type: String::new() }
+    }
+}
+
+impl TableOptions {
+    /// Longest name of a type, in bytes.
+    pub const MAX_TYPE_LEN: usize = 255;
+    /// Values are aligned to this at most: no page is smaller.
+    pub const MAX_ALIGN: usize = 4096;
+
+    /// Values at multiples of `align` bytes, such as the alignment of a type whose slices they are.
+    pub fn aligned(align: usize) -> TableOptions {
+        TableOptions { align, ..TableOptions::default() }
+    }
+
+    /// The same with names of the types of keys and values.
+    pub fn types(self, key_type: impl Into<String>, value_type: impl Into<String>) -> Self {
+        TableOptions { key_type: key_type.into(), value_type: value_type.into(), ..self }
+    }
+}
+
 impl PageId {
     /// No page: page 0 is a meta page and is never pointed at.
     pub const NONE: PageId = PageId(0);

@@ -6,9 +6,10 @@ use super::table_mut::TableMut;
 use crate::commit::durability::Durability;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::tree;
+use crate::tree::{self, Listed};
 use crate::txn::read::Snapshot;
-use crate::txn::write::{TableId, Writer};
+use crate::txn::write::{TableId, Writer, table_options};
+use crate::types::TableOptions;
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,8 @@ pub struct TableInfo {
     pub name: String,
     /// Shape and size.
     pub stats: TableStats,
+    /// What it was made with.
+    pub options: TableOptions,
 }
 
 /// A consistent snapshot of the database as it was when the transaction began, for as long as it
@@ -77,14 +80,23 @@ impl ReadTxn {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
         let found = tree::stored_table(s, &s.catalog, name, s.page_count())?;
-        Ok(found.map(|d| Table::new(Source::Snapshot(s), d)))
+        Ok(found.map(|(d, _)| Table::new(Source::Snapshot(s), d)))
+    }
+
+    /// What a table was made with; None if there is none of this name. One descent of the list of
+    /// tables.
+    pub fn table_options(&self, name: &str) -> Result<Option<TableOptions>> {
+        self.snapshot.engine().shared.check_alive()?;
+        let s = &self.snapshot;
+        let found = tree::stored_table(s, &s.catalog, name, s.page_count())?;
+        found.map(|(d, options)| table_options(&s.catalog, &d, options)).transpose()
     }
 
     /// All tables, in the order of their names.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let s = &self.snapshot;
         s.engine().shared.check_alive()?;
-        Ok(infos(tree::tables(s, &s.catalog, s.page_count())?))
+        infos(&s.catalog, tree::tables(s, &s.catalog, s.page_count())?)
     }
 }
 
@@ -94,8 +106,12 @@ impl std::fmt::Debug for ReadTxn {
     }
 }
 
-fn infos(tables: Vec<(String, TableDescriptor)>) -> Vec<TableInfo> {
-    tables.into_iter().map(|(name, d)| TableInfo { name, stats: TableStats::of(&d) }).collect()
+fn infos(catalog: &TableDescriptor, tables: Vec<Listed>) -> Result<Vec<TableInfo>> {
+    let info = |Listed { name, descriptor: d, options }| {
+        let options = table_options(catalog, &d, &options)?;
+        Ok(TableInfo { name, stats: TableStats::of(&d), options })
+    };
+    tables.into_iter().map(info).collect()
 }
 
 /// The write transaction: one at a time over all threads and processes. It sees its own changes;
@@ -149,6 +165,43 @@ impl WriteTxn {
     pub fn open_table(&mut self, name: &str) -> Result<TableMut<'_>> {
         let index = self.writer.open_table(name)?;
         Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// A table to change, made with these options if there is none of this name.
+    /// [`Error::TableOptions`] if there is one without what they ask for: values less aligned than
+    /// they say, other names of types; [`Error::InvalidArgument`] where they cannot be.
+    ///
+    /// ```
+    /// use recto::TableOptions;
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let options = TableOptions::aligned(align_of::<f32>());
+    /// let mut vectors = txn.open_table_with("vectors", &options)?;
+    /// vectors.put(b"a", bytemuck::cast_slice(&[1.0f32, 2.0, 3.0]))?;
+    /// txn.commit()?;
+    ///
+    /// let txn = db.read()?;
+    /// let value = txn.table("vectors")?.get(b"a")?.unwrap();
+    /// // Never panics here: every value of this table is aligned.
+    /// let vector: &[f32] = bytemuck::cast_slice(value);
+    /// assert_eq!(vector, [1.0, 2.0, 3.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn open_table_with(&mut self, name: &str, options: &TableOptions) -> Result<TableMut<'_>> {
+        let index = self.writer.open_table_with(name, options)?;
+        Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// As [`WriteTxn::open_table_with`], to be used beside other tables of this transaction.
+    pub fn open_with(&mut self, name: &str, options: &TableOptions) -> Result<TableId> {
+        let index = self.writer.open_table_with(name, options)?;
+        Ok(self.writer.id_of(index))
+    }
+
+    /// What a table was made with; None if there is none of this name.
+    pub fn table_options(&self, name: &str) -> Result<Option<TableOptions>> {
+        self.writer.options(name)
     }
 
     /// Opens a table, or makes it, to be used beside other tables of this transaction: the id
@@ -212,7 +265,17 @@ impl WriteTxn {
     /// A new table. [`Error::TableExists`] if there is one of this name. Names have 1 to
     /// 1,024 bytes.
     pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
-        let index = self.writer.create_table(name)?;
+        let index = self.writer.create_table(name, &TableOptions::default())?;
+        Ok(TableMut::new(&mut self.writer, index))
+    }
+
+    /// The same with these options.
+    pub fn create_table_with(
+        &mut self,
+        name: &str,
+        options: &TableOptions,
+    ) -> Result<TableMut<'_>> {
+        let index = self.writer.create_table(name, options)?;
         Ok(TableMut::new(&mut self.writer, index))
     }
 
@@ -230,7 +293,7 @@ impl WriteTxn {
 
     /// All tables as this transaction has left them, in the order of their names.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
-        self.writer.tables().map(infos)
+        infos(self.writer.catalog(), self.writer.tables()?)
     }
 
     /// When [`WriteTxn::commit`] returns; overrides the default of the handle.

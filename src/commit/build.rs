@@ -25,12 +25,13 @@ pub struct Built {
 }
 
 impl Draft {
-    /// Builds the transaction, with this catalog, and gives the writer lock back. The error is
+    /// Builds the transaction, with this catalog and these features that must be known to read it
+    /// beside those of its base, and gives the writer lock back. The error is
     /// [`Error::OutcomeUnknown`] if the transaction exists, and another one if it does not. One
     /// that the list does not name is durable by then.
-    pub fn build(mut self, catalog: TableDescriptor) -> Result<Built> {
+    pub fn build(mut self, catalog: TableDescriptor, read_features: u32) -> Result<Built> {
         let engine = Arc::clone(self.engine());
-        let image = self.prepare(catalog).map_err(did_not_happen)?;
+        let image = self.prepare(catalog, read_features).map_err(did_not_happen)?;
         engine.store_image(&self.lock, &image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
         let mut built = self.show(&image).map_err(may_have_happened)?;
@@ -46,7 +47,7 @@ impl Draft {
     }
 
     /// Rule 8 up to where W moves: everything that can fail.
-    fn prepare(&mut self, catalog: TableDescriptor) -> Result<BuiltImage> {
+    fn prepare(&mut self, catalog: TableDescriptor, read_features: u32) -> Result<BuiltImage> {
         let engine = Arc::clone(self.engine());
         let txn = self.txn();
         let Workspace { store, alloc, .. } = self.pages_mut();
@@ -65,8 +66,18 @@ impl Draft {
         let base = &self.base;
         let commits = base.meta.commits.saturating_add(1);
         let session = engine.session;
-        let meta =
-            Meta { txn, page_count, catalog, space, commits, session, id_limit, ..base.meta };
+        let read_features = read_features | base.meta.read_features;
+        let meta = Meta {
+            txn,
+            page_count,
+            catalog,
+            space,
+            commits,
+            session,
+            id_limit,
+            read_features,
+            ..base.meta
+        };
         let of_base = BuiltImage { meta, judged_at, ..*base };
         if !listed {
             return Ok(BuiltImage { unlisted: txn, ..of_base });

@@ -52,8 +52,14 @@ pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, T
     }
     // The counts bound every walk over the catalog, which has no overflow runs.
     let root = PageId(root);
-    let counted =
-        TableDescriptor { leaf_pages, branch_pages, overflow_pages: 0, root, depth, entries };
+    let counted = TableDescriptor {
+        leaf_pages,
+        branch_pages,
+        root,
+        depth,
+        entries,
+        ..TableDescriptor::default()
+    };
     let catalog = counted.checked(page_count).map_err(|_| bad())?;
     Ok((TxnId(txn), page_count, catalog))
 }

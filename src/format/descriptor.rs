@@ -1,9 +1,12 @@
-//! The descriptor of a tree: where its root is, and counts, so that `len()` is O(1).
+//! The descriptor of a tree: where its root is, and counts, so that `len()` is O(1). In the catalog
+//! options of the table may follow it.
 
-use super::fields::{self, Field, table as t};
-use crate::types::PageId;
+use super::fields::{self, Field, option, table as t};
+use super::node::MAX_SHIFT;
+use crate::error::{Error, Result as Checked};
+use crate::types::{PageId, TableOptions};
 
-/// Bytes of an encoded descriptor.
+/// Bytes of an encoded descriptor without options.
 pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
 /// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
 /// may grow.
@@ -26,7 +29,13 @@ pub struct TableDescriptor {
     pub overflow_pages: u64,
     /// Levels: 0 empty, 1 the root is a leaf.
     pub depth: u16,
+    /// Values begin at multiples of 2^this bytes.
+    pub align_shift: u8,
 }
+
+/// Kinds of options, in the order in which they stand.
+const KEY_TYPE: u64 = 1;
+const VALUE_TYPE: u64 = 2;
 
 impl TableDescriptor {
     /// Encodes into the first [`SIZE`] bytes of `out`.
@@ -38,12 +47,72 @@ impl TableDescriptor {
         t::LEAF_PAGES.put(out, 0, self.leaf_pages);
         t::OVERFLOW_PAGES.put(out, 0, self.overflow_pages);
         t::DEPTH.put(out, 0, self.depth.into());
+        t::ALIGN_SHIFT.put(out, 0, self.align_shift.into());
+    }
+
+    /// Of a new table with these options, and what follows it in the catalog.
+    pub fn new(options: &TableOptions) -> Checked<(TableDescriptor, Vec<u8>)> {
+        let align = options.align;
+        if !align.is_power_of_two() || align > TableOptions::MAX_ALIGN {
+            let most = TableOptions::MAX_ALIGN;
+            let what =
+                format!("values are aligned to a power of two from 1 to {most}, not {align}");
+            return Err(Error::InvalidArgument(what));
+        }
+        let mut bytes = Vec::new();
+        for (kind, name) in [(KEY_TYPE, &options.key_type), (VALUE_TYPE, &options.value_type)] {
+            let len = u8::try_from(name.len()).ok().filter(|_| !name.contains(char::is_control));
+            let Some(len) = len else {
+                let most = TableOptions::MAX_TYPE_LEN;
+                let what = format!("names of types have at most {most} bytes, all printable");
+                return Err(Error::InvalidArgument(what));
+            };
+            if len > 0 {
+                bytes.extend([kind as u8, len]);
+                bytes.extend_from_slice(name.as_bytes());
+            }
+        }
+        let align_shift = align.trailing_zeros() as u8;
+        Ok((TableDescriptor { align_shift, ..TableDescriptor::default() }, bytes))
+    }
+
+    /// The options of a table with this descriptor, from what follows it in the catalog.
+    pub fn options(&self, mut bytes: &[u8]) -> Result<TableOptions, &'static str> {
+        let mut options = TableOptions::aligned(1 << self.align_shift);
+        let mut last = 0;
+        while !bytes.is_empty() {
+            let bad = "table descriptor with options that cannot be";
+            let (kind, len) = (option::KIND.of(bytes), option::LEN.get(bytes, 0).ok_or(bad)?);
+            let name =
+                bytes[option::BYTES.at..].get(..len as usize).filter(|name| !name.is_empty());
+            let name = name.and_then(|name| std::str::from_utf8(name).ok()).ok_or(bad)?;
+            if kind <= last {
+                return Err(bad);
+            }
+            match kind {
+                KEY_TYPE => options.key_type = name.into(),
+                VALUE_TYPE => options.value_type = name.into(),
+                _ => return Err("table of a kind this version does not know"),
+            }
+            last = kind;
+            bytes = &bytes[option::BYTES.at + len as usize..];
+        }
+        Ok(options)
+    }
+
+    /// Decodes a descriptor of the catalog; what follows it are the table's options.
+    pub fn decode_stored(
+        b: &[u8],
+        page_count: u64,
+    ) -> Result<(TableDescriptor, &[u8]), &'static str> {
+        let (b, options) = b.split_at_checked(SIZE).ok_or(WRONG_LENGTH)?;
+        Ok((TableDescriptor::decode(b, page_count)?, options))
     }
 
     /// Decodes, and says what is wrong with a descriptor that cannot be.
     pub fn decode(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
         if b.len() != SIZE {
-            return Err("table descriptor has a wrong length");
+            return Err(WRONG_LENGTH);
         }
         let word = |field: Field| field.of(b);
         let d = TableDescriptor {
@@ -53,8 +122,10 @@ impl TableDescriptor {
             leaf_pages: word(t::LEAF_PAGES),
             overflow_pages: word(t::OVERFLOW_PAGES),
             depth: word(t::DEPTH) as u16,
+            align_shift: word(t::ALIGN_SHIFT) as u8,
         };
-        if b[t::DEPTH.end()..].iter().any(|&x| x != 0) {
+        let unused = !t::KIND.is_zero(b, 0) || b[t::FLAGS.at..].iter().any(|&x| x != 0);
+        if unused || d.align_shift > MAX_SHIFT {
             return Err("table of a kind this version does not know");
         }
         d.checked(page_count)
@@ -78,6 +149,8 @@ impl TableDescriptor {
     }
 }
 
+const WRONG_LENGTH: &str = "table descriptor has a wrong length";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +164,7 @@ mod tests {
             leaf_pages: 2,
             overflow_pages: 7,
             depth: 2,
+            align_shift: 3,
         };
         let decode = |d: &TableDescriptor, page_count| {
             let mut b = [0; SIZE];
@@ -101,5 +175,35 @@ mod tests {
         assert!(decode(&d, 9).is_err());
         assert!(decode(&TableDescriptor { leaf_pages: u64::MAX, ..d }, 1 << 40).is_err());
         assert!(decode(&TableDescriptor { overflow_pages: u64::MAX - 3, ..d }, 1 << 40).is_err());
+        assert!(decode(&TableDescriptor { align_shift: MAX_SHIFT + 1, ..d }, 1 << 40).is_err());
+    }
+
+    #[test]
+    fn options_come_back_and_others_are_refused() {
+        let long = "t".repeat(TableOptions::MAX_TYPE_LEN);
+        for (key, value) in [("", ""), ("u64", ""), ("", "str"), ("u64", "str"), (&long, &long)] {
+            for align in [1, 2, 64, 4096] {
+                let options = TableOptions::aligned(align).types(key, value);
+                let (d, bytes) = TableDescriptor::new(&options).unwrap();
+                assert_eq!(d.options(&bytes), Ok(options));
+                for cut in 1..bytes.len() {
+                    let two = !key.is_empty() && cut == 2 + key.len();
+                    assert_eq!(d.options(&bytes[..cut]).is_ok(), two, "{key:?} {value:?} {cut}");
+                }
+            }
+        }
+        let d = TableDescriptor::default();
+        for bad in [&[1, 0][..], &[2, 1, b'a', 1, 1, b'a'], &[1, 1, 0xff], &[3, 1, b'a'], &[0, 0]] {
+            assert!(d.options(bad).is_err(), "{bad:?}");
+        }
+        let refused = |o: TableOptions| {
+            assert!(matches!(TableDescriptor::new(&o), Err(Error::InvalidArgument(_))), "{o:?}");
+        };
+        for align in [0, 3, 8192] {
+            refused(TableOptions::aligned(align));
+        }
+        refused(TableOptions::default().types(long.clone() + "t", ""));
+        refused(TableOptions::default().types("", long + "t"));
+        refused(TableOptions::default().types("a\nb", ""));
     }
 }

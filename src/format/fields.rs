@@ -145,6 +145,22 @@ fields! {
 }
 
 fields! {
+    /// Value at an aligned place, in a leaf cell.
+    aligned, "Aligned value":
+    LEN = "len" 0 2;
+    SHIFT = "shift" 2 1;
+    BYTES = "bytes" 3 0;
+}
+
+fields! {
+    /// Entry of what a table descriptor has behind its fixed fields.
+    option, "Table option":
+    KIND = "kind" 0 1;
+    LEN = "len" 1 1;
+    BYTES = "bytes" 2 0;
+}
+
+fields! {
     /// Table descriptor.
     table, "Table descriptor":
     ROOT = "root" 0 8;
@@ -245,7 +261,7 @@ fields! {
 
 /// Every page of a database is at least as large as the meta proper.
 pub const META_SIZE: usize = meta::BODY.end();
-/// Bytes of a table descriptor.
+/// Bytes of a table descriptor without options.
 pub const DESCRIPTOR_SIZE: usize = table::KEYS.end();
 /// Bytes of an overflow reference.
 pub const OVERFLOW_SIZE: usize = overflow::ZERO.end();
@@ -273,7 +289,9 @@ pub mod table_of_fields {
             leaf_cell::ALL,
             branch_cell::ALL,
             overflow::ALL,
+            aligned::ALL,
             table::ALL,
+            option::ALL,
             meta::ALL,
             queue::ALL,
             ready::ALL,

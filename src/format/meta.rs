@@ -23,10 +23,14 @@ pub const UNPROVED_BYTES: u64 = 256 << 20;
 pub const IDS_AHEAD: u64 = 1 << 16;
 /// And the first time by each handle.
 pub const IDS_FIRST: u64 = 1 << 10;
+/// Feature that must be known to read: tables whose values are aligned.
+pub const ALIGNED_VALUES: u32 = 1;
+/// And tables with options behind their descriptors.
+pub const TABLE_OPTIONS: u32 = 2;
 /// Features that this build knows: of those that must be known to write, and of those that must be
 /// known to read.
 pub const KNOWN_TO_WRITE: u32 = 0;
-pub const KNOWN_TO_READ: u32 = 0;
+pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
 /// Free-log queues: the main one, the sides, the pool.
@@ -109,6 +113,8 @@ pub struct Meta {
     pub commits: u64,
     /// Features that must be known to write, and are not.
     pub unknown_to_write: u32,
+    /// Features that must be known to read: used in this snapshot or in one before it.
+    pub read_features: u32,
 }
 
 /// Why a meta page is refused.
@@ -174,6 +180,7 @@ impl Meta {
             id_limit: TxnId::NONE,
             commits: 0,
             unknown_to_write: 0,
+            read_features: 0,
         }
     }
 
@@ -217,6 +224,7 @@ impl Meta {
         m::SESSION.put(out, 0, self.session);
         m::ID_LIMIT.put(out, 0, self.id_limit.0);
         m::COMMITS.put(out, 0, self.commits);
+        m::READ_FEATURES.put(out, 0, self.read_features.into());
         let mut at = BODY;
         for &(start, len) in &self.space.ready {
             ready::START.put(out, at, start.0);
@@ -269,7 +277,8 @@ impl Meta {
         if version != VERSION {
             return Err(MetaFault::Version(version));
         }
-        let unknown = m::READ_FEATURES.of(b) as u32 & !KNOWN_TO_READ;
+        let read_features = m::READ_FEATURES.of(b) as u32;
+        let unknown = read_features & !KNOWN_TO_READ;
         if unknown != 0 {
             return Err(MetaFault::Features(unknown));
         }
@@ -287,6 +296,9 @@ impl Meta {
             return Err(Bad("impossible limit of transaction ids"));
         }
         let catalog = TableDescriptor::decode(&b[m::CATALOG.range(0)], page_count).map_err(Bad)?;
+        if catalog.align_shift > 0 {
+            return Err(Bad("a catalog with aligned values"));
+        }
         let mut at = BODY;
         let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
@@ -303,6 +315,7 @@ impl Meta {
             id_limit,
             commits: m::COMMITS.of(b),
             unknown_to_write: m::WRITE_FEATURES.of(b) as u32 & !KNOWN_TO_WRITE,
+            read_features,
         };
         Ok((meta, phase))
     }

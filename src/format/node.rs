@@ -13,7 +13,7 @@ pub mod edit;
 pub mod key;
 
 use super::bytes::get_u64;
-use super::fields::{branch_cell, leaf_cell, page as parts};
+use super::fields::{aligned, branch_cell, leaf_cell, page as parts};
 use super::overflow::OverflowRef;
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
 use crate::error::{Error, Result};
@@ -38,15 +38,21 @@ pub const ENTRY: usize = 6;
 pub const HEAD: usize = 4;
 /// Value tag of an overflow reference; smaller ones are the length of a value.
 pub const TAG_OVERFLOW: u16 = 0x8000;
-/// Value tag of a table descriptor, plus its length. What lies between the two is reserved.
+/// Value tag of a value at an aligned place.
+pub const TAG_ALIGNED: u16 = 0x8004;
+/// Value tag of a table descriptor, plus its length. What else lies between the two is reserved.
 pub const TAG_TABLE: u16 = 0xc000;
+/// Values that are aligned to more than 2^this bytes stand in runs.
+pub const MAX_INLINE_SHIFT: u8 = 6;
+/// Values are aligned to no more than 2^this bytes: no page is smaller.
+pub const MAX_SHIFT: u8 = 12;
 
 /// Longest key for a page size: two separators of this length fit a branch.
 pub const fn max_key_len(page_size: usize) -> usize {
     (page_size - 32) / 2 - 10
 }
 
-/// Whether a value of this length stands in the leaf, beside its key.
+/// Whether a value that takes so many bytes of a cell stands in the leaf, beside its key.
 pub const fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
     let limit = (page_size - HEADER) / 2;
     value_len <= limit && ENTRY + LEAF_CELL + key_len.saturating_sub(HEAD) + value_len <= limit
@@ -168,6 +174,18 @@ pub struct InlineEntry<'a> {
     pub body: &'a [u8],
     /// The value.
     pub value: &'a [u8],
+}
+
+/// The empty value of a table whose values are aligned, however much.
+static NOTHING: Nothing = Nothing([]);
+
+#[repr(align(4096))]
+struct Nothing([u8; 0]);
+
+impl Nothing {
+    fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A view of a branch or leaf page.
@@ -369,6 +387,9 @@ impl<'a> Node<'a> {
     #[inline(never)]
     fn tagged_value(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
         let bytes = self.body_of(cell)?.bytes();
+        if cell.tag == u64::from(TAG_ALIGNED) {
+            return Ok(Value::Inline(bytes));
+        }
         if cell.tag != u64::from(TAG_OVERFLOW) {
             return Ok(Value::Table(bytes));
         }
@@ -389,7 +410,7 @@ impl<'a> Node<'a> {
         } else {
             self.tagged(cell)
         };
-        body.ok_or_else(|| self.corrupt("value reaches out of the page"))
+        body.ok_or_else(|| self.corrupt("value that does not lie inside the page"))
     }
 
     /// The same of a cell whose tag is no length.
@@ -397,13 +418,35 @@ impl<'a> Node<'a> {
         if cell.tag == u64::from(TAG_OVERFLOW) {
             return cell.after.first_chunk().map(Body::overflow);
         }
+        if cell.tag == u64::from(TAG_ALIGNED) {
+            return self.aligned(cell);
+        }
         let len = cell.tag.checked_sub(u64::from(TAG_TABLE))?;
         cell.after.get(..len as usize).map(Body::table)
     }
 
+    /// A value at an aligned place.
+    fn aligned(&self, cell: &Cell<'a>) -> Option<Body<'a>> {
+        let len = aligned::LEN.get(cell.after, 0)? as usize;
+        if len == 0 {
+            return Some(Body::aligned(NOTHING.as_slice(), 0));
+        }
+        // All of it is in the page, the value and the room beside it.
+        cell.after.get(..aligned::SHIFT.at + len)?;
+        let shift = aligned::SHIFT.get(cell.after, 0)? as u8;
+        if shift > MAX_INLINE_SHIFT {
+            return None;
+        }
+        let align = 1 << shift;
+        let value_len = len.checked_sub(align).filter(|&len| len > 0)?;
+        let tail_at = cell.at + LEAF_CELL + cell.rest.len();
+        let at = (tail_at + aligned::BYTES.at).next_multiple_of(align);
+        self.page.get(at..at + value_len).map(|value| Body::aligned(value, shift))
+    }
+
     /// Bytes a cell takes in the heap.
     pub fn cell_len(&self, cell: &Cell<'a>) -> Result<usize> {
-        Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.bytes().len())
+        Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.len())
     }
 
     /// An entry as writing takes it, with its sizes held to the limits of the format.
@@ -415,7 +458,7 @@ impl<'a> Node<'a> {
         }
         let body = self.body_of(&cell)?;
         let in_leaf = self.level == 0 && cell.tag != u64::from(TAG_OVERFLOW);
-        if in_leaf && !is_inline(self.page.len(), key.len(), body.bytes().len()) {
+        if in_leaf && !is_inline(self.page.len(), key.len(), body.len()) {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
         Ok(Item { key, body })

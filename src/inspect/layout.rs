@@ -16,8 +16,12 @@ pub const VERSION: u64 = 2;
 pub const VERSION_1: u64 = 1;
 /// Bytes that the pages of a manifest take at most.
 pub const MANIFEST_BYTES: u64 = 4 << 20;
+/// Feature that must be known to read: tables whose values are aligned.
+pub const ALIGNED_VALUES: u64 = 1;
+/// And tables with options behind their descriptors.
+pub const TABLE_OPTIONS: u64 = 2;
 /// Features this room knows, of those that must be known to read.
-pub const KNOWN_TO_READ: u64 = 0;
+pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS;
 /// Smallest and largest page.
 pub const PAGE_SIZES: [usize; 2] = [4096, 65536];
 /// Kinds of pages with a header.
@@ -28,8 +32,16 @@ pub const KIND_LEAF: u64 = 2;
 pub const KIND_LOG: u64 = 3;
 /// Value tag of an overflow reference; smaller tags are lengths.
 pub const TAG_OVERFLOW: usize = 0x8000;
-/// Value tag of a table descriptor, plus its length. Between the two there are none.
+/// Value tag of a value at an aligned place.
+pub const TAG_ALIGNED: usize = 0x8004;
+/// Value tag of a table descriptor, plus its length. Between it and the first there are no others.
 pub const TAG_TABLE: usize = 0xc000;
+/// Values are aligned to 2^this bytes at most, and to 2^this where they stand in leaves.
+pub const MAX_SHIFT: u64 = 12;
+pub const MAX_INLINE_SHIFT: u64 = 6;
+/// Kinds of table options.
+pub const KEY_TYPE: u64 = 1;
+pub const VALUE_TYPE: u64 = 2;
 /// Longest name of a table.
 pub const MAX_NAME: usize = 1024;
 /// Phases of a meta page.
@@ -44,6 +56,16 @@ pub const LIMIT: u64 = 1 << 48;
 /// Bytes a key may have in pages of this size.
 pub fn max_key(page_size: usize) -> usize {
     page_size.saturating_sub(32) / 2 - 10
+}
+
+/// Bytes that a value in the leaf takes behind its key, in a table whose values are aligned to
+/// 2^shift bytes.
+pub fn in_leaf(value_len: u64, shift: u64) -> u64 {
+    match (shift, value_len) {
+        (0, _) => value_len,
+        (_, 0) => 2,
+        _ => value_len.saturating_add(2 + (1 << shift)),
+    }
 }
 
 /// Bytes an entry may have, head, slot and whole cell, to be stored in the leaf.

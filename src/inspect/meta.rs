@@ -313,7 +313,13 @@ impl Meta {
     /// be used.
     pub fn has_unknown_features(&self) -> bool {
         let b = &self.bytes[..];
-        [m::FEATURES, m::WRITE_FEATURES, m::READ_FEATURES].iter().any(|f| !f.is_zero(b, 0))
+        let others = [m::FEATURES, m::WRITE_FEATURES].iter().any(|f| !f.is_zero(b, 0));
+        others || self.read_features() & !layout::KNOWN_TO_READ != 0
+    }
+
+    /// Features that must be known to read.
+    pub fn read_features(&self) -> u64 {
+        word(m::READ_FEATURES, &self.bytes[..], 0)
     }
 
     /// What two metas of one transaction, or of one file, cannot disagree on.

@@ -3,7 +3,7 @@
 //! Invariant: a [`Node`] exists only if header, prefix, heads and slots lie inside the page in
 //! front of the heap. Each cell is checked when it is decoded.
 
-use super::layout::{self, branch_cell, header, leaf_cell, overflow, page};
+use super::layout::{self, aligned, branch_cell, header, leaf_cell, overflow, page};
 use std::ops::Range;
 
 /// A decoded page.
@@ -29,6 +29,8 @@ pub(super) enum Body<'a> {
     Child(u64),
     /// A value in the leaf.
     Value(&'a [u8]),
+    /// The same at a multiple of 2^this bytes; an empty one has no place.
+    Aligned(&'a [u8], u64),
     /// A value in pages of its own.
     Overflow(Run),
     /// No value, but a table descriptor.
@@ -182,6 +184,9 @@ impl<'a> Node<'a> {
             let descriptor = self.b.get(from..from + len).ok_or_else(outside)?;
             return Ok((Body::Table(descriptor), from + len));
         }
+        if tag == layout::TAG_ALIGNED {
+            return self.aligned(index, from);
+        }
         if tag > layout::TAG_OVERFLOW {
             return Err(format!("the value of cell {index} has the unknown tag {tag:#x}"));
         }
@@ -197,6 +202,33 @@ impl<'a> Node<'a> {
             crc: word(overflow::CRC),
         };
         Ok((Body::Overflow(run), from + layout::OVERFLOW_SIZE))
+    }
+
+    /// A value at an aligned place, behind its key from byte `from` on: its length and that of the
+    /// room it has beside itself, how it is aligned, the value in zeros.
+    fn aligned(&self, index: usize, from: usize) -> Result<(Body<'a>, usize), String> {
+        let outside = || format!("the value of cell {index} lies outside the page");
+        let len = aligned::LEN.get(self.b, from).ok_or_else(outside)? as usize;
+        let (room, end) = (from + aligned::SHIFT.at, from + aligned::SHIFT.at + len);
+        let cell = self.b.get(..end).ok_or_else(outside)?;
+        if len == 0 {
+            return Ok((Body::Aligned(&[], 0), end));
+        }
+        let shift = u64::from(cell[room]);
+        let value_len = match shift {
+            0..=layout::MAX_INLINE_SHIFT => len.checked_sub(1 << shift).filter(|&len| len > 0),
+            _ => None,
+        };
+        let Some(value_len) = value_len else {
+            return Err(format!("cell {index} has {len} bytes for a value aligned to 2^{shift}"));
+        };
+        let at = (room + aligned::SHIFT.size).next_multiple_of(1 << shift);
+        let (before, rest) = cell[room + aligned::SHIFT.size..].split_at(at - room - 1);
+        let (value, behind) = rest.split_at(value_len);
+        if before.iter().chain(behind).any(|&x| x != 0) {
+            return Err(format!("the value of cell {index} does not stand between zeros"));
+        }
+        Ok((Body::Aligned(value, shift), end))
     }
 
     /// Decodes all cells and proves what this page alone can prove: zeros where zeros must be,
@@ -265,9 +297,10 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Bytes that an entry of a leaf takes, head, slot and whole cell, with no prefix taken off.
-    pub fn entry_size(&self, cell: &Cell, value_len: u64) -> u64 {
+    /// Bytes that an entry of a leaf takes, head, slot and whole cell, with no prefix taken off,
+    /// where the value takes so many.
+    pub fn entry_size(&self, cell: &Cell, in_leaf: u64) -> u64 {
         let rest = cell.key_len(self).saturating_sub(4);
-        ((6 + leaf_cell::REST.at + rest) as u64).saturating_add(value_len)
+        ((6 + leaf_cell::REST.at + rest) as u64).saturating_add(in_leaf)
     }
 }

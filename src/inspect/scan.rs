@@ -99,6 +99,8 @@ pub(super) struct Scan<'a> {
     pub pages: &'a dyn Pages,
     /// Format version of the file.
     pub version: u64,
+    /// Features that its meta says must be known to read it.
+    pub read_features: u64,
     pub page_size: usize,
     pub page_count: u64,
     pub txn: u64,
@@ -136,6 +138,7 @@ impl<'a> Scan<'a> {
         Scan {
             pages,
             version: meta.version,
+            read_features: meta.read_features(),
             page_size: meta.page_size,
             page_count: meta.page_count,
             txn: meta.txn,

@@ -5,21 +5,24 @@
 //! separators of all ancestors fence the keys of a page: with strict order inside each page that is
 //! strict order across the whole tree.
 
-use super::layout::{self, Field, table as t};
+use super::layout::{self, Field, option, table as t};
 use super::meta::run_crc;
 use super::node::{Body, Cell, Node, Run};
 use super::owners::PageKind;
 use super::report::TableStats;
 use super::scan::{PageInfo, Scan, Step, Tree};
-use crate::types::{PageId, TxnId};
+use crate::types::{PageId, TableOptions, TxnId};
 
 /// What the file says about a tree.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Descriptor {
     pub root: u64,
     pub depth: u64,
     /// Entries, branch, leaf and overflow pages.
     pub counts: [u64; 4],
+    /// Values are aligned to 2^this bytes.
+    pub align_shift: u64,
+    pub options: TableOptions,
 }
 
 /// A table as the catalog lists it.
@@ -34,21 +37,27 @@ pub(super) struct Listed {
 type Fences<'k> = (Option<&'k [u8]>, Option<&'k [u8]>);
 
 impl Descriptor {
-    /// Decodes 64 bytes; the text says what cannot be.
+    /// Decodes 64 bytes, and options behind them; the text says what cannot be.
     pub fn decode(b: &[u8]) -> Result<Descriptor, String> {
-        if b.len() != layout::DESCRIPTOR_SIZE {
-            return Err(format!("a table descriptor of {} bytes", b.len()));
-        }
+        let len = b.len();
+        let split = b.split_at_checked(layout::DESCRIPTOR_SIZE);
+        let (b, behind) = split.ok_or_else(|| format!("a table descriptor of {len} bytes"))?;
         let word = |f: Field| f.get(b, 0).unwrap_or(0);
-        for reserved in [t::KIND, t::ALIGN_SHIFT, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::KEYS] {
+        for reserved in [t::KIND, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::KEYS] {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }
+        }
+        let align_shift = word(t::ALIGN_SHIFT);
+        if align_shift > layout::MAX_SHIFT {
+            return Err(format!("values aligned to 2^{align_shift} bytes"));
         }
         let d = Descriptor {
             root: word(t::ROOT),
             depth: word(t::DEPTH),
             counts: [t::ENTRIES, t::BRANCH_PAGES, t::LEAF_PAGES, t::OVERFLOW_PAGES].map(word),
+            align_shift,
+            options: options(behind, align_shift)?,
         };
         if d.depth > layout::MAX_DEPTH || (d.root == 0) != (d.depth == 0) {
             return Err(format!("root {} and depth {} do not fit together", d.root, d.depth));
@@ -58,6 +67,34 @@ impl Descriptor {
         }
         Ok(d)
     }
+
+    /// The features that say that this may be there.
+    fn features(&self) -> u64 {
+        let aligned = if self.align_shift > 0 { layout::ALIGNED_VALUES } else { 0 };
+        let types = [&self.options.key_type, &self.options.value_type];
+        let named = types.iter().any(|name| !name.is_empty());
+        aligned | if named { layout::TABLE_OPTIONS } else { 0 }
+    }
+}
+
+/// Decodes what stands behind a descriptor.
+fn options(mut b: &[u8], align_shift: u64) -> Result<TableOptions, String> {
+    let mut options = TableOptions::aligned(1 << align_shift);
+    let mut last = 0;
+    while let Some(kind) = option::KIND.get(b, 0) {
+        let bad = || format!("a table option of kind {kind} that cannot be");
+        let len = option::LEN.get(b, 0).ok_or_else(bad)? as usize;
+        let (name, rest) = b[option::BYTES.at..].split_at_checked(len).ok_or_else(bad)?;
+        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(bad)?.to_owned();
+        match kind {
+            layout::KEY_TYPE if last < kind => options.key_type = name,
+            layout::VALUE_TYPE if last < kind => options.value_type = name,
+            _ => return Err(bad()),
+        }
+        (last, b) = (kind, rest);
+    }
+    Ok(options)
 }
 
 /// Walks the catalog and answers its figures and what it lists.
@@ -93,10 +130,22 @@ fn tree(
     let before = std::mem::replace(&mut scan.incomplete, false);
     scan.table =
         TableStats { name, root: PageId(d.root), depth: d.depth as u16, ..TableStats::default() };
+    let unsaid = d.features() & !scan.read_features;
+    if unsaid != 0 {
+        scan.fault(None, || format!("the meta page does not say feature {unsaid:#x}, used here"));
+    }
+    if tables.is_some() && d.align_shift > 0 {
+        scan.fault(None, || "a catalog with aligned values".into());
+    }
     if d.root != 0 {
         let level = d.depth - 1;
         if scan.claim(d.root, 1, kind_at(level)) {
-            TreeWalk { scan, tables }.page(d.root, level, ceiling, (None, None));
+            TreeWalk { scan, tables, align_shift: d.align_shift }.page(
+                d.root,
+                level,
+                ceiling,
+                (None, None),
+            );
         }
     }
     let stats = std::mem::take(&mut scan.table);
@@ -123,6 +172,8 @@ struct TreeWalk<'s, 'a, 't> {
     scan: &'s mut Scan<'a>,
     /// Where the catalog's entries go; None in a table.
     tables: Option<&'t mut Vec<Listed>>,
+    /// Of the values.
+    align_shift: u64,
 }
 
 impl TreeWalk<'_, '_, '_> {
@@ -224,12 +275,26 @@ impl TreeWalk<'_, '_, '_> {
         let scan = &mut *self.scan;
         let most = layout::max_entry(scan.page_size) as u64;
         let (value_len, in_leaf) = match cell.body {
-            Body::Value(value) | Body::Table(value) => (value.len() as u64, true),
+            Body::Value(value) | Body::Table(value) | Body::Aligned(value, _) => {
+                (value.len() as u64, true)
+            }
             Body::Overflow(run) => (run.len, false),
             Body::Child(_) => return,
         };
-        let size = node.entry_size(cell, value_len);
-        if (size <= most) != in_leaf {
+        let shift = self.align_shift;
+        let aligned = match cell.body {
+            Body::Value(_) | Body::Table(_) => shift == 0,
+            Body::Aligned(value, its) => shift > 0 && (value.is_empty() || its == shift),
+            Body::Overflow(_) | Body::Child(_) => true,
+        };
+        if !aligned {
+            let what =
+                || format!("a value that is not stored as the table says, at 2^{shift} bytes");
+            scan.fault(Some(id), what);
+        }
+        let size = node.entry_size(cell, layout::in_leaf(value_len, shift));
+        let must_be_run = shift > layout::MAX_INLINE_SHIFT && value_len > 0;
+        if (size <= most && !must_be_run) != in_leaf {
             let place = if in_leaf { "in the leaf" } else { "in a run of its own" };
             scan.fault(Some(id), || {
                 format!("an entry of {size} bytes stands {place}, {most} fit a leaf")

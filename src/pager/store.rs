@@ -11,10 +11,12 @@ use super::written::Written;
 use super::{PagerOptions, Sink};
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
+use crate::format::node::MAX_INLINE_SHIFT;
 use crate::format::page;
 use crate::space::allocator::LogPages;
-use crate::storage::{LivePlatform, PlatformRef, Storage, WritableView};
+use crate::storage::{LINE, Line, LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
+use bytemuck::Zeroable;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,13 +29,14 @@ const BEGIN_RUNS: usize = 16;
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
-/// Bytes of one page, as aligned as a page in the map needs to be ([`crate::format::node`]): an
-/// allocator may give bytes anywhere.
-pub struct Buffer(Box<[u64]>);
+/// Bytes of one page, as aligned as what stands in it needs to be ([`MAX_INLINE_SHIFT`]).
+pub struct Buffer(Box<[Line]>);
+
+const _: () = assert!(align_of::<Line>() == 1 << MAX_INLINE_SHIFT);
 
 impl Buffer {
     fn new(page_size: usize) -> Buffer {
-        Buffer(vec![0; page_size / 8].into_boxed_slice())
+        Buffer(vec![Line::zeroed(); page_size / LINE].into_boxed_slice())
     }
 }
 

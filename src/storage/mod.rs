@@ -139,6 +139,11 @@ mod words {
 /// Bytes that a processor fetches at a time.
 pub(crate) const LINE: usize = 64;
 
+/// Memory as aligned as one of these.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct Line([u8; LINE]);
+
 /// The same for two lines of a page.
 #[inline(always)]
 pub(crate) fn prefetch(bytes: &[u8; 2 * LINE]) {

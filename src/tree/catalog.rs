@@ -9,13 +9,22 @@ use crate::format::descriptor::{self, MAX_NAME_LEN, TableDescriptor};
 use crate::format::node::Value;
 use crate::format::node::build::Body;
 
-/// The descriptor of a table, as the catalog has it.
-pub fn stored_table<S: PageSource>(
-    src: &S,
+/// A table as the catalog lists it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub name: String,
+    pub descriptor: TableDescriptor,
+    /// Its options, as they are encoded.
+    pub options: Vec<u8>,
+}
+
+/// The descriptor of a table, as the catalog has it, and its encoded options.
+pub fn stored_table<'s, S: PageSource>(
+    src: &'s S,
     catalog: &TableDescriptor,
     name: &str,
     page_count: u64,
-) -> Result<Option<TableDescriptor>> {
+) -> Result<Option<(TableDescriptor, &'s [u8])>> {
     let Some((leaf, value)) = find(src, catalog, name.as_bytes())? else { return Ok(None) };
     let descriptor = descriptor_of(value, page_count);
     descriptor.map(Some).map_err(|what| leaf.corrupt(&format!("table {name:?}: {what}")))
@@ -26,7 +35,7 @@ pub fn tables<S: PageSource>(
     src: &S,
     catalog: &TableDescriptor,
     page_count: u64,
-) -> Result<Vec<(String, TableDescriptor)>> {
+) -> Result<Vec<Listed>> {
     let bad = |what: &str| Error::corrupt(catalog.root, format!("catalog: {what}"));
     let mut tables = Vec::new();
     let mut cursor = Cursor::new(src, catalog)?;
@@ -37,8 +46,8 @@ pub fn tables<S: PageSource>(
             return Err(bad("more leaves than it counts"));
         }
         let name = String::from_utf8(name.to_vec()).map_err(|_| bad("a name is not UTF-8"))?;
-        let d = descriptor_of(value, page_count);
-        tables.push((name, d.map_err(bad)?));
+        let (descriptor, options) = descriptor_of(value, page_count).map_err(bad)?;
+        tables.push(Listed { name, descriptor, options: options.to_vec() });
         more = cursor.next()?;
     }
     Ok(tables)
@@ -47,23 +56,26 @@ pub fn tables<S: PageSource>(
 fn descriptor_of(
     value: Value<'_>,
     page_count: u64,
-) -> std::result::Result<TableDescriptor, &'static str> {
+) -> std::result::Result<(TableDescriptor, &[u8]), &'static str> {
     match value {
-        Value::Table(bytes) => TableDescriptor::decode(bytes, page_count),
+        Value::Table(bytes) => TableDescriptor::decode_stored(bytes, page_count),
         _ => Err("a value where a table descriptor must be"),
     }
 }
 
-/// Stores the descriptor of a table under its name, of [`MAX_NAME_LEN`] bytes or less.
+/// Stores the descriptor of a table, with its encoded options, under its name, of [`MAX_NAME_LEN`]
+/// bytes or less.
 pub fn put_table<S: PageSink>(
     sink: &mut S,
     catalog: &mut TableDescriptor,
     name: &str,
     table: &TableDescriptor,
+    options: &[u8],
 ) -> Result<()> {
     debug_assert!(name.len() <= MAX_NAME_LEN);
-    let mut bytes = [0; descriptor::SIZE];
+    let mut bytes = vec![0; descriptor::SIZE];
     table.encode(&mut bytes);
+    bytes.extend_from_slice(options);
     let path = Path::find(sink, catalog, name.as_bytes())?;
     let edge = &mut RightmostPath::default();
     put(sink, catalog, edge, path, name.as_bytes(), Body::table(&bytes))?;

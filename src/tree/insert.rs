@@ -10,7 +10,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::{Body, Item, NodeHeader, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::{KeyParts, separator};
-use crate::format::node::{HEAD, Node, Place, Value, is_inline, max_key_len};
+use crate::format::node::{HEAD, Node, Place, Value, max_key_len};
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
 use crate::types::PageId;
 use std::cmp::Ordering;
@@ -86,8 +86,8 @@ fn put_value<S: PageSink>(
     value: &[u8],
 ) -> Result<bool> {
     let page_size = sink.page_size();
-    if is_inline(page_size, key.len(), value.len()) {
-        return put(sink, desc, edge, path, key, Body::inline(value));
+    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift) {
+        return put(sink, desc, edge, path, key, body);
     }
     let (first, crc) = sink.allocate_run(value)?;
     let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };

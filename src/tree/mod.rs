@@ -36,7 +36,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{put_table, stored_table, tables};
+pub use catalog::{Listed, put_table, stored_table, tables};
 #[cfg(test)]
 pub use cursor::Cursor;
 pub use insert::{RightmostPath, append, insert};

@@ -6,9 +6,10 @@ use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
+use crate::format::meta::{ALIGNED_VALUES, TABLE_OPTIONS};
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, RightmostPath, Versioned};
-use crate::types::TxnId;
+use crate::tree::{self, Listed, RightmostPath, Versioned};
+use crate::types::{TableOptions, TxnId};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,8 @@ struct OpenTable {
     number: u64,
     name: String,
     descriptor: TableDescriptor,
+    /// As they stand behind the descriptor.
+    options: Vec<u8>,
     edge: RightmostPath,
     /// The descriptor is not that of the catalog.
     changed: bool,
@@ -44,6 +47,8 @@ struct OpenTable {
 pub struct Writer {
     catalog: TableDescriptor,
     tables: Vec<OpenTable>,
+    /// Features of tables made in this transaction that must be known to read them.
+    read_features: u32,
     /// An operation has failed half-way, or is at work.
     broken: bool,
     draft: Draft,
@@ -57,7 +62,8 @@ impl Writer {
         durability: Durability,
     ) -> Result<Writer> {
         let draft = engine.begin_write(timeout, durability)?;
-        Ok(Writer { catalog: draft.base().catalog, tables: Vec::new(), broken: false, draft })
+        let catalog = draft.base().catalog;
+        Ok(Writer { catalog, tables: Vec::new(), read_features: 0, broken: false, draft })
     }
 
     /// Id of this transaction.
@@ -102,7 +108,7 @@ impl Writer {
         if !self.store_tables()? {
             return self.draft.end_unchanged().map(|()| None);
         }
-        self.draft.build(self.catalog).map(Some)
+        self.draft.build(self.catalog, self.read_features).map(Some)
     }
 
     /// Everything can only go on while no operation has failed half-way. The calling thread has the
@@ -127,6 +133,7 @@ impl Writer {
                 | Err(Error::KeyTooLong { .. }
                     | Error::ValueTooLong { .. }
                     | Error::TableExists(_)
+                    | Error::TableOptions { .. }
                     | Error::NoSuchTable(_)
                     | Error::NoSuchTableId
                     | Error::OutOfOrder
@@ -141,14 +148,20 @@ impl Writer {
         if let Some(i) = self.tables.iter().position(|t| t.name == name) {
             return Ok(Some(i));
         }
-        Ok(self.stored_descriptor(name)?.map(|d| self.remember(name, d, false)))
+        let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
+        Ok(stored.map(|(d, options)| self.remember(name, d, options)))
     }
 
-    fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
-        let edge = RightmostPath::default();
-        let number = NEXT_TABLE.fetch_add(1, Ordering::Relaxed);
-        let name = name.into();
-        self.tables.push(OpenTable { number, name, descriptor, edge, changed, version: 0 });
+    fn remember(&mut self, name: &str, descriptor: TableDescriptor, options: Vec<u8>) -> usize {
+        self.tables.push(OpenTable {
+            number: NEXT_TABLE.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            descriptor,
+            options,
+            edge: RightmostPath::default(),
+            changed: false,
+            version: 0,
+        });
         self.tables.len() - 1
     }
 
@@ -174,7 +187,7 @@ impl Writer {
         Ok(Versioned { src, desc, version })
     }
 
-    fn stored_descriptor(&self, name: &str) -> Result<Option<TableDescriptor>> {
+    fn stored(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
         let pages = self.draft.pages();
         tree::stored_table(pages, &self.catalog, name, pages.page_count())
     }
@@ -183,25 +196,45 @@ impl Writer {
     pub fn open_table(&mut self, name: &str) -> Result<usize> {
         match self.change(|w| w.find(name))? {
             Some(i) => Ok(i),
-            None => self.create_table(name),
+            None => self.create_table(name, &TableOptions::default()),
+        }
+    }
+
+    /// Opens a table that has what these options ask for, or makes it with them.
+    pub fn open_table_with(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
+        TableDescriptor::new(options)?;
+        match self.change(|w| w.find(name))? {
+            Some(i) => {
+                let OpenTable { descriptor, options: stored, .. } = &self.tables[i];
+                check_options(name, &table_options(&self.catalog, descriptor, stored)?, options)?;
+                Ok(i)
+            }
+            None => self.create_table(name, options),
         }
     }
 
     /// Makes a table that must not exist.
-    pub fn create_table(&mut self, name: &str) -> Result<usize> {
+    pub fn create_table(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
         check_name(name)?;
+        let (descriptor, options) = TableDescriptor::new(options)?;
         self.change(|w| {
             if w.find(name)?.is_some() {
                 return Err(Error::TableExists(name.into()));
             }
-            w.store_descriptor(name, &TableDescriptor::default())?;
-            Ok(w.remember(name, TableDescriptor::default(), false))
+            if descriptor.align_shift > 0 {
+                w.read_features |= ALIGNED_VALUES;
+            }
+            if !options.is_empty() {
+                w.read_features |= TABLE_OPTIONS;
+            }
+            w.store_descriptor(name, &descriptor, &options)?;
+            Ok(w.remember(name, descriptor, options))
         })
     }
 
-    fn store_descriptor(&mut self, name: &str, d: &TableDescriptor) -> Result<()> {
+    fn store_descriptor(&mut self, name: &str, d: &TableDescriptor, options: &[u8]) -> Result<()> {
         let mut catalog = self.catalog;
-        let done = tree::put_table(self.draft.pages_mut(), &mut catalog, name, d);
+        let done = tree::put_table(self.draft.pages_mut(), &mut catalog, name, d, options);
         self.catalog = catalog;
         done
     }
@@ -235,9 +268,9 @@ impl Writer {
             if w.find(to)?.is_some() {
                 return Err(Error::TableExists(to.into()));
             }
-            let d = w.tables[i].descriptor;
+            let (d, options) = (w.tables[i].descriptor, w.tables[i].options.clone());
             w.remove_descriptor(from)?;
-            w.store_descriptor(to, &d)?;
+            w.store_descriptor(to, &d, &options)?;
             w.tables[i].name = to.into();
             Ok(())
         })
@@ -250,24 +283,39 @@ impl Writer {
 
     /// Descriptor of a table by name, as this transaction sees it.
     pub fn lookup(&self, name: &str) -> Result<Option<TableDescriptor>> {
+        Ok(self.look_up(name)?.map(|(descriptor, _)| descriptor))
+    }
+
+    /// Options of a table by name.
+    pub fn options(&self, name: &str) -> Result<Option<TableOptions>> {
+        let found = self.look_up(name)?;
+        found.map(|(d, options)| table_options(&self.catalog, &d, options)).transpose()
+    }
+
+    fn look_up(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
         self.check_usable()?;
         match self.tables.iter().find(|t| t.name == name) {
-            Some(t) => Ok(Some(t.descriptor)),
-            None => self.stored_descriptor(name),
+            Some(t) => Ok(Some((t.descriptor, &t.options))),
+            None => self.stored(name),
         }
     }
 
     /// All tables in the order of their names, as this transaction sees them.
-    pub fn tables(&self) -> Result<Vec<(String, TableDescriptor)>> {
+    pub fn tables(&self) -> Result<Vec<Listed>> {
         self.check_usable()?;
         let pages = self.draft.pages();
         let mut tables = tree::tables(pages, &self.catalog, pages.page_count())?;
-        for (name, descriptor) in &mut tables {
-            if let Some(open) = self.tables.iter().find(|t| t.name == *name) {
-                *descriptor = open.descriptor;
+        for table in &mut tables {
+            if let Some(open) = self.tables.iter().find(|t| t.name == table.name) {
+                table.descriptor = open.descriptor;
             }
         }
         Ok(tables)
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> &TableDescriptor {
+        &self.catalog
     }
 
     /// Inserts or replaces; true if the key was there.
@@ -324,13 +372,43 @@ impl Writer {
         self.change(|w| {
             for i in 0..w.tables.len() {
                 if std::mem::take(&mut w.tables[i].changed) {
-                    let (name, d) = (w.tables[i].name.clone(), w.tables[i].descriptor);
-                    w.store_descriptor(&name, &d)?;
+                    let OpenTable { name, descriptor, options, .. } = &w.tables[i];
+                    let (name, d, options) = (name.clone(), *descriptor, options.clone());
+                    w.store_descriptor(&name, &d, &options)?;
                 }
             }
             Ok(w.catalog != w.draft.base().catalog)
         })
     }
+}
+
+/// The options of a table that `catalog` lists.
+pub fn table_options(
+    catalog: &TableDescriptor,
+    table: &TableDescriptor,
+    options: &[u8],
+) -> Result<TableOptions> {
+    table.options(options).map_err(|what| Error::corrupt(catalog.root, format!("catalog: {what}")))
+}
+
+/// Whether a table that has some options has those that are asked for.
+pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Result<()> {
+    let differs = |detail| Err(Error::TableOptions { table: name.into(), detail });
+    if has.align < asked.align {
+        let (has, asked) = (has.align, asked.align);
+        return differs(format!("its values are aligned to {has} bytes, not to {asked}"));
+    }
+    let types =
+        [("keys", &has.key_type, &asked.key_type), ("values", &has.value_type, &asked.value_type)];
+    for (what, has, asked) in types {
+        if !asked.is_empty() && has.is_empty() {
+            return differs(format!("nothing is said of the type of its {what}, not {asked}"));
+        }
+        if !asked.is_empty() && has != asked {
+            return differs(format!("its {what} are of type {has}, not {asked}"));
+        }
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -16,7 +16,7 @@ fn meta() -> Meta {
         entries: 3,
         leaf_pages: 2,
         branch_pages: 1,
-        overflow_pages: 0,
+        ..TableDescriptor::default()
     };
     let empty = Meta::empty([1; 16], 4096);
     Meta { txn: TxnId(7), page_count: 40, catalog, session: 0x1234, ..empty }

@@ -18,7 +18,7 @@ fn letters(engine: &Engine) -> [u64; 4] {
 fn build(engine: &Arc<Engine>, durability: Durability) -> TxnId {
     let draft = engine.begin_write(None, durability).unwrap();
     let catalog = draft.base().catalog;
-    let built = draft.build(catalog).unwrap();
+    let built = draft.build(catalog, 0).unwrap();
     assert_eq!(built.flush, durability == Durability::Durable);
     built.txn
 }

@@ -6,9 +6,12 @@
 //! on.
 
 use super::key::KeyParts;
-use super::{ENTRY, HEAD, TAG_OVERFLOW, TAG_TABLE, cell_of, padded, start_of};
+use super::{
+    ENTRY, HEAD, MAX_INLINE_SHIFT, TAG_ALIGNED, TAG_OVERFLOW, TAG_TABLE, cell_of, is_inline,
+    padded, start_of,
+};
 use crate::format::bytes::{put_u16, put_u32};
-use crate::format::fields::{branch_cell, leaf_cell, page as parts};
+use crate::format::fields::{aligned, branch_cell, leaf_cell, page as parts};
 use crate::format::overflow;
 use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
 use crate::types::{PageId, TxnId};
@@ -17,11 +20,15 @@ use crate::types::{PageId, TxnId};
 /// enum it cost 8 % of writing a page.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Body<'a> {
-    /// The number in the head of the cell: child page or value tag.
+    /// The number in the head of the cell: child page or value tag. Above its 48 bits the bytes
+    /// that the cell takes beside `bytes`.
     tag: u64,
-    /// The bytes behind the key.
+    /// What stands behind the key; of a value at an aligned place the value alone.
     bytes: &'a [u8],
 }
+
+/// Where the bytes beside `bytes` are counted.
+const BESIDE: u32 = 48;
 
 impl<'a> Body<'a> {
     /// In a branch: the child with the keys from this separator on.
@@ -36,6 +43,27 @@ impl<'a> Body<'a> {
         Body { tag: value.len() as u64, bytes: value }
     }
 
+    /// A value, whole, at a multiple of 2^`shift` bytes from the start of the page; `shift` is at
+    /// most [`MAX_INLINE_SHIFT`]. The cell has room for the value wherever it begins, so that its
+    /// length does not depend on its place.
+    pub fn aligned(value: &'a [u8], shift: u8) -> Body<'a> {
+        let room = if value.is_empty() { 0 } else { 1 << shift };
+        let beside = aligned::SHIFT.at as u64 + room;
+        Body { tag: u64::from(TAG_ALIGNED) | beside << BESIDE, bytes: value }
+    }
+
+    /// The value of a key in a table whose values are aligned to 2^`shift` bytes; None if it has to
+    /// stand in a run, which begins with a page.
+    #[inline(always)]
+    pub fn value(page_size: usize, key_len: usize, value: &'a [u8], shift: u8) -> Option<Body<'a>> {
+        let body = match shift {
+            0 => Body::inline(value),
+            _ if shift <= MAX_INLINE_SHIFT || value.is_empty() => Body::aligned(value, shift),
+            _ => return None,
+        };
+        is_inline(page_size, key_len, body.len()).then_some(body)
+    }
+
     /// A reference to an overflow run.
     #[inline(always)]
     pub fn overflow(reference: &'a [u8; overflow::SIZE]) -> Body<'a> {
@@ -48,16 +76,51 @@ impl<'a> Body<'a> {
         Body { tag: u64::from(TAG_TABLE) + descriptor.len() as u64, bytes: descriptor }
     }
 
-    /// The number in the head of the cell, and the bytes behind the key.
+    /// The number in the head of the cell.
     #[inline(always)]
-    pub fn encoded(&self) -> (u64, &'a [u8]) {
-        (self.tag, self.bytes)
+    pub fn tag(&self) -> u64 {
+        self.tag & ((1 << BESIDE) - 1)
     }
 
-    /// The bytes behind the key.
+    /// The value, or what else stands behind the key.
     #[inline(always)]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Bytes that the cell takes behind the key.
+    #[inline(always)]
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.beside()
+    }
+
+    #[inline(always)]
+    fn beside(&self) -> usize {
+        (self.tag >> BESIDE) as usize
+    }
+
+    /// Writes what stands behind the key into exactly its bytes, which begin at offset `at` of the
+    /// page.
+    #[inline(always)]
+    pub(super) fn put(&self, tail: &mut [u8], at: usize) {
+        match self.beside() {
+            0 => tail.copy_from_slice(self.bytes),
+            _ => self.put_aligned(tail, at),
+        }
+    }
+
+    #[inline(never)]
+    fn put_aligned(&self, tail: &mut [u8], at: usize) {
+        tail.fill(0);
+        aligned::LEN.put(tail, 0, (tail.len() - aligned::SHIFT.at) as u64);
+        if self.bytes.is_empty() {
+            return;
+        }
+        let align = self.beside() - aligned::SHIFT.at;
+        aligned::SHIFT.put(tail, 0, align.trailing_zeros().into());
+        let from = (at + aligned::BYTES.at).next_multiple_of(align) - at;
+        tail[from..][..self.bytes.len()].copy_from_slice(self.bytes);
     }
 }
 
@@ -78,13 +141,13 @@ impl<'a> Item<'a> {
 
     /// The child of an entry of a branch.
     pub fn child(&self) -> PageId {
-        PageId(self.body.tag)
+        PageId(self.body.tag())
     }
 
     /// Bytes the entry takes in a page with a prefix of this length, not above the key's.
     pub fn size(&self, level: u8, prefix_len: usize) -> usize {
         let rest = self.key.len().saturating_sub(prefix_len + HEAD);
-        ENTRY + cell_of(level) + rest + self.body.bytes().len()
+        ENTRY + cell_of(level) + rest + self.body.len()
     }
 }
 
@@ -111,7 +174,7 @@ impl Plan {
         let mut rests = [0; 4];
         let mut fixed = 0;
         for item in items {
-            fixed += ENTRY + cell_of(level) + item.body.bytes().len();
+            fixed += ENTRY + cell_of(level) + item.body.len();
             let len = item.key.len();
             for (rest, prefix_len) in rests.iter_mut().zip(lengths) {
                 *rest += len.saturating_sub(prefix_len + HEAD);
@@ -164,9 +227,9 @@ pub fn write_node(
             return Err("keys out of order");
         }
         let (head, suffix_len) = item.key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.bytes.len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.len();
         at = at.checked_sub(len).filter(|&at| at >= floor).ok_or("keys do not fit their page")?;
-        put_cell(&mut body[at - floor..][..len], level, item, suffix_len, prefix_len);
+        put_cell(&mut body[at - floor..][..len], at, level, item, suffix_len, prefix_len);
         put_u32(front, heads_at + HEAD * index, head);
         put_u16(front, slots_at + 2 * index, at as u16);
     }
@@ -187,9 +250,11 @@ pub fn write_node(
     Ok(())
 }
 
-/// Writes one cell, for a page with this prefix, into exactly its bytes.
+/// Writes one cell, for a page with this prefix, into exactly its bytes, which begin at offset `at`
+/// of the page.
 pub(super) fn put_cell(
     cell: &mut [u8],
+    at: usize,
     level: u8,
     item: &Item<'_>,
     suffix_len: usize,
@@ -197,14 +262,16 @@ pub(super) fn put_cell(
 ) {
     if level == 0 {
         leaf_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
-        leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag);
+        leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag());
     } else {
-        branch_cell::CHILD.put(cell, 0, item.body.tag);
+        branch_cell::CHILD.put(cell, 0, item.body.tag());
         branch_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
     }
-    let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
+    let front = cell_of(level) + suffix_len.saturating_sub(HEAD);
+    let (cell, tail) = cell.split_at_mut(front);
+    let rest = &mut cell[cell_of(level)..];
     if !rest.is_empty() {
         item.key.copy_to(prefix_len + HEAD, rest);
     }
-    tail.copy_from_slice(item.body.bytes);
+    item.body.put(tail, at + front);
 }

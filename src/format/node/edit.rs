@@ -41,13 +41,14 @@ impl<'a> NodeMut<'a> {
         }
         let key = KeyParts::of(key, prefix_len);
         let (head, suffix_len) = key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.bytes().len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.len();
         if self.layout.gap() < len + ENTRY {
             return Ok(false);
         }
         let cell_at = self.layout.heap_at - len;
         let item = Item { key, body };
-        put_cell(&mut self.page[cell_at..cell_at + len], level, &item, suffix_len, prefix_len);
+        let cell = &mut self.page[cell_at..cell_at + len];
+        put_cell(cell, cell_at, level, &item, suffix_len, prefix_len);
         // Slots behind the new one move by a head and a slot, those in front by a head.
         let (slot, end) = (slots_at + 2 * index, slots_at + 2 * count);
         self.page.copy_within(slot..end, slot + HEAD + 2);
@@ -90,7 +91,7 @@ impl<'a> NodeMut<'a> {
         let cell = node.cell(index)?;
         let (cell_at, len) = (cell.at, node.cell_len(&cell)?);
         let front = cell_of(self.layout.level) + cell.rest.len();
-        let new_len = front + body.bytes().len();
+        let new_len = front + body.len();
         let slack = self.layout.gap();
         if new_len <= len {
             // What is left over at the cell's end belongs to nothing.
@@ -122,9 +123,9 @@ impl<'a> NodeMut<'a> {
     }
 
     fn put_value(&mut self, cell_at: usize, front: usize, body: Body<'_>) {
-        let (tag, bytes) = body.encoded();
-        leaf_cell::VALUE_TAG.put(self.page, cell_at, tag);
-        self.page[cell_at + front..][..bytes.len()].copy_from_slice(bytes);
+        leaf_cell::VALUE_TAG.put(self.page, cell_at, body.tag());
+        let at = cell_at + front;
+        body.put(&mut self.page[at..at + body.len()], at);
     }
 
     /// A cell of this length belongs to nothing any more; the lowest one goes back to the gap.

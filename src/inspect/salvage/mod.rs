@@ -64,7 +64,7 @@ use super::pages::Pages;
 use super::scan::Scan;
 use super::{MetaChoice, SlotState, layout, open_meta, space, tree};
 use crate::error::{Error, Result};
-use crate::types::{PageId, TxnId};
+use crate::types::{PageId, TableOptions, TxnId};
 use start::Start;
 use std::collections::BTreeSet;
 use std::ops::{Bound, RangeBounds};
@@ -130,6 +130,8 @@ impl Part<'_> {
 pub struct Recovered<'a> {
     /// Its table: one of the catalog, or `lost+found/LEVEL-PAGE`.
     pub table: &'a str,
+    /// What its table was made with; of what is put aside nobody knows.
+    pub options: &'a TableOptions,
     /// Its key.
     pub key: &'a [u8],
     /// Its value.
@@ -352,7 +354,9 @@ impl Salvager<'_> {
         let renamed = (name != listed.name).then_some(listed.name);
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
         let had = descriptor.as_ref().ok().map(|d| d.counts[0]).filter(|_| !self.part.has_bounds());
-        self.report.tables.push(SalvagedTable { name, renamed, had, ..Default::default() });
+        let options = descriptor.as_ref().ok().map(|d| d.options.clone()).unwrap_or_default();
+        let table = SalvagedTable { name, renamed, options, had, ..Default::default() };
+        self.report.tables.push(table);
         let said = descriptor.as_ref().ok().map(|d| d.counts);
         self.figures.push(Figures { said, found: [0; 4] });
         match descriptor {

@@ -1,7 +1,7 @@
 //! What a salvage got out, and what it could not. Plain data; lists are bounded, counts are not.
 
 use crate::inspect::SlotState;
-use crate::types::{PageId, TxnId};
+use crate::types::{PageId, TableOptions, TxnId};
 
 /// Losses that are kept in full, and tables that are put aside.
 pub const MAX_LOSSES: usize = 1_000;
@@ -29,6 +29,8 @@ pub struct SalvagedTable {
     pub name: String,
     /// What the catalog calls it, where it could not keep that name: it is too long, or taken.
     pub renamed: Option<String>,
+    /// What it was made with, where that is known.
+    pub options: TableOptions,
     /// Pairs it had, where that is known.
     pub had: Option<u64>,
     /// Pairs that came out.

@@ -8,7 +8,7 @@ use crate::inspect::layout::{self, header};
 use crate::inspect::meta::run_crc;
 use crate::inspect::node::{Body, Cell, Node, Run};
 use crate::inspect::tree::Listed;
-use crate::types::PageId;
+use crate::types::{PageId, TableOptions};
 use std::borrow::Cow;
 
 /// Who gets what is found.
@@ -259,7 +259,8 @@ impl<'a> Salvager<'a> {
     }
 
     fn give(&mut self, into: &mut Into<'_>, birth: u64, key: Vec<u8>, value: &[u8]) {
-        let table = match into {
+        let bytes = TableOptions::default();
+        let (table, options) = match into {
             Into::Catalog(listed) => {
                 let name = String::from_utf8_lossy(&key).into_owned();
                 listed.push(Listed { name, descriptor: value.to_vec(), birth });
@@ -270,15 +271,16 @@ impl<'a> Salvager<'a> {
                 table.pairs += 1;
                 table.bytes += (key.len() + value.len()) as u64;
                 self.figures[*index].found[0] += 1;
-                &table.name[..]
+                (&table.name[..], &table.options)
             }
             Into::Aside { name, pairs, .. } => {
                 *pairs += 1;
-                name
+                (*name, &bytes)
             }
         };
         let page_size = self.scan.page_size;
-        if let Err(e) = (self.take)(&Recovered { table, key: &key, value, page_size }) {
+        let pair = Recovered { table, options, key: &key, value, page_size };
+        if let Err(e) = (self.take)(&pair) {
             self.failed = Some(e);
             self.scan.stopped = true;
         }
@@ -295,7 +297,7 @@ impl<'a> Salvager<'a> {
         let run = match cell.body {
             Body::Table(descriptor) if wanted => return Ok(Cow::Borrowed(descriptor)),
             _ if wanted => return Err((0, "a value where a table descriptor must be".into())),
-            Body::Value(value) => return Ok(Cow::Borrowed(value)),
+            Body::Value(value) | Body::Aligned(value, _) => return Ok(Cow::Borrowed(value)),
             Body::Overflow(run) => run,
             Body::Table(_) => {
                 return Err((0, "a table descriptor where a value must be".into()));

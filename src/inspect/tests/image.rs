@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub enum Value {
     Child(u64),
     Inline(Vec<u8>),
+    /// At a multiple of 2^this bytes.
+    Aligned(u8, Vec<u8>),
     Table(Vec<u8>),
     /// First page, length, birth; the checksum is that of the run.
     Run(u64, u64, u64),
@@ -170,6 +172,19 @@ impl Node {
                 Value::Inline(value) => {
                     put(&mut cell, 2, 2, value.len() as u64);
                     cell.extend_from_slice(value);
+                }
+                Value::Aligned(shift, value) => {
+                    put(&mut cell, 2, 2, 0x8004);
+                    let align = 1 << shift;
+                    let len = 2 + align + value.len();
+                    let at = cell.len();
+                    cell.resize(at + len, 0);
+                    put(&mut cell, at, 2, (len - 2) as u64);
+                    cell[at + 2] = *shift;
+                    // Where the cell begins is known: the heap grows down.
+                    let place = (heap - cell.len() + at + 3).next_multiple_of(align);
+                    let from = place - (heap - cell.len());
+                    cell[from..from + value.len()].copy_from_slice(value);
                 }
                 Value::Table(descriptor) => {
                     put(&mut cell, 2, 2, 0xc000 + descriptor.len() as u64);

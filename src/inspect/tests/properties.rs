@@ -189,7 +189,40 @@ properties! {
     };
     root_in_two_tables: 10, "owned twice", |i| *i.table("empty") = descriptor(10, 1, [4, 0, 1, 2]);
     kind_of_table_unknown: 0, "field kind", |i| i.add("beta", 42, 1, 1);
-    alignment_unknown: 0, "field align_shift", |i| i.add("beta", 43, 1, 1);
+    alignment_beyond_a_page: 0, "aligned to 2^13", |i| i.add("beta", 43, 1, 13);
+    alignment_of_the_catalog: 0, "a catalog with aligned values", |i| {
+        i.meta().catalog[43] = 1;
+    };
+    alignment_without_its_feature: 0, "does not say feature 0x1", |i| i.add("empty", 43, 1, 1);
+    options_without_their_feature: 0, "does not say feature 0x2", |i| {
+        i.table("empty").extend([1, 1, b'k']);
+    };
+    options_out_of_order: 0, "a table option of kind 1", |i| {
+        i.table("empty").extend([2, 1, b'v', 1, 1, b'k']);
+    };
+    option_of_a_kind_to_come: 0, "a table option of kind 3", |i| {
+        i.table("empty").extend([3, 1, b'k']);
+    };
+    option_that_is_cut_off: 0, "a table option of kind 1", |i| i.table("empty").extend([1, 2, b'k']);
+    option_that_is_not_utf8: 0, "a table option of kind 1", |i| i.table("empty").extend([1, 1, 0xff]);
+    option_without_a_name: 0, "a table option of kind 2", |i| i.table("empty").extend([2, 0]);
+    values_of_an_aligned_table_are_not: 10, "not stored as the table says", |i| {
+        i.add("beta", 43, 1, 3);
+    };
+    values_of_another_table_are_aligned: 10, "not stored as the table says", |i| {
+        i.node(10).keys[2].1 = Value::Aligned(3, vec![1, 2, 3]);
+    };
+    values_are_aligned_less_than_said: 10, "not stored as the table says", |i| {
+        i.add("beta", 43, 1, 4);
+        i.node(10).keys[2].1 = Value::Aligned(3, vec![1, 2, 3]);
+    };
+    values_are_aligned_too_much_for_a_leaf: 10, "a value aligned to 2^7", |i| {
+        i.node(10).keys[2].1 = Value::Aligned(7, vec![1, 2, 3]);
+    };
+    room_beside_an_aligned_value: 10, "does not stand between zeros", |i| {
+        i.node(10).keys[0].1 = Value::Aligned(3, vec![1, 2, 3]);
+        i.node(10).patches.push((4096 - 1, vec![1]));
+    };
     flags_unknown: 0, "field flags", |i| i.add("beta", 44, 2, 1);
     value_size_unknown: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
     sequence_unknown: 0, "field sequence", |i| i.add("beta", 48, 8, 1);
@@ -202,7 +235,9 @@ properties! {
         i.node(6).keys[1].1 = Value::Table(descriptor(0, 0, [0; 4]));
     };
     table_name_too_long: 2, "a table name of 1025 bytes", |i| i.node(2).keys[0].0 = vec![b'a'; 1025];
-    descriptor_of_a_wrong_length: 0, "descriptor of 65 bytes", |i| i.table("beta").push(0);
+    descriptor_of_a_wrong_length: 0, "descriptor of 63 bytes", |i| {
+        i.table("beta").pop();
+    };
     catalog_counts_wrong: 0, "says 4 entries, there are 3", |i| {
         i.meta().catalog = descriptor(2, 1, [4, 0, 1, 0]);
     };

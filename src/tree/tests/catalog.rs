@@ -4,17 +4,21 @@ use super::store::Tree;
 use crate::error::Error;
 use crate::format::descriptor::MAX_NAME_LEN;
 use crate::tree::{TableDescriptor, put_table, stored_table, tables};
-use crate::types::PageId;
+use crate::types::{PageId, TableOptions};
 use std::collections::BTreeMap;
 
 const PAGES: u64 = 1 << 40;
 
-fn put(tree: &mut Tree, name: &str, d: &TableDescriptor) {
-    put_table(&mut tree.store, &mut tree.desc, name, d).unwrap();
+/// A descriptor and what stands behind it.
+type Stored = (TableDescriptor, Vec<u8>);
+
+fn put(tree: &mut Tree, name: &str, (d, options): &Stored) {
+    put_table(&mut tree.store, &mut tree.desc, name, d, options).unwrap();
 }
 
-fn stored(tree: &Tree, name: &str) -> Result<Option<TableDescriptor>, Error> {
-    stored_table(&tree.store, &tree.desc, name, PAGES)
+fn stored(tree: &Tree, name: &str) -> Result<Option<Stored>, Error> {
+    let stored = stored_table(&tree.store, &tree.desc, name, PAGES)?;
+    Ok(stored.map(|(d, options)| (d, options.to_vec())))
 }
 
 #[test]
@@ -32,6 +36,11 @@ fn a_catalog_is_what_was_put_into_it() {
                 depth: 1,
                 ..Default::default()
             };
+            let options = TableOptions::aligned(1 << rng.u8(..13));
+            let mut name_of = || "t".repeat([0, 3, 255][rng.usize(..3)]);
+            let (empty, options) =
+                TableDescriptor::new(&options.types(name_of(), name_of())).unwrap();
+            let d = (TableDescriptor { align_shift: empty.align_shift, ..d }, options);
             if rng.u8(..4) == 0 {
                 let gone = model.keys().next().cloned().unwrap_or(name);
                 let was_there = tree.remove(gone.as_bytes()).unwrap();
@@ -46,10 +55,12 @@ fn a_catalog_is_what_was_put_into_it() {
         }
         let listed = tables(&tree.store, &tree.desc, PAGES).unwrap();
         assert!(listed.len() > 20 && tree.desc.depth > 1);
+        let listed: BTreeMap<_, _> =
+            listed.into_iter().map(|t| (t.name, (t.descriptor, t.options))).collect();
         for (name, d) in &listed {
             assert_eq!(stored(&tree, name).unwrap().as_ref(), Some(d));
         }
-        assert_eq!(listed.into_iter().collect::<BTreeMap<_, _>>(), model);
+        assert_eq!(listed, model);
         assert_eq!(stored(&tree, "no table").unwrap(), None);
     }
 }
@@ -57,7 +68,7 @@ fn a_catalog_is_what_was_put_into_it() {
 #[test]
 fn a_value_is_no_descriptor_and_a_descriptor_no_value() {
     let mut tree = Tree::new(4096);
-    put(&mut tree, "table", &TableDescriptor::default());
+    put(&mut tree, "table", &Stored::default());
     tree.insert(b"value", &[0; 64]).unwrap();
     let damaged = |what: Result<(), Error>| match what {
         Err(Error::Corrupt { detail, .. }) => assert!(detail.contains("must be"), "{detail}"),
@@ -67,14 +78,14 @@ fn a_value_is_no_descriptor_and_a_descriptor_no_value() {
     damaged(tables(&tree.store, &tree.desc, PAGES).map(drop));
     damaged(tree.get(b"table").map(drop));
     assert_eq!(tree.get(b"value").unwrap(), Some(&[0; 64][..]));
-    assert_eq!(stored(&tree, "table").unwrap(), Some(TableDescriptor::default()));
+    assert_eq!(stored(&tree, "table").unwrap(), Some(Stored::default()));
 }
 
 #[test]
 fn a_catalog_that_leads_in_a_circle_has_an_end() {
     let mut tree = Tree::new(4096);
     for i in 0..300 {
-        put(&mut tree, &format!("table number {i:05}"), &TableDescriptor::default());
+        put(&mut tree, &format!("table number {i:05}"), &Stored::default());
     }
     assert_eq!(tree.desc.depth, 2);
     tree.desc.leaf_pages = 3;

@@ -3,8 +3,9 @@
 use super::store::{Store, Tree};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
+use crate::format::node::build::Body;
 use crate::format::node::key::head_of;
-use crate::format::node::{ENTRY, Node, Value, cell_of, is_inline, max_key_len, padded, start_of};
+use crate::format::node::{ENTRY, Node, Value, cell_of, max_key_len, padded, start_of};
 use crate::format::page::PageHeader;
 use crate::tree::PageSource;
 use crate::types::PageId;
@@ -34,6 +35,7 @@ impl Found {
 
 struct Walk<'a, S> {
     src: &'a S,
+    align_shift: u8,
     seen: HashSet<PageId>,
     found: Found,
     last: Option<Vec<u8>>,
@@ -44,7 +46,9 @@ struct Walk<'a, S> {
 #[allow(clippy::type_complexity)] // what was found, and all pairs
 pub fn walk<S: PageSource>(src: &S, desc: &TableDescriptor) -> (Found, Vec<(Vec<u8>, Vec<u8>)>) {
     let found = Found::default();
-    let mut w = Walk { src, seen: HashSet::new(), found, last: None, pairs: Vec::new() };
+    let align_shift = desc.align_shift;
+    let seen = HashSet::new();
+    let mut w = Walk { src, align_shift, seen, found, last: None, pairs: Vec::new() };
     if desc.depth == 0 {
         assert!(desc.root.is_none());
     } else {
@@ -52,6 +56,7 @@ pub fn walk<S: PageSource>(src: &S, desc: &TableDescriptor) -> (Found, Vec<(Vec<
     }
     w.found.counts.root = desc.root;
     w.found.counts.depth = desc.depth;
+    w.found.counts.align_shift = align_shift;
     assert_eq!(w.found.counts, *desc, "descriptor");
     (w.found, w.pairs)
 }
@@ -104,7 +109,7 @@ impl<S: PageSource> Walk<'_, S> {
         if level == 0 {
             self.found.counts.leaf_pages += 1;
             self.found.underfull += u64::from(!root && (used - start_of(0)) * 4 < capacity);
-            self.leaf(&node, keys);
+            self.leaf(&node, page, keys);
             return;
         }
         self.found.counts.branch_pages += 1;
@@ -131,18 +136,22 @@ impl<S: PageSource> Walk<'_, S> {
         assert!(cells.windows(2).all(|w| w[0].1 <= w[1].0), "cells overlap");
     }
 
-    fn leaf(&mut self, node: &Node<'_>, keys: Vec<Vec<u8>>) {
-        let size = self.src.page_size();
+    fn leaf(&mut self, node: &Node<'_>, page: &[u8], keys: Vec<Vec<u8>>) {
+        let (size, shift) = (self.src.page_size(), self.align_shift);
         for (i, key) in keys.into_iter().enumerate() {
             assert!(self.last.as_ref().is_none_or(|last| *last < key));
             let value = match node.value(i).unwrap() {
                 Value::Inline(bytes) => {
-                    assert!(is_inline(size, key.len(), bytes.len()));
+                    assert!(Body::value(size, key.len(), bytes, shift).is_some());
+                    let at = bytes.as_ptr().addr().wrapping_sub(page.as_ptr().addr());
+                    assert!(bytes.is_empty() || at < size && at.is_multiple_of(1 << shift));
                     bytes.to_vec()
                 }
                 Value::Table(_) => panic!("a table descriptor in a table"),
                 Value::Overflow(run) => {
-                    assert!(!is_inline(size, key.len(), run.len as usize));
+                    assert!(
+                        Body::value(size, key.len(), &vec![0; run.len as usize], shift).is_none()
+                    );
                     let pages = run.pages(size);
                     let bytes = self.src.run(run.first, pages).unwrap();
                     assert_eq!(run_crc(run.first, [bytes]), run.crc);

@@ -1,7 +1,7 @@
 //! Damaged pages: any answer or an error, never a panic, never without end.
 
-use super::model::{SHAPES, Shape, key, some_key};
-use super::ranges::filled;
+use super::model::{SHAPES, SHIFTS, Shape, key, some_key};
+use super::ranges::{filled, filled_aligned};
 use super::store::Tree;
 use crate::error::Error;
 use crate::format::bytes::{put_u16, put_u64};
@@ -169,7 +169,8 @@ fn damaged(seed: u64, trees: usize) {
     let mut rounds = 0;
     for (page_size, shapes) in [(4096, &SHAPES[..]), (65_536, &SHAPES[3..5])] {
         for shape in shapes {
-            let (tree, model) = filled(page_size, *shape, 500, &mut rng);
+            let shift = SHIFTS[rng.usize(..SHIFTS.len())];
+            let (tree, model) = filled_aligned(page_size, shift, *shape, 500, &mut rng);
             let mut keys: Vec<Vec<u8>> =
                 (0..40).filter_map(|_| some_key(&model, &mut rng)).collect();
             keys.extend((0..200).map(|n| key(*shape, n, page_size, &mut rng)));

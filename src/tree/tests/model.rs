@@ -3,10 +3,14 @@
 
 use super::check::{Model, check, check_snapshot};
 use super::store::Tree;
+use crate::format::descriptor::TableDescriptor;
 use crate::format::node::max_key_len;
 use fastrand::Rng;
 
 pub const PAGE_SIZES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
+
+/// How values are aligned: not at all, in leaves, in runs alone.
+pub const SHIFTS: [u8; 7] = [0, 1, 3, 4, 6, 7, 12];
 
 /// A shape of keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,8 +126,8 @@ impl Run {
 
 /// Grows, churns and empties a tree, in transactions of random length, with snapshots that are
 /// checked before their pages may be reused.
-fn run(page_size: usize, shape: Shape, steps: u64, seed: u64) {
-    let tree = Tree::new(page_size);
+fn run(page_size: usize, align_shift: u8, shape: Shape, steps: u64, seed: u64) {
+    let tree = Tree::aligned(page_size, align_shift);
     let mut run = Run { tree, model: Model::new(), rng: Rng::with_seed(seed), shape, n: 0 };
     let mut snapshots = Vec::new();
     for removes in [10, 50, 95, 30, 100] {
@@ -151,14 +155,16 @@ fn run(page_size: usize, shape: Shape, steps: u64, seed: u64) {
         assert!(run.tree.remove(&key).unwrap());
     }
     check(&run.tree, &run.model);
-    assert_eq!(run.tree.desc, Default::default());
+    assert_eq!(run.tree.desc, TableDescriptor { align_shift, ..Default::default() });
 }
 
 #[test]
 fn every_shape_on_every_page_size() {
     for (i, page_size) in PAGE_SIZES.into_iter().enumerate() {
         for (j, shape) in SHAPES.into_iter().enumerate() {
-            run(page_size, shape, 1200 >> (i / 2), (i * 100 + j) as u64);
+            run(page_size, 0, shape, 1200 >> (i / 2), (i * 100 + j) as u64);
+            let align_shift = SHIFTS[(i + j) % SHIFTS.len()];
+            run(page_size, align_shift, shape, 600 >> (i / 2), (i * 100 + j + 50) as u64);
         }
     }
 }
@@ -166,7 +172,8 @@ fn every_shape_on_every_page_size() {
 #[test]
 fn longer_runs_on_small_pages() {
     for (j, shape) in SHAPES.into_iter().enumerate() {
-        run(4096, shape, 4000, 7000 + j as u64);
+        run(4096, 0, shape, 4000, 7000 + j as u64);
+        run(4096, 1 + j as u8 % 6, shape, 3000, 7100 + j as u64);
     }
 }
 
@@ -175,7 +182,8 @@ fn longer_runs_on_small_pages() {
 fn many_seeds() {
     for seed in 0..60 {
         for (j, shape) in SHAPES.into_iter().enumerate() {
-            run(PAGE_SIZES[seed % 3], shape, 2500, 100_000 + (seed * 10 + j) as u64);
+            let align_shift = SHIFTS[(seed + j) % SHIFTS.len()];
+            run(PAGE_SIZES[seed % 3], align_shift, shape, 2500, 100_000 + (seed * 10 + j) as u64);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::model::{SHAPES, key};
 use crate::format::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
-use crate::format::node::{LEAF_START, Layout, Node, Place, Value};
+use crate::format::node::{LEAF_CELL, LEAF_START, Layout, MAX_INLINE_SHIFT, Node, Place, Value};
 use crate::format::page::PageHeader;
 use crate::types::{PageId, TxnId};
 use fastrand::Rng;
@@ -16,8 +16,17 @@ fn aligned(size: usize) -> Vec<u64> {
     vec![0x5555_5555_5555_5555; size / 8]
 }
 
+/// The bodies of cells whose values are aligned to 2^`shift` bytes, or not at all.
+fn body(value: &[u8], shift: u8) -> Body<'_> {
+    if shift == 0 { Body::inline(value) } else { Body::aligned(value, shift) }
+}
+
 fn items(pairs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Item<'_>> {
-    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::inline(v) }).collect()
+    items_aligned(pairs, 0)
+}
+
+fn items_aligned(pairs: &BTreeMap<Vec<u8>, Vec<u8>>, shift: u8) -> Vec<Item<'_>> {
+    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: body(v, shift) }).collect()
 }
 
 fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) {
@@ -38,8 +47,9 @@ fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) 
 #[test]
 fn edits_in_place_agree_with_a_list() {
     let mut rng = Rng::with_seed(21);
-    for shape in SHAPES {
-        for page_size in [4096, 65_536] {
+    let shifts = (0..=MAX_INLINE_SHIFT).cycle();
+    for (shape, shift) in SHAPES.into_iter().zip(shifts) {
+        for (page_size, shift) in [(4096, 0), (65_536, 0), (4096, shift), (65_536, shift)] {
             let mut words = aligned(page_size);
             let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
             let mut model = BTreeMap::new();
@@ -56,12 +66,12 @@ fn edits_in_place_agree_with_a_list() {
                     let mut node = NodeMut::open(ID, page, 0).unwrap();
                     let place = node.node().unwrap().search(&key).unwrap();
                     match there {
-                        true => node.replace(place.index, Body::inline(&value)).unwrap(),
-                        false => node.insert(place.index, &key, Body::inline(&value)).unwrap(),
+                        true => node.replace(place.index, body(&value, shift)).unwrap(),
+                        false => node.insert(place.index, &key, body(&value, shift)).unwrap(),
                     }
                 };
                 if !fitted {
-                    let plan = Plan::of(0, &items(&next));
+                    let plan = Plan::of(0, &items_aligned(&next, shift));
                     if plan.used > page_size {
                         refused += 1;
                         next = model.clone();
@@ -74,17 +84,68 @@ fn edits_in_place_agree_with_a_list() {
                     } else {
                         let node_header =
                             NodeHeader { level: 0, birth: TxnId(3), leftmost: PageId::NONE };
-                        write_node(page, node_header, &items(&next), plan.prefix_len).unwrap();
+                        let items = items_aligned(&next, shift);
+                        write_node(page, node_header, &items, plan.prefix_len).unwrap();
                         assert_eq!(Node::open(ID, page, 0).unwrap().used(), plan.used);
                         rebuilt += 1;
                     }
                 }
                 model = next;
                 compare(page, &model, &[key]);
+                are_aligned(page, shift);
             }
             assert!(rebuilt > 0 && (refused > 0 || page_size > 4096 || model.len() < 400));
         }
     }
+}
+
+/// Each value stands at a multiple of 2^`shift` bytes, between zeros, and is made again as it was.
+fn are_aligned(page: &[u8], shift: u8) {
+    let node = Node::open(ID, page, 0).unwrap();
+    for i in 0..node.count() {
+        let cell = node.cell(i).unwrap();
+        let Value::Inline(value) = node.value_of(&cell).unwrap() else { panic!() };
+        let end = cell.at + node.cell_len(&cell).unwrap();
+        let front = LEAF_CELL + cell.rest.len();
+        assert_eq!(end - cell.at - front, body(value, shift).len());
+        if !value.is_empty() {
+            let at = value.as_ptr().addr() - page.as_ptr().addr();
+            assert!(at >= cell.at + front && at.is_multiple_of(1 << shift));
+            assert!(page[at + value.len()..end].iter().all(|&byte| byte == 0));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_aligned_value_is_an_error() {
+    let pairs = BTreeMap::from([(b"a".to_vec(), vec![7; 20]), (b"b".to_vec(), vec![])]);
+    let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+    let mut words = aligned(4096);
+    let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    write_node(page, node_header, &items_aligned(&pairs, 4), 0).unwrap();
+    // Two cells: 4 bytes of head, 2 of length, and of the first one 16 + 20.
+    assert_eq!((4096 - 6, 4096 - 6 - 42), {
+        let node = Node::open(ID, page, 0).unwrap();
+        (node.cell(1).unwrap().at, node.cell(0).unwrap().at)
+    });
+    let length = 4096 - 6 - 42 + 4;
+    let mut refuse = |at: usize, byte: u8, wrong: &str| {
+        let before = std::mem::replace(&mut page[at], byte);
+        let node = Node::open(ID, page, 0).unwrap();
+        for result in [node.value(0).map(drop), node.item(0).map(drop)] {
+            assert!(result.unwrap_err().to_string().contains("inside the page"), "{wrong}");
+        }
+        page[at] = before;
+    };
+    refuse(length, 16, "no value, but room for one");
+    refuse(length, 50, "a value that reaches out of the page");
+    refuse(length + 1, 1, "the same by far");
+    refuse(length + 2, 7, "aligned more than a value in a leaf can be");
+    refuse(length + 2, 255, "the same by far");
+    let node = Node::open(ID, page, 0).unwrap();
+    assert_eq!(node.value(0).unwrap(), Value::Inline(&[7; 20]));
+    let Value::Inline(nothing) = node.value(1).unwrap() else { panic!() };
+    assert!(nothing.is_empty() && nothing.as_ptr().addr().is_multiple_of(4096));
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn some_key(rng: &mut Rng, keys: u32) -> Vec<u8> {
 
 fn run(keys: u32, steps: u32, seed: u64) {
     let rng = &mut Rng::with_seed(seed);
-    let (mut tree, mut model) = (Tree::new(4096), Model::new());
+    let (mut tree, mut model) = (Tree::aligned(4096, seed as u8 % 8), Model::new());
     let mut positions = vec![(Position::new(), Place::Nowhere); 5];
     let mut version = 1;
     for step in 0..steps {

@@ -1,14 +1,25 @@
 //! Cursors and ranges against BTreeMap::range, from both ends, with every kind of bound.
 
 use super::check::Model;
-use super::model::{PAGE_SIZES, SHAPES, Shape, key, some_key, value};
+use super::model::{PAGE_SIZES, SHAPES, SHIFTS, Shape, key, some_key, value};
 use super::store::{Resident, Tree};
 use crate::tree::{Cursor, Key, Range, get_many};
 use fastrand::Rng;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 pub fn filled(page_size: usize, shape: Shape, n: u64, rng: &mut Rng) -> (Tree, Model) {
-    let (mut tree, mut model) = (Tree::new(page_size), Model::new());
+    filled_aligned(page_size, 0, shape, n, rng)
+}
+
+/// The same with values aligned to 2^`align_shift` bytes.
+pub fn filled_aligned(
+    page_size: usize,
+    align_shift: u8,
+    shape: Shape,
+    n: u64,
+    rng: &mut Rng,
+) -> (Tree, Model) {
+    let (mut tree, mut model) = (Tree::aligned(page_size, align_shift), Model::new());
     for i in 0..n {
         let (key, value) = (key(shape, i, page_size, rng), value(page_size, rng));
         tree.insert(&key, &value).unwrap();
@@ -62,7 +73,8 @@ fn ranges_meet_in_the_middle() {
     let mut rng = Rng::with_seed(11);
     for page_size in PAGE_SIZES {
         for shape in SHAPES {
-            let (tree, model) = filled(page_size, shape, rng.u64(1..500), &mut rng);
+            let (shift, n) = (SHIFTS[rng.usize(..SHIFTS.len())], rng.u64(1..500));
+            let (tree, model) = filled_aligned(page_size, shift, shape, n, &mut rng);
             for _ in 0..60 {
                 let (from, to) = (
                     bound(shape, &model, page_size, &mut rng),

@@ -1,8 +1,9 @@
 //! Ranges that are removed at once, against a BTreeMap.
 
 use super::check::{Model, check, check_snapshot};
-use super::model::{PAGE_SIZES, SHAPES, Shape, key, some_key, value};
+use super::model::{PAGE_SIZES, SHAPES, SHIFTS, Shape, key, some_key, value};
 use super::store::Tree;
+use crate::tree::TableDescriptor;
 use fastrand::Rng;
 use std::ops::Bound;
 
@@ -40,9 +41,9 @@ fn within(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>, key: &[u8]) -> bool {
     above && below
 }
 
-fn run(page_size: usize, shape: Shape, keys: u64, rounds: u64, seed: u64) {
+fn run(page_size: usize, align_shift: u8, shape: Shape, keys: u64, rounds: u64, seed: u64) {
     let rng = &mut Rng::with_seed(seed);
-    let (mut tree, mut model) = (Tree::new(page_size), Model::new());
+    let (mut tree, mut model) = (Tree::aligned(page_size, align_shift), Model::new());
     for round in 0..rounds {
         grow(&mut tree, &mut model, shape, keys, rng);
         let before = (tree.store.txn_number(), tree.desc, model.clone());
@@ -69,7 +70,7 @@ fn run(page_size: usize, shape: Shape, keys: u64, rounds: u64, seed: u64) {
             let all = tree.remove_range(Bound::Unbounded, Bound::Unbounded).unwrap();
             assert_eq!(all, model.len() as u64);
             model.clear();
-            assert_eq!(tree.desc, Default::default());
+            assert_eq!(tree.desc, TableDescriptor { align_shift, ..Default::default() });
             check(&tree, &model);
         }
     }
@@ -79,7 +80,9 @@ fn run(page_size: usize, shape: Shape, keys: u64, rounds: u64, seed: u64) {
 fn every_shape_on_every_page_size() {
     for (i, page_size) in PAGE_SIZES.into_iter().enumerate() {
         for (j, shape) in SHAPES.into_iter().enumerate() {
-            run(page_size, shape, 400 >> (i / 2), 8, (i * 100 + j) as u64);
+            run(page_size, 0, shape, 400 >> (i / 2), 8, (i * 100 + j) as u64);
+            let align_shift = SHIFTS[(i + j) % SHIFTS.len()];
+            run(page_size, align_shift, shape, 200 >> (i / 2), 4, (i * 100 + j + 50) as u64);
         }
     }
 }
@@ -87,7 +90,7 @@ fn every_shape_on_every_page_size() {
 #[test]
 fn deeper_trees() {
     for (j, shape) in [Shape::Ascending, Shape::Longest, Shape::Url].into_iter().enumerate() {
-        run(4096, shape, 6_000, 4, 900 + j as u64);
+        run(4096, 0, shape, 6_000, 4, 900 + j as u64);
     }
 }
 

@@ -328,6 +328,12 @@ impl Tree {
         Tree::of(Store::new(page_size), TableDescriptor::default())
     }
 
+    /// One whose values are aligned to 2^`align_shift` bytes.
+    pub fn aligned(page_size: usize, align_shift: u8) -> Tree {
+        let desc = TableDescriptor { align_shift, ..TableDescriptor::default() };
+        Tree::of(Store::new(page_size), desc)
+    }
+
     pub fn of(store: Store, desc: TableDescriptor) -> Tree {
         Tree { store, desc, edge: (RightmostPath::default(), desc) }
     }
