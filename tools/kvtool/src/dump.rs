@@ -5,7 +5,8 @@
 //! ```text
 //! dump   = (header data)*
 //! header = "VERSION=3" field* "HEADER=END"
-//! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name | other "=" value
+//! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name
+//!        | "align=" bytes | "key_type=" name | "value_type=" name | other "=" value
 //! data   = (" " key, " " value)* "DATA=END"
 //! ```
 //!
@@ -15,12 +16,14 @@
 //! makes no sense, the error says so.
 
 use crate::text::{decode_hex, encode_hex, hex_byte, hex_digits};
+use recto::TableOptions;
 use std::io::{self, BufRead, Write};
 
 /// How keys and values stand in a dump.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Format {
     /// Hexadecimal digits.
+    #[default]
     ByteValue,
     /// Printable bytes as they are.
     Print,
@@ -43,8 +46,14 @@ impl<W: Write> Writer<W> {
 
     /// Begins a database; one without a name is what `mdb_load` puts into the unnamed one.
     /// `map_size` tells `mdb_load` how large a map to make, as it does not grow by itself. A name
-    /// with a line break cannot stand in a header.
-    pub fn begin(&mut self, name: Option<&str>, map_size: u64) -> io::Result<()> {
+    /// with a line break cannot stand in a header. What a table of bytes does not have is not
+    /// written; `mdb_load` says of such lines that it leaves them out.
+    pub fn begin(
+        &mut self,
+        name: Option<&str>,
+        options: &TableOptions,
+        map_size: u64,
+    ) -> io::Result<()> {
         let format = match self.format {
             Format::ByteValue => "bytevalue",
             Format::Print => "print",
@@ -52,6 +61,15 @@ impl<W: Write> Writer<W> {
         write!(self.out, "VERSION=3\nformat={format}\n")?;
         if let Some(name) = name {
             writeln!(self.out, "database={name}")?;
+        }
+        if options.align > 1 {
+            writeln!(self.out, "align={}", options.align)?;
+        }
+        for (field, name) in [("key_type", &options.key_type), ("value_type", &options.value_type)]
+        {
+            if !name.is_empty() {
+                writeln!(self.out, "{field}={name}")?;
+            }
         }
         write!(self.out, "type=btree\nmapsize={map_size}\nHEADER=END\n")
     }
@@ -122,8 +140,8 @@ fn decode_print(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 /// What comes next in a dump.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Next {
-    /// A database begins; its name, if it has one.
-    Database(Option<String>),
+    /// A database begins; its name, if it has one, and what its table is made with.
+    Database(Option<String>, TableOptions),
     /// A pair has been read.
     Pair,
     /// The dump is over.
@@ -255,7 +273,7 @@ impl<R: BufRead> Reader<R> {
             Some(_) => return wrong("only versions 1 to 3 of the dump format are known"),
             None => return wrong("a dump begins with VERSION=3; if it is none, change --format"),
         }
-        let mut header = Header { format: Format::ByteValue, name: None, notes: Vec::new() };
+        let mut header = Header::default();
         loop {
             if !self.read_line()? {
                 return wrong("the dump ends before HEADER=END; it has been cut off");
@@ -271,14 +289,16 @@ impl<R: BufRead> Reader<R> {
         // Each once, however many databases it is true of.
         header.notes.retain(|note| !self.notes.contains(note));
         self.notes.append(&mut header.notes);
-        Ok(Next::Database(header.name))
+        Ok(Next::Database(header.name, header.options))
     }
 }
 
 /// What a header has said so far.
+#[derive(Default)]
 struct Header {
     format: Format,
     name: Option<String>,
+    options: TableOptions,
     notes: Vec<String>,
 }
 
@@ -299,6 +319,19 @@ impl Header {
                 Ok(_) => {}
                 Err(_) => return wrong("the database's name is not UTF-8; name a table with -t"),
             },
+            (b"align", value) => {
+                let align = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let Some(align) = align else { return wrong("align is a number of bytes") };
+                self.options.align = align;
+            }
+            (b"key_type" | b"value_type", value) => {
+                let Ok(value) = String::from_utf8(value.to_vec()) else {
+                    return wrong("the name of a type is not UTF-8");
+                };
+                let key = name == b"key_type";
+                let types = &mut self.options;
+                *(if key { &mut types.key_type } else { &mut types.value_type }) = value;
+            }
             (_, b"0") => {}
             (b"duplicates" | b"dupsort" | b"dupfixed" | b"integerdup" | b"reversedup", _) => {
                 return wrong(
@@ -329,7 +362,7 @@ mod tests {
         let mut pairs = Vec::new();
         loop {
             match reader.next(&mut key, &mut value) {
-                Ok(Next::Database(n)) => name = n,
+                Ok(Next::Database(n, _)) => name = n,
                 Ok(Next::Pair) => pairs.push((name.clone(), key.clone(), value.clone())),
                 Ok(Next::End) => return Ok(pairs),
                 Err(ReadError::Wrong(what)) => {
@@ -347,7 +380,7 @@ mod tests {
             let mut writer = Writer::new(Vec::new(), format);
             let mut expected = Pairs::new();
             for name in [None, Some("second"), Some("a = b ")] {
-                writer.begin(name, 1 << 20).unwrap();
+                writer.begin(name, &TableOptions::default(), 1 << 20).unwrap();
                 for (key, value) in [(&b""[..], &all[..]), (b"key", b""), (&all, b"\\00\\\\x")] {
                     writer.pair(key, value).unwrap();
                     expected.push((name.map(String::from), key.to_vec(), value.to_vec()));
@@ -396,8 +429,30 @@ mod tests {
         assert!(read(text).unwrap_err().contains("not UTF-8; name a table with -t"));
         let mut reader = Reader::new(&text[..]).without_names();
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Database(None));
+        let options = TableOptions::default();
+        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Database(None, options));
         assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Pair);
+    }
+
+    #[test]
+    fn options_of_a_table_come_back() {
+        for options in [
+            TableOptions::aligned(64),
+            TableOptions::default().types("u64", ""),
+            TableOptions::aligned(8).types("(u32, str)", "[f64]"),
+        ] {
+            let mut writer = Writer::new(Vec::new(), Format::Print);
+            writer.begin(Some("t"), &options, 1 << 20).unwrap();
+            writer.end().unwrap();
+            let text = writer.into_inner();
+            let mut reader = Reader::new(&text[..]);
+            let next = reader.next(&mut Vec::new(), &mut Vec::new()).unwrap();
+            assert_eq!(next, Next::Database(Some("t".into()), options));
+        }
+        let wrong = read(b"VERSION=3\nalign=many\nHEADER=END\nDATA=END\n").unwrap_err();
+        assert_eq!(wrong, "2: align is a number of bytes");
+        let wrong = read(b"VERSION=3\nkey_type=\xff\nHEADER=END\nDATA=END\n").unwrap_err();
+        assert_eq!(wrong, "2: the name of a type is not UTF-8");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::HexArg;
 use crate::signals::Interrupt;
 use crate::text::{Notation, one_line};
+use recto::TableOptions;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -81,6 +82,8 @@ pub struct Input {
     table: Option<String>,
     /// The first table has been told.
     started: bool,
+    /// What the table told last is made with, as far as the input says.
+    options: TableOptions,
     source: Source,
 }
 
@@ -151,7 +154,14 @@ impl Input {
             false => args.input.display().to_string(),
         };
         let total = meta.filter(Metadata::is_file).map(|m| m.len());
-        Ok(Input { name, total, table: table.named.clone(), started: false, source })
+        Ok(Input {
+            name,
+            total,
+            table: table.named.clone(),
+            started: false,
+            options: TableOptions::default(),
+            source,
+        })
     }
 
     /// Leaves the database's own files out of a directory tree. They must exist.
@@ -193,6 +203,11 @@ impl Input {
         }
     }
 
+    /// What the table told last is made with, as far as the input says.
+    pub fn options(&self) -> &TableOptions {
+        &self.options
+    }
+
     /// Where the pair last read stands, for messages.
     pub fn place(&self) -> String {
         match &self.source {
@@ -205,7 +220,7 @@ impl Input {
     /// Reads on; a pair is put into `pair`.
     pub fn next(&mut self, pair: &mut Pair) -> Outcome<Next> {
         let is_dump = matches!(self.source, Source::Dump(_));
-        if !self.started && (!is_dump || self.table.is_some()) {
+        if !self.started && !is_dump {
             self.started = true;
             return Ok(Next::Table(self.table.clone().unwrap_or_else(|| DEFAULT_TABLE.into())));
         }
@@ -214,8 +229,11 @@ impl Input {
             Source::Dir(dir) => return dir.next(pair),
             Source::Dump(reader) => loop {
                 match reader.next(&mut pair.key, &mut pair.value) {
-                    Ok(dump::Next::Database(_)) if self.table.is_some() => {}
-                    Ok(dump::Next::Database(name)) => {
+                    // One table takes all, and is what the first of them was.
+                    Ok(dump::Next::Database(..)) if self.table.is_some() && self.started => {}
+                    Ok(dump::Next::Database(name, options)) => {
+                        (self.started, self.options) = (true, options);
+                        let name = self.table.clone().or(name);
                         return Ok(Next::Table(name.unwrap_or_else(|| DEFAULT_TABLE.into())));
                     }
                     Ok(dump::Next::Pair) => break Ok(true),

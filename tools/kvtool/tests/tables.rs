@@ -210,3 +210,54 @@ fn every_verb_has_an_example_and_shells_their_completions() {
         assert!(page.contains(".TH"), "{page}");
     }
 }
+
+#[test]
+fn what_a_table_is_made_with_stays_with_it() {
+    let p = Place::new();
+    p.run("create", ["-t", "v", "--align", "64"]).ok();
+    assert!(p.run("create", ["-t", "w", "--align", "3"]).said(2).contains("a power of two"));
+    assert_eq!(p.run("create", ["--align", "8"]).code, Some(2), "without a table");
+    p.run("create", ["-t", "empty", "--align", "4096"]).ok();
+    let lines: String = (0..500).map(|i| format!("k{i:03}\t{}\n", "v".repeat(i % 90))).collect();
+    assert_eq!(finish(p.command("load", ["-", "-t", "v"]), lines.as_bytes()).code, Some(0));
+    p.load("plain\t1\n");
+    let options = |p: &Place| -> Vec<(String, u64)> {
+        let lines = p.run("tables", ["--json"]).ok();
+        let tables = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        tables.map(|t| (t["name"].as_str().unwrap().into(), t["align"].as_u64().unwrap())).collect()
+    };
+    let all = [("empty".into(), 4096), ("main".into(), 1), ("v".into(), 64)];
+    assert_eq!(options(&p), all);
+    assert!(p.run("tables", NO_ARGS).ok().contains("align 64"));
+    // Through a dump, by name and without, and through a salvage.
+    for verify in ["--print", "--no-verify"] {
+        let dump = p.run("dump", ["--all", verify]).ok();
+        assert!(dump.contains("database=v\nalign=64\ntype=btree\n"), "{dump}");
+        let q = Place::new();
+        assert_eq!(finish(q.command("load", ["-"]), dump.as_bytes()).code, Some(0));
+        assert_eq!(options(&q)[1..], all[1..]);
+        assert_eq!(finish(q.command("compare", ["-"]), dump.as_bytes()).code, Some(0));
+        q.assert_clean();
+    }
+    let dump = p.run("dump", ["-t", "v"]).ok();
+    let q = Place::new();
+    assert_eq!(finish(q.command("load", ["-", "-t", "other"]), dump.as_bytes()).code, Some(0));
+    assert_eq!(options(&q), [("other".into(), 64)]);
+    // Into a table that promises less, nothing goes.
+    let said = finish(q.command("load", ["-", "-t", "plain"]), b"a\t1\n");
+    assert_eq!(said.code, Some(0));
+    let said = finish(q.command("load", ["-", "-t", "plain"]), dump.as_bytes()).said(2);
+    assert!(said.contains("aligned to 1 bytes, not to 64"), "{said}");
+    p.run("salvage", ["-o", p.path("saved.recto").to_str().unwrap()]).ok();
+    let tables = {
+        let mut command = kvtool();
+        command.args(["tables", "--json"]).arg(p.path("saved.recto"));
+        finish(command, b"").ok()
+    };
+    for (name, align) in all {
+        let line = tables.lines().find(|line| line.contains(&format!("\"name\":\"{name}\"")));
+        assert!(line.unwrap().contains(&format!("\"align\":{align},")), "{tables}");
+    }
+    p.assert_clean();
+    q.assert_clean();
+}

@@ -4,6 +4,7 @@ use super::{COMMITTED, Status};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
+use recto::TableOptions;
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
@@ -11,6 +12,7 @@ use serde_json::json;
 Examples:
   kvtool create fruit.recto
   kvtool create fruit.recto -t apples --page-size 16384
+  kvtool create words.recto -t vectors --align 64
 
 A file or table that is there already is an error, and stays as it is.")]
 pub struct Create {
@@ -18,6 +20,9 @@ pub struct Create {
     file: NewArg,
     #[command(flatten)]
     table: TableArg,
+    /// Values of the table begin at multiples of so many bytes: a power of two up to 4096
+    #[arg(long, value_name = "BYTES", requires = "named")]
+    align: Option<usize>,
     #[command(flatten)]
     json: JsonArg,
     #[command(flatten)]
@@ -36,7 +41,8 @@ impl Create {
         if let Some(name) = &self.table.named {
             let fail = |e| Failure::engine(file, e);
             let mut txn = self.wait.begin(&db, file)?;
-            txn.create_table(name).map_err(fail)?;
+            let options = TableOptions::aligned(self.align.unwrap_or(1));
+            txn.create_table_with(name, &options).map_err(fail)?;
             txn.commit().map_err(fail)?;
         }
         let done = json!({ "created_file": !exists, "created_table": self.table.named });

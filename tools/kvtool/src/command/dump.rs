@@ -7,7 +7,7 @@ use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
 use recto::inspect::salvage::Part;
-use recto::{Database, Error, ReadTxn, TableInfo};
+use recto::{Database, Error, ReadTxn, TableInfo, TableOptions};
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -81,7 +81,7 @@ impl Dump {
             return Err(fail(Error::NoSuchTable(self.table.name().into())));
         }
         for table in tables {
-            sink.table(&table.name)?;
+            sink.table(&table.name, &table.options)?;
             for pair in txn.table(&table.name).and_then(|t| t.iter()).map_err(fail)? {
                 let (key, value) = pair.map_err(fail)?;
                 sink.pair(&key, value)?;
@@ -95,12 +95,12 @@ impl Dump {
         let part = Part { table, ..Part::default() };
         let go_on = AtomicBool::new(false);
         let report = verify::read(db, self.file.path(), part, &go_on, &mut |pair| {
-            sink.table(pair.table)?;
+            sink.table(pair.table, pair.options)?;
             sink.pair(pair.key, pair.value)
         })?;
         // Those without pairs are tables too.
         for table in &report.tables {
-            sink.table(&table.name)?;
+            sink.table(&table.name, &table.options)?;
         }
         Ok(verify::tell(&report))
     }
@@ -175,7 +175,7 @@ impl Sink<'_> {
     }
 
     /// What follows belongs to this table. Pairs of one table come in one piece.
-    fn table(&mut self, name: &str) -> Outcome<()> {
+    fn table(&mut self, name: &str, options: &TableOptions) -> Outcome<()> {
         if self.last.as_deref() == Some(name) || self.begun.contains(name) {
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl Sink<'_> {
         // Without a name it is the one that mdb_load and `kvtool load` take when none is given.
         let named = dump.all || dump.table.named.is_some();
         let map_size = self.map_size;
-        let begun = self.writer()?.begin(named.then_some(name), map_size);
+        let begun = self.writer()?.begin(named.then_some(name), options, map_size);
         begun.map_err(|e| dump.cannot_write(e))
     }
 

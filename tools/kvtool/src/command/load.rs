@@ -163,8 +163,8 @@ impl Work<'_> {
         let mut left = self.batch;
         let mut event = first;
         loop {
-            let mut table =
-                txn.open_table(&self.table).map_err(|e| Failure::engine(self.file, e))?;
+            let opened = txn.open_table_with(&self.table, self.input.options());
+            let mut table = opened.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
             while matches!(event, Next::Pair) {
                 self.put(&mut table)?;
                 left -= 1;

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::say;
 use crate::text::one_line;
 use recto::inspect::salvage::{Recovered, SalvageReport};
-use recto::{Database, Durability, Error};
+use recto::{Database, Durability, Error, TableOptions};
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -27,6 +27,7 @@ pub struct NewDatabase<'a> {
     growing: PathBuf,
     db: Option<Database>,
     table: String,
+    options: TableOptions,
     batch: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
     txn: Option<recto::WriteTxn>,
@@ -57,6 +58,7 @@ impl<'a> NewDatabase<'a> {
             growing,
             db: None,
             table: String::new(),
+            options: TableOptions::default(),
             batch: Vec::new(),
             bytes: 0,
             txn: None,
@@ -78,6 +80,7 @@ impl<'a> NewDatabase<'a> {
         if self.table != pair.table || self.bytes >= BATCH {
             self.put(pair.page_size)?;
             self.table = pair.table.to_owned();
+            self.options = pair.options.clone();
         }
         self.bytes += pair.key.len() + pair.value.len() + 64;
         self.batch.push((pair.key.to_vec(), pair.value.to_vec()));
@@ -97,7 +100,7 @@ impl<'a> NewDatabase<'a> {
                 txn
             }
         };
-        let mut table = txn.open_table(&self.table)?;
+        let mut table = txn.open_table_with(&self.table, &self.options)?;
         for (key, value) in self.batch.drain(..) {
             table.put(&key, &value)?;
         }
@@ -156,7 +159,7 @@ impl<'a> NewDatabase<'a> {
             let mut txn = db.write()?;
             txn.set_durability(Durability::Deferred);
             for table in some {
-                txn.open_table(&table.name)?;
+                txn.open_table_with(&table.name, &table.options)?;
             }
             txn.commit()?;
         }

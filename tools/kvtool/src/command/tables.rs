@@ -5,6 +5,7 @@ use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::text::{grouped, one_line};
+use recto::TableOptions;
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
@@ -17,6 +18,15 @@ pub struct Tables {
     named: Option<String>,
     #[command(flatten)]
     json: JsonArg,
+}
+
+/// The options of a table in a few words; none for a table of bytes.
+fn made_with(options: &TableOptions) -> String {
+    let align = (options.align > 1).then(|| format!("align {}", options.align));
+    let types = [("keys", &options.key_type), ("values", &options.value_type)];
+    let types = types.iter().filter(|(_, name)| !name.is_empty());
+    let types = types.map(|(what, name)| format!("{what} {}", one_line(name)));
+    align.into_iter().chain(types).collect::<Vec<_>>().join(", ")
 }
 
 impl Tables {
@@ -41,18 +51,25 @@ impl Tables {
                     "branch_pages": t.stats.branch_pages,
                     "leaf_pages": t.stats.leaf_pages,
                     "overflow_pages": t.stats.overflow_pages,
+                    "align": t.options.align,
+                    "key_type": t.options.key_type,
+                    "value_type": t.options.value_type,
                 }))?;
             }
         } else {
             let heads =
                 ["table", "entries", "depth", "branch pages", "leaf pages", "overflow pages"];
             let mut rows = vec![heads.map(String::from).to_vec()];
+            // Most databases have none.
+            let options = tables.iter().any(|t| t.options != TableOptions::default());
+            rows[0].extend(options.then(|| "made with".into()));
             rows.extend(tables.iter().map(|t| {
                 let s = &t.stats;
                 let counts =
                     [s.entries, s.depth.into(), s.branch_pages, s.leaf_pages, s.overflow_pages];
                 let mut row = vec![one_line(&t.name)];
                 row.extend(counts.map(grouped));
+                row.extend(options.then(|| made_with(&t.options)));
                 row
             }));
             out.columns(&rows)?;
