@@ -5,9 +5,10 @@
 use kvtool::dump::{Format, Next, ReadError, Reader, Writer};
 use kvtool::text::{Notation, one_line};
 use libfuzzer_sys::fuzz_target;
+use recto::TableOptions;
 
-/// Tables and their pairs, in order.
-type Tables = Vec<(Option<String>, Vec<(Vec<u8>, Vec<u8>)>)>;
+/// Tables, what they are made with, and their pairs, in order.
+type Tables = Vec<(Option<String>, TableOptions, Vec<(Vec<u8>, Vec<u8>)>)>;
 
 fuzz_target!(|data: &[u8]| {
     notations(data);
@@ -17,8 +18,8 @@ fuzz_target!(|data: &[u8]| {
     }
     for format in [Format::ByteValue, Format::Print] {
         let mut writer = Writer::new(Vec::new(), format);
-        for (name, pairs) in &tables {
-            writer.begin(name.as_deref(), 1 << 20).expect("memory suffices");
+        for (name, options, pairs) in &tables {
+            writer.begin(name.as_deref(), options, 1 << 20).expect("memory suffices");
             pairs.iter().for_each(|(k, v)| writer.pair(k, v).expect("memory suffices"));
             writer.end().expect("memory suffices");
         }
@@ -36,9 +37,9 @@ fn read(data: &[u8]) -> (Tables, bool) {
     let mut tables = Tables::new();
     loop {
         match reader.next(&mut key, &mut value) {
-            Ok(Next::Database(name)) => tables.push((name, Vec::new())),
+            Ok(Next::Database(name, options)) => tables.push((name, options, Vec::new())),
             Ok(Next::Pair) => {
-                let (_, pairs) = tables.last_mut().expect("pairs follow a header");
+                let (_, _, pairs) = tables.last_mut().expect("pairs follow a header");
                 pairs.push((key.clone(), value.clone()));
             }
             Ok(Next::End) => {

@@ -9,7 +9,7 @@ use recto::TxnId;
 use recto::harness::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use recto::harness::node::edit::NodeMut;
 use recto::harness::node::key::{KeyParts, separator};
-use recto::harness::node::{Layout, Node, Value, is_inline, max_key_len};
+use recto::harness::node::{Layout, MAX_INLINE_SHIFT, Node, Value, is_inline, max_key_len};
 use std::collections::BTreeMap;
 
 const PAGE: usize = 4096;
@@ -121,6 +121,7 @@ fn page_copy() -> Vec<u64> {
 enum Owned {
     Child(PageId),
     Inline(Vec<u8>),
+    Aligned(Vec<u8>, u8),
     Table(Vec<u8>),
 }
 
@@ -129,6 +130,7 @@ impl Owned {
         let bytes = || vec![fill; usize::from(len % 1500)];
         match (level, fill % 8) {
             (0, 7) => Owned::Table(bytes()),
+            (0, 5 | 6) => Owned::Aligned(bytes(), 1 + (fill >> 3) % MAX_INLINE_SHIFT),
             (0, _) => Owned::Inline(bytes()),
             _ => Owned::Child(PageId(u64::from(len) + 2)),
         }
@@ -138,13 +140,14 @@ impl Owned {
         match self {
             Owned::Child(child) => Body::child(*child),
             Owned::Inline(bytes) => Body::inline(bytes),
+            Owned::Aligned(bytes, shift) => Body::aligned(bytes, *shift),
             Owned::Table(bytes) => Body::table(bytes),
         }
     }
 
     /// Whether the entry may stand in a page.
     fn fits(&self, key: &[u8]) -> bool {
-        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().bytes().len())
+        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().len())
     }
 }
 
@@ -265,6 +268,13 @@ fn same(page: &[u8], level: u8, entries: &Entries) {
             Owned::Child(child) => assert_eq!(node.child(index + 1).expect("in order"), *child),
             Owned::Inline(value) => {
                 assert_eq!(node.value(index).expect("in order"), Value::Inline(value));
+            }
+            Owned::Aligned(value, shift) => {
+                let found = node.value(index).expect("in order");
+                assert_eq!(found, Value::Inline(value));
+                let Value::Inline(found) = found else { unreachable!("compared") };
+                let at = found.as_ptr() as usize - page.as_ptr() as usize;
+                assert!(found.is_empty() || at.is_multiple_of(1 << shift));
             }
             Owned::Table(bytes) => {
                 assert_eq!(node.value(index).expect("in order"), Value::Table(bytes));

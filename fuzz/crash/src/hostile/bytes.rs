@@ -11,6 +11,8 @@ pub const LEAF: u8 = 2;
 pub const LOG: u8 = 3;
 /// Value tag of an overflow reference.
 pub const TAG_OVERFLOW: u64 = 0x8000;
+/// Value tag of a value at an aligned place.
+pub const TAG_ALIGNED: u64 = 0x8004;
 /// Bytes of an overflow reference.
 pub const OVERFLOW_REF: usize = 32;
 
@@ -62,11 +64,21 @@ impl Node {
 
     /// Where the overflow reference of a leaf's cell stands, if it has one.
     pub fn overflow(&self, page: &[u8], index: usize) -> Option<usize> {
+        let reference = self.tagged(page, index, TAG_OVERFLOW)?;
+        (reference + OVERFLOW_REF <= page.len()).then_some(reference)
+    }
+
+    /// Where the length of an aligned value of a leaf's cell stands, if it has one.
+    pub fn aligned(&self, page: &[u8], index: usize) -> Option<usize> {
+        self.tagged(page, index, TAG_ALIGNED)
+    }
+
+    /// Where what stands behind the key begins, if it has this tag.
+    fn tagged(&self, page: &[u8], index: usize, tag: u64) -> Option<usize> {
         let at = self.cell(page, index);
-        if self.branch || get(page, at + 2, 2) != TAG_OVERFLOW {
+        if self.branch || get(page, at + 2, 2) != tag {
             return None;
         }
-        let reference = at + 4 + (get(page, at, 2) as usize).saturating_sub(4);
-        (reference + OVERFLOW_REF <= page.len()).then_some(reference)
+        Some(at + 4 + (get(page, at, 2) as usize).saturating_sub(4))
     }
 }

@@ -7,7 +7,7 @@
 use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, new_file, open};
 use recto::inspect::{self, MetaChoice, PageKind};
-use recto::{Builder, Database, Durability, ReadTxn, Result, Sink};
+use recto::{Builder, Database, Durability, ReadTxn, Result, Sink, TableOptions};
 use std::ops::ControlFlow;
 
 /// A valid database.
@@ -183,7 +183,26 @@ pub fn all() -> Result<Vec<Origin>> {
             m.put("t", 10..14, 3 * page_size / 2)
         })?);
     }
+    all.push(origin("aligned", staged(4096)?, aligned)?);
     Ok(all)
+}
+
+/// Tables whose values are aligned, in leaves and in runs, and that have names of types.
+fn aligned(m: &mut Making) -> Result<()> {
+    let mut txn = m.db.write()?;
+    for (name, align) in [("a", 8), ("b", 64), ("c", 4096)] {
+        txn.create_table_with(name, &TableOptions::aligned(align).types("bytes", "[u64]"))?;
+    }
+    txn.commit()?;
+    m.put("a", 0..50, 72)?;
+    m.put("b", 0..30, 0)?;
+    m.put("b", 10..50, 130)?;
+    m.keep()?;
+    m.put("a", 45..55, 3000)?;
+    m.put("c", 0..3, 16)?;
+    m.keep()?;
+    m.delete("a", (0..50).filter(|i| i % 3 > 0))?;
+    m.put("b", 20..30, 200)
 }
 
 /// Long keys in groups that share their first half: separators between leaves of one group are long

@@ -64,7 +64,7 @@ fn leaf_pairs(image: &[u8], page_size: usize, id: usize, table: &str, out: &mut 
         let key = [prefix, &head[..suffix.min(4)], &page[rest.clone()]].concat();
         let mut pages = vec![id as u64];
         let value = match node.overflow(page, index) {
-            None => digest(&page[rest.end..][..get(page, at + 2, 2) as usize]),
+            None => digest(value(page, &node, index, rest.end)),
             Some(run) => {
                 let (first, len) = (get(page, run, 8), get(page, run + 8, 8) as usize);
                 pages.extend(first..first + len.div_ceil(page_size) as u64);
@@ -73,6 +73,19 @@ fn leaf_pairs(image: &[u8], page_size: usize, id: usize, table: &str, out: &mut 
         };
         out.push(Held { table: table.into(), key, value, pages });
     }
+}
+
+/// The value of a leaf's cell of a sound page, behind its key from byte `at` on.
+fn value<'p>(page: &'p [u8], node: &Node, index: usize, at: usize) -> &'p [u8] {
+    if node.aligned(page, index).is_none() {
+        return &page[at..][..get(page, node.cell(page, index) + 2, 2) as usize];
+    }
+    let len = get(page, at, 2) as usize;
+    if len == 0 {
+        return &[];
+    }
+    let align = 1usize << page[at + 2];
+    &page[(at + 3).next_multiple_of(align)..][..len - align]
 }
 
 /// All that came out, by table.

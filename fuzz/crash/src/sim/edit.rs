@@ -3,7 +3,7 @@
 
 use super::content::{Content, TABLES, Value, key_bytes};
 use recto::harness::sim::Rng;
-use recto::{Error, WriteTxn};
+use recto::{Error, TableMut, TableOptions, WriteTxn};
 use std::fmt;
 use std::ops::Bound;
 
@@ -38,6 +38,28 @@ pub struct Editing<'a> {
     pub doubtful: bool,
 }
 
+/// The tables of which the values are aligned where they are made, and to how many bytes: in
+/// leaves, in runs alone.
+const ALIGNED: [(&str, usize); 2] = [("tail", 16), ("t", 4096)];
+
+/// Opens a table, or makes it; under any name there may be one that was made under another.
+fn open(txn: &mut WriteTxn, table: u8) -> recto::Result<TableMut<'_>> {
+    let name = TABLES[table as usize];
+    let align = ALIGNED.iter().find(|(aligned, _)| *aligned == name);
+    match align {
+        Some((_, align)) if txn.table_opt(name)?.is_none() => {
+            txn.create_table_with(name, &TableOptions::aligned(*align).types("u16", "bytes"))
+        }
+        _ => txn.open_table(name),
+    }
+}
+
+/// Whether a value stands as its table has promised.
+fn is_aligned(txn: &WriteTxn, table: u8, value: &[u8]) -> recto::Result<bool> {
+    let options = txn.table_options(TABLES[table as usize])?.unwrap_or_default();
+    Ok(value.as_ptr().addr().is_multiple_of(options.align))
+}
+
 impl Editing<'_> {
     fn put(&mut self, table: u8, key: u16, len: u32) -> recto::Result<()> {
         *self.stamp += 1;
@@ -46,7 +68,7 @@ impl Editing<'_> {
 
     fn put_value(&mut self, table: u8, key: u16, value: Value) -> recto::Result<()> {
         let bytes = value.bytes();
-        let mut t = self.txn.open_table(TABLES[table as usize])?;
+        let mut t = open(self.txn, table)?;
         let there = match t.put(&key_bytes(key), &bytes) {
             Ok(there) => there,
             Err(e) => {
@@ -64,7 +86,7 @@ impl Editing<'_> {
     }
 
     fn delete(&mut self, table: u8, key: u16) -> recto::Result<()> {
-        let mut t = self.txn.open_table(TABLES[table as usize])?;
+        let mut t = open(self.txn, table)?;
         let there = t.delete(&key_bytes(key))?;
         let expected = self.content.delete(table, key);
         let right = there == expected || self.doubtful;
@@ -76,7 +98,14 @@ impl Editing<'_> {
     fn look(&self, table: u8, key: u16) -> recto::Result<()> {
         let expected = self.content.get(table, key);
         let found = match self.txn.table(TABLES[table as usize]) {
-            Ok(t) => t.get(&key_bytes(key))?.map(<[u8]>::to_vec),
+            Ok(t) => {
+                let found = t.get(&key_bytes(key))?;
+                if let Some(value) = found {
+                    let name = TABLES[table as usize];
+                    assert!(is_aligned(self.txn, table, value)?, "{name} {key} is not aligned");
+                }
+                found.map(<[u8]>::to_vec)
+            }
             Err(recto::Error::NoSuchTable(_)) => None,
             Err(e) => return Err(e),
         };
@@ -114,12 +143,12 @@ impl Edit {
             Edit::CutOut { table, from, to } => {
                 let (start, end) = (key_bytes(from), key_bytes(to));
                 let bounds = (Bound::Included(&start), Bound::Excluded(&end));
-                let mut t = e.txn.open_table(TABLES[table as usize])?;
+                let mut t = open(e.txn, table)?;
                 let gone = t.delete_range(bounds)?;
                 let wanted = e.content.delete_range(table, from, to);
                 let right = gone == wanted || e.doubtful;
                 assert!(right, "{self} says that {gone} keys went, and not {wanted}");
-                let left = e.txn.open_table(TABLES[table as usize])?;
+                let left = open(e.txn, table)?;
                 let some = left.range(bounds)?.next().transpose()?;
                 assert!(some.is_none() || e.doubtful, "{self} leaves a key");
                 Ok(())

@@ -14,8 +14,8 @@ const FIELDS: [(usize, usize); 12] = [
     (24, 8),
     (32, 8),
     (40, 2),
-    (42, 1),
     (43, 1),
+    (42, 1),
     (44, 2),
     (46, 2),
     (48, 8),
@@ -34,7 +34,7 @@ fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
         let Some(node) = Node::of(page) else { continue };
         for index in 0..node.count {
             let at = node.cell(page, index);
-            if get(page, at + 2, 2) == TAG_TABLE {
+            if get(page, at + 2, 2) >= TAG_TABLE {
                 let value = at + 4 + (get(page, at, 2) as usize).saturating_sub(4);
                 found.push(id * size + value);
             }
@@ -48,9 +48,13 @@ pub fn descriptor(t: &mut Target<'_>) {
     let all = descriptors(t);
     let at = all[t.rng.usize(..all.len())];
     // Reserved fields are refused at once: the others say more.
-    let most = if t.rng.u8(..8) == 0 { FIELDS.len() } else { 6 };
+    let most = if t.rng.u8(..8) == 0 { FIELDS.len() } else { 7 };
     let (field, len) = FIELDS[t.rng.usize(..most)];
-    let value = if field == 40 { t.rng.u64(..52) } else { t.odd() };
+    let value = match field {
+        40 => t.rng.u64(..52),
+        43 => t.rng.u64(..14),
+        _ => t.odd(),
+    };
     put(t.image, at + field, len, value);
 }
 

@@ -2,7 +2,7 @@
 
 use super::Target;
 use super::meta::TAG_TABLE;
-use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, get, put};
+use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, TAG_ALIGNED, get, put};
 
 /// A field of the header of some page.
 pub fn header(t: &mut Target<'_>) {
@@ -176,7 +176,8 @@ pub fn order(t: &mut Target<'_>) {
     }
 }
 
-/// A field of an overflow reference; where there is none, a value becomes one.
+/// A field of an overflow reference or of an aligned value; where there is none, a value becomes
+/// one.
 pub fn overflow(t: &mut Target<'_>) {
     for _ in 0..8 {
         let Some((id, node, index)) = node(t, &[LEAF]) else { return };
@@ -190,9 +191,15 @@ pub fn overflow(t: &mut Target<'_>) {
             };
             return put(t.page(id), at + field, len, value);
         }
+        if let Some(at) = node.aligned(page, index) {
+            let (field, len) = [(0, 2), (0, 1), (2, 1), (3, 1)][t.rng.usize(..4)];
+            let value = if t.rng.bool() { t.odd() } else { t.rng.u64(..80) };
+            return put(t.page(id), at + field, len, value);
+        }
         if t.rng.u8(..6) == 0 {
             let at = node.cell(t.page(id), index);
-            let tag = [0x8000, 0x8001, 0xc000, TAG_TABLE, TAG_TABLE + 1, 64][t.rng.usize(..6)];
+            let tags = [0x8000, 0x8001, TAG_ALIGNED, 0xc000, TAG_TABLE, TAG_TABLE + 1, 64];
+            let tag = tags[t.rng.usize(..tags.len())];
             return put(t.page(id), at + 2, 2, tag);
         }
     }
