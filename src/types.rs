@@ -19,7 +19,7 @@ pub struct TxnId(pub u64);
 #[non_exhaustive]
 pub struct TableOptions {
     /// Each value begins at an address that is a multiple of this, in the map and in a write
-    /// transaction: a power of two from 1 to 4,096. Above 1 a value takes so many bytes and 2 more;
+    /// transaction: a power of two from 1 to 4,096. Above 1 a value takes so many bytes and 3 more;
     /// above 64 it takes pages of its own, whatever its length.
     pub align: usize,
     /// Name of the type of the keys, of at most 255 printable bytes; empty for none. Nothing but a

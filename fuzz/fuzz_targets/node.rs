@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use recto::PageId;
 use recto::TxnId;
-use recto::harness::node::build::{Body, Item, NodeHeader, Plan, write_node};
+use recto::harness::node::build::{Body, Item, NodeHeader, Plan, encode_aligned, write_node};
 use recto::harness::node::edit::NodeMut;
 use recto::harness::node::key::{KeyParts, separator};
 use recto::harness::node::{Layout, MAX_INLINE_SHIFT, Node, Value, is_inline, max_key_len};
@@ -121,7 +121,8 @@ fn page_copy() -> Vec<u64> {
 enum Owned {
     Child(PageId),
     Inline(Vec<u8>),
-    Aligned(Vec<u8>, u8),
+    /// The value, how it is aligned, and both encoded.
+    Aligned(Vec<u8>, u8, Vec<u8>),
     Table(Vec<u8>),
 }
 
@@ -130,7 +131,12 @@ impl Owned {
         let bytes = || vec![fill; usize::from(len % 1500)];
         match (level, fill % 8) {
             (0, 7) => Owned::Table(bytes()),
-            (0, 5 | 6) => Owned::Aligned(bytes(), 1 + (fill >> 3) % MAX_INLINE_SHIFT),
+            (0, 5 | 6) => {
+                let shift = 1 + (fill >> 3) % MAX_INLINE_SHIFT;
+                let mut encoded = Vec::new();
+                encode_aligned(&bytes(), shift, &mut encoded);
+                Owned::Aligned(bytes(), shift, encoded)
+            }
             (0, _) => Owned::Inline(bytes()),
             _ => Owned::Child(PageId(u64::from(len) + 2)),
         }
@@ -140,14 +146,14 @@ impl Owned {
         match self {
             Owned::Child(child) => Body::child(*child),
             Owned::Inline(bytes) => Body::inline(bytes),
-            Owned::Aligned(bytes, shift) => Body::aligned(bytes, *shift),
+            Owned::Aligned(_, _, encoded) => Body::aligned(encoded),
             Owned::Table(bytes) => Body::table(bytes),
         }
     }
 
     /// Whether the entry may stand in a page.
     fn fits(&self, key: &[u8]) -> bool {
-        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().len())
+        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().bytes().len())
     }
 }
 
@@ -269,12 +275,12 @@ fn same(page: &[u8], level: u8, entries: &Entries) {
             Owned::Inline(value) => {
                 assert_eq!(node.value(index).expect("in order"), Value::Inline(value));
             }
-            Owned::Aligned(value, shift) => {
+            Owned::Aligned(value, shift, _) => {
                 let found = node.value(index).expect("in order");
                 assert_eq!(found, Value::Inline(value));
                 let Value::Inline(found) = found else { unreachable!("compared") };
                 let at = found.as_ptr() as usize - page.as_ptr() as usize;
-                assert!(found.is_empty() || at.is_multiple_of(1 << shift));
+                assert!(found.is_empty() || at.is_multiple_of(1 << *shift));
             }
             Owned::Table(bytes) => {
                 assert_eq!(node.value(index).expect("in order"), Value::Table(bytes));

@@ -42,7 +42,7 @@ impl Draft {
         if !built.flush {
             engine.acknowledged.note(built.txn, engine.words());
         }
-        self.release();
+        drop(self);
         Ok(built)
     }
 

@@ -91,16 +91,15 @@ impl Draft {
     /// Ends a transaction that has changed nothing. It may have changed nothing because of what it
     /// has read (rule 23).
     pub fn end_unchanged(self) -> Result<()> {
-        let proved = if self.base_is_durable { Ok(()) } else { self.engine().prove_base() };
-        self.release();
-        proved
+        if self.base_is_durable { Ok(()) } else { self.engine().prove_base() }
     }
+}
 
-    /// Gives buffers and lock back.
-    pub fn release(self) {
-        let Draft { pages, mut lock, .. } = self;
-        let buffers = pages.store.into_pool();
-        if let Some(cache) = lock.cache() {
+impl Drop for Draft {
+    /// Gives the buffers back, then the lock.
+    fn drop(&mut self) {
+        let buffers = self.pages.store.take_pool();
+        if let Some(cache) = self.lock.cache() {
             cache.buffers = buffers;
         }
     }

@@ -8,6 +8,8 @@ use crate::types::{PageId, TableOptions};
 
 /// Bytes of an encoded descriptor without options.
 pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
+/// Bytes of the options behind it at most.
+pub const MAX_OPTIONS: usize = 2 * (option::BYTES.at + TableOptions::MAX_TYPE_LEN);
 /// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
 /// may grow.
 pub const MAX_NAME_LEN: usize = 1024;
@@ -106,6 +108,9 @@ impl TableDescriptor {
         page_count: u64,
     ) -> Result<(TableDescriptor, &[u8]), &'static str> {
         let (b, options) = b.split_at_checked(SIZE).ok_or(WRONG_LENGTH)?;
+        if options.len() > MAX_OPTIONS {
+            return Err(WRONG_LENGTH);
+        }
         Ok((TableDescriptor::decode(b, page_count)?, options))
     }
 

@@ -149,7 +149,8 @@ fields! {
     aligned, "Aligned value":
     LEN = "len" 0 2;
     SHIFT = "shift" 2 1;
-    BYTES = "bytes" 3 0;
+    PAD = "pad" 3 1;
+    BYTES = "bytes" 4 0;
 }
 
 fields! {

@@ -18,7 +18,7 @@ use super::overflow::OverflowRef;
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
-use build::{Body, Item};
+use build::{Body, Item, place_of_aligned};
 use key::{KeyParts, head_of};
 use std::cmp::Ordering;
 
@@ -388,7 +388,7 @@ impl<'a> Node<'a> {
     fn tagged_value(&self, cell: &Cell<'a>) -> Result<Value<'a>> {
         let bytes = self.body_of(cell)?.bytes();
         if cell.tag == u64::from(TAG_ALIGNED) {
-            return Ok(Value::Inline(bytes));
+            return self.aligned_value(cell, bytes);
         }
         if cell.tag != u64::from(TAG_OVERFLOW) {
             return Ok(Value::Table(bytes));
@@ -419,34 +419,32 @@ impl<'a> Node<'a> {
             return cell.after.first_chunk().map(Body::overflow);
         }
         if cell.tag == u64::from(TAG_ALIGNED) {
-            return self.aligned(cell);
+            let len = aligned::LEN.get(cell.after, 0)? as usize;
+            return cell.after.get(..aligned::SHIFT.at + len).map(Body::aligned);
         }
         let len = cell.tag.checked_sub(u64::from(TAG_TABLE))?;
         cell.after.get(..len as usize).map(Body::table)
     }
 
     /// A value at an aligned place.
-    fn aligned(&self, cell: &Cell<'a>) -> Option<Body<'a>> {
-        let len = aligned::LEN.get(cell.after, 0)? as usize;
-        if len == 0 {
-            return Some(Body::aligned(NOTHING.as_slice(), 0));
+    fn aligned_value(&self, cell: &Cell<'a>, tail: &'a [u8]) -> Result<Value<'a>> {
+        let place = place_of_aligned(tail);
+        let Some(place) = place else {
+            return Err(self.corrupt("aligned value that cannot be"));
+        };
+        if place.is_empty() {
+            return Ok(Value::Inline(NOTHING.as_slice()));
         }
-        // All of it is in the page, the value and the room beside it.
-        cell.after.get(..aligned::SHIFT.at + len)?;
-        let shift = aligned::SHIFT.get(cell.after, 0)? as u8;
-        if shift > MAX_INLINE_SHIFT {
-            return None;
+        let at = cell.at + LEAF_CELL + cell.rest.len() + place.start;
+        if !at.is_multiple_of(1 << aligned::SHIFT.of(tail)) {
+            return Err(self.corrupt("value that is not where it should be aligned"));
         }
-        let align = 1 << shift;
-        let value_len = len.checked_sub(align).filter(|&len| len > 0)?;
-        let tail_at = cell.at + LEAF_CELL + cell.rest.len();
-        let at = (tail_at + aligned::BYTES.at).next_multiple_of(align);
-        self.page.get(at..at + value_len).map(|value| Body::aligned(value, shift))
+        Ok(Value::Inline(&tail[place]))
     }
 
     /// Bytes a cell takes in the heap.
     pub fn cell_len(&self, cell: &Cell<'a>) -> Result<usize> {
-        Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.len())
+        Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.bytes().len())
     }
 
     /// An entry as writing takes it, with its sizes held to the limits of the format.
@@ -458,7 +456,7 @@ impl<'a> Node<'a> {
         }
         let body = self.body_of(&cell)?;
         let in_leaf = self.level == 0 && cell.tag != u64::from(TAG_OVERFLOW);
-        if in_leaf && !is_inline(self.page.len(), key.len(), body.len()) {
+        if in_leaf && !is_inline(self.page.len(), key.len(), body.bytes().len()) {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
         Ok(Item { key, body })

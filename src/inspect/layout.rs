@@ -64,7 +64,7 @@ pub fn in_leaf(value_len: u64, shift: u64) -> u64 {
     match (shift, value_len) {
         (0, _) => value_len,
         (_, 0) => 2,
-        _ => value_len.saturating_add(2 + (1 << shift)),
+        _ => value_len.saturating_add(3 + (1 << shift)),
     }
 }
 

@@ -204,26 +204,30 @@ impl<'a> Node<'a> {
         Ok((Body::Overflow(run), from + layout::OVERFLOW_SIZE))
     }
 
-    /// A value at an aligned place, behind its key from byte `from` on: its length and that of the
-    /// room it has beside itself, how it is aligned, the value in zeros.
+    /// A value at an aligned place, behind its key from byte `from` on.
     fn aligned(&self, index: usize, from: usize) -> Result<(Body<'a>, usize), String> {
         let outside = || format!("the value of cell {index} lies outside the page");
         let len = aligned::LEN.get(self.b, from).ok_or_else(outside)? as usize;
-        let (room, end) = (from + aligned::SHIFT.at, from + aligned::SHIFT.at + len);
+        let end = from + aligned::LEN.end() + len;
         let cell = self.b.get(..end).ok_or_else(outside)?;
         if len == 0 {
             return Ok((Body::Aligned(&[], 0), end));
         }
-        let shift = u64::from(cell[room]);
+        let word = |f: layout::Field| f.get(cell, from).unwrap_or(0);
+        let shift = word(aligned::SHIFT);
         let value_len = match shift {
-            0..=layout::MAX_INLINE_SHIFT => len.checked_sub(1 << shift).filter(|&len| len > 0),
+            0..=layout::MAX_INLINE_SHIFT => len.checked_sub((1 << shift) + 1),
             _ => None,
         };
-        let Some(value_len) = value_len else {
+        let Some(value_len) = value_len.filter(|&len| len > 0) else {
             return Err(format!("cell {index} has {len} bytes for a value aligned to 2^{shift}"));
         };
-        let at = (room + aligned::SHIFT.size).next_multiple_of(1 << shift);
-        let (before, rest) = cell[room + aligned::SHIFT.size..].split_at(at - room - 1);
+        let room = from + aligned::BYTES.at;
+        let at = room.next_multiple_of(1 << shift);
+        if word(aligned::PAD) != (at - room) as u64 {
+            return Err(format!("the value of cell {index} is not where it is aligned"));
+        }
+        let (before, rest) = cell[room..].split_at(at - room);
         let (value, behind) = rest.split_at(value_len);
         if before.iter().chain(behind).any(|&x| x != 0) {
             return Err(format!("the value of cell {index} does not stand between zeros"));

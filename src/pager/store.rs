@@ -16,7 +16,6 @@ use crate::format::page;
 use crate::space::allocator::LogPages;
 use crate::storage::{LINE, Line, LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
-use bytemuck::Zeroable;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -36,7 +35,7 @@ const _: () = assert!(align_of::<Line>() == 1 << MAX_INLINE_SHIFT);
 
 impl Buffer {
     fn new(page_size: usize) -> Buffer {
-        Buffer(vec![Line::zeroed(); page_size / LINE].into_boxed_slice())
+        Buffer(bytemuck::zeroed_slice_box(page_size / LINE))
     }
 }
 
@@ -428,13 +427,13 @@ impl PageStore {
     }
 
     /// The buffers, for the next transaction.
-    pub fn into_pool(mut self) -> Vec<Buffer> {
+    pub fn take_pool(&mut self) -> Vec<Buffer> {
         let staged: Vec<_> = self.stage.drain().collect();
         for (_, buffer) in staged {
             self.recycle(buffer);
         }
         self.pool.truncate(POOL);
-        self.pool
+        std::mem::take(&mut self.pool)
     }
 }
 

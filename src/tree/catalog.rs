@@ -73,11 +73,12 @@ pub fn put_table<S: PageSink>(
     options: &[u8],
 ) -> Result<()> {
     debug_assert!(name.len() <= MAX_NAME_LEN);
-    let mut bytes = vec![0; descriptor::SIZE];
-    table.encode(&mut bytes);
-    bytes.extend_from_slice(options);
+    let mut room = [0; descriptor::SIZE + descriptor::MAX_OPTIONS];
+    let bytes = &mut room[..descriptor::SIZE + options.len()];
+    table.encode(bytes);
+    bytes[descriptor::SIZE..].copy_from_slice(options);
     let path = Path::find(sink, catalog, name.as_bytes())?;
     let edge = &mut RightmostPath::default();
-    put(sink, catalog, edge, path, name.as_bytes(), Body::table(&bytes))?;
+    put(sink, catalog, edge, path, name.as_bytes(), Body::table(bytes))?;
     Ok(())
 }

@@ -86,7 +86,8 @@ fn put_value<S: PageSink>(
     value: &[u8],
 ) -> Result<bool> {
     let page_size = sink.page_size();
-    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift) {
+    let room = &mut Vec::new();
+    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
         return put(sink, desc, edge, path, key, body);
     }
     let (first, crc) = sink.allocate_run(value)?;

@@ -372,9 +372,12 @@ impl Writer {
         self.change(|w| {
             for i in 0..w.tables.len() {
                 if std::mem::take(&mut w.tables[i].changed) {
-                    let OpenTable { name, descriptor, options, .. } = &w.tables[i];
-                    let (name, d, options) = (name.clone(), *descriptor, options.clone());
-                    w.store_descriptor(&name, &d, &options)?;
+                    let table = &mut w.tables[i];
+                    let name = std::mem::take(&mut table.name);
+                    let (d, options) = (table.descriptor, std::mem::take(&mut table.options));
+                    let stored = w.store_descriptor(&name, &d, &options);
+                    (w.tables[i].name, w.tables[i].options) = (name, options);
+                    stored?;
                 }
             }
             Ok(w.catalog != w.draft.base().catalog)

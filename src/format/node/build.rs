@@ -15,20 +15,17 @@ use crate::format::fields::{aligned, branch_cell, leaf_cell, page as parts};
 use crate::format::overflow;
 use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
 use crate::types::{PageId, TxnId};
+use std::ops::Range;
 
 /// What a cell holds beside its key, as it is encoded: one of these that the functions make. (As an
 /// enum it cost 8 % of writing a page.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Body<'a> {
-    /// The number in the head of the cell: child page or value tag. Above its 48 bits the bytes
-    /// that the cell takes beside `bytes`.
+    /// The number in the head of the cell: child page or value tag.
     tag: u64,
-    /// What stands behind the key; of a value at an aligned place the value alone.
+    /// The bytes behind the key.
     bytes: &'a [u8],
 }
-
-/// Where the bytes beside `bytes` are counted.
-const BESIDE: u32 = 48;
 
 impl<'a> Body<'a> {
     /// In a branch: the child with the keys from this separator on.
@@ -43,25 +40,33 @@ impl<'a> Body<'a> {
         Body { tag: value.len() as u64, bytes: value }
     }
 
-    /// A value, whole, at a multiple of 2^`shift` bytes from the start of the page; `shift` is at
-    /// most [`MAX_INLINE_SHIFT`]. The cell has room for the value wherever it begins, so that its
-    /// length does not depend on its place.
-    pub fn aligned(value: &'a [u8], shift: u8) -> Body<'a> {
-        let room = if value.is_empty() { 0 } else { 1 << shift };
-        let beside = aligned::SHIFT.at as u64 + room;
-        Body { tag: u64::from(TAG_ALIGNED) | beside << BESIDE, bytes: value }
+    /// A value at an aligned place, with the room beside it: as it stood in a page, or as
+    /// [`encode_aligned`] makes it. It is moved to its place in the cell when that is written.
+    #[inline(always)]
+    pub fn aligned(encoded: &'a [u8]) -> Body<'a> {
+        Body { tag: TAG_ALIGNED.into(), bytes: encoded }
     }
 
-    /// The value of a key in a table whose values are aligned to 2^`shift` bytes; None if it has to
-    /// stand in a run, which begins with a page.
+    /// The value of a key in a table whose values are aligned to 2^`shift` bytes, encoded in
+    /// `room` if that takes some; None if it has to stand in a run, which begins with a page.
     #[inline(always)]
-    pub fn value(page_size: usize, key_len: usize, value: &'a [u8], shift: u8) -> Option<Body<'a>> {
-        let body = match shift {
-            0 => Body::inline(value),
-            _ if shift <= MAX_INLINE_SHIFT || value.is_empty() => Body::aligned(value, shift),
-            _ => return None,
-        };
-        is_inline(page_size, key_len, body.len()).then_some(body)
+    pub fn value(
+        page_size: usize,
+        key_len: usize,
+        value: &'a [u8],
+        shift: u8,
+        room: &'a mut Vec<u8>,
+    ) -> Option<Body<'a>> {
+        if shift == 0 {
+            return is_inline(page_size, key_len, value.len()).then_some(Body::inline(value));
+        }
+        let len = aligned_len(value.len(), shift);
+        let in_leaf = shift <= MAX_INLINE_SHIFT || value.is_empty();
+        if !in_leaf || !is_inline(page_size, key_len, len) {
+            return None;
+        }
+        encode_aligned(value, shift, room);
+        Some(Body::aligned(room))
     }
 
     /// A reference to an overflow run.
@@ -79,49 +84,78 @@ impl<'a> Body<'a> {
     /// The number in the head of the cell.
     #[inline(always)]
     pub fn tag(&self) -> u64 {
-        self.tag & ((1 << BESIDE) - 1)
+        self.tag
     }
 
-    /// The value, or what else stands behind the key.
+    /// The bytes behind the key.
     #[inline(always)]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Bytes that the cell takes behind the key.
-    #[inline(always)]
-    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
-    pub fn len(&self) -> usize {
-        self.bytes.len() + self.beside()
-    }
-
-    #[inline(always)]
-    fn beside(&self) -> usize {
-        (self.tag >> BESIDE) as usize
-    }
-
-    /// Writes what stands behind the key into exactly its bytes, which begin at offset `at` of the
+    /// Writes what stands behind the key into exactly its bytes, which end at offset `end` of the
     /// page.
     #[inline(always)]
-    pub(super) fn put(&self, tail: &mut [u8], at: usize) {
-        match self.beside() {
-            0 => tail.copy_from_slice(self.bytes),
-            _ => self.put_aligned(tail, at),
+    pub(super) fn put(&self, tail: &mut [u8], end: usize) {
+        tail.copy_from_slice(self.bytes);
+        if self.tag == u64::from(TAG_ALIGNED) {
+            align(tail, end);
         }
     }
+}
 
-    #[inline(never)]
-    fn put_aligned(&self, tail: &mut [u8], at: usize) {
-        tail.fill(0);
-        aligned::LEN.put(tail, 0, (tail.len() - aligned::SHIFT.at) as u64);
-        if self.bytes.is_empty() {
-            return;
-        }
-        let align = self.beside() - aligned::SHIFT.at;
-        aligned::SHIFT.put(tail, 0, align.trailing_zeros().into());
-        let from = (at + aligned::BYTES.at).next_multiple_of(align) - at;
-        tail[from..][..self.bytes.len()].copy_from_slice(self.bytes);
+/// Bytes that a value of this length takes behind its key, aligned to 2^`shift` bytes: room for it
+/// wherever the cell begins, so that its length does not depend on its place.
+pub fn aligned_len(value_len: usize, shift: u8) -> usize {
+    match value_len {
+        0 => aligned::SHIFT.at,
+        _ => aligned::BYTES.at + (1 << shift) - 1 + value_len,
     }
+}
+
+/// Encodes a value that is aligned to 2^`shift` bytes; `shift` is at most [`MAX_INLINE_SHIFT`].
+pub fn encode_aligned(value: &[u8], shift: u8, out: &mut Vec<u8>) {
+    let len = aligned_len(value.len(), shift);
+    out.clear();
+    out.extend_from_slice(&((len - aligned::SHIFT.at) as u16).to_le_bytes());
+    if !value.is_empty() {
+        out.extend([shift, 0]);
+        out.extend_from_slice(value);
+        out.resize(len, 0);
+    }
+}
+
+/// Where a value at an aligned place stands in its encoded form, if that can be.
+pub fn place_of_aligned(tail: &[u8]) -> Option<Range<usize>> {
+    let len = aligned::LEN.get(tail, 0)? as usize;
+    if len == 0 {
+        return Some(0..0);
+    }
+    let shift = aligned::SHIFT.get(tail, 0)?;
+    let pad = aligned::PAD.get(tail, 0)? as usize;
+    if shift > MAX_INLINE_SHIFT.into() || pad >= 1 << shift {
+        return None;
+    }
+    // All of it is there, and the value has at least one byte.
+    tail.get(..aligned::SHIFT.at + len)?;
+    let beside = aligned::BYTES.at - aligned::SHIFT.at + (1 << shift) - 1;
+    let value_len = len.checked_sub(beside).filter(|&len| len > 0)?;
+    let from = aligned::BYTES.at + pad;
+    Some(from..from + value_len)
+}
+
+/// Moves the value to its place in a cell that ends at offset `end` of the page.
+#[inline(never)]
+fn align(tail: &mut [u8], end: usize) {
+    let at = end - tail.len();
+    let Some(place) = place_of_aligned(tail).filter(|place| !place.is_empty()) else { return };
+    let first = at + aligned::BYTES.at;
+    let pad = first.next_multiple_of(1 << aligned::SHIFT.of(tail)) - first;
+    aligned::PAD.put(tail, 0, pad as u64);
+    let (from, len) = (aligned::BYTES.at + pad, place.len());
+    tail.copy_within(place, from);
+    tail[aligned::BYTES.at..from].fill(0);
+    tail[from + len..].fill(0);
 }
 
 /// One entry of a page that is to be written.
@@ -141,13 +175,13 @@ impl<'a> Item<'a> {
 
     /// The child of an entry of a branch.
     pub fn child(&self) -> PageId {
-        PageId(self.body.tag())
+        PageId(self.body.tag)
     }
 
     /// Bytes the entry takes in a page with a prefix of this length, not above the key's.
     pub fn size(&self, level: u8, prefix_len: usize) -> usize {
         let rest = self.key.len().saturating_sub(prefix_len + HEAD);
-        ENTRY + cell_of(level) + rest + self.body.len()
+        ENTRY + cell_of(level) + rest + self.body.bytes.len()
     }
 }
 
@@ -174,7 +208,7 @@ impl Plan {
         let mut rests = [0; 4];
         let mut fixed = 0;
         for item in items {
-            fixed += ENTRY + cell_of(level) + item.body.len();
+            fixed += ENTRY + cell_of(level) + item.body.bytes.len();
             let len = item.key.len();
             for (rest, prefix_len) in rests.iter_mut().zip(lengths) {
                 *rest += len.saturating_sub(prefix_len + HEAD);
@@ -227,7 +261,7 @@ pub fn write_node(
             return Err("keys out of order");
         }
         let (head, suffix_len) = item.key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.bytes.len();
         at = at.checked_sub(len).filter(|&at| at >= floor).ok_or("keys do not fit their page")?;
         put_cell(&mut body[at - floor..][..len], at, level, item, suffix_len, prefix_len);
         put_u32(front, heads_at + HEAD * index, head);
@@ -262,16 +296,15 @@ pub(super) fn put_cell(
 ) {
     if level == 0 {
         leaf_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
-        leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag());
+        leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag);
     } else {
-        branch_cell::CHILD.put(cell, 0, item.body.tag());
+        branch_cell::CHILD.put(cell, 0, item.body.tag);
         branch_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
     }
-    let front = cell_of(level) + suffix_len.saturating_sub(HEAD);
-    let (cell, tail) = cell.split_at_mut(front);
-    let rest = &mut cell[cell_of(level)..];
+    let end = at + cell.len();
+    let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
     if !rest.is_empty() {
         item.key.copy_to(prefix_len + HEAD, rest);
     }
-    item.body.put(tail, at + front);
+    item.body.put(tail, end);
 }

@@ -41,7 +41,7 @@ impl<'a> NodeMut<'a> {
         }
         let key = KeyParts::of(key, prefix_len);
         let (head, suffix_len) = key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.len();
+        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.bytes().len();
         if self.layout.gap() < len + ENTRY {
             return Ok(false);
         }
@@ -91,7 +91,7 @@ impl<'a> NodeMut<'a> {
         let cell = node.cell(index)?;
         let (cell_at, len) = (cell.at, node.cell_len(&cell)?);
         let front = cell_of(self.layout.level) + cell.rest.len();
-        let new_len = front + body.len();
+        let new_len = front + body.bytes().len();
         let slack = self.layout.gap();
         if new_len <= len {
             // What is left over at the cell's end belongs to nothing.
@@ -125,7 +125,8 @@ impl<'a> NodeMut<'a> {
     fn put_value(&mut self, cell_at: usize, front: usize, body: Body<'_>) {
         leaf_cell::VALUE_TAG.put(self.page, cell_at, body.tag());
         let at = cell_at + front;
-        body.put(&mut self.page[at..at + body.len()], at);
+        let end = at + body.bytes().len();
+        body.put(&mut self.page[at..end], end);
     }
 
     /// A cell of this length belongs to nothing any more; the lowest one goes back to the gap.

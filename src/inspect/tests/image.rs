@@ -176,14 +176,15 @@ impl Node {
                 Value::Aligned(shift, value) => {
                     put(&mut cell, 2, 2, 0x8004);
                     let align = 1 << shift;
-                    let len = 2 + align + value.len();
+                    let len = 4 + align - 1 + value.len();
                     let at = cell.len();
                     cell.resize(at + len, 0);
                     put(&mut cell, at, 2, (len - 2) as u64);
                     cell[at + 2] = *shift;
                     // Where the cell begins is known: the heap grows down.
-                    let place = (heap - cell.len() + at + 3).next_multiple_of(align);
+                    let place = (heap - cell.len() + at + 4).next_multiple_of(align);
                     let from = place - (heap - cell.len());
+                    cell[at + 3] = (from - at - 4) as u8;
                     cell[from..from + value.len()].copy_from_slice(value);
                 }
                 Value::Table(descriptor) => {

@@ -219,6 +219,12 @@ properties! {
     values_are_aligned_too_much_for_a_leaf: 10, "a value aligned to 2^7", |i| {
         i.node(10).keys[2].1 = Value::Aligned(7, vec![1, 2, 3]);
     };
+    aligned_value_elsewhere: 10, "is not where it is aligned", |i| {
+        i.node(10).keys[0].1 = Value::Aligned(3, vec![1, 2, 3]);
+        let heap = 4096 - (4 + i.node(10).keys[0].0.len().saturating_sub(4) + 4 + 7 + 3);
+        let pad = heap + 4 + 3 + i.node(10).keys[0].0.len().saturating_sub(4);
+        i.node(10).patches.push((pad, vec![7]));
+    };
     room_beside_an_aligned_value: 10, "does not stand between zeros", |i| {
         i.node(10).keys[0].1 = Value::Aligned(3, vec![1, 2, 3]);
         i.node(10).patches.push((4096 - 1, vec![1]));

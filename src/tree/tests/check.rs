@@ -138,20 +138,21 @@ impl<S: PageSource> Walk<'_, S> {
 
     fn leaf(&mut self, node: &Node<'_>, page: &[u8], keys: Vec<Vec<u8>>) {
         let (size, shift) = (self.src.page_size(), self.align_shift);
+        let mut room = Vec::new();
         for (i, key) in keys.into_iter().enumerate() {
             assert!(self.last.as_ref().is_none_or(|last| *last < key));
             let value = match node.value(i).unwrap() {
                 Value::Inline(bytes) => {
-                    assert!(Body::value(size, key.len(), bytes, shift).is_some());
+                    assert!(Body::value(size, key.len(), bytes, shift, &mut room).is_some());
                     let at = bytes.as_ptr().addr().wrapping_sub(page.as_ptr().addr());
                     assert!(bytes.is_empty() || at < size && at.is_multiple_of(1 << shift));
                     bytes.to_vec()
                 }
                 Value::Table(_) => panic!("a table descriptor in a table"),
                 Value::Overflow(run) => {
-                    assert!(
-                        Body::value(size, key.len(), &vec![0; run.len as usize], shift).is_none()
-                    );
+                    let value = vec![0; run.len as usize];
+                    let body = Body::value(size, key.len(), &value, shift, &mut room);
+                    assert!(body.is_none());
                     let pages = run.pages(size);
                     let bytes = self.src.run(run.first, pages).unwrap();
                     assert_eq!(run_crc(run.first, [bytes]), run.crc);

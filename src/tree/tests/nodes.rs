@@ -1,7 +1,7 @@
 //! Single pages: edits in place against a list, the choice of the prefix, refusals.
 
 use super::model::{SHAPES, key};
-use crate::format::node::build::{Body, Item, NodeHeader, Plan, write_node};
+use crate::format::node::build::{Body, Item, NodeHeader, Plan, encode_aligned, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{LEAF_CELL, LEAF_START, Layout, MAX_INLINE_SHIFT, Node, Place, Value};
@@ -16,17 +16,29 @@ fn aligned(size: usize) -> Vec<u64> {
     vec![0x5555_5555_5555_5555; size / 8]
 }
 
-/// The bodies of cells whose values are aligned to 2^`shift` bytes, or not at all.
-fn body(value: &[u8], shift: u8) -> Body<'_> {
-    if shift == 0 { Body::inline(value) } else { Body::aligned(value, shift) }
-}
-
 fn items(pairs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Item<'_>> {
-    items_aligned(pairs, 0)
+    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::inline(v) }).collect()
 }
 
-fn items_aligned(pairs: &BTreeMap<Vec<u8>, Vec<u8>>, shift: u8) -> Vec<Item<'_>> {
-    pairs.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: body(v, shift) }).collect()
+/// What stands behind the keys where values are aligned to 2^`shift` bytes, or not at all.
+fn encoded(pairs: &BTreeMap<Vec<u8>, Vec<u8>>, shift: u8) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    pairs.iter().map(|(key, value)| (key.clone(), encode(value, shift))).collect()
+}
+
+fn encode(value: &[u8], shift: u8) -> Vec<u8> {
+    let mut out = value.to_vec();
+    if shift > 0 {
+        encode_aligned(value, shift, &mut out);
+    }
+    out
+}
+
+fn body(encoded: &[u8], shift: u8) -> Body<'_> {
+    if shift == 0 { Body::inline(encoded) } else { Body::aligned(encoded) }
+}
+
+fn items_of(encoded: &BTreeMap<Vec<u8>, Vec<u8>>, shift: u8) -> Vec<Item<'_>> {
+    encoded.iter().map(|(k, v)| Item { key: KeyParts::of(k, 0), body: body(v, shift) }).collect()
 }
 
 fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) {
@@ -59,19 +71,22 @@ fn edits_in_place_agree_with_a_list() {
                 let value = vec![n as u8; rng.usize(..60)];
                 let there = model.contains_key(&key);
                 let mut next = model.clone();
-                next.insert(key.clone(), value.clone());
+                let bytes = encode(&value, shift);
+                next.insert(key.clone(), value);
                 let fitted = if model.is_empty() {
                     false
                 } else {
                     let mut node = NodeMut::open(ID, page, 0).unwrap();
                     let place = node.node().unwrap().search(&key).unwrap();
                     match there {
-                        true => node.replace(place.index, body(&value, shift)).unwrap(),
-                        false => node.insert(place.index, &key, body(&value, shift)).unwrap(),
+                        true => node.replace(place.index, body(&bytes, shift)).unwrap(),
+                        false => node.insert(place.index, &key, body(&bytes, shift)).unwrap(),
                     }
                 };
                 if !fitted {
-                    let plan = Plan::of(0, &items_aligned(&next, shift));
+                    let next_encoded = encoded(&next, shift);
+                    let items = items_of(&next_encoded, shift);
+                    let plan = Plan::of(0, &items);
                     if plan.used > page_size {
                         refused += 1;
                         next = model.clone();
@@ -84,7 +99,6 @@ fn edits_in_place_agree_with_a_list() {
                     } else {
                         let node_header =
                             NodeHeader { level: 0, birth: TxnId(3), leftmost: PageId::NONE };
-                        let items = items_aligned(&next, shift);
                         write_node(page, node_header, &items, plan.prefix_len).unwrap();
                         assert_eq!(Node::open(ID, page, 0).unwrap().used(), plan.used);
                         rebuilt += 1;
@@ -107,7 +121,7 @@ fn are_aligned(page: &[u8], shift: u8) {
         let Value::Inline(value) = node.value_of(&cell).unwrap() else { panic!() };
         let end = cell.at + node.cell_len(&cell).unwrap();
         let front = LEAF_CELL + cell.rest.len();
-        assert_eq!(end - cell.at - front, body(value, shift).len());
+        assert_eq!(end - cell.at - front, encode(value, shift).len());
         if !value.is_empty() {
             let at = value.as_ptr().addr() - page.as_ptr().addr();
             assert!(at >= cell.at + front && at.is_multiple_of(1 << shift));
@@ -119,33 +133,42 @@ fn are_aligned(page: &[u8], shift: u8) {
 #[test]
 fn a_damaged_aligned_value_is_an_error() {
     let pairs = BTreeMap::from([(b"a".to_vec(), vec![7; 20]), (b"b".to_vec(), vec![])]);
+    let encoded = encoded(&pairs, 4);
     let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-    write_node(page, node_header, &items_aligned(&pairs, 4), 0).unwrap();
-    // Two cells: 4 bytes of head, 2 of length, and of the first one 16 + 20.
-    assert_eq!((4096 - 6, 4096 - 6 - 42), {
+    write_node(page, node_header, &items_of(&encoded, 4), 0).unwrap();
+    // 4 bytes of head, 2 of length; and of the first one 2 and 15 and 20.
+    let at = 4096 - 6 - (4 + 2 + 2 + 15 + 20);
+    assert_eq!((4096 - 6, at), {
         let node = Node::open(ID, page, 0).unwrap();
         (node.cell(1).unwrap().at, node.cell(0).unwrap().at)
     });
-    let length = 4096 - 6 - 42 + 4;
     let mut refuse = |at: usize, byte: u8, wrong: &str| {
         let before = std::mem::replace(&mut page[at], byte);
         let node = Node::open(ID, page, 0).unwrap();
-        for result in [node.value(0).map(drop), node.item(0).map(drop)] {
-            assert!(result.unwrap_err().to_string().contains("inside the page"), "{wrong}");
-        }
+        let said = node.value(0).unwrap_err().to_string();
+        assert!(said.contains("page 5") && said.contains("value that"), "{wrong}: {said}");
         page[at] = before;
     };
-    refuse(length, 16, "no value, but room for one");
-    refuse(length, 50, "a value that reaches out of the page");
-    refuse(length + 1, 1, "the same by far");
-    refuse(length + 2, 7, "aligned more than a value in a leaf can be");
-    refuse(length + 2, 255, "the same by far");
+    refuse(at + 4, 17, "no value, but room for one");
+    refuse(at + 4, 60, "a value that reaches out of the page");
+    refuse(at + 5, 1, "the same by far");
+    refuse(at + 6, 7, "aligned more than a value in a leaf can be");
+    refuse(at + 6, 255, "the same by far");
+    refuse(at + 7, 16, "more in front of it than there has to be");
+    refuse(at + 7, 255, "the same by far");
+    refuse(at + 7, page_pad(at, 4) ^ 1, "a byte off its place");
     let node = Node::open(ID, page, 0).unwrap();
     assert_eq!(node.value(0).unwrap(), Value::Inline(&[7; 20]));
     let Value::Inline(nothing) = node.value(1).unwrap() else { panic!() };
     assert!(nothing.is_empty() && nothing.as_ptr().addr().is_multiple_of(4096));
+}
+
+/// What stands in front of a value in a cell at this place, whose key has no rest.
+fn page_pad(cell_at: usize, shift: u8) -> u8 {
+    let first = cell_at + LEAF_CELL + 4;
+    (first.next_multiple_of(1 << shift) - first) as u8
 }
 
 #[test]

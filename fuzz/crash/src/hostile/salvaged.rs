@@ -85,7 +85,7 @@ fn value<'p>(page: &'p [u8], node: &Node, index: usize, at: usize) -> &'p [u8] {
         return &[];
     }
     let align = 1usize << page[at + 2];
-    &page[(at + 3).next_multiple_of(align)..][..len - align]
+    &page[at + 4 + usize::from(page[at + 3])..][..len - align - 1]
 }
 
 /// All that came out, by table.

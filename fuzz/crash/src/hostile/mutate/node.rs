@@ -192,7 +192,7 @@ pub fn overflow(t: &mut Target<'_>) {
             return put(t.page(id), at + field, len, value);
         }
         if let Some(at) = node.aligned(page, index) {
-            let (field, len) = [(0, 2), (0, 1), (2, 1), (3, 1)][t.rng.usize(..4)];
+            let (field, len) = [(0, 2), (0, 1), (2, 1), (3, 1), (4, 1)][t.rng.usize(..5)];
             let value = if t.rng.bool() { t.odd() } else { t.rng.u64(..80) };
             return put(t.page(id), at + field, len, value);
         }
