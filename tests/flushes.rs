@@ -288,3 +288,32 @@ fn info_says_whether_the_next_writer_repairs() {
         assert_clean(&witness);
     }
 }
+
+/// What a handle has committed was made durable by another one: closing it is done with, whatever
+/// others have deferred, whatever the device does, and whoever writes.
+#[test]
+fn closing_has_nothing_to_do_where_all_is_durable() {
+    let disk = machine(31);
+    let [a, b] = [(); 2].map(|()| enter(&disk, &Database::builder()));
+    put(&a, Durability::Deferred, 0..1);
+    b.flush().unwrap();
+    let own = a.info().unwrap().durable;
+    put(&b, Durability::Deferred, 1..2);
+    a.clone().close().unwrap();
+    assert_eq!(a.info().unwrap().durable, own, "nobody has asked for the commit of the other");
+    // A repair is due, and this thread has the write transaction.
+    let txn = b.write().unwrap();
+    fail_syncs(&disk);
+    assert!(matches!(b.flush(), Err(Error::OutcomeUnknown { .. })));
+    a.clone().close().unwrap();
+    disk.clear_hook();
+    a.clone().close().unwrap();
+    drop(txn);
+    // A handle that comes later has seen no error of the device.
+    let c = enter(&disk, &Database::builder());
+    put(&c, Durability::Deferred, 2..3);
+    c.clone().close().unwrap();
+    let info = c.info().unwrap();
+    assert_eq!(info.durable, info.built, "what is not durable is flushed");
+    assert_clean(&c);
+}

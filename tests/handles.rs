@@ -290,16 +290,16 @@ fn a_transaction_that_was_sent_away_and_not_touched_is_waited_for() {
     });
 }
 
-/// Whatever a thread does with a transaction makes it the one that has it, reading too.
+/// A thread that reads in a transaction may have been sent it; one that changes it has it.
 #[test]
-fn a_transaction_belongs_to_the_thread_that_reads_it() {
+fn a_transaction_belongs_to_the_thread_that_reads_or_changes_it() {
     watched(|| {
         let db = Database::in_memory().unwrap();
         write(&db, Durability::Durable, |txn| {
             txn.open_table("main").unwrap().put(b"a", b"1").unwrap();
         });
-        let txn = db.write().unwrap();
-        let (read, reads) = channel();
+        let mut txn = db.write().unwrap();
+        let (changed, changes) = channel();
         let (waits, waiting) = channel();
         let other = db.clone();
         let reader = std::thread::spawn(move || {
@@ -307,16 +307,47 @@ fn a_transaction_belongs_to_the_thread_that_reads_it() {
             // It would wait for itself.
             assert!(matches!(other.write(), Err(Error::WriterOnThisThread)));
             assert!(other.try_write().unwrap().is_none());
-            read.send(()).unwrap();
+            txn.open("main").unwrap();
+            changed.send(()).unwrap();
             waiting.recv().unwrap();
             drop(txn);
         });
-        reads.recv().unwrap();
+        changes.recv().unwrap();
         waits.send(()).unwrap();
         // This one waits for the other thread.
         drop(db.write().unwrap());
         reader.join().unwrap();
         assert_clean(&db);
+    });
+}
+
+/// The thread that has the transaction is told so, and does not wait for itself, whoever else has
+/// read in it.
+#[test]
+fn a_transaction_stays_with_its_thread_while_others_read_in_it() {
+    watched(|| {
+        let dir = memory_dir();
+        let path = dir.path().join("x.recto");
+        let first = open(&path);
+        deferred(&first, b"first");
+        let second = open(&path);
+        let mut txn = first.write().unwrap();
+        let main = txn.open("main").unwrap();
+        for _ in 0..2 {
+            std::thread::scope(|threads| {
+                for _ in 0..3 {
+                    threads.spawn(|| assert!(txn.get(main, b"first").unwrap().is_some()));
+                }
+            });
+            // Of the second handle, which would have to repair first.
+            assert!(matches!(second.flush(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(first.write(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(second.write(), Err(Error::WriterOnThisThread)));
+            txn.put(main, b"second", b"").unwrap();
+        }
+        drop(txn);
+        drop(second.write().unwrap());
+        assert_clean(&first);
     });
 }
 

@@ -159,7 +159,10 @@ fn a_file_of_somebody_else_is_no_lock_file() {
     let path = dir.path().join("x.recto");
     sample(&path, 100);
     let lock = lock_of(&path);
-    for notes in [&b"my notes"[..], b"x", &[7; 9_000], &[1; 3 << 20]] {
+    // Some begin with zeros, as images of disks do.
+    let image = [&[0; 32 << 10][..], b"\x01CD001", &[9; 300_000]].concat();
+    let zeros = vec![0; 3 << 20];
+    for notes in [&b"my notes"[..], b"x", &[7; 9_000], &[1; 3 << 20], &image, &zeros] {
         fs::write(&lock, notes).unwrap();
         for read_only in [false, true] {
             match refused(&path, existing().read_only(read_only)) {
@@ -171,8 +174,11 @@ fn a_file_of_somebody_else_is_no_lock_file() {
         }
         assert_eq!(fs::read(&lock).unwrap(), notes);
     }
-    fs::remove_file(&lock).unwrap();
-    assert_clean(&open_at(&path, &existing()));
+    // One whose making was cut short has nothing but zeros.
+    for cut_short in [&[][..], &[0], &[0; 20_000]] {
+        fs::write(&lock, cut_short).unwrap();
+        assert_clean(&open_at(&path, &existing()));
+    }
 
     let notes = dir.path().join("notes");
     for text in [&b""[..], b"some text", &[9; 70_000]] {

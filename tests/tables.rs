@@ -6,7 +6,7 @@ mod common;
 use common::assert_clean;
 use fastrand::Rng;
 use recto::{Cursor, Database, Error, TableId, WriteTxn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -28,6 +28,11 @@ fn tables_are_read_and_written_side_by_side() {
     assert_ne!(users, by_mail);
     assert_eq!(txn.open("users").unwrap(), users, "the same table has the same id");
     assert_eq!(txn.open_table("users").unwrap().id(), users);
+    // Also where another one has gone that was opened before it.
+    txn.drop_table("users").unwrap();
+    assert_eq!(txn.open("by_mail").unwrap(), by_mail);
+    assert_eq!(HashSet::from([by_mail, txn.open("by_mail").unwrap()]).len(), 1);
+    let users = txn.open("users").unwrap();
     for n in 0..500 {
         let mail = format!("{}@example.org", n % 400);
         // Two with the same address: the later one gets it.

@@ -314,9 +314,11 @@ impl Database {
     ///
     /// Errors: [`Error::WriterOnThisThread`] if the thread has the write transaction of the file
     /// already, through this handle or another, instead of waiting for ever for oneself. (A
-    /// transaction that was sent to another thread counts as its sender's until it is used there:
-    /// so this error comes after one second. One that was received belongs to the sender too, until
-    /// it is used: then this call waits for ever.) [`Error::ReadOnly`]; [`Error::Io`] or
+    /// transaction that was sent to another thread counts as its sender's until something is
+    /// changed in it there: so this error comes after one second. One that was received belongs to
+    /// the sender too, until it is used: then this call waits for ever. A thread that has only read
+    /// in the transaction of another one counts as having it until that one changes something or
+    /// ends it, since it may have been sent to it.) [`Error::ReadOnly`]; [`Error::Io`] or
     /// [`Error::DiskFull`] if the repair fails; [`Error::Corrupt`].
     pub fn write(&self) -> Result<WriteTxn> {
         self.begin_write(None)

@@ -145,7 +145,6 @@ impl WriteTxn {
 
     /// Id that the transaction will have.
     pub fn id(&self) -> u64 {
-        self.writer.touch();
         self.writer.txn().0
     }
 

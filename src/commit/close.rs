@@ -4,9 +4,7 @@ use super::deadline::end_of;
 use super::engine::Engine;
 use super::locks::{FlushLock, WriterLock};
 use crate::error::Result;
-use crate::types::TxnId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a handle that closes waits for a flush that somebody else leads.
@@ -16,14 +14,12 @@ impl Engine {
     /// Makes what this handle has built durable, as far as that can be had without waiting for a
     /// write transaction, and for others' flushes no longer than [`CLOSE_WAIT`].
     fn flush_at_close(&self) -> Result<()> {
-        let newest = TxnId(self.newest_built.load(Ordering::Relaxed));
-        let done = || newest <= self.durable().txn || self.is_dead(newest);
-        if done() {
+        if self.own_is_settled() {
             return Ok(());
         }
         let end = end_of(Some(CLOSE_WAIT));
         let flush = FlushLock::take(self, end)?;
-        if done() {
+        if self.own_is_settled() {
             return Ok(());
         }
         if !self.is_marked(&flush) {
@@ -33,7 +29,7 @@ impl Engine {
         drop(flush);
         let writer = WriterLock::try_take(self)?;
         let flush = FlushLock::take(self, end)?;
-        if done() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
+        if self.own_is_settled() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
 }
 

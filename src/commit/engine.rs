@@ -159,10 +159,16 @@ impl Engine {
         self.shared.check_alive()
     }
 
-    /// The calling thread has the write transaction in its hands.
+    /// The calling thread changes something in the write transaction.
     #[inline]
-    pub fn touch_writer(&self) {
-        self.writer_thread.set_this();
+    pub fn writer_changes_here(&self) {
+        self.writer_thread.changes_here();
+    }
+
+    /// The calling thread reads in the write transaction.
+    #[inline]
+    pub fn writer_reads_here(&self) {
+        self.writer_thread.reads_here();
     }
 
     /// Whether this handle may store to the file.

@@ -42,10 +42,14 @@ impl Engine {
     /// no wait for anybody.
     pub fn flush_own(&self) -> Result<()> {
         self.shared.check_alive()?;
-        match self.newest_built.load(Ordering::Relaxed) {
-            0 => self.tell_lost(),
-            _ => self.flush(),
-        }
+        if self.own_is_settled() { self.tell_lost() } else { self.flush() }
+    }
+
+    /// Whether what this handle has built last is durable, or rolled back, whoever has done it:
+    /// also if it has built nothing.
+    pub(super) fn own_is_settled(&self) -> bool {
+        let newest = TxnId(self.newest_built.load(Ordering::Relaxed));
+        newest <= self.durable().txn || self.is_dead(newest)
     }
 
     /// [`Error::OutcomeUnknown`], once, if deferred commits of this handle were rolled back.

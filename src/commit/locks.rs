@@ -53,7 +53,7 @@ impl<E: Deref<Target = Engine>> WriterLock<E> {
         if !lock.shared {
             return Err(Error::Busy);
         }
-        lock.engine.writer_thread.set_this();
+        lock.engine.writer_thread.changes_here();
         Ok(lock)
     }
 

@@ -6,9 +6,12 @@
 //! Invariants
 //! - The name of a thread is stored and cleared by the holder of the byte lock only, so it is never
 //!   about anybody else.
-//! - A transaction may be sent to another thread: whatever is done with it names the thread that
-//!   does it. Only one that was sent away and not touched since goes by its old name; therefore a
-//!   thread that finds its own name waits for a moment.
+//! - A transaction may be sent to another thread: whoever changes something in it is named. Only
+//!   one that was sent away and not used since goes by its old name; therefore a thread that finds
+//!   its own name waits for a moment.
+//! - Who only reads in it may have been sent it, or may have borrowed it for a while: the first
+//!   such thread is named beside the one that has changed it last, until somebody changes it. A
+//!   thread is told that it has the transaction where it has not, rather than waiting for itself.
 
 use super::deadline::end_of;
 use crate::error::{Error, Result};
@@ -32,9 +35,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// thread of its parent had it.
 const TABLE_WAIT: Duration = Duration::from_millis(100);
 
-/// The thread of this process that has the write transaction of one data file, 0 none.
+/// The threads of this process that may have the write transaction of one data file, 0 none.
 #[derive(Default)]
-pub(crate) struct WriterThread(AtomicU64);
+pub(crate) struct WriterThread {
+    /// That began it, or has changed something in it since.
+    changes: AtomicU64,
+    /// Another one that has read in it since.
+    reads: AtomicU64,
+}
 
 /// A process (a forked child has another mark), device and inode.
 type FileKey = (usize, (u64, u64));
@@ -56,22 +64,36 @@ impl WriterThread {
 
     /// Whether it is the calling thread.
     pub fn is_this(&self) -> bool {
-        self.0.load(Relaxed) == this_thread()
+        let token = this_thread();
+        self.changes.load(Relaxed) == token || self.reads.load(Relaxed) == token
     }
 
-    /// It is the calling thread from now on: whoever calls has the transaction in its hands.
+    /// It is the calling thread from now on, and no other: it has the transaction to itself.
     #[inline]
-    pub fn set_this(&self) {
+    pub fn changes_here(&self) {
         let token = this_thread();
-        // A look first: a transaction may be read by several threads, and the line be shared.
-        if self.0.load(Relaxed) != token {
-            self.0.store(token, Relaxed);
+        if self.changes.load(Relaxed) != token {
+            self.changes.store(token, Relaxed);
+        }
+        if self.reads.load(Relaxed) != 0 {
+            self.reads.store(0, Relaxed);
+        }
+    }
+
+    /// The calling thread reads in the transaction, perhaps beside others: so it looks first, as
+    /// the line is shared.
+    #[inline]
+    pub fn reads_here(&self) {
+        let token = this_thread();
+        if self.changes.load(Relaxed) != token && self.reads.load(Relaxed) == 0 {
+            self.reads.store(token, Relaxed);
         }
     }
 
     /// No thread has it any more.
     pub fn clear(&self) {
-        self.0.store(0, Relaxed);
+        self.changes.store(0, Relaxed);
+        self.reads.store(0, Relaxed);
     }
 
     /// Returns when this thread does not have the write transaction. It may have been sent to

@@ -592,8 +592,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let file = new_lock(&path);
-        let a = super::super::OfdLocks::new(reopen(&file, &path, true).unwrap()).unwrap();
-        let b = super::super::OfdLocks::new(reopen(&file, &path, true).unwrap()).unwrap();
+        let a = super::super::OfdLocks::open(|| reopen(&file, &path, true)).unwrap();
+        let b = super::super::OfdLocks::open(|| reopen(&file, &path, true)).unwrap();
         assert!(a.try_lock(1, true).unwrap());
         assert!(!b.try_lock(1, true).unwrap());
     }

@@ -11,7 +11,9 @@
 //! array of atomics and calls `close`, both of which are allowed after `fork` in a program with
 //! many threads. It leaves maps alone: safe references of the child may still point into them, and
 //! the pages of a map that is no longer protected can change under the child, which is why every
-//! use of an inherited handle is refused. A child made without the handler (bare `clone`) keeps its
+//! use of an inherited handle is refused. A descriptor is opened and registered in one step before
+//! which, or behind which, any `fork` comes: a handler before it waits for who is at it (rule B14).
+//! A child made without the handler (bare `clone`) keeps its
 //! parent's locks alive for as long as it lives: of a parent that dies, dead slots then pin pages
 //! longer, and a lock that it held, the writer lock too, is free only when the child is gone.
 //!
@@ -22,7 +24,8 @@ use super::check;
 use super::memory::AnonMap;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Descriptors in one part of the registry.
 const PART: usize = 1024;
@@ -83,7 +86,14 @@ impl Registry {
 }
 
 static REGISTERED: Registry = Registry::new();
-static HANDLER: AtomicBool = AtomicBool::new(false);
+/// The handlers have been installed, perhaps more than once, which does no harm.
+static HANDLERS: AtomicBool = AtomicBool::new(false);
+/// Threads that are in [`without_forks`], and threads that fork.
+static OPENING: AtomicU32 = AtomicU32::new(0);
+static FORKING: AtomicU32 = AtomicU32::new(0);
+/// How long a fork waits for a thread that opens a descriptor: for ever only if the same thread
+/// forks, in a signal handler.
+const FORK_WAIT: Duration = Duration::from_secs(10);
 /// The newest mark; it belongs to this process or, in a child that has none yet, to a parent.
 static CURRENT: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -94,13 +104,16 @@ impl ForkMark {
     /// The mark of this process: 1 here, 0 in every child it forks. Takes no lock, so that it works
     /// in a child of a program with many threads.
     pub fn get() -> io::Result<&'static AtomicU64> {
-        if !HANDLER.swap(true, Ordering::AcqRel) {
-            // SAFETY: the handler is a plain function that is allowed after fork.
-            let rc = unsafe { libc::pthread_atfork(None, None, Some(close_registered)) };
+        if !HANDLERS.load(Ordering::Acquire) {
+            // SAFETY: plain functions; those that run behind the fork are allowed there.
+            let rc = unsafe {
+                libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(close_registered))
+            };
             if rc != 0 {
-                HANDLER.store(false, Ordering::Release);
                 return Err(io::Error::from_raw_os_error(rc));
             }
+            // Other threads that were here meanwhile have installed theirs.
+            HANDLERS.store(true, Ordering::Release);
         }
         let current = CURRENT.load(Ordering::Acquire);
         // SAFETY: the pointer is null or leads to a page that is never unmapped.
@@ -132,6 +145,41 @@ impl ForkMark {
     }
 }
 
+/// Runs `open` while no thread forks: each fork comes before it or behind it.
+pub fn without_forks<T>(open: impl FnOnce() -> T) -> T {
+    struct Opening;
+    impl Drop for Opening {
+        fn drop(&mut self) {
+            OPENING.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    loop {
+        OPENING.fetch_add(1, Ordering::SeqCst);
+        let opening = Opening;
+        if FORKING.load(Ordering::SeqCst) == 0 {
+            let done = open();
+            drop(opening);
+            return done;
+        }
+        drop(opening);
+        std::thread::yield_now();
+    }
+}
+
+/// Runs in the thread that forks, before it does.
+extern "C" fn before_fork() {
+    FORKING.fetch_add(1, Ordering::SeqCst);
+    let begun = Instant::now();
+    while OPENING.load(Ordering::SeqCst) > 0 && begun.elapsed() < FORK_WAIT {
+        std::thread::yield_now();
+    }
+}
+
+/// And behind that.
+extern "C" fn after_fork() {
+    FORKING.fetch_sub(1, Ordering::SeqCst);
+}
+
 /// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered
 /// before it is closed.
 pub fn register(fd: RawFd) {
@@ -148,6 +196,9 @@ pub fn unregister(fd: RawFd) {
 
 /// Runs in the child: closes, never unlocks.
 extern "C" fn close_registered() {
+    // The other threads, whatever they were at, are not here.
+    OPENING.store(0, Ordering::SeqCst);
+    FORKING.store(0, Ordering::SeqCst);
     for entry in REGISTERED.parts().flat_map(|part| &part.entries) {
         let fd = entry.swap(-1, Ordering::Relaxed);
         if fd >= 0 {
@@ -197,6 +248,28 @@ mod tests {
         });
         assert_eq!(code, 0);
         assert_eq!(mark.load(Ordering::Relaxed), 1);
+    }
+
+    /// A descriptor that is opened while another thread forks is one that the child closes.
+    #[test]
+    fn no_fork_comes_between_opening_and_registering() {
+        static REGISTERED_BY_NOW: AtomicBool = AtomicBool::new(false);
+        ForkMark::get().unwrap();
+        let (inside, is_inside) = std::sync::mpsc::channel();
+        let opener = std::thread::spawn(move || {
+            without_forks(|| {
+                inside.send(()).unwrap();
+                // The fork is begun meanwhile, if this is long enough; if not, it proves nothing.
+                std::thread::sleep(Duration::from_millis(50));
+                REGISTERED_BY_NOW.store(true, Ordering::SeqCst);
+            });
+        });
+        is_inside.recv().unwrap();
+        assert_eq!(in_child(|| REGISTERED_BY_NOW.load(Ordering::SeqCst).into()), 1);
+        opener.join().unwrap();
+        // Openings go on in the parent, and in a child.
+        assert_eq!(without_forks(|| 7), 7);
+        assert_eq!(in_child(|| without_forks(|| 7)), 7);
     }
 
     #[test]

@@ -29,11 +29,16 @@ impl OfdLocks {
         &self.file
     }
 
-    /// Takes over a file that has an open file description of its own: freshly opened, not cloned,
-    /// never mapped.
-    pub fn new(file: File) -> io::Result<OfdLocks> {
+    /// Takes over the file that `open` gives, which has an open file description of its own:
+    /// freshly opened, not cloned, never mapped. No thread forks in between: the child would keep
+    /// the description, and so all locks that are ever taken through it.
+    pub fn open(open: impl FnOnce() -> io::Result<File>) -> io::Result<OfdLocks> {
         let mark = ForkMark::get()?;
-        fork::register(file.as_raw_fd());
+        let file = fork::without_forks(|| {
+            let file = open()?;
+            fork::register(file.as_raw_fd());
+            io::Result::Ok(file)
+        })?;
         Ok(OfdLocks { file: ManuallyDrop::new(file), mark })
     }
 
@@ -160,7 +165,7 @@ mod tests {
     fn open(path: &Path) -> OfdLocks {
         let mut options = std::fs::OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        OfdLocks::new(options.open(path).unwrap()).unwrap()
+        OfdLocks::open(|| options.open(path)).unwrap()
     }
 
     #[test]
@@ -264,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let writer = open(&path);
-        let reader = OfdLocks::new(File::open(&path).unwrap()).unwrap();
+        let reader = OfdLocks::open(|| File::open(&path)).unwrap();
         assert!(reader.try_lock(BASE, false).unwrap());
         assert_eq!(writer.held_elsewhere(BASE, BASE).unwrap(), Some(BASE));
         assert!(reader.try_lock(BASE + 1, true).is_err());

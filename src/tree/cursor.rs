@@ -118,7 +118,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 c.stand(leaf, index);
                 return Ok(true);
             }
-            c.next_leaf()
+            c.enter_next_leaf()
         })
     }
 
@@ -152,7 +152,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 self.index += 1;
                 Ok(true)
             }
-            Some(_) => self.guard(Self::next_leaf),
+            Some(_) => self.next_leaf(),
             None if self.outside == Outside::BeforeFirst => self.first(),
             None => Ok(false),
         }
@@ -343,7 +343,12 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.root_level.map_or(0, |root| root + 1 - self.steps.len() as u8)
     }
 
-    fn next_leaf(&mut self) -> Result<bool> {
+    /// Moves to the first entry of the next leaf; false if there is none.
+    pub(super) fn next_leaf(&mut self) -> Result<bool> {
+        self.guard(Self::enter_next_leaf)
+    }
+
+    fn enter_next_leaf(&mut self) -> Result<bool> {
         while let Some(&step) = self.steps.last() {
             let level = self.level();
             let node = node_at(self.src, step.page, level)?;

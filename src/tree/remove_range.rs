@@ -1,9 +1,10 @@
 //! Taking all keys between two bounds out of the tree.
 //!
 //! Subtrees that lie between the bounds as a whole go as a whole: each is one child less of its
-//! branch. Only the leaves at both ends are changed key by key. All leaves that go are looked at,
-//! since the descriptor counts keys and a free page has a birth; what stands in them is read only
-//! where values may lie on pages of their own.
+//! branch. They go first: a leaf at an end that becomes too empty is joined with its neighbour,
+//! which must not be one that goes. Only the leaves at both ends are changed key by key. All leaves
+//! that go are looked at, since the descriptor counts keys and a free page has a birth; what stands
+//! in them is read only where values may lie on pages of their own.
 
 use super::PageSink;
 use super::branch::{Edit, climb};
@@ -72,7 +73,7 @@ enum Piece {
     Tree,
 }
 
-/// The first key between the bounds, with as much behind it as goes with it as a whole; None if
+/// What goes next between the bounds: a subtree while there is one, else the first key; None if
 /// there is no key.
 fn first_piece<S: PageSink>(
     sink: &S,
@@ -85,11 +86,17 @@ fn first_piece<S: PageSink>(
         return Ok(None);
     }
     let key = cursor.key()?.filter(|key| admits(to, key)).map(<[u8]>::to_vec);
-    let (Some(key), Some(place)) = (key, cursor.place()) else { return Ok(None) };
-    // The largest subtree that begins with this key and ends before the bound.
+    let Some(key) = key else { return Ok(None) };
+    let in_midst = cursor.place().is_some_and(|place| place.index > 0);
+    // The leaf stays, with what stands in front of the bound.
+    if in_midst && !(cursor.next_leaf()? && cursor.key()?.is_some_and(|key| admits(to, key))) {
+        return Ok(Some(Piece::Key(key)));
+    }
+    let Some(place) = cursor.place() else { return Ok(None) };
+    // The largest subtree that begins with this leaf and ends before the bound.
     let mut whole = None;
     let (mut page, mut level) = (place.leaf, 0);
-    let mut begins = place.index == 0;
+    let mut begins = true;
     for (n, step) in place.steps.iter().enumerate().rev() {
         if !begins || !ends_within(sink, place.steps, n, to)? {
             break;
@@ -98,7 +105,7 @@ fn first_piece<S: PageSink>(
         begins = step.child == 0;
         (page, level) = (step.page, level + 1);
     }
-    if begins && to == Bound::Unbounded && level == root_level(desc)?.unwrap_or(0) {
+    if begins && !in_midst && to == Bound::Unbounded && level == root_level(desc)?.unwrap_or(0) {
         return Ok(Some(Piece::Tree));
     }
     Ok(Some(match whole {

@@ -107,7 +107,7 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
     keys: &[K],
 ) -> Result<Vec<Option<&'a [u8]>>> {
     let mut values = Vec::with_capacity(keys.len());
-    let Some(root_level) = root_level(desc)? else {
+    let Some(root_level) = root_level(desc)?.filter(|_| !keys.is_empty()) else {
         values.resize(keys.len(), None);
         return src.check().map(|()| values);
     };

@@ -10,6 +10,7 @@ use crate::format::meta::{ALIGNED_VALUES, TABLE_OPTIONS};
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Listed, RightmostPath, Versioned};
 use crate::types::{TableOptions, TxnId};
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +21,26 @@ use std::time::Duration;
 ///
 /// It stays that of the table when the table gets another name. When the table is dropped, or
 /// the transaction has ended, [`Error::NoSuchTableId`] says so.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TableId {
     number: u64,
-    /// Where it stood among the open tables.
+    /// Where it stood among the open tables: where it is looked for first, and no part of what it
+    /// is.
     index: usize,
+}
+
+impl PartialEq for TableId {
+    fn eq(&self, other: &TableId) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for TableId {}
+
+impl Hash for TableId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
 }
 
 static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
@@ -73,14 +89,8 @@ impl Writer {
 
     /// When [`Writer::commit`] is to return.
     pub fn set_durability(&mut self, durability: Durability) {
-        self.touch();
+        self.draft.engine().writer_changes_here();
         self.draft.set_durability(durability);
-    }
-
-    /// The calling thread has the transaction in its hands.
-    #[inline]
-    pub fn touch(&self) {
-        self.draft.engine().touch_writer();
     }
 
     /// What its tables are read from, while they can be read.
@@ -111,19 +121,27 @@ impl Writer {
         self.draft.build(self.catalog, self.read_features).map(Some)
     }
 
-    /// Everything can only go on while no operation has failed half-way. The calling thread has the
-    /// transaction in its hands.
+    /// Everything can only go on while no operation has failed half-way. Asked before each read.
     #[inline]
     pub fn check_usable(&self) -> Result<()> {
-        self.draft.engine().check_alive()?;
-        self.touch();
+        let engine = self.draft.engine();
+        engine.check_alive()?;
+        engine.writer_reads_here();
+        self.check_whole()
+    }
+
+    #[inline]
+    fn check_whole(&self) -> Result<()> {
         if self.broken { Err(Error::TransactionBroken) } else { self.draft.check_base() }
     }
 
     /// Runs a change. An error that may have left pages half-changed makes the transaction useless,
     /// and so does a panic.
     fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.check_usable()?;
+        let engine = self.draft.engine();
+        engine.check_alive()?;
+        engine.writer_changes_here();
+        self.check_whole()?;
         // Until it is done: a panic on the way may be caught.
         self.broken = true;
         let result = f(self);

@@ -99,17 +99,36 @@ pub fn check_is_database(path: &Path) -> Result<()> {
 }
 
 /// Refuses what is somebody else's file of this name. A lock file has its magic, or, where that was
-/// damaged, its length; one whose making power loss has cut short is empty or begins with zeros.
+/// damaged, its length; one whose making power loss has cut short is empty or has nothing but
+/// zeros.
 fn check_ours(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
     let failed = || failed("reading the lock file", path);
     let len = file.metadata().map_err(failed())?.len();
     let mut start = [0; LOCK_MAGIC.len()];
     let _ = file.read_at(&mut start, 0).map_err(failed())?;
-    if start == [0; 8] || start == LOCK_MAGIC || len == options.shared_len as u64 {
+    if start == LOCK_MAGIC || len == options.shared_len as u64 {
+        return Ok(());
+    }
+    if start == [0; 8] && is_zero(file, options.shared_len as u64).map_err(failed())? {
         return Ok(());
     }
     let detail = "is no lock file of recto; move it away, or name another place for the lock file";
     Err(Error::LockFile { path: path.to_owned(), detail: detail.into() })
+}
+
+/// Whether a file has no more than so many bytes, all of them zero.
+fn is_zero(file: &File, most: u64) -> io::Result<bool> {
+    let mut room = vec![0; 64 << 10];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut room, at)?;
+        at += read as u64;
+        match read {
+            0 => return Ok(true),
+            _ if at > most || room[..read].iter().any(|&byte| byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 fn open_or_create(data: &File, path: &Path, options: &MapOptions) -> Result<(File, bool)> {

@@ -83,8 +83,7 @@ pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<S
 
 /// A description of its own for locks.
 fn ofd(file: &File, path: &Path, write: bool) -> Result<HandleLocks> {
-    os::reopen(file, path, write)
-        .and_then(os::OfdLocks::new)
+    os::OfdLocks::open(|| os::reopen(file, path, write))
         .map(HandleLocks::File)
         .map_err(|e| Error::io("opening for locks", e).at(path))
 }

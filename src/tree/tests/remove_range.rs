@@ -3,7 +3,7 @@
 use super::check::{Model, check, check_snapshot};
 use super::model::{PAGE_SIZES, SHAPES, SHIFTS, Shape, key, some_key, value};
 use super::store::Tree;
-use crate::tree::TableDescriptor;
+use crate::tree::{PageSink, TableDescriptor};
 use fastrand::Rng;
 use std::ops::Bound;
 
@@ -94,21 +94,39 @@ fn deeper_trees() {
     }
 }
 
-/// All but a few of many keys go by whole subtrees: hardly a page is written.
+/// All but a few of many keys go by whole subtrees: hardly a page is written, whatever stays in the
+/// leaves at both ends, and however full those are that go.
 #[test]
 fn what_goes_as_a_whole_is_not_written() {
-    let mut tree = Tree::new(4096);
-    for n in 0..60_000u64 {
-        tree.insert(&n.to_be_bytes(), &[7; 50]).unwrap();
-    }
-    tree.store.next_txn();
-    let (pages, leaves) = (tree.store.page_count(), tree.desc.leaf_pages);
-    let (from, to) = (1_003u64.to_be_bytes(), 58_901u64.to_be_bytes());
-    let removed = tree.remove_range(Bound::Included(&from), Bound::Excluded(&to)).unwrap();
-    assert_eq!(removed, 58_901 - 1_003);
-    let written = tree.store.page_count() - pages;
-    assert!(leaves > 800 && written < 12, "{written} pages for {leaves} leaves");
-    let left = |n: &u64| !(1_003..58_901).contains(n);
+    const KEYS: u64 = 60_000;
     let pair = |n: u64| (n.to_be_bytes().to_vec(), vec![7; 50]);
-    check(&tree, &(0..60_000u64).filter(left).map(pair).collect());
+    let mut keys: Vec<u64> = (KEYS / 2..KEYS).collect();
+    Rng::with_seed(5).shuffle(&mut keys);
+    let mut filled = Tree::new(4096);
+    // Full leaves, and then such as keys in any order leave.
+    for n in (0..KEYS / 2).chain(keys) {
+        let (key, value) = pair(n);
+        filled.insert(&key, &value).unwrap();
+    }
+    filled.store.next_txn();
+    let leaves = filled.desc.leaf_pages;
+    assert!(leaves > 800, "{leaves}");
+    let half = KEYS / 2;
+    for from in [1, 3, 5, 10, 20, 30, 1_003, half - 200, half - 40, half - 5, half, half + 7] {
+        for to in [58_901, KEYS - 30, KEYS - 3, KEYS - 1, KEYS] {
+            let mut tree = Tree::of(filled.store.clone(), filled.desc);
+            let (pages, turnover) = (tree.store.page_count(), tree.store.turnover());
+            let (start, end) = (from.to_be_bytes(), to.to_be_bytes());
+            let removed =
+                tree.remove_range(Bound::Included(&start), Bound::Excluded(&end)).unwrap();
+            assert_eq!(removed, to - from);
+            let (written, gone) =
+                (tree.store.page_count() - pages, filled.desc.leaf_pages - tree.desc.leaf_pages);
+            let turned = tree.store.turnover() - turnover;
+            assert!(written < 14, "{from}..{to}: {written} pages written, {leaves} leaves");
+            assert!(turned < gone + gone / 20 + 40, "{from}..{to}: {turned} pages, {gone} leaves");
+            let left = |n: &u64| !(from..to).contains(n);
+            check(&tree, &(0..KEYS).filter(left).map(pair).collect());
+        }
+    }
 }
