@@ -82,6 +82,29 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// Bytes of a typed table are none that its type would have written: they were put as bytes, or
+    /// as another type.
+    Decode {
+        /// The type, as its trait names it.
+        type_name: String,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// A value has no encoding: its codec refuses it.
+    Encode {
+        /// The type, as its trait names it.
+        type_name: String,
+        /// What the codec said.
+        detail: String,
+    },
+    /// A value does not stand where its type could be read in place: what it was read from promises
+    /// no such alignment.
+    Unaligned {
+        /// The type, as its trait names it.
+        type_name: String,
+        /// What its address would have to be a multiple of.
+        align: usize,
+    },
     /// A key to be appended is not above the last one of its table.
     OutOfOrder,
     /// An option or argument is out of its range.
@@ -210,6 +233,13 @@ impl fmt::Display for Error {
             }
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
+            Error::Decode { type_name, detail } => write!(f, "not of type {type_name}: {detail}"),
+            Error::Encode { type_name, detail } => {
+                write!(f, "cannot be encoded as {type_name}: {detail}")
+            }
+            Error::Unaligned { type_name, align } => {
+                write!(f, "the value is not aligned to {align} bytes, as {type_name} has to be")
+            }
             Error::OutOfOrder => {
                 f.write_str("the key to be appended is not above the last one of the table")
             }

@@ -53,6 +53,7 @@ mod space;
 mod storage;
 mod tree;
 mod txn;
+pub mod typed;
 
 pub use api::checking::check_file;
 pub use api::cursor::Cursor;
@@ -67,6 +68,9 @@ pub use inspect::{Fault, Report};
 pub use pager::Sink;
 pub use tree::Key;
 pub use txn::write::TableId;
+pub use typed::{
+    TableDef, TypedCursor, TypedId, TypedRange, TypedTable, TypedTableCursor, TypedTableMut,
+};
 pub use types::{PageId, TableOptions, TxnId};
 
 /// The examples of README.md run as tests.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one
 /// row stand side by side and may import each other.
-const ROOMS: [&[&str]; 11] = [
+const ROOMS: [&[&str]; 12] = [
     &["error", "types"],
     &["format"],
     &["os"],
@@ -21,6 +21,7 @@ const ROOMS: [&[&str]; 11] = [
     &["commit"],
     &["txn"],
     &["api"],
+    &["typed"],
 ];
 /// The inspector stands beside the house: it may look at these and only the top may look at it.
 const INSPECT_MAY: [&str; 5] = ["error", "types", "format", "storage", "inspect"];

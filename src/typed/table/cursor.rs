@@ -1,0 +1,191 @@
+//! Cursors of typed tables.
+
+use super::encoded::{with_key, with_value};
+use super::range::Pair;
+use crate::api::cursor::Cursor;
+use crate::api::table::TableCursor;
+use crate::api::transaction::WriteTxn;
+use crate::error::Result;
+use crate::typed::key::{Key, read};
+use crate::typed::value::Value;
+use std::marker::PhantomData;
+
+/// A place in a typed table of a write transaction: a [`Cursor`] with types. It borrows nothing,
+/// and stays where it is whatever happens to the table. Each method that moves gives the pair on
+/// which it stands then, borrowed from cursor and transaction; None if there is none.
+/// [`Error::Decode`](crate::Error::Decode), with the cursor on that pair, if its bytes are none of
+/// its types.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const QUEUE: TableDef<u64, &str> = TableDef::new("queue");
+/// const DONE: TableDef<(&str, u64), ()> = TableDef::new("done");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let (queue, done) = (txn.open_typed(&QUEUE)?, txn.open_typed(&DONE)?);
+/// queue.put(&mut txn, 1, "print")?;
+/// queue.put(&mut txn, 2, "post")?;
+/// let mut cursor = queue.cursor(&txn);
+/// while let Some((number, job)) = cursor.next(&txn)? {
+///     let job = job.to_owned();
+///     done.put(&mut txn, (&job, number), ())?; // another table, in the middle of the walk
+///     cursor.delete(&mut txn)?;
+/// }
+/// assert!(queue.view(&txn)?.is_empty());
+/// # Ok(()) }
+/// ```
+pub struct TypedCursor<K, V> {
+    cursor: Cursor,
+    key: Vec<u8>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// A place in a typed table, to be moved by hand: a [`TableCursor`] with types. Each method but
+/// `current` moves and gives the pair that it stands on then; None if there is none. The key is
+/// borrowed until the next move, the value as long as the transaction.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # let mut ages = txn.typed_mut(&AGES)?;
+/// ages.put("Ada", 36)?;
+/// ages.put("Kurt", 71)?;
+/// let mut cursor = ages.as_table().cursor();
+/// assert_eq!(cursor.seek("B")?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.prev()?, Some(("Ada", 36)));
+/// assert_eq!(cursor.prev()?, None);
+/// # Ok(()) }
+/// ```
+pub struct TypedTableCursor<'t, K, V> {
+    cursor: TableCursor<'t>,
+    key: Vec<u8>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// The pair of some bytes.
+#[inline]
+fn pair<'a, 't, K: Key, V: Value>(
+    bytes: Option<(&[u8], &'t [u8])>,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Option<Pair<'a, 't, K, V>>> {
+    match bytes {
+        Some((key, value)) => Ok(Some((read::<K>(key, scratch)?, V::decode(value)?))),
+        None => Ok(None),
+    }
+}
+
+macro_rules! moves {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        pub fn $name<'a>(&'a mut self, txn: &'a WriteTxn) -> Result<Option<Pair<'a, 'a, K, V>>> {
+            pair::<K, V>(self.cursor.$name(txn)?, &mut self.key)
+        }
+    )*};
+}
+
+impl<K: Key, V: Value> TypedCursor<K, V> {
+    pub(super) fn new(cursor: Cursor) -> TypedCursor<K, V> {
+        TypedCursor { cursor, key: Vec::new(), types: PhantomData }
+    }
+
+    moves! {
+        /// The first pair.
+        first;
+        /// The last pair.
+        last;
+        /// The next pair.
+        next;
+        /// The pair before.
+        prev;
+        /// The pair that it stands on; None if it stands on none, or that was deleted.
+        current;
+    }
+
+    /// The pair with this key, or the first one behind it.
+    pub fn seek<'a>(
+        &'a mut self,
+        txn: &'a WriteTxn,
+        key: K::Arg<'_>,
+    ) -> Result<Option<Pair<'a, 'a, K, V>>> {
+        let bytes = with_key::<K, _>(key, |key| self.cursor.seek(txn, key))?;
+        pair::<K, V>(bytes, &mut self.key)
+    }
+
+    /// The pair with this key, or the last one before it.
+    pub fn seek_back<'a>(
+        &'a mut self,
+        txn: &'a WriteTxn,
+        key: K::Arg<'_>,
+    ) -> Result<Option<Pair<'a, 'a, K, V>>> {
+        let bytes = with_key::<K, _>(key, |key| self.cursor.seek_back(txn, key))?;
+        pair::<K, V>(bytes, &mut self.key)
+    }
+
+    /// Gives the key that it stands on this value, also if it was deleted meanwhile; false if it
+    /// stands on none.
+    pub fn put(&mut self, txn: &mut WriteTxn, value: V::Arg<'_>) -> Result<bool> {
+        with_value::<V, _>(value, |value| self.cursor.put(txn, value))
+    }
+
+    /// Deletes the pair that it stands on, and stays where that was; false if there is none.
+    pub fn delete(&mut self, txn: &mut WriteTxn) -> Result<bool> {
+        self.cursor.delete(txn)
+    }
+
+    /// Puts a pair, wherever its key belongs, and stands on it; true if the key was there.
+    pub fn insert(
+        &mut self,
+        txn: &mut WriteTxn,
+        key: K::Arg<'_>,
+        value: V::Arg<'_>,
+    ) -> Result<bool> {
+        with_key::<K, _>(key, |key| {
+            with_value::<V, _>(value, |value| self.cursor.insert(txn, key, value))
+        })
+    }
+}
+
+macro_rules! table_moves {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[allow(clippy::should_implement_trait)] // the key is borrowed until the next call
+        pub fn $name(&mut self) -> Result<Option<Pair<'_, 't, K, V>>> {
+            pair::<K, V>(self.cursor.$name()?, &mut self.key)
+        }
+    )*};
+}
+
+impl<'t, K: Key, V: Value> TypedTableCursor<'t, K, V> {
+    pub(super) fn new(cursor: TableCursor<'t>) -> TypedTableCursor<'t, K, V> {
+        TypedTableCursor { cursor, key: Vec::new(), types: PhantomData }
+    }
+
+    table_moves! {
+        /// The first pair.
+        first;
+        /// The last pair.
+        last;
+        /// The next pair. At the end it stays behind the last one.
+        next;
+        /// The pair before.
+        prev;
+        /// The pair that it stands on.
+        current;
+    }
+
+    /// The pair with this key, or the first one behind it.
+    pub fn seek(&mut self, key: K::Arg<'_>) -> Result<Option<Pair<'_, 't, K, V>>> {
+        let bytes = with_key::<K, _>(key, |key| self.cursor.seek(key))?;
+        pair::<K, V>(bytes, &mut self.key)
+    }
+
+    /// The pair with this key, or the last one before it.
+    pub fn seek_back(&mut self, key: K::Arg<'_>) -> Result<Option<Pair<'_, 't, K, V>>> {
+        let bytes = with_key::<K, _>(key, |key| self.cursor.seek_back(key))?;
+        pair::<K, V>(bytes, &mut self.key)
+    }
+}

@@ -1,0 +1,10 @@
+//! Tables with types: how they are defined and opened, and what is done with them.
+
+pub mod cursor;
+pub mod definition;
+mod encoded;
+pub mod id;
+mod opening;
+pub mod range;
+pub mod read;
+pub mod write;
