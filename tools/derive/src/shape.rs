@@ -1,0 +1,136 @@
+//! What is to be encoded: fields in order, and for enums, variants by number.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{
+    Data, DeriveInput, Error, Expr, ExprLit, Fields, GenericParam, Generics, Ident, Lit, LitStr,
+    Member, Result, Type, parse_quote,
+};
+
+/// The fields of a struct or of a variant.
+pub struct Parts {
+    pub members: Vec<Member>,
+    /// What they are called where they are taken apart.
+    pub names: Vec<Ident>,
+    pub types: Vec<Type>,
+}
+
+impl Parts {
+    fn of(fields: &Fields) -> Parts {
+        let names = (0..fields.len()).map(|n| format_ident!("field_{n}")).collect();
+        let members = fields.members().collect();
+        Parts { members, names, types: fields.iter().map(|field| field.ty.clone()).collect() }
+    }
+
+    /// The fields as a pattern, and as an expression.
+    pub fn braced(&self) -> TokenStream {
+        let (members, names) = (&self.members, &self.names);
+        quote!({ #(#members: #names),* })
+    }
+}
+
+pub enum Shape {
+    Struct(Parts),
+    /// Variants with their numbers.
+    Enum(Vec<(Ident, u8, Parts)>),
+}
+
+impl Shape {
+    pub fn of(input: &DeriveInput) -> Result<Shape> {
+        let lifetime = input.generics.lifetimes().next();
+        if let Some(lifetime) = lifetime {
+            let what = "what is read owns what it holds: `String` or `Vec<u8>` instead of a reference; \
+                        tuples take references";
+            return Err(Error::new_spanned(lifetime, what));
+        }
+        match &input.data {
+            Data::Struct(data) => Ok(Shape::Struct(Parts::of(&data.fields))),
+            Data::Enum(data) => {
+                let (mut variants, mut next) = (Vec::new(), 0);
+                for variant in &data.variants {
+                    if let Some((_, discriminant)) = &variant.discriminant {
+                        next = number(discriminant)?;
+                    }
+                    let Ok(tag) = u8::try_from(next) else {
+                        let what = "variants are stored as numbers from 0 to 255";
+                        return Err(Error::new_spanned(variant, what));
+                    };
+                    variants.push((variant.ident.clone(), tag, Parts::of(&variant.fields)));
+                    next += 1;
+                }
+                if variants.is_empty() {
+                    let what = "an enum without variants has no values to store";
+                    return Err(Error::new_spanned(&input.ident, what));
+                }
+                Ok(Shape::Enum(variants))
+            }
+            Data::Union(_) => {
+                Err(Error::new_spanned(&input.ident, "structs and enums only, no unions"))
+            }
+        }
+    }
+}
+
+fn number(discriminant: &Expr) -> Result<u32> {
+    match discriminant {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse(),
+        other => Err(Error::new_spanned(other, "the number of a variant is written out, 0 to 255")),
+    }
+}
+
+/// The name under which the type is stored.
+pub fn name(input: &DeriveInput) -> Result<String> {
+    let mut name = input.ident.to_string();
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("recto")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("name") {
+                return Err(meta.error("the only attribute is `name = \"...\"`"));
+            }
+            let text: LitStr = meta.value()?.parse()?;
+            if text.value().is_empty() {
+                return Err(Error::new(text.span(), "a name has a letter at least"));
+            }
+            name = text.value();
+            Ok(())
+        })?;
+    }
+    Ok(name)
+}
+
+/// With a bound for each type parameter: that it is what the field types have to be, itself.
+pub fn bounded(generics: &Generics, what: &TokenStream) -> Generics {
+    let mut generics = generics.clone();
+    let parameters: Vec<Ident> = generics.type_params().map(|t| t.ident.clone()).collect();
+    let clause = generics.make_where_clause();
+    for parameter in parameters {
+        clause.predicates.push(parse_quote!(#parameter: #what<Owned = #parameter> + 'static));
+    }
+    generics
+}
+
+/// Whether it has parameters that are types.
+pub fn is_generic(generics: &Generics) -> bool {
+    generics.params.iter().any(|parameter| matches!(parameter, GenericParam::Type(_)))
+}
+
+/// How a struct's name is put together from the names of its fields' types.
+pub fn type_name(name: &str, shape: &Shape, what: &TokenStream) -> TokenStream {
+    let Shape::Struct(Parts { types, .. }) = shape else {
+        return quote!(::std::string::String::from(#name));
+    };
+    quote! {{
+        let parts: ::std::vec::Vec<::std::string::String> =
+            ::std::vec![#(<#types as #what>::type_name()),*];
+        ::std::format!("{}({})", #name, parts.join(","))
+    }}
+}
+
+/// The error for a number that no variant has.
+pub fn no_variant(name: &str) -> TokenStream {
+    quote! {
+        ::core::result::Result::Err(::recto::Error::Decode {
+            type_name: ::std::string::String::from(#name),
+            detail: ::std::format!("no variant has the number {}", tag),
+        })
+    }
+}
