@@ -3,72 +3,59 @@
 //!
 //!     cargo run --example index -- people.recto
 
-use recto::{Database, Result, TableId, WriteTxn};
+use recto::{Database, Result, TableDef, TypedId, WriteTxn};
+
+/// Address and town, by number.
+const PEOPLE: TableDef<u32, (String, String)> = TableDef::new("people");
+/// An address belongs to one.
+const BY_MAIL: TableDef<String, u32> = TableDef::new("by_mail");
+/// Many live in one town.
+const BY_TOWN: TableDef<(String, u32), ()> = TableDef::new("by_town");
 
 /// The tables, open in one transaction.
 struct People {
+    people: TypedId<u32, (String, String)>,
+    by_mail: TypedId<String, u32>,
+    by_town: TypedId<(String, u32), ()>,
     txn: WriteTxn,
-    /// Number: "address\ttown".
-    people: TableId,
-    /// Address: number. An address belongs to one.
-    by_mail: TableId,
-    /// Town, a zero byte, number: nothing. Many live in one town.
-    by_town: TableId,
-}
-
-fn town_key(town: &str, number: u32) -> Vec<u8> {
-    [town.as_bytes(), &[0], &number.to_be_bytes()].concat()
 }
 
 impl People {
     fn begin(db: &Database) -> Result<People> {
         let mut txn = db.write()?;
-        let [people, by_mail, by_town] =
-            ["people", "by_mail", "by_town"].map(|name| txn.open(name));
-        Ok(People { people: people?, by_mail: by_mail?, by_town: by_town?, txn })
-    }
-
-    /// What is known of somebody.
-    fn person(&self, number: u32) -> Result<Option<(String, String)>> {
-        let record = self.txn.get(self.people, &number.to_be_bytes())?;
-        let text = record.map(|record| String::from_utf8_lossy(record).into_owned());
-        Ok(text.and_then(|t| t.split_once('\t').map(|(mail, town)| (mail.into(), town.into()))))
+        Ok(People {
+            people: txn.open_typed(&PEOPLE)?,
+            by_mail: txn.open_typed(&BY_MAIL)?,
+            by_town: txn.open_typed(&BY_TOWN)?,
+            txn,
+        })
     }
 
     /// Puts somebody in, or in another place; false if the address is somebody else's.
     fn put(&mut self, number: u32, mail: &str, town: &str) -> Result<bool> {
-        let key = number.to_be_bytes();
-        if self.txn.get(self.by_mail, mail.as_bytes())?.is_some_and(|other| other != key) {
+        if self.by_mail.get(&self.txn, mail)?.is_some_and(|other| other != number) {
             return Ok(false);
         }
-        self.remove(number)?;
-        self.txn.put(self.people, &key, format!("{mail}\t{town}").as_bytes())?;
-        self.txn.put(self.by_mail, mail.as_bytes(), &key)?;
-        self.txn.put(self.by_town, &town_key(town, number), b"")?;
-        Ok(true)
-    }
-
-    fn remove(&mut self, number: u32) -> Result<()> {
-        if let Some((mail, town)) = self.person(number)? {
-            self.txn.delete(self.people, &number.to_be_bytes())?;
-            self.txn.delete(self.by_mail, mail.as_bytes())?;
-            self.txn.delete(self.by_town, &town_key(&town, number))?;
+        if let Some((mail, town)) = self.people.replace(&mut self.txn, number, (mail, town))? {
+            self.by_mail.delete(&mut self.txn, &mail)?;
+            self.by_town.delete(&mut self.txn, (&town, number))?;
         }
-        Ok(())
+        self.by_mail.put(&mut self.txn, mail, number)?;
+        self.by_town.put(&mut self.txn, (town, number), ())?;
+        Ok(true)
     }
 
     /// Everybody in a town moves to another one: the index is walked while it changes.
     fn move_all(&mut self, from: &str, to: &str) -> Result<u32> {
         let mut moved = 0;
-        let mut cursor = self.txn.cursor(self.by_town);
-        let mut next = cursor.seek(&self.txn, &town_key(from, 0))?;
-        while let Some((key, _)) = next {
-            let Some(number) = key.strip_prefix(from.as_bytes()).and_then(|k| k.strip_prefix(&[0]))
-            else {
+        let mut cursor = self.by_town.cursor(&self.txn);
+        let mut next = cursor.seek(&self.txn, (from, 0))?;
+        while let Some(((town, number), ())) = next {
+            if town != from {
                 break;
-            };
-            let number = number.try_into().map_or(0, u32::from_be_bytes);
-            if let Some((mail, _)) = self.person(number)? {
+            }
+            if let Some((mail, _)) = self.people.get(&self.txn, number)? {
+                let mail = mail.to_owned();
                 self.put(number, &mail, to)?;
                 moved += 1;
             }
@@ -94,10 +81,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     people.txn.commit()?;
 
     let txn = db.read()?;
-    let by_town = txn.table("by_town")?;
+    let by_town = txn.typed(&BY_TOWN)?;
     for town in ["Bergen", "Ghent", "Lyon", "Oslo"] {
-        let prefix = [town.as_bytes(), &[0]].concat();
-        println!("{town}: {}", by_town.prefix(&prefix)?.count());
+        println!("{town}: {}", by_town.prefix((town,))?.count());
     }
     Ok(())
 }

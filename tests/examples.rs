@@ -47,6 +47,29 @@ fn indexes_agree() {
     assert!(wanted.iter().all(|line| said.contains(line)), "{said}");
 }
 
+#[test]
+fn a_series_is_read_by_range_and_thinned_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = said(example("series").arg(dir.path().join("x.recto")));
+    let wanted = [
+        "samples: 2880",
+        "around midnight: 7",
+        "newest on the roof: 2.00 at 7190",
+        "at 1234 or before: roof at 1230",
+        "hour -2: -1.50 on average",
+        "gone: 360, thinned out: 720",
+    ];
+    assert!(wanted.iter().all(|line| said.contains(line)), "{said}");
+}
+
+#[test]
+fn the_nearest_ones_are_of_the_same_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = said(example("neighbours").arg(dir.path().join("x.recto")));
+    assert!(said.starts_with("0.000 text 77 of group 7"), "{said}");
+    assert_eq!(said.lines().filter(|line| line.ends_with("of group 7")).count(), 5, "{said}");
+}
+
 /// The follower may come late to some ticks; to one of them it does not.
 #[test]
 fn one_process_follows_another() {

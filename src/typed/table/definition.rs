@@ -27,7 +27,7 @@ use std::marker::PhantomData;
 pub struct TableDef<'n, K, V> {
     name: &'n str,
     value_name: &'n str,
-    align: u32,
+    align: usize,
     named: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -40,7 +40,7 @@ impl<'n, K, V> TableDef<'n, K, V> {
 
     /// With values at addresses that are multiples of this power of two, up to 4,096: for what
     /// needs more than its type says, as vector instructions do. Checked when it is opened.
-    pub const fn align(self, bytes: u32) -> TableDef<'n, K, V> {
+    pub const fn align(self, bytes: usize) -> TableDef<'n, K, V> {
         TableDef { align: bytes, ..self }
     }
 
@@ -92,8 +92,8 @@ impl<K: Key, V: Value> TableDef<'_, K, V> {
     }
 
     /// What addresses of its values are to be multiples of.
-    pub fn alignment(&self) -> u32 {
-        self.align.max(V::ALIGN as u32)
+    pub fn alignment(&self) -> usize {
+        self.align.max(V::ALIGN)
     }
 }
 

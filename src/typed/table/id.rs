@@ -1,14 +1,7 @@
-//! Open typed tables of a write transaction, several at once.
+//! Open typed tables of a write transaction, several at once: what names them. What is done with
+//! them: [`by_id`](super::by_id).
 
-use super::cursor::TypedCursor;
-use super::encoded::{with_key, with_value};
-use super::read::TypedTable;
-use super::write::TypedTableMut;
-use crate::api::transaction::WriteTxn;
-use crate::error::Result;
 use crate::txn::write::TableId;
-use crate::typed::key::Key;
-use crate::typed::value::Value;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -24,7 +17,7 @@ pub struct TypedId<K, V> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
-impl<K: Key, V: Value> TypedId<K, V> {
+impl<K, V> TypedId<K, V> {
     pub(super) fn new(id: TableId) -> TypedId<K, V> {
         TypedId { id, types: PhantomData }
     }
@@ -32,61 +25,6 @@ impl<K: Key, V: Value> TypedId<K, V> {
     /// The id by which the table is used as a table of bytes.
     pub fn id(self) -> TableId {
         self.id
-    }
-
-    /// The value of a key. As [`TypedTable::get`].
-    #[inline]
-    pub fn get<'t>(self, txn: &'t WriteTxn, key: K::Arg<'_>) -> Result<Option<V::Ref<'t>>> {
-        self.view(txn)?.get(key)
-    }
-
-    /// Whether the table has a key.
-    pub fn contains_key(self, txn: &WriteTxn, key: K::Arg<'_>) -> Result<bool> {
-        self.view(txn)?.contains_key(key)
-    }
-
-    /// As [`TypedTableMut::put`].
-    #[inline]
-    pub fn put(self, txn: &mut WriteTxn, key: K::Arg<'_>, value: V::Arg<'_>) -> Result<bool> {
-        with_key::<K, _>(key, |key| with_value::<V, _>(value, |value| txn.put(self.id, key, value)))
-    }
-
-    /// As [`TypedTableMut::replace`].
-    pub fn replace(
-        self,
-        txn: &mut WriteTxn,
-        key: K::Arg<'_>,
-        value: V::Arg<'_>,
-    ) -> Result<Option<V::Owned>> {
-        self.edit(txn)?.replace(key, value)
-    }
-
-    /// As [`TypedTableMut::delete`].
-    #[inline]
-    pub fn delete(self, txn: &mut WriteTxn, key: K::Arg<'_>) -> Result<bool> {
-        with_key::<K, _>(key, |key| txn.delete(self.id, key))
-    }
-
-    /// As [`TypedTableMut::take`].
-    pub fn take(self, txn: &mut WriteTxn, key: K::Arg<'_>) -> Result<Option<V::Owned>> {
-        self.edit(txn)?.take(key)
-    }
-
-    /// The table for reading, as it stands now: any number at a time.
-    #[inline]
-    pub fn view(self, txn: &WriteTxn) -> Result<TypedTable<'_, K, V>> {
-        txn.view(self.id).map(TypedTable::new)
-    }
-
-    /// The table to change it: with all that [`TypedTableMut`] has.
-    #[inline]
-    pub fn edit(self, txn: &mut WriteTxn) -> Result<TypedTableMut<'_, K, V>> {
-        txn.edit(self.id).map(TypedTableMut::new)
-    }
-
-    /// A cursor, which borrows nothing.
-    pub fn cursor(self, txn: &WriteTxn) -> TypedCursor<K, V> {
-        TypedCursor::new(txn.cursor(self.id))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tables with types: how they are defined and opened, and what is done with them.
 
+mod by_id;
 pub mod cursor;
 pub mod definition;
 mod encoded;
