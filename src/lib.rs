@@ -27,9 +27,35 @@
 //! # Ok(()) }
 //! ```
 //!
+//! The same with types, in their order; [`typed`] has more:
+//!
+//! ```
+//! # fn main() -> recto::Result<()> {
+//! use recto::TableDef;
+//! const SAMPLES: TableDef<(&str, i64), f32> = TableDef::new("samples"); // sensor and second
+//! # let db = recto::Database::in_memory()?;
+//! let mut txn = db.write()?;
+//! let samples = txn.open_typed(&SAMPLES)?;
+//! samples.put(&mut txn, ("roof", -10), 2.5)?;
+//! samples.put(&mut txn, ("roof", 10), 3.5)?;
+//! txn.commit()?;
+//!
+//! let txn = db.read()?;
+//! let samples = txn.typed(&SAMPLES)?;
+//! assert_eq!(samples.range(("roof", 0)..)?.values().next().transpose()?, Some(3.5));
+//! assert_eq!(samples.prefix(("roof",))?.count(), 2);
+//! # Ok(()) }
+//! ```
+//!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
 //! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. `docs/design.md` in the
 //! repository says how it works and why, `docs/format.md` describes every byte of the file.
+//!
+//! # Features
+//!
+//! None is on by default, and each adds types for typed tables: `derive` (`#[derive(Key)]` and
+//! `#[derive(Value)]`), `postcard` and `json` (values of every type that serde knows), `uuid`,
+//! `jiff`.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 

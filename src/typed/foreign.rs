@@ -1,7 +1,8 @@
 //! Types of other crates, each behind the feature of its name: `uuid`, `jiff`.
 
-use super::key::{self, Key, reader::KeyReader};
-use super::value::{self, Value, exactly};
+use super::key::reader::{KeyReader, exactly};
+use super::key::{self, Key};
+use super::value::{self, Value};
 use crate::error::Result;
 
 /// A type of a fixed size whose bytes are in its order, both as a key and as a value.

@@ -1,7 +1,7 @@
 //! Tables whose keys and values have types.
 //!
-//! A [`TableDef`] is a constant: a name, a type of keys, a type of values. Transactions open it, and
-//! give tables that take and give these types; nobody encodes a key by hand. The order of the keys
+//! A [`TableDef`] is a constant: a name, a type of keys, a type of values. Transactions open it,
+//! and give tables that take and give these types; nobody encodes a key by hand. The order of the keys
 //! is that of their type. The names of the types are stored with the table and compared when it is
 //! opened. Byte tables stand beside them in the same database, and a typed table can be read as
 //! bytes at any time.

@@ -126,6 +126,18 @@ pub trait Key {
         Ok(keys.map(|key| key.expect("each was read")))
     }
 
+    /// Reads a whole key, in a copy of its bytes: for types that need none.
+    #[doc(hidden)]
+    #[inline]
+    fn read<'s>(bytes: &[u8], scratch: &'s mut Vec<u8>) -> Result<Self::Ref<'s>> {
+        scratch.clear();
+        scratch.extend_from_slice(bytes);
+        let mut reader = KeyReader::new(scratch);
+        let key = Self::decode(&mut reader)?;
+        reader.finish_as::<Self>()?;
+        Ok(key)
+    }
+
     /// The bytes of a key, as they stand in a table: for byte tables, or other programs.
     fn to_bytes(key: Self::Arg<'_>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -135,19 +147,8 @@ pub trait Key {
 
     /// A key from its bytes. [`Error::Decode`](crate::Error::Decode) if they are none of this type.
     fn from_bytes(bytes: &[u8]) -> Result<Self::Owned> {
-        read::<Self>(bytes, &mut Vec::new()).map(Self::into_owned)
+        Self::read(bytes, &mut Vec::new()).map(Self::into_owned)
     }
-}
-
-/// Reads a whole key in a place that is used again and again.
-#[inline]
-pub fn read<'s, K: Key + ?Sized>(bytes: &[u8], scratch: &'s mut Vec<u8>) -> Result<K::Ref<'s>> {
-    scratch.clear();
-    scratch.extend_from_slice(bytes);
-    let mut reader = KeyReader::new(scratch);
-    let key = K::decode(&mut reader)?;
-    reader.finish_as::<K>()?;
-    Ok(key)
 }
 
 impl KeyReader<'_> {
@@ -163,6 +164,16 @@ impl KeyReader<'_> {
 
 /// Keys whose three types are themselves.
 macro_rules! itself {
+    // With the name and the length of the encoded key.
+    ($name:expr, $width:expr) => {
+        itself!();
+
+        #[inline]
+        fn read<'s>(bytes: &[u8], _: &'s mut Vec<u8>) -> Result<Self> {
+            let mut copy: [u8; $width] = super::reader::exactly(bytes, $name)?;
+            Self::decode_part(&mut KeyReader::new(&mut copy))
+        }
+    };
     () => {
         type Arg<'a> = Self;
         type Ref<'a> = Self;

@@ -9,7 +9,7 @@ use std::time::Duration;
 macro_rules! unsigned {
     ($($number:ident $({ $($more:item)* })?),*) => {$(
         impl Key for $number {
-            itself!();
+            itself!(stringify!($number), size_of::<$number>());
 
             fn type_name() -> String {
                 stringify!($number).into()
@@ -46,7 +46,7 @@ unsigned!(u8 {
 macro_rules! signed {
     ($($number:ident as $bits:ident),*) => {$(
         impl Key for $number {
-            itself!();
+            itself!(stringify!($number), size_of::<$number>());
 
             fn type_name() -> String {
                 stringify!($number).into()
@@ -102,7 +102,7 @@ sized!(usize as u64, isize as i64);
 macro_rules! float {
     ($($number:ident as $bits:ident),*) => {$(
         impl Key for $number {
-            itself!();
+            itself!(stringify!($number), size_of::<$number>());
 
             fn type_name() -> String {
                 stringify!($number).into()

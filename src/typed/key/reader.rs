@@ -64,8 +64,9 @@ impl<'a> KeyReader<'a> {
     /// Bytes that were written by [`write_terminated`], as they were. [`Error::Decode`], which
     /// names the type, if their end is missing or a byte is escaped that need not be.
     pub fn terminated(&mut self, type_name: &str) -> Result<&'a [u8]> {
-        // How many bytes were read, and how many they are without escapes.
-        let (mut read, mut len) = (0, 0);
+        // How many bytes were read, and how many they are without escapes: the same for most text.
+        let mut read = self.rest.iter().position(|&byte| byte <= ESCAPE).unwrap_or(self.rest.len());
+        let mut len = read;
         loop {
             let byte = match self.rest.get(read..) {
                 Some([END, ..]) => break,
@@ -118,6 +119,14 @@ pub fn write_terminated(bytes: &[u8], out: &mut Vec<u8>) {
 /// Bytes that are no key or value of a type.
 pub(in crate::typed) fn wrong(type_name: &str, detail: impl Into<String>) -> Error {
     Error::Decode { type_name: type_name.into(), detail: detail.into() }
+}
+
+/// The bytes as an array; an error that names the type if they are more or fewer.
+#[inline]
+pub(in crate::typed) fn exactly<const N: usize>(bytes: &[u8], type_name: &str) -> Result<[u8; N]> {
+    bytes
+        .try_into()
+        .map_err(|_| wrong(type_name, format!("{} bytes where {N} belong", bytes.len())))
 }
 
 fn too_short(type_name: &str, there: usize, wanted: usize) -> Error {

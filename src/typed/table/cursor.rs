@@ -6,7 +6,7 @@ use crate::api::cursor::Cursor;
 use crate::api::table::TableCursor;
 use crate::api::transaction::WriteTxn;
 use crate::error::Result;
-use crate::typed::key::{Key, read};
+use crate::typed::key::Key;
 use crate::typed::value::Value;
 use std::marker::PhantomData;
 
@@ -73,7 +73,7 @@ fn pair<'a, 't, K: Key, V: Value>(
     scratch: &'a mut Vec<u8>,
 ) -> Result<Option<Pair<'a, 't, K, V>>> {
     match bytes {
-        Some((key, value)) => Ok(Some((read::<K>(key, scratch)?, V::decode(value)?))),
+        Some((key, value)) => Ok(Some((K::read(key, scratch)?, V::decode(value)?))),
         None => Ok(None),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::table::Range;
 use crate::error::Result;
-use crate::typed::key::{Key, read};
+use crate::typed::key::Key;
 use crate::typed::value::Value;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ pub type Pair<'a, 't, K, V> = (<K as Key>::Ref<'a>, <V as Value>::Ref<'t>);
 /// nothing more.
 ///
 /// As an iterator it hands out keys of their own (a `String` for `&str`) and values that live as
-/// long as the transaction. [`TypedRange::next_ref`] lends the keys: text without an allocation.
+/// long as the transaction. Keys of [`TypedRange::next_ref`] are borrowed: text without an allocation.
 pub struct TypedRange<'t, K, V> {
     pairs: Range<'t>,
     key: Vec<u8>,
@@ -87,7 +87,7 @@ impl<'t, K: Key, V: Value> TypedRange<'t, K, V> {
         let Some((key, value)) = bytes else { return Ok(None) };
         // Until it is known that both can be read.
         self.failed = true;
-        let key = read::<K>(key, &mut self.key)?;
+        let key = K::read(key, &mut self.key)?;
         let value = V::decode(value)?;
         self.failed = false;
         Ok(Some((key, value)))
@@ -105,7 +105,7 @@ impl<'t, K: Key, V: Value> TypedRange<'t, K, V> {
             Ok(pair) => pair?.0,
             Err(e) => return Some(Err(e)),
         };
-        let key = read::<K>(key, &mut Vec::new()).map(K::into_owned);
+        let key = K::read(key, &mut Vec::new()).map(K::into_owned);
         self.failed = key.is_err();
         Some(key)
     }

@@ -5,8 +5,8 @@ use super::encoded::{bounds, with_key, with_prefix};
 use super::range::TypedRange;
 use crate::api::table::{Table, TableStats};
 use crate::error::Result;
+use crate::typed::key::Key;
 use crate::typed::key::prefix::KeyPrefix;
-use crate::typed::key::{Key, read};
 use crate::typed::value::Value;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
@@ -197,7 +197,7 @@ impl<'t, K: Key, V: Value> TypedTable<'t, K, V> {
 
     fn pair(pair: Option<(&[u8], &'t [u8])>) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
         let Some((key, value)) = pair else { return Ok(None) };
-        let key = K::into_owned(read::<K>(key, &mut Vec::new())?);
+        let key = K::into_owned(K::read(key, &mut Vec::new())?);
         Ok(Some((key, V::decode(value)?)))
     }
 }

@@ -7,8 +7,8 @@ use super::range::TypedRange;
 use super::read::TypedTable;
 use crate::api::table_mut::TableMut;
 use crate::error::Result;
+use crate::typed::key::Key;
 use crate::typed::key::prefix::KeyPrefix;
-use crate::typed::key::{Key, read};
 use crate::typed::value::Value;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
@@ -217,7 +217,7 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
             if error.is_some() {
                 return true;
             }
-            let pair = read::<K>(key, &mut scratch).and_then(|key| Ok((key, V::decode(value)?)));
+            let pair = K::read(key, &mut scratch).and_then(|key| Ok((key, V::decode(value)?)));
             match pair {
                 Ok((key, value)) => keep(key, value),
                 Err(e) => {

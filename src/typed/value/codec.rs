@@ -92,7 +92,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Value for Postcard<T> {
 /// let mut txn = db.write()?;
 /// let mut settings = txn.typed_mut(&SETTINGS)?;
 /// settings.put("ada", &Settings { theme: "dark".into(), zoom: 2 })?;
-/// assert_eq!(settings.as_table().as_bytes().get(b"ada")?, Some(&br#"{"theme":"dark","zoom":2}"#[..]));
+/// let text = settings.as_table().as_bytes().get(b"ada")?;
+/// assert_eq!(text, Some(&br#"{"theme":"dark","zoom":2}"#[..]));
 /// assert_eq!(settings.get("ada")?.map(|settings| settings.zoom), Some(2));
 /// # Ok(()) }
 /// ```

@@ -142,14 +142,6 @@ fn read_length(from: &mut &[u8]) -> Option<usize> {
     None
 }
 
-/// The bytes as an array; an error that names the type if they are more or fewer.
-#[inline]
-pub(in crate::typed) fn exactly<const N: usize>(bytes: &[u8], type_name: &str) -> Result<[u8; N]> {
-    bytes
-        .try_into()
-        .map_err(|_| wrong(type_name, format!("{} bytes where {N} belong", bytes.len())))
-}
-
 /// Values whose three types are themselves.
 macro_rules! itself {
     () => {

@@ -1,8 +1,8 @@
 //! Values that are one thing: numbers, text, bytes.
 
-use super::{Value, exactly, itself};
+use super::{Value, itself};
 use crate::error::Result;
-use crate::typed::key::reader::wrong;
+use crate::typed::key::reader::{exactly, wrong};
 use std::time::Duration;
 
 macro_rules! number {
