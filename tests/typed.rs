@@ -501,9 +501,10 @@ fn codecs_give_back_what_they_got() {
         assert!(matches!(readable.get(&txn, n), Err(Error::Decode { .. })));
     }
     // What a codec refuses breaks nothing.
-    const REFUSED: TableDef<u8, Json<BTreeMap<(u8, u8), u8>>> = TableDef::new("refused");
+    type Pairs = BTreeMap<(u8, u8), u8>;
+    const REFUSED: TableDef<u8, Json<Pairs>> = TableDef::new("refused");
     let refused = txn.open_typed(&REFUSED).unwrap();
-    let map = BTreeMap::from([((1, 2), 3)]);
+    let map = Pairs::from([((1, 2), 3)]);
     assert!(matches!(refused.put(&mut txn, 1, &map), Err(Error::Encode { .. })));
     assert!(refused.view(&txn).unwrap().is_empty());
     txn.commit().unwrap();
@@ -739,13 +740,13 @@ fn cursors_have_types() {
         next = cursor.next(&txn).unwrap();
     }
     assert_eq!(met, (0..100).filter(|n| n % 3 == 1).collect::<Vec<_>>());
-    assert_eq!(cursor.current(&txn).unwrap(), Some(((2, "job\0002"), 2)));
+    assert_eq!(cursor.current(&txn).unwrap(), Some(((2, "job\x00002"), 2)));
     assert!(cursor.put(&mut txn, 7).unwrap());
-    assert_eq!(queue.get(&txn, (2, "job\0002")).unwrap(), Some(7));
+    assert_eq!(queue.get(&txn, (2, "job\x00002")).unwrap(), Some(7));
     assert!(!cursor.insert(&mut txn, (1, "new"), 8).unwrap());
-    assert_eq!(cursor.prev(&txn).unwrap().map(|(key, _)| key), Some((0, "job\0099")));
-    assert_eq!(cursor.first(&txn).unwrap().map(|(key, _)| key), Some((0, "job\0000")));
-    assert_eq!(cursor.last(&txn).unwrap().map(|(key, _)| key), Some((2, "job\0098")));
+    assert_eq!(cursor.prev(&txn).unwrap().map(|(key, _)| key), Some((0, "job\x00099")));
+    assert_eq!(cursor.first(&txn).unwrap().map(|(key, _)| key), Some((0, "job\x00000")));
+    assert_eq!(cursor.last(&txn).unwrap().map(|(key, _)| key), Some((2, "job\x00098")));
     assert_eq!(cursor.seek_back(&txn, (2, "")).unwrap(), Some(((1, "new"), 8)));
     txn.commit().unwrap();
     assert_clean(&db);

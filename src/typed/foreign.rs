@@ -21,7 +21,7 @@ macro_rules! fixed {
             }
 
             #[inline]
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 from.array::<$width>($name).and_then($from)
             }
         }

@@ -1,9 +1,9 @@
 //! Tables whose keys and values have types.
 //!
 //! A [`TableDef`] is a constant: a name, a type of keys, a type of values. Transactions open it,
-//! and give tables that take and give these types; nobody encodes a key by hand. The order of the keys
-//! is that of their type. The names of the types are stored with the table and compared when it is
-//! opened. Byte tables stand beside them in the same database, and a typed table can be read as
+//! and give tables that take and give these types; nobody encodes a key by hand. The order of the
+//! keys is that of their type. The names of the types are stored with the table and compared when
+//! it is opened. Byte tables stand beside them in the same database, and a typed table can be read as
 //! bytes at any time.
 //!
 //! ```
@@ -38,7 +38,7 @@
 //! | change one table | [`WriteTxn::typed_mut`](crate::WriteTxn::typed_mut): a [`TypedTableMut`] |
 //! | change several at once | [`WriteTxn::open_typed`](crate::WriteTxn::open_typed): a [`TypedId`] each |
 //! | change while walking | [`TypedId::cursor`]: a [`TypedCursor`] |
-//! | know which types there are | [`Key`], [`Value`] |
+//! | know which types there are | [`trait@Key`], [`trait@Value`] |
 //!
 //! Keys and values are passed as they are: numbers, `&str`, tuples of these. A `&String` serves for
 //! `&str` also inside of a tuple, but not in a range: `name.as_str()..`.
@@ -58,8 +58,117 @@ mod foreign;
 pub use key::Key;
 pub use key::prefix::KeyPrefix;
 pub use key::reader::{KeyReader, write_terminated};
+/// Makes a struct or an enum a type of keys; [`trait@Key`] is the trait.
+///
+/// ```
+/// use recto::typed::{Key, TableDef};
+///
+/// #[derive(Key, PartialEq, Debug)]
+/// enum Country {
+///     Norway = 47,
+///     Poland = 48,
+/// }
+///
+/// #[derive(Key, PartialEq, Debug)]
+/// struct Street {
+///     country: Country,
+///     town: String,
+///     name: String,
+/// }
+///
+/// const VISITS: TableDef<Street, u32> = TableDef::new("visits");
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut visits = txn.typed_mut(&VISITS)?;
+/// let street = |town: &str, name: &str| Street {
+///     country: Country::Norway,
+///     town: town.into(),
+///     name: name.into(),
+/// };
+/// visits.put(&street("Oslo", "Torggata"), 3)?;
+/// visits.put(&street("Bergen", "Marken"), 1)?;
+/// // The first fields are a prefix.
+/// assert_eq!(visits.prefix((&Country::Norway,))?.count(), 2);
+/// assert_eq!(visits.prefix((&Country::Norway, "Oslo"))?.values().next().transpose()?, Some(3));
+/// assert_eq!(visits.first()?, Some((street("Bergen", "Marken"), 1)));
+/// # Ok(()) }
+/// ```
+///
+/// Fields own what they hold:
+///
+/// ```compile_fail
+/// #[derive(recto::typed::Key)]
+/// struct Word<'a>(&'a str); // "what is read owns what it holds: `String` or `Vec<u8>` ..."
+/// ```
+///
+/// They are keys themselves:
+///
+/// ```compile_fail
+/// #[derive(recto::typed::Key)]
+/// struct Words(Vec<String>); // "`Vec<String>` is no type of keys"
+/// ```
+///
+/// Numbers of variants fit a byte:
+///
+/// ```compile_fail
+/// #[derive(recto::typed::Key)]
+/// enum Code {
+///     NotFound = 404, // "variants are stored as numbers from 0 to 255"
+/// }
+/// ```
+///
+/// Unions are neither:
+///
+/// ```compile_fail
+/// #[derive(recto::typed::Key)]
+/// union Bits {
+///     float: f32,
+///     bits: u32,
+/// }
+/// ```
 #[cfg(feature = "derive")]
-pub use recto_derive::{Key, Value};
+pub use recto_derive::Key;
+/// Makes a struct or an enum a type of values; [`trait@Value`] is the trait.
+///
+/// ```
+/// use recto::typed::{TableDef, Value};
+///
+/// #[derive(Value, PartialEq, Debug)]
+/// struct User {
+///     name: String,
+///     born: Option<u16>,
+///     access: Access,
+/// }
+///
+/// #[derive(Value, PartialEq, Debug)]
+/// enum Access {
+///     None,
+///     Until(u64),
+/// }
+///
+/// const USERS: TableDef<u32, User> = TableDef::new("users");
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut users = txn.typed_mut(&USERS)?;
+/// let ada = User { name: "Ada".into(), born: Some(1815), access: Access::Until(1852) };
+/// users.put(7, &ada)?;
+/// assert_eq!(users.get(7)?, Some(ada));
+/// # Ok(()) }
+/// ```
+///
+/// Plain old data is read in place, and so cannot be a field:
+///
+/// ```compile_fail
+/// #[derive(recto::typed::Value)]
+/// struct Vector {
+///     name: String,
+///     components: recto::typed::PodSlice<f32>,
+/// }
+/// ```
+#[cfg(feature = "derive")]
+pub use recto_derive::Value;
 pub use table::cursor::{TypedCursor, TypedTableCursor};
 pub use table::definition::TableDef;
 pub use table::id::TypedId;

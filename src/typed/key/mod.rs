@@ -48,7 +48,7 @@ use reader::KeyReader;
 ///     fn encode_part(key: Latitude, out: &mut Vec<u8>) {
 ///         i32::encode_part(key.0, out);
 ///     }
-///     fn decode_part<'a>(from: &mut KeyReader<'a>) -> recto::Result<Latitude> {
+///     fn decode_part(from: &mut KeyReader<'_>) -> recto::Result<Latitude> {
 ///         i32::decode_part(from).map(Latitude)
 ///     }
 ///     fn into_owned(key: Latitude) -> Latitude {
@@ -169,7 +169,7 @@ macro_rules! itself {
         itself!();
 
         #[inline]
-        fn read<'s>(bytes: &[u8], _: &'s mut Vec<u8>) -> Result<Self> {
+        fn read(bytes: &[u8], _: &mut Vec<u8>) -> Result<Self> {
             let mut copy: [u8; $width] = super::reader::exactly(bytes, $name)?;
             Self::decode_part(&mut KeyReader::new(&mut copy))
         }

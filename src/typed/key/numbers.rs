@@ -21,7 +21,7 @@ macro_rules! unsigned {
             }
 
             #[inline]
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 from.array(stringify!($number)).map($number::from_be_bytes)
             }
 
@@ -37,7 +37,7 @@ unsigned!(u8 {
     }
 
     #[inline]
-    fn decode_array<'a, const N: usize>(from: &mut KeyReader<'a>) -> Result<[u8; N]> {
+    fn decode_array<const N: usize>(from: &mut KeyReader<'_>) -> Result<[u8; N]> {
         from.array("array of u8")
     }
 }, u16, u32, u64, u128);
@@ -59,7 +59,7 @@ macro_rules! signed {
             }
 
             #[inline]
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 let bits = from.array(stringify!($number)).map($bits::from_be_bytes)?;
                 Ok(bits as $number ^ $number::MIN)
             }
@@ -85,7 +85,7 @@ macro_rules! sized {
             }
 
             #[inline]
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 let wide = $wide::decode_part(from)?;
                 wide.try_into().map_err(|_| {
                     wrong(stringify!($number), format!("{wide} is too large for this machine"))
@@ -117,7 +117,7 @@ macro_rules! float {
             }
 
             #[inline]
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 const SIGN: $bits = 1 << ($bits::BITS - 1);
                 let bits = from.array(stringify!($number)).map($bits::from_be_bytes)?;
                 Ok($number::from_bits(if bits & SIGN == 0 { !bits } else { bits & !SIGN }))
@@ -141,7 +141,7 @@ impl Key for bool {
     }
 
     #[inline]
-    fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<bool> {
+    fn decode_part(from: &mut KeyReader<'_>) -> Result<bool> {
         match from.array("bool")? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -163,7 +163,7 @@ impl Key for char {
     }
 
     #[inline]
-    fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<char> {
+    fn decode_part(from: &mut KeyReader<'_>) -> Result<char> {
         let code = from.array("char").map(u32::from_be_bytes)?;
         char::from_u32(code).ok_or_else(|| wrong("char", format!("{code:#x} is no character")))
     }
@@ -178,7 +178,7 @@ impl Key for () {
 
     fn encode_part((): (), _: &mut Vec<u8>) {}
 
-    fn decode_part<'a>(_: &mut KeyReader<'a>) -> Result<()> {
+    fn decode_part(_: &mut KeyReader<'_>) -> Result<()> {
         Ok(())
     }
 }
@@ -195,7 +195,7 @@ impl Key for Duration {
         u32::encode_part(key.subsec_nanos(), out);
     }
 
-    fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Duration> {
+    fn decode_part(from: &mut KeyReader<'_>) -> Result<Duration> {
         let seconds = from.array("duration").map(u64::from_be_bytes)?;
         let nanoseconds = from.array("duration").map(u32::from_be_bytes)?;
         if nanoseconds >= 1_000_000_000 {
@@ -218,7 +218,7 @@ macro_rules! address {
                 out.extend_from_slice(&key.octets());
             }
 
-            fn decode_part<'a>(from: &mut KeyReader<'a>) -> Result<Self> {
+            fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
                 from.array($name).map(|octets: [u8; _]| $address::from(octets))
             }
         }

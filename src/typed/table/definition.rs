@@ -79,15 +79,15 @@ impl<'n, K, V> TableDef<'n, K, V> {
 impl<K: Key, V: Value> TableDef<'_, K, V> {
     /// The name of the type of its keys, as it is stored.
     pub fn stored_key_type(&self) -> String {
-        if self.named { K::type_name() } else { String::new() }
+        if self.named { limited(K::type_name()) } else { String::new() }
     }
 
     /// The name of the type of its values, as it is stored.
     pub fn stored_value_type(&self) -> String {
         match (self.named, self.value_name) {
             (false, _) => String::new(),
-            (true, "") => V::type_name(),
-            (true, name) => format!("{} {name}", V::type_name()),
+            (true, "") => limited(V::type_name()),
+            (true, name) => limited(format!("{} {name}", V::type_name())),
         }
     }
 
@@ -95,6 +95,19 @@ impl<K: Key, V: Value> TableDef<'_, K, V> {
     pub fn alignment(&self) -> usize {
         self.align.max(V::ALIGN)
     }
+}
+
+/// Longest name of a type that a table keeps.
+const MAX_NAME_LEN: usize = 255;
+
+/// A name that is not longer than a table can keep. Two that begin alike stay different.
+fn limited(name: String) -> String {
+    if name.len() <= MAX_NAME_LEN {
+        return name;
+    }
+    let sum = format!("~{:08x}", crc32fast::hash(name.as_bytes()));
+    let cut = (0..=MAX_NAME_LEN - sum.len()).rev().find(|&at| name.is_char_boundary(at));
+    name[..cut.unwrap_or(0)].to_owned() + &sum
 }
 
 impl<K, V> Clone for TableDef<'_, K, V> {
@@ -112,5 +125,19 @@ impl<K: Key, V: Value> fmt::Debug for TableDef<'_, K, V> {
             .field("keys", &self.stored_key_type())
             .field("values", &self.stored_value_type())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_stay_different() {
+        assert_eq!(limited("u64".into()), "u64");
+        assert_eq!(limited("x".repeat(255)), "x".repeat(255));
+        let (a, b) = (limited("é".repeat(200)), limited("é".repeat(200) + "x"));
+        assert!(a.len() <= 255 && b.len() <= 255 && a != b, "{a} {b}");
+        assert!(a.starts_with(&"é".repeat(120)));
     }
 }

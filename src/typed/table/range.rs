@@ -14,7 +14,8 @@ pub type Pair<'a, 't, K, V> = (<K as Key>::Ref<'a>, <V as Value>::Ref<'t>);
 /// nothing more.
 ///
 /// As an iterator it hands out keys of their own (a `String` for `&str`) and values that live as
-/// long as the transaction. Keys of [`TypedRange::next_ref`] are borrowed: text without an allocation.
+/// long as the transaction. Keys of [`TypedRange::next_ref`] are borrowed: text without an
+/// allocation.
 pub struct TypedRange<'t, K, V> {
     pairs: Range<'t>,
     key: Vec<u8>,

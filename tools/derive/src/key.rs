@@ -36,8 +36,8 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 #encode_part
             }
 
-            fn decode_part<'a>(
-                from: &mut ::recto::typed::KeyReader<'a>,
+            fn decode_part(
+                from: &mut ::recto::typed::KeyReader<'_>,
             ) -> ::recto::Result<Self> {
                 #decode_part
             }
@@ -54,7 +54,7 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 #encode
             }
 
-            fn decode<'a>(from: &mut ::recto::typed::KeyReader<'a>) -> ::recto::Result<Self> {
+            fn decode(from: &mut ::recto::typed::KeyReader<'_>) -> ::recto::Result<Self> {
                 #decode
             }
         }
