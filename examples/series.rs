@@ -16,7 +16,7 @@ fn record(db: &Database, sensor: &str, samples: impl Iterator<Item = (i64, f32)>
     let (table, hours) = (txn.open_typed(&SAMPLES)?, txn.open_typed(&HOURS)?);
     for (second, degrees) in samples {
         table.put(&mut txn, (sensor, second), degrees)?;
-        hours.edit(&mut txn)?.update((sensor, second.div_euclid(3600)), |hour| {
+        hours.update(&mut txn, (sensor, second.div_euclid(3600)), |hour| {
             let (count, sum) = hour.unwrap_or_default();
             Some((count + 1, sum + f64::from(degrees)))
         })?;

@@ -5,7 +5,7 @@ mod common;
 
 use common::assert_clean;
 use fastrand::Rng;
-use recto::typed::{Key, KeyPrefix, Pod, PodSlice, TableDef, Value};
+use recto::typed::{Beginning, Key, KeyPrefix, Pod, PodSlice, TableDef, Value};
 use recto::{Database, Error};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
@@ -705,6 +705,13 @@ fn prefixes_hold_what_begins_with_them() {
         assert!(one.eq(model.keys().filter(|k| k.0 == a).cloned()));
         let two = view.prefix((&a[..], &b[..])).unwrap().keys().map(Result::unwrap);
         assert!(two.eq(model.keys().filter(|k| k.0 == a && k.1 == b).cloned()));
+        // The last but one is escaped, the last one not.
+        let begins = view.prefix(Beginning((&a[..],), &b[..])).unwrap().keys().map(Result::unwrap);
+        assert!(begins.eq(model.keys().filter(|k| k.0 == a && k.1.starts_with(&b)).cloned()));
+        let begins = view.prefix(Beginning((), &a[..])).unwrap().keys().map(Result::unwrap);
+        assert!(begins.eq(model.keys().filter(|k| k.0.starts_with(&a)).cloned()));
+        let last = bytes_of::<(u8, &[u8])>(Beginning((7,), &a[..]));
+        assert_eq!(last, [&[7], &a[..]].concat());
         let found = words.view(&txn).unwrap().prefix(&b[..]).unwrap().count();
         let all = words.view(&txn).unwrap().keys().unwrap();
         assert_eq!(found, all.filter(|k| k.as_ref().unwrap().starts_with(&b)).count());
@@ -893,4 +900,167 @@ fn plain_old_data_is_never_read_where_it_is_not_aligned() {
     assert!(matches!(<PodSlice<u32>>::decode_owned(&room[..7]), Err(Error::Decode { .. })));
     assert_eq!(<Pod<Place>>::type_name(), "pod(24 bytes aligned to 8)");
     assert_eq!(<PodSlice<f32>>::type_name(), "pods(f32)");
+}
+
+/// In the transaction that puts them and in later ones, small, large, replaced and moved.
+#[test]
+fn plain_old_data_is_read_in_place() {
+    const PLACES: TableDef<(&str, u32), Pod<Place>> = TableDef::new("places");
+    const VECTORS: TableDef<u32, PodSlice<f32>> = TableDef::new("vectors");
+    const WIDE: TableDef<u32, PodSlice<f32>> = TableDef::new("wide").align(256);
+    let dir = common::disk_dir();
+    let path = dir.path().join("x.recto");
+    let rng = &mut Rng::with_seed(12);
+    let mut model = BTreeMap::new();
+    let place = |n: u32| Place { x: n.into(), y: 0.5, kind: n, flags: !n };
+    {
+        let db = common::open_at(&path, &Default::default());
+        for _ in 0..6 {
+            let mut txn = db.write().unwrap();
+            let places = txn.open_typed(&PLACES).unwrap();
+            let (vectors, wide) =
+                (txn.open_typed(&VECTORS).unwrap(), txn.open_typed(&WIDE).unwrap());
+            for _ in 0..300 {
+                let n = rng.u32(..800);
+                let vector: Vec<f32> = (0..rng.u32(..300)).map(|_| rng.f32()).collect();
+                places.put(&mut txn, ("x".repeat(n as usize % 9).as_str(), n), &place(n)).unwrap();
+                vectors.put(&mut txn, n, &vector).unwrap();
+                wide.put(&mut txn, n, &vector).unwrap();
+                assert_eq!(vectors.get(&txn, n).unwrap(), Some(&vector[..]));
+                model.insert(n, vector);
+                if rng.u8(..4) == 0 {
+                    let gone = *model.keys().next().unwrap();
+                    assert_eq!(vectors.take(&mut txn, gone).unwrap(), model.remove(&gone));
+                    assert!(wide.delete(&mut txn, gone).unwrap());
+                }
+            }
+            let pushed = |old: Option<&[f32]>| Some([old.unwrap_or_default(), &[1.0]].concat());
+            let new = vectors.update(&mut txn, 7, pushed).unwrap().unwrap();
+            wide.put(&mut txn, 7, &new).unwrap();
+            model.insert(7, new);
+            for table in [vectors, wide] {
+                let all = table.view(&txn).unwrap();
+                assert!(all.values().unwrap().map(Result::unwrap).eq(model.values()));
+            }
+            txn.commit().unwrap();
+        }
+        assert_clean(&db);
+    }
+    let db = common::open_at(&path, &Default::default());
+    let txn = db.read().unwrap();
+    assert!(txn.typed(&VECTORS).unwrap().values().unwrap().map(Result::unwrap).eq(model.values()));
+    for (n, vector) in &model {
+        let wide = txn.typed(&WIDE).unwrap().get(*n).unwrap().unwrap();
+        assert_eq!(wide, vector);
+        assert!(wide.is_empty() || wide.as_ptr().addr() % 256 == 0);
+    }
+    for pair in txn.typed(&PLACES).unwrap().iter().unwrap() {
+        let ((_, n), there) = pair.unwrap();
+        assert_eq!(*there, place(n));
+    }
+    assert_clean(&db);
+}
+
+// ---- Names of types ----
+
+fn refused<T>(result: Result<T, Error>) -> String {
+    match result.map(|_| ()) {
+        Err(e @ Error::TableOptions { .. }) => e.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn types_are_compared_when_a_table_is_opened() {
+    const USERS: TableDef<u64, &str> = TableDef::new("users");
+    const OWNED: TableDef<u64, String> = TableDef::new("users");
+    const KEYS: TableDef<&str, &str> = TableDef::new("users");
+    const VALUES: TableDef<u64, &[u8]> = TableDef::new("users");
+    const ALIGNED: TableDef<u64, &str> = TableDef::new("users").align(16);
+    let dir = common::disk_dir();
+    let path = dir.path().join("x.recto");
+    {
+        let db = common::open_at(&path, &Default::default());
+        let mut txn = db.write().unwrap();
+        txn.typed_mut(&USERS).unwrap().put(7, "Ada").unwrap();
+        let error = refused(txn.open_typed(&KEYS));
+        assert!(["users", "u64", "str"].iter().all(|word| error.contains(word)), "{error}");
+        txn.commit().unwrap();
+    }
+    let db = common::open_at(&path, &Default::default());
+    let mut txn = db.write().unwrap();
+    let read = db.read().unwrap();
+    for error in [
+        refused(txn.open_typed(&KEYS)),
+        refused(txn.typed_mut(&KEYS)),
+        refused(txn.typed(&KEYS)),
+        refused(txn.typed_opt(&KEYS)),
+        refused(read.typed(&KEYS)),
+        refused(read.typed_opt(&KEYS)),
+    ] {
+        assert!(["keys", "u64", "str"].iter().all(|word| error.contains(word)), "{error}");
+    }
+    for error in [refused(txn.open_typed(&VALUES)), refused(read.typed(&VALUES))] {
+        assert!(["values", "str", "bytes"].iter().all(|word| error.contains(word)), "{error}");
+    }
+    for error in [refused(txn.open_typed(&ALIGNED)), refused(read.typed(&ALIGNED))] {
+        assert!(error.contains("16"), "{error}");
+    }
+    // Such an error breaks nothing, and the same type under another Rust name is the same.
+    assert_eq!(txn.typed(&OWNED).unwrap().get(7).unwrap(), Some("Ada"));
+    assert_eq!(read.typed(&OWNED).unwrap().get(7).unwrap(), Some("Ada"));
+    txn.open_typed(&USERS).unwrap().put(&mut txn, 8, "Kurt").unwrap();
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+#[test]
+fn names_of_values_tell_structs_apart() {
+    const TRADES: TableDef<u64, Pod<Place>> = TableDef::new("trades").value_name("place 1");
+    const CHANGED: TableDef<u64, Pod<Place>> = TableDef::new("trades").value_name("place 2");
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.open_typed(&TRADES).unwrap();
+    let error = refused(txn.open_typed(&CHANGED));
+    assert!(error.contains("place 1") && error.contains("place 2"), "{error}");
+    // A name of any length.
+    type Long = ((Ticket, Ticket, Ticket), (Ticket, Ticket, Ticket), (Ticket, Ticket, Ticket));
+    const LONG: TableDef<(Long, u8), ()> = TableDef::new("long");
+    const OTHER: TableDef<(Long, u16), ()> = TableDef::new("long");
+    txn.open_typed(&LONG).unwrap();
+    txn.open_typed(&LONG).unwrap();
+    refused(txn.open_typed(&OTHER));
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+/// Tables of bytes stand beside typed ones, and can be read as such where one knows what is in
+/// them.
+#[test]
+fn tables_of_bytes_have_no_types() {
+    const AGES: TableDef<&str, u32> = TableDef::new("ages");
+    const BYTES: TableDef<&str, u32> = TableDef::new("ages").unnamed();
+    const VECTORS: TableDef<&str, PodSlice<u32>> = TableDef::new("ages").unnamed();
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.open_table("ages").unwrap().put(b"Ada", &36u32.to_le_bytes()).unwrap();
+    refused(txn.open_typed(&AGES));
+    assert_eq!(txn.typed(&BYTES).unwrap().get("Ada").unwrap(), Some(36));
+    txn.open_typed(&BYTES).unwrap().put(&mut txn, "Kurt", 71).unwrap();
+    // What is read in place has to be aligned, with a name or without.
+    let error = refused(txn.open_typed(&VECTORS));
+    assert!(error.contains('4'), "{error}");
+    refused(txn.typed(&VECTORS));
+    assert_eq!(txn.table("ages").unwrap().get(b"Kurt").unwrap(), Some(&71u32.to_le_bytes()[..]));
+    for bytes in [3, 0, 8192] {
+        let def = TableDef::<u8, u8>::new("odd").align(bytes);
+        let opened = txn.open_typed(&def).map(|_| bytes);
+        assert!(matches!(opened, Err(Error::InvalidArgument(_))), "{opened:?}");
+    }
+    assert!(matches!(
+        txn.open_typed(&TableDef::<u8, u8>::new("")).map(|_| ()),
+        Err(Error::InvalidArgument(_))
+    ));
+    txn.commit().unwrap();
+    assert_clean(&db);
 }

@@ -3,8 +3,8 @@
 //! A [`TableDef`] is a constant: a name, a type of keys, a type of values. Transactions open it,
 //! and give tables that take and give these types; nobody encodes a key by hand. The order of the
 //! keys is that of their type. The names of the types are stored with the table and compared when
-//! it is opened. Byte tables stand beside them in the same database, and a typed table can be read as
-//! bytes at any time.
+//! it is opened. Byte tables stand beside them in the same database, and a typed table can be read
+//! as bytes at any time.
 //!
 //! ```
 //! # fn main() -> recto::Result<()> {
@@ -56,7 +56,7 @@ mod value;
 mod foreign;
 
 pub use key::Key;
-pub use key::prefix::KeyPrefix;
+pub use key::prefix::{Beginning, KeyPrefix, TextKey};
 pub use key::reader::{KeyReader, write_terminated};
 /// Makes a struct or an enum a type of keys; [`trait@Key`] is the trait.
 ///

@@ -106,6 +106,12 @@ impl<'a> KeyReader<'a> {
 /// Writes bytes of any length in such a way that they end by themselves, and that their order is
 /// kept whatever follows: for types that have text inside.
 pub fn write_terminated(bytes: &[u8], out: &mut Vec<u8>) {
+    write_escaped(bytes, out);
+    out.push(END);
+}
+
+/// The same without the end: what all begin with that begin with these bytes.
+pub(super) fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|&byte| byte <= ESCAPE) {
         out.extend_from_slice(&rest[..at]);
@@ -113,7 +119,6 @@ pub fn write_terminated(bytes: &[u8], out: &mut Vec<u8>) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
-    out.push(END);
 }
 
 /// Bytes that are no key or value of a type.

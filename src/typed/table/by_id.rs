@@ -40,6 +40,26 @@ impl<K: Key, V: Value> TypedId<K, V> {
         self.edit(txn)?.replace(key, value)
     }
 
+    /// As [`TypedTableMut::put_if_absent`].
+    pub fn put_if_absent(
+        self,
+        txn: &mut WriteTxn,
+        key: K::Arg<'_>,
+        value: V::Arg<'_>,
+    ) -> Result<bool> {
+        self.edit(txn)?.put_if_absent(key, value)
+    }
+
+    /// As [`TypedTableMut::update`].
+    pub fn update(
+        self,
+        txn: &mut WriteTxn,
+        key: K::Arg<'_>,
+        new: impl FnOnce(Option<V::Ref<'_>>) -> Option<V::Owned>,
+    ) -> Result<Option<V::Owned>> {
+        self.edit(txn)?.update(key, new)
+    }
+
     /// As [`TypedTableMut::delete`].
     #[inline]
     pub fn delete(self, txn: &mut WriteTxn, key: K::Arg<'_>) -> Result<bool> {

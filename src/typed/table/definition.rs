@@ -2,6 +2,7 @@
 
 use crate::typed::key::Key;
 use crate::typed::value::Value;
+use crate::types::TableOptions;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -93,20 +94,19 @@ impl<K: Key, V: Value> TableDef<'_, K, V> {
 
     /// What addresses of its values are to be multiples of.
     pub fn alignment(&self) -> usize {
-        self.align.max(V::ALIGN)
+        // What is no alignment stays, to be refused when the table is opened.
+        if self.align.is_power_of_two() { self.align.max(V::ALIGN) } else { self.align }
     }
 }
 
-/// Longest name of a type that a table keeps.
-const MAX_NAME_LEN: usize = 255;
-
 /// A name that is not longer than a table can keep. Two that begin alike stay different.
 fn limited(name: String) -> String {
-    if name.len() <= MAX_NAME_LEN {
+    if name.len() <= TableOptions::MAX_TYPE_LEN {
         return name;
     }
     let sum = format!("~{:08x}", crc32fast::hash(name.as_bytes()));
-    let cut = (0..=MAX_NAME_LEN - sum.len()).rev().find(|&at| name.is_char_boundary(at));
+    let cut =
+        (0..=TableOptions::MAX_TYPE_LEN - sum.len()).rev().find(|&at| name.is_char_boundary(at));
     name[..cut.unwrap_or(0)].to_owned() + &sum
 }
 

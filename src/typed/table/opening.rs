@@ -6,8 +6,20 @@ use super::read::TypedTable;
 use super::write::TypedTableMut;
 use crate::api::transaction::{ReadTxn, WriteTxn};
 use crate::error::{Error, Result};
+use crate::txn::write::check_options;
 use crate::typed::key::Key;
 use crate::typed::value::Value;
+use crate::types::TableOptions;
+
+/// What a table of this definition is made with, and has to have.
+fn options<K: Key, V: Value>(def: &TableDef<'_, K, V>) -> TableOptions {
+    TableOptions::aligned(def.alignment()).types(def.stored_key_type(), def.stored_value_type())
+}
+
+/// Whether a table that is there is one of this definition; false if it is not there.
+fn is_there<K: Key, V: Value>(has: Option<TableOptions>, def: &TableDef<'_, K, V>) -> Result<bool> {
+    has.map_or(Ok(false), |has| check_options(def.name(), &has, &options(def)).map(|()| true))
+}
 
 impl ReadTxn {
     /// A typed table. [`Error::NoSuchTable`] if there is none of this name,
@@ -38,6 +50,9 @@ impl ReadTxn {
         &self,
         def: &TableDef<'_, K, V>,
     ) -> Result<Option<TypedTable<'_, K, V>>> {
+        if !is_there(self.table_options(def.name())?, def)? {
+            return Ok(None);
+        }
         Ok(self.table_opt(def.name())?.map(TypedTable::new))
     }
 }
@@ -57,6 +72,9 @@ impl WriteTxn {
         &self,
         def: &TableDef<'_, K, V>,
     ) -> Result<Option<TypedTable<'_, K, V>>> {
+        if !is_there(self.table_options(def.name())?, def)? {
+            return Ok(None);
+        }
         Ok(self.table_opt(def.name())?.map(TypedTable::new))
     }
 
@@ -108,6 +126,6 @@ impl WriteTxn {
         &mut self,
         def: &TableDef<'_, K, V>,
     ) -> Result<TypedId<K, V>> {
-        self.open(def.name()).map(TypedId::new)
+        self.open_with(def.name(), &options(def)).map(TypedId::new)
     }
 }

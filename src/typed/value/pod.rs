@@ -16,6 +16,18 @@ use std::marker::PhantomData;
 /// type's size is noticed when the table is opened, another change of its fields is not:
 /// [`TableDef::value_name`](crate::typed::TableDef::value_name) gives it a name that is.
 ///
+/// It is a value of its own, and no part of another, where nothing would align it:
+///
+/// ```compile_fail
+/// # fn main() -> recto::Result<()> {
+/// # use recto::typed::{Pod, TableDef};
+/// const TABLE: TableDef<u64, (u8, Pod<f64>)> = TableDef::new("table");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// txn.typed_mut(&TABLE)?.put(7, (1, &0.5))?;
+/// # Ok(()) }
+/// ```
+///
 /// ```
 /// # fn main() -> recto::Result<()> {
 /// use recto::typed::{Pod, TableDef};
