@@ -296,6 +296,12 @@ struct Both<A, B> {
 #[derive(Key, Value, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Nothing;
 
+#[derive(Key, Value, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Hash<const N: usize> {
+    r#type: u8,
+    out: [u8; N],
+}
+
 fn level(rng: &mut Rng) -> Level {
     match rng.u8(..5) {
         0 => Level::Debug,
@@ -318,6 +324,7 @@ fn derived_keys_keep_the_order_of_derived_ord() {
         + ordered::<(Level, u8)>(many(200, || (level(rng), rng.u8(..2))))
         + ordered::<UserId>(many(100, || UserId(rng.u64(..))))
         + ordered::<Nothing>(vec![Nothing, Nothing])
+        + ordered::<Hash<2>>(many(100, || Hash { r#type: rng.u8(..2), out: [rng.u8(..), 0] }))
         + ordered::<Both<String, i32>>(many(200, || Both { a: text(rng), b: rng.i32(-2..3) }))
         + ordered::<Both<u8, Level>>(many(200, || Both { a: rng.u8(..2), b: level(rng) }));
     assert!(compared > 1_000_000, "{compared}");
@@ -407,6 +414,7 @@ fn values_come_back() {
         back::<Ticket>(ticket(rng));
         back::<UserId>(UserId(rng.u64(..)));
         back::<Nothing>(Nothing);
+        back::<Hash<3>>(Hash { r#type: 1, out: [1, 2, rng.u8(..)] });
         back::<Both<u8, Option<Level>>>(Both { a: 1, b: Some(level(rng)) });
     }
     assert_eq!(<(u32, f32)>::WIDTH, Some(8));

@@ -3,8 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{
-    Data, DeriveInput, Error, Expr, ExprLit, Fields, GenericParam, Generics, Ident, Lit, LitStr,
-    Member, Result, Type, parse_quote,
+    Data, DeriveInput, Error, Expr, ExprLit, Fields, Generics, Ident, Lit, LitStr, Member, Result,
+    Type, parse_quote,
 };
 
 /// The fields of a struct or of a variant.
@@ -15,11 +15,33 @@ pub struct Parts {
     pub types: Vec<Type>,
 }
 
+const OWNED: &str = "what is read owns what it holds: `String` or `Vec<u8>` instead of a reference; \
+                     tuples take references";
+
+/// Refuses a field whose type can be known to be none: the compiler would say so in many words.
+fn check(ty: &Type) -> Result<()> {
+    let encodings = ["Pod", "PodSlice", "Postcard", "Json"];
+    match ty {
+        Type::Reference(_) => Err(Error::new_spanned(ty, OWNED)),
+        Type::Path(path)
+            if path.path.segments.last().is_some_and(|last| {
+                !last.arguments.is_empty() && encodings.iter().any(|name| last.ident == name)
+            }) =>
+        {
+            let what = "this is the encoding of a whole value, not the type of a field";
+            Err(Error::new_spanned(ty, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Parts {
-    fn of(fields: &Fields) -> Parts {
+    fn of(fields: &Fields) -> Result<Parts> {
+        fields.iter().try_for_each(|field| check(&field.ty))?;
         let names = (0..fields.len()).map(|n| format_ident!("field_{n}")).collect();
         let members = fields.members().collect();
-        Parts { members, names, types: fields.iter().map(|field| field.ty.clone()).collect() }
+        let types = fields.iter().map(|field| field.ty.clone()).collect();
+        Ok(Parts { members, names, types })
     }
 
     /// The fields as a pattern, and as an expression.
@@ -39,12 +61,10 @@ impl Shape {
     pub fn of(input: &DeriveInput) -> Result<Shape> {
         let lifetime = input.generics.lifetimes().next();
         if let Some(lifetime) = lifetime {
-            let what = "what is read owns what it holds: `String` or `Vec<u8>` instead of a reference; \
-                        tuples take references";
-            return Err(Error::new_spanned(lifetime, what));
+            return Err(Error::new_spanned(lifetime, OWNED));
         }
         match &input.data {
-            Data::Struct(data) => Ok(Shape::Struct(Parts::of(&data.fields))),
+            Data::Struct(data) => Ok(Shape::Struct(Parts::of(&data.fields)?)),
             Data::Enum(data) => {
                 let (mut variants, mut next) = (Vec::new(), 0);
                 for variant in &data.variants {
@@ -55,7 +75,7 @@ impl Shape {
                         let what = "variants are stored as numbers from 0 to 255";
                         return Err(Error::new_spanned(variant, what));
                     };
-                    variants.push((variant.ident.clone(), tag, Parts::of(&variant.fields)));
+                    variants.push((variant.ident.clone(), tag, Parts::of(&variant.fields)?));
                     next += 1;
                 }
                 if variants.is_empty() {
@@ -108,9 +128,9 @@ pub fn bounded(generics: &Generics, what: &TokenStream) -> Generics {
     generics
 }
 
-/// Whether it has parameters that are types.
+/// Whether it has parameters.
 pub fn is_generic(generics: &Generics) -> bool {
-    generics.params.iter().any(|parameter| matches!(parameter, GenericParam::Type(_)))
+    !generics.params.is_empty()
 }
 
 /// How a struct's name is put together from the names of its fields' types.
