@@ -960,7 +960,7 @@ fn plain_old_data_is_read_in_place() {
     for (n, vector) in &model {
         let wide = txn.typed(&WIDE).unwrap().get(*n).unwrap().unwrap();
         assert_eq!(wide, vector);
-        assert!(wide.is_empty() || wide.as_ptr().addr() % 256 == 0);
+        assert!(wide.is_empty() || wide.as_ptr().addr().is_multiple_of(256));
     }
     for pair in txn.typed(&PLACES).unwrap().iter().unwrap() {
         let ((_, n), there) = pair.unwrap();
