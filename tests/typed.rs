@@ -1072,3 +1072,36 @@ fn tables_of_bytes_have_no_types() {
     txn.commit().unwrap();
     assert_clean(&db);
 }
+
+/// Snapshots are shared between threads, and so are their tables, whatever the types.
+#[test]
+fn tables_are_shared_between_threads() {
+    fn both<T: Send + Sync>() {}
+    both::<TableDef<'_, &str, Pod<Place>>>();
+    both::<recto::TypedTable<'_, &str, Pod<Place>>>();
+    both::<recto::TypedId<String, PodSlice<f32>>>();
+    both::<recto::TypedCursor<(u8, String), Level>>();
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let words = txn.open_typed(&WORDS).unwrap();
+    for n in 0..2_000 {
+        words.put(&mut txn, ("word", n), "value").unwrap();
+    }
+    let view = words.view(&txn).unwrap();
+    assert_eq!(
+        format!("{view:?}"),
+        r#"TypedTable { keys: "(str,i32)", values: "str", len: 2000 }"#
+    );
+    std::thread::scope(|s| {
+        for from in 0..2 {
+            s.spawn(move || {
+                for n in (from..2_000).step_by(2) {
+                    assert_eq!(view.get(("word", n)).unwrap(), Some("value"));
+                }
+                assert_eq!(view.range(("word", 1_000)..).unwrap().count(), 1_000);
+            });
+        }
+    });
+    txn.commit().unwrap();
+    assert_clean(&db);
+}

@@ -206,7 +206,7 @@ impl Key for Duration {
 }
 
 macro_rules! address {
-    ($($address:ident, $name:literal;)*) => {$(
+    ($($address:ident, $name:literal, $width:literal;)*) => {$(
         impl Key for $address {
             itself!();
 
@@ -219,10 +219,10 @@ macro_rules! address {
             }
 
             fn decode_part(from: &mut KeyReader<'_>) -> Result<Self> {
-                from.array($name).map(|octets: [u8; _]| $address::from(octets))
+                from.array::<$width>($name).map($address::from)
             }
         }
     )*};
 }
 
-address!(Ipv4Addr, "ipv4"; Ipv6Addr, "ipv6";);
+address!(Ipv4Addr, "ipv4", 4; Ipv6Addr, "ipv6", 16;);

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::typed::key::Key;
 use crate::typed::key::prefix::KeyPrefix;
 use crate::typed::value::Value;
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
@@ -209,3 +210,13 @@ impl<K, V> Clone for TypedTable<'_, K, V> {
 }
 
 impl<K, V> Copy for TypedTable<'_, K, V> {}
+
+impl<K: Key, V: Value> fmt::Debug for TypedTable<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedTable")
+            .field("keys", &K::type_name())
+            .field("values", &V::type_name())
+            .field("len", &self.len())
+            .finish()
+    }
+}

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::typed::key::Key;
 use crate::typed::key::prefix::KeyPrefix;
 use crate::typed::value::Value;
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
@@ -284,5 +285,15 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
     /// As [`TypedTable::last`].
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
         self.as_table().last()
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for TypedTableMut<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedTableMut")
+            .field("keys", &K::type_name())
+            .field("values", &V::type_name())
+            .field("len", &self.len())
+            .finish()
     }
 }
