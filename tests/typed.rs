@@ -950,6 +950,9 @@ fn plain_old_data_is_read_in_place() {
                 let all = table.view(&txn).unwrap();
                 assert!(all.values().unwrap().map(Result::unwrap).eq(model.values()));
             }
+            let all = wide.view(&txn).unwrap().values().unwrap();
+            let mut addresses = all.map(Result::unwrap).filter(|v| !v.is_empty());
+            assert!(addresses.all(|v| v.as_ptr().addr().is_multiple_of(256)));
             txn.commit().unwrap();
         }
         assert_clean(&db);

@@ -43,9 +43,9 @@
 //! Keys and values are passed as they are: numbers, `&str`, tuples of these. A `&String` serves for
 //! `&str` also inside of a tuple, but not in a range: `name.as_str()..`.
 //!
-//! Encoding takes a buffer of the thread that is used again: no allocation, a few nanoseconds.
-//! Values that stand in memory as in the table (`&str`, `&[u8]`, [`Pod`], [`PodSlice`]) are not
-//! copied on the way in or out.
+//! Encoding takes a buffer of the thread that is used again, and so no allocation. Values that
+//! stand in memory as in the table (`&str`, `&[u8]`, [`Pod`], [`PodSlice`]) are not copied on the
+//! way in or out.
 #![forbid(unsafe_code)]
 
 mod key;
