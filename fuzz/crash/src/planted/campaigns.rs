@@ -53,10 +53,6 @@ pub const LEFT_OUT: &[(Bug, &str)] = &[
         "takes three faults: a writer at work, a failed sync, lost pages",
     ),
     (
-        Bug::TargetNotAdopted,
-        "takes an older lock file, and pages that an opening has proved and the repair behind it has not: the model finds it (fuzz/models/commit)",
-    ),
-    (
         Bug::PathNotCheckedAgain,
         "takes a damaged file in which five coincidences meet: src/tree/tests/hostile.rs, the_way_to_the_last_leaf_is_looked_at_again",
     ),
