@@ -29,6 +29,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The file would have to become longer than [`crate::Builder::max_bytes`] allows. The
+    /// transaction that met it can only be dropped; the database stays as it was and usable.
+    DatabaseFull {
+        /// Most bytes that the file may have.
+        max_bytes: u64,
+    },
     /// The file is not a recto database at all.
     NotADatabase {
         /// Why it is not.
@@ -203,6 +209,9 @@ impl fmt::Display for Error {
             }
             Error::Io { what, path: None, source } => write!(f, "{what}: {source}"),
             Error::DiskFull { source } => write!(f, "no room left for the database file: {source}"),
+            Error::DatabaseFull { max_bytes } => {
+                write!(f, "the database has no room left in the {max_bytes} bytes allowed")
+            }
             Error::NotADatabase { detail } => write!(f, "not a recto database: {detail}"),
             Error::Version { found, supported } => {
                 write!(
@@ -271,11 +280,152 @@ impl fmt::Display for Error {
     }
 }
 
+/// An [`Error`] without what belongs to one case of it: to be compared, counted, kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is the error of the same name")]
+pub enum ErrorKind {
+    Io,
+    DiskFull,
+    DatabaseFull,
+    NotADatabase,
+    Version,
+    Features,
+    Corrupt,
+    KeyTooLong,
+    ValueTooLong,
+    NoSuchTable,
+    NoSuchTableId,
+    TableExists,
+    TableOptions,
+    Decode,
+    Encode,
+    Unaligned,
+    OutOfOrder,
+    InvalidArgument,
+    ReadOnly,
+    WriterOnThisThread,
+    Busy,
+    ReadersFull,
+    HandlesFull,
+    Forked,
+    OutcomeUnknown,
+    TransactionBroken,
+    LockFile,
+    FileSystem,
+}
+
+impl Error {
+    /// Which error it is.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let error = db.read()?.table("main").unwrap_err();
+    /// assert_eq!(error.kind(), recto::ErrorKind::NoSuchTable);
+    /// # Ok(()) }
+    /// ```
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Io { .. } => ErrorKind::Io,
+            Error::DiskFull { .. } => ErrorKind::DiskFull,
+            Error::DatabaseFull { .. } => ErrorKind::DatabaseFull,
+            Error::NotADatabase { .. } => ErrorKind::NotADatabase,
+            Error::Version { .. } => ErrorKind::Version,
+            Error::Features { .. } => ErrorKind::Features,
+            Error::Corrupt { .. } => ErrorKind::Corrupt,
+            Error::KeyTooLong { .. } => ErrorKind::KeyTooLong,
+            Error::ValueTooLong { .. } => ErrorKind::ValueTooLong,
+            Error::NoSuchTable(_) => ErrorKind::NoSuchTable,
+            Error::NoSuchTableId => ErrorKind::NoSuchTableId,
+            Error::TableExists(_) => ErrorKind::TableExists,
+            Error::TableOptions { .. } => ErrorKind::TableOptions,
+            Error::Decode { .. } => ErrorKind::Decode,
+            Error::Encode { .. } => ErrorKind::Encode,
+            Error::Unaligned { .. } => ErrorKind::Unaligned,
+            Error::OutOfOrder => ErrorKind::OutOfOrder,
+            Error::InvalidArgument(_) => ErrorKind::InvalidArgument,
+            Error::ReadOnly => ErrorKind::ReadOnly,
+            Error::WriterOnThisThread => ErrorKind::WriterOnThisThread,
+            Error::Busy => ErrorKind::Busy,
+            Error::ReadersFull => ErrorKind::ReadersFull,
+            Error::HandlesFull => ErrorKind::HandlesFull,
+            Error::Forked => ErrorKind::Forked,
+            Error::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
+            Error::TransactionBroken => ErrorKind::TransactionBroken,
+            Error::LockFile { .. } => ErrorKind::LockFile,
+            Error::FileSystem { .. } => ErrorKind::FileSystem,
+        }
+    }
+}
+
+/// For programs whose errors are those of the standard library: with the kind that fits, and the
+/// error as its source.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        use io::ErrorKind as Io;
+        let kind = match &error {
+            Error::Io { source, .. } | Error::DiskFull { source } => source.kind(),
+            Error::DatabaseFull { .. } => Io::QuotaExceeded,
+            Error::NotADatabase { .. }
+            | Error::Version { .. }
+            | Error::Features { .. }
+            | Error::Corrupt { .. }
+            | Error::LockFile { .. }
+            | Error::Decode { .. }
+            | Error::Unaligned { .. }
+            | Error::TableOptions { .. } => Io::InvalidData,
+            Error::KeyTooLong { .. }
+            | Error::ValueTooLong { .. }
+            | Error::Encode { .. }
+            | Error::OutOfOrder
+            | Error::InvalidArgument(_) => Io::InvalidInput,
+            Error::NoSuchTable(_) | Error::NoSuchTableId => Io::NotFound,
+            Error::TableExists(_) => Io::AlreadyExists,
+            Error::ReadOnly => Io::PermissionDenied,
+            Error::WriterOnThisThread => Io::Deadlock,
+            Error::Busy => Io::ResourceBusy,
+            Error::FileSystem { .. } => Io::Unsupported,
+            Error::ReadersFull
+            | Error::HandlesFull
+            | Error::Forked
+            | Error::OutcomeUnknown { .. }
+            | Error::TransactionBroken => Io::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } | Error::DiskFull { source } => Some(source),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_become_those_of_the_standard_library() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        for (error, kind) in [
+            (Error::io("writing", full()), io::ErrorKind::StorageFull),
+            (Error::io("writing", io::ErrorKind::TimedOut.into()), io::ErrorKind::TimedOut),
+            (Error::DatabaseFull { max_bytes: 7 }, io::ErrorKind::QuotaExceeded),
+            (Error::corrupt(PageId(7), "rotten"), io::ErrorKind::InvalidData),
+            (Error::NoSuchTable("main".into()), io::ErrorKind::NotFound),
+            (Error::Busy, io::ErrorKind::ResourceBusy),
+            (Error::TransactionBroken, io::ErrorKind::Other),
+        ] {
+            let (own, said) = (error.kind(), error.to_string());
+            let converted = io::Error::from(error);
+            assert_eq!((converted.kind(), converted.to_string()), (kind, said));
+            let source = converted.into_inner().and_then(|e| e.downcast::<Error>().ok());
+            assert_eq!(source.map(|e| e.kind()), Some(own));
         }
     }
 }

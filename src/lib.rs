@@ -89,7 +89,7 @@ pub use api::table::{Range, Table, TableCursor, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use commit::durability::Durability;
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Fault, Report};
 pub use pager::Sink;
 pub use tree::Key;

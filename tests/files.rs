@@ -105,6 +105,24 @@ fn what_is_no_database_is_refused() {
     assert!(e.to_string().contains("missing"), "{e}");
     let e = refused(&at("no such directory").join("x"), &Builder::default());
     assert!(e.to_string().contains("no such directory"), "{e}");
+    // People give one store the file of another, or the file beside theirs.
+    drop(open_at(&at("real"), &Builder::default()));
+    let lmdb =
+        |header: usize| [&vec![0; header][..], &0xbeef_c0de_u32.to_le_bytes(), &[1; 40]].concat();
+    for (name, content, said) in [
+        ("sqlite", b"SQLite format 3\0\x10\0".to_vec(), "an SQLite database"),
+        ("lmdb", lmdb(16), "an LMDB database; `mdb_dump`"),
+        ("lmdb 1", lmdb(24), "an LMDB database; `mdb_dump`"),
+        ("redb", b"redb\x1a\x0a\xa9\x0d\x0a more".to_vec(), "a redb database"),
+        ("a lock", fs::read(at("real-lock")).unwrap(), "the lock file of a recto database"),
+        ("empty", Vec::new(), "it is empty"),
+    ] {
+        fs::write(at(name), &content).unwrap();
+        let e = refused(&at(name), &Builder::default());
+        assert!(e.to_string().contains(said), "{name}: {e}");
+        assert_eq!(fs::read(at(name)).unwrap(), content);
+        assert!(!at(&format!("{name}-lock")).exists());
+    }
     // The file that was there is still what it was.
     assert_eq!(fs::read(at("short")).unwrap(), b"recto");
     assert_eq!(fs::read(at("empty")).unwrap(), b"");

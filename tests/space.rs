@@ -555,3 +555,59 @@ fn fill_up(place: &Path, sink: Sink, free: impl FnOnce()) {
     assert_clean(&db);
     assert_clean(&again);
 }
+
+/// A limit holds for the file, whatever the sink and however it grows; what was committed stays,
+/// what goes makes room for more, and another handle may have another limit.
+#[test]
+fn a_limit_is_kept() {
+    const LIMIT: u64 = 3 << 20;
+    for sink in [Sink::Staged, Sink::Direct] {
+        let dir = memory_dir();
+        let path = dir.path().join("x.recto");
+        let mut builder = Builder::default();
+        builder.max_bytes(LIMIT + 1_000).sink(sink).durability(Durability::Deferred);
+        let db = open_at(&path, &builder);
+        let put = |db: &Database, key: u64, len: usize| -> recto::Result<()> {
+            let mut txn = db.write()?;
+            txn.open_table("main")?.put(&key.to_be_bytes(), &vec![key as u8; len])?;
+            txn.commit()
+        };
+        let mut keys = 0;
+        let full = loop {
+            match put(&db, keys, 3_000 + 700 * (keys as usize % 20)) {
+                Ok(()) => keys += 1,
+                Err(e) => break e,
+            }
+            assert!(keys < LIMIT, "never full");
+        };
+        assert!(matches!(full, Error::DatabaseFull { max_bytes } if max_bytes == LIMIT + 1_000));
+        assert!(keys > 150, "{keys}");
+        assert!(matches!(put(&db, keys, LIMIT as usize), Err(Error::DatabaseFull { .. })));
+        db.flush().unwrap();
+        let len = || std::fs::metadata(&path).unwrap().len();
+        assert!(len() <= LIMIT, "{}", len());
+        assert_eq!(db.read().unwrap().table("main").unwrap().len(), keys);
+        // Who may use more makes room: half of it goes.
+        let more = open_at(&path, &Builder::default());
+        for key in (0..keys).step_by(2) {
+            let mut txn = more.write().unwrap();
+            assert!(txn.open_table("main").unwrap().delete(&key.to_be_bytes()).unwrap());
+            txn.commit().unwrap();
+        }
+        let longest = len();
+        for key in (0..keys).step_by(4) {
+            put(&db, key, 2_000).unwrap();
+        }
+        db.flush().unwrap();
+        assert_clean(&db);
+        assert!(len() <= longest.max(LIMIT), "{}", len());
+        put(&more, keys, LIMIT as usize).unwrap();
+        assert!(len() > LIMIT);
+        // The file is longer than the limit now; what it has may be used, and no more.
+        assert!(matches!(put(&db, keys + 1, 2 * LIMIT as usize), Err(Error::DatabaseFull { .. })));
+        let mut txn = db.write().unwrap();
+        assert!(txn.open_table("main").unwrap().delete(&keys.to_be_bytes()).unwrap());
+        txn.commit().unwrap();
+        assert_clean(&db);
+    }
+}

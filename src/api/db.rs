@@ -195,6 +195,25 @@ impl Builder {
         self
     }
 
+    /// Most bytes that this handle lets the file grow to: an operation that needs more gives
+    /// [`Error::DatabaseFull`](crate::Error::DatabaseFull), and its transaction can only be
+    /// dropped. Deleting takes pages too, as each change does, before it gives some back: leave
+    /// room, or open with more. A file that is longer already stays so. Not stored; other handles
+    /// may have another limit. Default: none.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::builder().max_bytes(1 << 20).in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let error = txn.open_table("main")?.put(b"large", &vec![0; 2 << 20]).unwrap_err();
+    /// assert_eq!(error.kind(), recto::ErrorKind::DatabaseFull);
+    /// # Ok(()) }
+    /// ```
+    pub fn max_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.engine.pages.max_bytes = bytes;
+        self
+    }
+
     #[cfg(feature = "harness")]
     #[doc(hidden)]
     pub fn growth_step(&mut self, bytes: u64) -> &mut Self {

@@ -34,10 +34,17 @@ pub struct PagerOptions {
     pub stage_bytes: usize,
     /// Smallest step in which the file grows, in bytes.
     pub growth_step: u64,
+    /// Most bytes that it may grow to.
+    pub max_bytes: u64,
 }
 
 impl Default for PagerOptions {
     fn default() -> Self {
-        PagerOptions { sink: Sink::Staged, stage_bytes: 64 << 20, growth_step: 256 << 10 }
+        PagerOptions {
+            sink: Sink::Staged,
+            stage_bytes: 64 << 20,
+            growth_step: 256 << 10,
+            max_bytes: u64::MAX,
+        }
     }
 }

@@ -242,16 +242,24 @@ impl PageStore {
 
     /// Grows the file so that `page_count` pages fit: before any of them is touched, so that a
     /// full disk is an error here and nothing later.
+    ///
+    /// [`Error::DatabaseFull`] if that is not allowed: of pages, also where the file is long enough
+    /// for more. What a file has that was longer before may be used.
     pub fn make_room(&mut self, page_count: u64) -> Result<()> {
+        let need = page_count * self.page_size() as u64;
+        let max_bytes = self.options.max_bytes;
+        if need > max_bytes && page_count > self.view.page_count() {
+            return Err(Error::DatabaseFull { max_bytes });
+        }
         self.view.set_page_count(page_count);
         if self.view.is_covered() {
             return Ok(());
         }
-        let need = page_count * self.page_size() as u64;
         let storage = self.platform.get().storage();
         let len = storage.len()?;
         let step = (len / 32).clamp(self.options.growth_step, 16 << 20);
-        let target = need.max(len.saturating_add(step)).next_multiple_of(self.page_size() as u64);
+        let target = len.saturating_add(step).min(max_bytes).max(need);
+        let target = target - target % self.page_size() as u64;
         if target == need || storage.grow(target).is_err() {
             storage.grow(need)?;
         }

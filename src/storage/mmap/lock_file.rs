@@ -86,16 +86,33 @@ pub fn check_is_database(path: &Path) -> Result<()> {
     // A pipe is not waited for.
     let opened = open.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let found = opened.and_then(|file| match file.metadata()?.is_file() {
-        true => has_meta(&file),
-        false => Ok(true),
+        true if !has_meta(&file)? => whose(&file).map(Some),
+        _ => Ok(None),
     });
     match found {
-        Ok(false) => {
-            let detail = "no meta page with the right magic".to_owned();
-            Err(Error::NotADatabase { detail })
-        }
+        Ok(Some(detail)) => Err(Error::NotADatabase { detail: detail.into() }),
         _ => Ok(()),
     }
+}
+
+/// What a file is that has no meta page, as far as its first bytes tell: people give one store the
+/// file of another, or the file beside theirs.
+fn whose(file: &File) -> io::Result<&'static str> {
+    let mut start = [0; 32];
+    let read = file.read_at(&mut start, 0)?;
+    let start = &start[..read];
+    // LMDB: a page header, of 16 bytes or, since its version 1, of 24, then the magic number.
+    let lmdb = |at: usize| start.get(at..at + 4) == Some(&0xbeef_c0de_u32.to_le_bytes());
+    Ok(match start {
+        [] => "it is empty; a database that is not there yet is made, an empty file is none",
+        _ if start.starts_with(&LOCK_MAGIC) => {
+            "it is the lock file of a recto database; give the path without \"-lock\""
+        }
+        _ if start.starts_with(b"SQLite format 3\0") => "it is an SQLite database",
+        _ if lmdb(16) || lmdb(24) => "it is an LMDB database; `mdb_dump` and `kvtool load` move it",
+        _ if start.starts_with(b"redb\x1a\x0a\xa9\x0d\x0a") => "it is a redb database",
+        _ => "no meta page with the right magic",
+    })
 }
 
 /// Refuses what is somebody else's file of this name. A lock file has its magic, or, where that was

@@ -54,6 +54,7 @@ impl Failure {
             }
             Error::Features { .. } => "use the kvtool that belongs to it",
             Error::DiskFull { .. } => "make room and run it again; the database is as it was",
+            Error::DatabaseFull { .. } => "allow more; the database is as it was",
             Error::Busy => "run it again later, or let it wait longer with --wait",
             Error::OutcomeUnknown { .. } => "check the disk, then look whether the data is there",
             Error::ReadersFull => "close some of the readers that `kvtool info` lists",
