@@ -71,8 +71,11 @@ pub enum Error {
     },
     /// No table of this name.
     NoSuchTable(String),
-    /// The table of this id was dropped, or its transaction has ended.
+    /// The table of this id was dropped, or its making was rolled back, or its transaction has
+    /// ended.
     NoSuchTableId,
+    /// The savepoint was released, or went with an earlier one, or its transaction has ended.
+    NoSuchSavepoint,
     /// There is a table of this name already.
     TableExists(String),
     /// A key to be appended is not above the last one of its table.
@@ -103,7 +106,8 @@ pub enum Error {
     },
     /// An earlier operation of this write transaction failed half-way or panicked, or a failed
     /// write to the device took back what it is based on, or pages of its own; it can only be
-    /// dropped.
+    /// dropped, or be rolled back to a savepoint
+    /// ([`WriteTxn::rollback_to`](crate::WriteTxn::rollback_to) says when).
     TransactionBroken,
     /// The lock file cannot be used; says why and what to do.
     LockFile {
@@ -201,6 +205,9 @@ impl fmt::Display for Error {
             Error::NoSuchTableId => {
                 f.write_str("the table of this id was dropped, or the id is of another transaction")
             }
+            Error::NoSuchSavepoint => f.write_str(
+                "the savepoint was released, or went with an earlier one, or is of another transaction",
+            ),
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::OutOfOrder => {
                 f.write_str("the key to be appended is not above the last one of the table")

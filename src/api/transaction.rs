@@ -103,7 +103,8 @@ fn infos(tables: Vec<(String, TableDescriptor)>) -> Vec<TableInfo> {
 ///
 /// It may be sent to another thread, and counts as the transaction of the thread that used it last.
 /// An error of an operation that could have left something half done, or a panic in it, makes every
-/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was.
+/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was. Where there
+/// is a savepoint ([`WriteTxn::savepoint`], [`WriteTxn::nested`]) it can go back to that instead.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -127,7 +128,7 @@ impl WriteTxn {
         WriteTxn { writer }
     }
 
-    /// Id that the transaction will have.
+    /// Id that the transaction will have, if no savepoint is made any more: each may raise it.
     pub fn id(&self) -> u64 {
         self.writer.touch();
         self.writer.txn().0
@@ -154,7 +155,8 @@ impl WriteTxn {
     /// Opens a table, or makes it, to be used beside other tables of this transaction: the id
     /// borrows nothing, and [`WriteTxn::get`], [`WriteTxn::put`], [`WriteTxn::delete`],
     /// [`WriteTxn::view`], [`WriteTxn::edit`] and [`WriteTxn::cursor`] take it. These give
-    /// [`Error::NoSuchTableId`] once the table was dropped, and for ids of other transactions.
+    /// [`Error::NoSuchTableId`] once the table was dropped, or a rollback has undone its making, and
+    /// for ids of other transactions.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -265,6 +267,10 @@ impl WriteTxn {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
     #[cfg(any(test, feature = "internals"))]

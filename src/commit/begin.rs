@@ -46,7 +46,7 @@ impl Engine {
         if !view.is_covered() {
             return Err(view.too_short());
         }
-        let (pins, on_dead) = self.collect_pins(base.txn)?;
+        let (pins, on_dead) = self.collect_pins(&base)?;
         self.shrink(&base, map.len as u64, &pins)?;
         let page_high = self.page_high(&lock, &base, on_dead);
         let txn = self.next_id(base.txn)?;
@@ -97,17 +97,19 @@ impl Engine {
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True
     /// if somebody reads a snapshot that was rolled back, or may be about to.
-    fn collect_pins(&self, base: TxnId) -> Result<(Pins, bool)> {
+    fn collect_pins(&self, base: &Meta) -> Result<(Pins, bool)> {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
-        let due = scan.pending || (!scan.readers.is_empty() && base.0.is_multiple_of(32));
+        // Commits are counted for it: ids have gaps where transactions have savepoints.
+        let now = base.commits.is_multiple_of(32);
+        let due = scan.pending || (!scan.readers.is_empty() && now);
         if due && self.shared.clear_dead()? > 0 {
             scan = self.shared.scan()?;
         }
         let words = self.words();
         let seen = || self.platform.step("begin: flush target seen");
         let [flushing, durable, a, b] = words.protected(seen);
-        let commits = [flushing, durable, a, b, base];
+        let commits = [flushing, durable, a, b, base.txn];
         let dead = words.dead_ids();
         let on_dead = scan.readers.iter().any(|&r| dead.have(r));
         let no_reuse = scan.pending || on_dead;

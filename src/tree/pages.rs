@@ -2,6 +2,7 @@
 //! anew, give them back, and count them.
 
 use super::PageSink;
+use super::branch::Edit;
 use super::split::{self, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
@@ -60,17 +61,23 @@ pub(super) fn items_of<'a>(node: &Node<'a>, room: usize) -> Result<Vec<Item<'a>>
     Ok(items)
 }
 
-/// Makes a page this transaction's own (T4); the number it has then.
-pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<PageId> {
+/// Makes a page this transaction's own (T4), with its newest id; the number it has then, and what
+/// that means for the branch above.
+pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<(PageId, Edit)> {
     let txn = sink.txn();
     let born = birth(sink.page(id)?);
     if born == txn {
-        return Ok(id);
+        return Ok((id, Edit::Done));
+    }
+    if born >= sink.floor() {
+        // Of an earlier id: what leads to it may be older than what it will lead to.
+        set_birth(sink.page_mut(id)?, txn);
+        return Ok((id, Edit::Moved(id)));
     }
     let copy = sink.allocate_copy(id)?;
     set_birth(sink.page_mut(copy)?, txn);
     sink.free(id, born)?;
-    Ok(copy)
+    Ok((copy, Edit::Moved(copy)))
 }
 
 fn pages_mut(desc: &mut TableDescriptor, level: u8) -> &mut u64 {
@@ -119,10 +126,10 @@ pub(super) fn write_parts<S: PageSink>(
     parts: &[Part],
     old: &[OldPage],
 ) -> Result<Vec<Child>> {
-    let txn = sink.txn();
+    let (txn, floor) = (sink.txn(), sink.floor());
     let mut own: Vec<PageId> = Vec::with_capacity(old.len());
     for page in old {
-        if page.birth == txn && own.len() < parts.len() {
+        if page.birth >= floor && own.len() < parts.len() {
             own.push(page.id);
         } else {
             drop_page(sink, desc, level, *page)?;

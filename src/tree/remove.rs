@@ -36,9 +36,9 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
     } else if parent.is_some() && is_underfull(0, sink.page_size(), used) {
         rewrite_without(sink, desc, &path, parent)?
     } else {
-        let page = touch(sink, path.leaf)?;
+        let (page, edit) = touch(sink, path.leaf)?;
         NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
-        Edit::settled(path.leaf, page)
+        edit
     };
     climb(sink, desc, &path.steps, 0, edit, Cut::Middle)?;
     Ok(true)

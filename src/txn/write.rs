@@ -1,5 +1,6 @@
 //! The write transaction: one at a time over all processes.
 
+use super::savepoint::Level;
 use crate::commit::build::Built;
 use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
@@ -26,27 +27,57 @@ pub struct TableId {
     index: usize,
 }
 
+/// Of the next open table or savepoint.
 static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
 
+/// A number that no open table and no savepoint of this process has had.
+pub(super) fn next_number() -> u64 {
+    NEXT_TABLE.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A table whose descriptor this transaction holds.
-struct OpenTable {
-    number: u64,
-    name: String,
-    descriptor: TableDescriptor,
+pub(super) struct OpenTable {
+    pub number: u64,
+    pub name: String,
+    pub descriptor: TableDescriptor,
     edge: RightmostPath,
     /// The descriptor is not that of the catalog.
-    changed: bool,
-    /// Changes so far: positions in it are looked for again after each.
+    pub changed: bool,
+    /// Of the newest change: positions in it are looked for again after each.
     version: u64,
+    /// As it was found in the catalog; None if this transaction has made it.
+    pub found: Option<Found>,
+}
+
+/// A table of the catalog, when it was opened.
+#[derive(Clone)]
+pub(super) struct Found {
+    pub name: String,
+    pub descriptor: TableDescriptor,
 }
 
 /// The write transaction.
 pub struct Writer {
-    catalog: TableDescriptor,
-    tables: Vec<OpenTable>,
-    /// An operation has failed half-way, or is at work.
-    broken: bool,
-    draft: Draft,
+    pub(super) catalog: TableDescriptor,
+    pub(super) tables: Vec<OpenTable>,
+    pub(super) state: State,
+    /// Changes of all tables so far, and rollbacks.
+    version: u64,
+    /// The savepoints, and what each has saved.
+    pub(super) levels: Vec<Level>,
+    pub(super) draft: Draft,
+}
+
+/// Whether a transaction can go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// It can.
+    Whole,
+    /// An operation has failed half-way: what it has changed can be undone where there is a
+    /// savepoint.
+    Broken,
+    /// An operation is at work, or has panicked: nobody knows what it has left.
+    Changing,
 }
 
 impl Writer {
@@ -57,7 +88,9 @@ impl Writer {
         durability: Durability,
     ) -> Result<Writer> {
         let draft = engine.begin_write(timeout, durability)?;
-        Ok(Writer { catalog: draft.base().catalog, tables: Vec::new(), broken: false, draft })
+        let catalog = draft.base().catalog;
+        let (tables, levels) = (Vec::new(), Vec::new());
+        Ok(Writer { catalog, tables, state: State::Whole, version: 0, levels, draft })
     }
 
     /// Id of this transaction.
@@ -111,7 +144,10 @@ impl Writer {
     pub fn check_usable(&self) -> Result<()> {
         self.draft.engine().check_alive()?;
         self.touch();
-        if self.broken { Err(Error::TransactionBroken) } else { self.draft.check_base() }
+        match self.state {
+            State::Whole => self.draft.check_base(),
+            _ => Err(Error::TransactionBroken),
+        }
     }
 
     /// Runs a change. An error that may have left pages half-changed makes the transaction useless,
@@ -119,7 +155,7 @@ impl Writer {
     fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.check_usable()?;
         // Until it is done: a panic on the way may be caught.
-        self.broken = true;
+        self.state = State::Changing;
         let result = f(self);
         let whole = matches!(
             result,
@@ -132,7 +168,7 @@ impl Writer {
                     | Error::OutOfOrder
                     | Error::InvalidArgument(_))
         );
-        self.broken = !whole;
+        self.state = if whole { State::Whole } else { State::Broken };
         result
     }
 
@@ -141,14 +177,24 @@ impl Writer {
         if let Some(i) = self.tables.iter().position(|t| t.name == name) {
             return Ok(Some(i));
         }
-        Ok(self.stored_descriptor(name)?.map(|d| self.remember(name, d, false)))
+        let Some(descriptor) = self.stored_descriptor(name)? else { return Ok(None) };
+        let found = Found { name: name.into(), descriptor };
+        Ok(Some(self.remember(next_number(), name.into(), descriptor, false, Some(found))))
     }
 
-    fn remember(&mut self, name: &str, descriptor: TableDescriptor, changed: bool) -> usize {
+    pub(super) fn remember(
+        &mut self,
+        number: u64,
+        name: String,
+        descriptor: TableDescriptor,
+        changed: bool,
+        found: Option<Found>,
+    ) -> usize {
         let edge = RightmostPath::default();
-        let number = NEXT_TABLE.fetch_add(1, Ordering::Relaxed);
-        let name = name.into();
-        self.tables.push(OpenTable { number, name, descriptor, edge, changed, version: 0 });
+        // No position has seen it like that, also where it was open before.
+        self.version += 1;
+        let version = self.version;
+        self.tables.push(OpenTable { number, name, descriptor, edge, changed, version, found });
         self.tables.len() - 1
     }
 
@@ -170,7 +216,7 @@ impl Writer {
     /// A table as it is now, for the positions in it.
     pub fn versioned(&self, index: usize) -> Result<Versioned<'_, Workspace>> {
         let src = self.pages()?;
-        let OpenTable { descriptor: desc, version, .. } = self.tables[index];
+        let &OpenTable { descriptor: desc, version, .. } = &self.tables[index];
         Ok(Versioned { src, desc, version })
     }
 
@@ -195,7 +241,7 @@ impl Writer {
                 return Err(Error::TableExists(name.into()));
             }
             w.store_descriptor(name, &TableDescriptor::default())?;
-            Ok(w.remember(name, TableDescriptor::default(), false))
+            Ok(w.remember(next_number(), name.into(), TableDescriptor::default(), false, None))
         })
     }
 
@@ -210,7 +256,11 @@ impl Writer {
     pub fn drop_table(&mut self, name: &str) -> Result<bool> {
         self.change(|w| {
             let Some(i) = w.find(name)? else { return Ok(false) };
-            let d = w.tables.remove(i).descriptor;
+            let table = w.tables.remove(i);
+            let d = table.descriptor;
+            if let Some(level) = w.levels.last_mut() {
+                level.dropped.push(table);
+            }
             tree::drop_tree(w.draft.pages_mut(), &d)?;
             w.remove_descriptor(name)?;
             Ok(true)
@@ -311,7 +361,8 @@ impl Writer {
         self.change(|w| {
             let OpenTable { descriptor, edge, changed, version, .. } = &mut w.tables[table];
             let before = *descriptor;
-            *version += 1;
+            w.version += 1;
+            *version = w.version;
             let done = change(w.draft.pages_mut(), descriptor, edge);
             *changed |= *descriptor != before;
             done

@@ -241,6 +241,10 @@ impl PageSink for Store {
         TxnId(self.txn)
     }
 
+    fn floor(&self) -> TxnId {
+        TxnId(self.txn)
+    }
+
     fn turnover(&self) -> u64 {
         self.turnover
     }
