@@ -445,14 +445,21 @@ impl PageStore {
             rest = &rest[n..];
         }
         let put = pages.len() - rest.len();
-        for (id, buffer) in pages.split_off(put) {
-            self.written.remove(&id);
-            self.stage.insert(id, buffer);
+        if put < pages.len() {
+            self.stage_again(pages.split_off(put));
         }
         for (_, buffer) in pages {
             self.recycle(buffer);
         }
         done
+    }
+
+    #[cold]
+    fn stage_again(&mut self, pages: Vec<(PageId, Buffer)>) {
+        for (id, buffer) in pages {
+            self.written.remove(&id);
+            self.stage.insert(id, buffer);
+        }
     }
 
     /// The buffers, for the next transaction.

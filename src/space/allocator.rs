@@ -322,7 +322,16 @@ impl Allocator {
     /// Gives `len` pages back that were born in transaction `birth`.
     pub fn free(&mut self, start: PageId, len: u64, birth: TxnId) -> Result<()> {
         self.check_inside(start, len)?;
-        self.give_up(Born { start, len, birth })
+        let page = Born { start, len, birth };
+        if !self.levels.is_empty() {
+            return self.give_up(page);
+        }
+        if self.is_own(birth) {
+            self.add_ready(start, len)?;
+        } else {
+            self.free_older(page);
+        }
+        Ok(())
     }
 
     fn check_inside(&self, start: PageId, len: u64) -> Result<()> {

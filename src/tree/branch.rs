@@ -3,7 +3,7 @@
 //! neighbour when they are too empty, and the root grows and collapses here.
 
 use super::PageSink;
-use super::pages::{Child, OldPage, PageCopy, drop_page, items_of, touch, write_parts};
+use super::pages::{Child, OldPage, PageCopy, Touched, drop_page, items_of, touch, write_parts};
 use super::search::{Step, node_at};
 use super::split::{Cut, divide, is_underfull};
 use crate::error::{Error, Result};
@@ -148,10 +148,11 @@ pub(super) fn climb<S: PageSink>(
         edit = match edit {
             Edit::Done => return Ok(()),
             Edit::Moved(child) => {
-                let (page, edit) = touch(sink, step.page)?;
+                let touched = touch(sink, step.page)?;
+                let page = touched.page;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, level)?;
                 node.set_child(step.child, child)?;
-                edit
+                touched.edit()
             }
             Edit::Children { first, last, children } => {
                 let target = Target { step: *step, parent: above.last().copied(), level, cut };
@@ -183,17 +184,18 @@ impl Target {
     ) -> Result<Edit> {
         let (page, touched) = match children {
             [left, right] if first == last => {
-                let (page, touched) = touch(sink, self.step.page)?;
+                let touched = touch(sink, self.step.page)?;
+                let page = touched.page;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
                 node.set_child(first, left.page)?;
                 if node.insert(first, &right.separator, Body::child(right.page))? {
-                    return Ok(touched);
+                    return Ok(touched.edit());
                 }
-                (page, touched)
+                (page, touched.edit())
             }
             [] | [_] if children.len() == last - first => {
                 if let Some(touched) = self.take_out(sink, first, children)? {
-                    return Ok(touched);
+                    return Ok(touched.edit());
                 }
                 (self.step.page, Edit::Done)
             }
@@ -229,7 +231,7 @@ impl Target {
         sink: &mut S,
         first: usize,
         children: &[Child],
-    ) -> Result<Option<Edit>> {
+    ) -> Result<Option<Touched>> {
         let node = node_at(sink, self.step.page, self.level)?;
         // The entry in front of a vanished child goes with it; the leftmost has none and
         // takes over the child behind.
@@ -243,7 +245,8 @@ impl Target {
         if node.count() < 2 || underfull && self.parent.is_some() {
             return Ok(None);
         }
-        let (page, touched) = touch(sink, self.step.page)?;
+        let touched = touch(sink, self.step.page)?;
+        let page = touched.page;
         let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
         if let Some(child) = children.first() {
             node.set_child(first, child.page)?;

@@ -61,23 +61,38 @@ pub(super) fn items_of<'a>(node: &Node<'a>, room: usize) -> Result<Vec<Item<'a>>
     Ok(items)
 }
 
-/// Makes a page this transaction's own (T4), with its newest id; the number it has then, and what
-/// that means for the branch above.
-pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<(PageId, Edit)> {
+/// A page that is this transaction's own, with its newest id.
+#[derive(Clone, Copy)]
+pub(super) struct Touched {
+    /// Its number.
+    pub page: PageId,
+    /// It has another number than before, or another birth.
+    moved: bool,
+}
+
+impl Touched {
+    /// A page that was changed in place; what that means for the branch above.
+    pub fn edit(self) -> Edit {
+        if self.moved { Edit::Moved(self.page) } else { Edit::Done }
+    }
+}
+
+/// Makes a page this transaction's own (T4), with its newest id.
+pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<Touched> {
     let txn = sink.txn();
     let born = birth(sink.page(id)?);
     if born == txn {
-        return Ok((id, Edit::Done));
+        return Ok(Touched { page: id, moved: false });
     }
     if born >= sink.floor() {
         // Of an earlier id: what leads to it may be older than what it will lead to.
         set_birth(sink.page_mut(id)?, txn);
-        return Ok((id, Edit::Moved(id)));
+        return Ok(Touched { page: id, moved: true });
     }
     let copy = sink.allocate_copy(id)?;
     set_birth(sink.page_mut(copy)?, txn);
     sink.free(id, born)?;
-    Ok((copy, Edit::Moved(copy)))
+    Ok(Touched { page: copy, moved: true })
 }
 
 fn pages_mut(desc: &mut TableDescriptor, level: u8) -> &mut u64 {

@@ -118,10 +118,11 @@ impl Writer {
             self.remember(number, name, descriptor, changed, found);
         }
         for table in now.into_iter().chain(dropped) {
-            if let (true, Some(found)) = (table.number > number, table.found) {
-                let Found { name, descriptor } = found.clone();
-                self.remember(table.number, name, descriptor, false, Some(found));
-            }
+            let Some(found) = table.found.filter(|_| table.number > number) else { continue };
+            let name = found.name.unwrap_or(table.name);
+            let descriptor = found.descriptor;
+            let found = Found { name: None, descriptor: found.descriptor };
+            self.remember(table.number, name, descriptor, false, Some(found));
         }
     }
 }

@@ -52,7 +52,8 @@ pub(super) struct OpenTable {
 /// A table of the catalog, when it was opened.
 #[derive(Clone)]
 pub(super) struct Found {
-    pub name: String,
+    /// None: as now.
+    pub name: Option<String>,
     pub descriptor: TableDescriptor,
 }
 
@@ -178,7 +179,7 @@ impl Writer {
             return Ok(Some(i));
         }
         let Some(descriptor) = self.stored_descriptor(name)? else { return Ok(None) };
-        let found = Found { name: name.into(), descriptor };
+        let found = Found { name: None, descriptor };
         Ok(Some(self.remember(next_number(), name.into(), descriptor, false, Some(found))))
     }
 
@@ -288,7 +289,11 @@ impl Writer {
             let d = w.tables[i].descriptor;
             w.remove_descriptor(from)?;
             w.store_descriptor(to, &d)?;
-            w.tables[i].name = to.into();
+            let table = &mut w.tables[i];
+            table.name = to.into();
+            if let Some(found) = &mut table.found {
+                found.name.get_or_insert_with(|| from.into());
+            }
             Ok(())
         })
     }

@@ -57,14 +57,16 @@ impl Allocator {
     }
 
     /// Whether an id is one that the transaction has or had.
-    fn is_own(&self, birth: TxnId) -> bool {
-        (self.first..=self.txn).contains(&birth)
+    #[inline]
+    pub(super) fn is_own(&self, birth: TxnId) -> bool {
+        birth >= self.first && birth <= self.txn
     }
 
     /// Whether a page with this birth, given up now, is one that a savepoint of this transaction
     /// still needs as it is.
+    #[inline]
     pub fn is_held(&self, birth: TxnId) -> bool {
-        birth < self.floor && self.is_own(birth)
+        birth >= self.first && birth < self.floor
     }
 
     /// Something may have been born under the newest id.
@@ -156,25 +158,34 @@ impl Allocator {
         Ok(())
     }
 
-    /// Pages are given up that were born in this transaction, or before.
+    /// Pages are given up where there is a savepoint.
+    #[cold]
     pub(super) fn give_up(&mut self, page: Born) -> Result<()> {
-        if self.is_held(page.birth) {
+        let Born { start, len, birth } = page;
+        if self.is_held(birth) {
             if let Some(top) = self.levels.last_mut() {
                 top.held.push(page);
             }
-        } else if self.is_own(page.birth) {
-            self.forget_born(page.start, page.len)?;
-            self.add_ready(page.start, page.len)?;
+        } else if self.is_own(birth) {
+            self.forget_born(start, len)?;
+            self.add_ready(start, len)?;
         } else if let Some(top) = self.levels.last_mut() {
             top.freed.push(page);
-        } else {
-            self.free_older(page);
         }
         Ok(())
     }
 
+    /// Pages are taken.
+    #[inline]
     pub(super) fn note_born(&mut self, start: PageId, len: u64) {
         self.has_births = true;
+        if !self.levels.is_empty() {
+            self.note_taken(start, len);
+        }
+    }
+
+    #[cold]
+    fn note_taken(&mut self, start: PageId, len: u64) {
         if let Some(top) = self.levels.last_mut() {
             top.born.insert(start.0, len);
         }

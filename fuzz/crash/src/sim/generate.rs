@@ -11,6 +11,31 @@ use recto::{Durability, Sink};
 
 /// The script of a seed.
 pub fn generate(seed: u64) -> Script {
+    // Drawn from numbers of its own: the others are what they would be without.
+    match Rng::new(seed ^ NESTED).chance(1, 4) {
+        true => nested(seed),
+        false => flat(seed),
+    }
+}
+
+const NESTED: u64 = 0x5a7e_b01c;
+
+/// The script of a seed, in which transactions have savepoints and undo some of what they have
+/// done.
+pub fn nested(seed: u64) -> Script {
+    let mut script = flat(seed);
+    let rng = &mut Rng::new(seed ^ NESTED << 32);
+    for op in &mut script.ops {
+        let edits = op.kind.edits();
+        if !edits.is_empty() && rng.chance(3, 4) {
+            op.kind = op.kind.with_edits(Edit::nested(edits, rng));
+        }
+    }
+    script
+}
+
+/// The script of a seed, without savepoints.
+fn flat(seed: u64) -> Script {
     if seed % 4 == 3 {
         return profiles::any(seed);
     }
