@@ -101,15 +101,15 @@ impl Engine {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
         // Commits are counted for it: ids have gaps where transactions have savepoints.
-        let now = base.commits.is_multiple_of(32);
-        let due = scan.pending || (!scan.readers.is_empty() && now);
+        let (commits, base) = (base.commits, base.txn);
+        let due = scan.pending || (!scan.readers.is_empty() && commits.is_multiple_of(32));
         if due && self.shared.clear_dead()? > 0 {
             scan = self.shared.scan()?;
         }
         let words = self.words();
         let seen = || self.platform.step("begin: flush target seen");
         let [flushing, durable, a, b] = words.protected(seen);
-        let commits = [flushing, durable, a, b, base.txn];
+        let commits = [flushing, durable, a, b, base];
         let dead = words.dead_ids();
         let on_dead = scan.readers.iter().any(|&r| dead.have(r));
         let no_reuse = scan.pending || on_dead;

@@ -423,7 +423,7 @@ impl PageStore {
     }
 
     /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them. What could
-    /// not be written is staged as before: a savepoint may need it.
+    /// not be written is staged as before: a savepoint may need it (rule 35).
     fn write_stage(&mut self, eager: bool) -> Result<()> {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Buffer)> = self.stage.drain().collect();

@@ -1,4 +1,4 @@
-//! Savepoints of a write transaction: what has changed since one can be undone.
+//! Savepoints of a write transaction: what has changed since one can be undone (rules 33 to 35).
 //!
 //! The pages are the matter of the allocator ([`crate::space::allocator`]); here are the catalog
 //! and the open tables, which a savepoint copies. Cost: O(open tables) to make one, O(pages changed
