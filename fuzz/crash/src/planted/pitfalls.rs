@@ -24,6 +24,7 @@ struct Pitfall {
 const PLAIN: Pitfall = Pitfall { text: "", faults: &[], pairs: &[], machines: 1, probe: 1 };
 
 const REFUSE: What = What::Fail { errno: libc::EIO, times: 1 };
+const FULL: What = What::Fail { errno: libc::ENOSPC, times: 1 };
 /// Cuts with outcomes of their own.
 const CUTS: [What; 64] = {
     let mut cuts = [What::Cut(1_000); 64];
@@ -47,7 +48,8 @@ const PITFALLS: [Pitfall; 29] = [
     Pitfall { text: include_str!("scripts/undone-frees.txt"), ..PLAIN },
     Pitfall {
         text: include_str!("scripts/failed-child.txt"),
-        faults: &[REFUSE],
+        faults: &[FULL],
+        machines: 12,
         probe: 0,
         ..PLAIN
     },

@@ -54,6 +54,7 @@ impl Writing {
         let mut stamp = oracle.lock().stamp;
         let (txn, content, saved) = (&mut self.txn, &mut self.content, &mut self.saved);
         let doubtful = oracle.lock().causes.pages_lost;
+        let was_reliable = !oracle.lock().unreliable();
         let mut editing = Editing { txn, content, saved, stamp: &mut stamp, doubtful };
         let done = edits.iter().try_for_each(|edit| edit.apply(&mut editing));
         // Of what has failed for want of room, or by a refusal, all since a savepoint can be undone.
@@ -73,7 +74,15 @@ impl Writing {
                 oracle.found_full += u64::from(matches!(e, Error::DiskFull { .. }));
             }
             match undone {
-                Ok(true) => return self.looked_at(oracle),
+                Ok(true) => {
+                    // A full disk loses nothing, wherever it was met.
+                    let same = |seen: Result<(u64, String), String>| {
+                        seen.is_ok_and(|(print, _)| print == self.content.print())
+                    };
+                    let full = matches!(e, Error::DiskFull { .. }) && was_reliable;
+                    assert!(!full || same(print_of(&self.txn)), "what {e} is undone leaves");
+                    return self.looked_at(oracle);
+                }
                 Ok(false) => {}
                 Err(e) => {
                     assert!(oracle.lock().forgives(&e, During::Edit), "an edit is undone: {e}");
