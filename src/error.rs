@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk, a quota or a file size limit is exhausted. The transaction that met it can only be
-    /// dropped; the database stays as it was and usable.
+    /// dropped, or rolled back to a savepoint; the database stays as it was and usable.
     DiskFull {
         /// What the system said.
         source: io::Error,

@@ -103,8 +103,8 @@ fn infos(tables: Vec<(String, TableDescriptor)>) -> Vec<TableInfo> {
 ///
 /// It may be sent to another thread, and counts as the transaction of the thread that used it last.
 /// An error of an operation that could have left something half done, or a panic in it, makes every
-/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was. Where there
-/// is a savepoint ([`WriteTxn::savepoint`], [`WriteTxn::nested`]) it can go back to that instead.
+/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was. Or, where
+/// there is a savepoint ([`WriteTxn::savepoint`], [`WriteTxn::nested`]), go back to that.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -155,8 +155,8 @@ impl WriteTxn {
     /// Opens a table, or makes it, to be used beside other tables of this transaction: the id
     /// borrows nothing, and [`WriteTxn::get`], [`WriteTxn::put`], [`WriteTxn::delete`],
     /// [`WriteTxn::view`], [`WriteTxn::edit`] and [`WriteTxn::cursor`] take it. These give
-    /// [`Error::NoSuchTableId`] once the table was dropped, or a rollback has undone its making, and
-    /// for ids of other transactions.
+    /// [`Error::NoSuchTableId`] once the table was dropped, or its making undone, and for ids of
+    /// other transactions.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -27,8 +27,7 @@ impl Workspace {
         self.alloc.page_count()
     }
 
-    /// A savepoint: what is changed from now on can be undone. Costs nothing in proportion to what
-    /// has been changed.
+    /// A savepoint: what is changed from now on can be undone. O(1).
     pub fn savepoint(&mut self) -> Result<()> {
         self.alloc.savepoint()?;
         self.store.set_txn(self.alloc.txn());

@@ -26,6 +26,13 @@ pub(super) enum Edit {
     Children { first: usize, last: usize, children: Vec<Child> },
 }
 
+impl Edit {
+    /// A page is changed in place.
+    pub fn of(touched: Touched) -> Edit {
+        if touched.moved { Edit::Moved(touched.page) } else { Edit::Done }
+    }
+}
+
 /// A page whose entries are being rewritten.
 pub(super) struct Rewrite<'a> {
     pub level: u8,
@@ -152,7 +159,7 @@ pub(super) fn climb<S: PageSink>(
                 let page = touched.page;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, level)?;
                 node.set_child(step.child, child)?;
-                touched.edit()
+                Edit::of(touched)
             }
             Edit::Children { first, last, children } => {
                 let target = Target { step: *step, parent: above.last().copied(), level, cut };
@@ -189,13 +196,13 @@ impl Target {
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
                 node.set_child(first, left.page)?;
                 if node.insert(first, &right.separator, Body::child(right.page))? {
-                    return Ok(touched.edit());
+                    return Ok(Edit::of(touched));
                 }
-                (page, touched.edit())
+                (page, Edit::of(touched))
             }
             [] | [_] if children.len() == last - first => {
                 if let Some(touched) = self.take_out(sink, first, children)? {
-                    return Ok(touched.edit());
+                    return Ok(Edit::of(touched));
                 }
                 (self.step.page, Edit::Done)
             }

@@ -159,7 +159,7 @@ pub(super) fn put<S: PageSink>(
         desc.entries = desc.entries.saturating_add(1);
     }
     let mut cut = Cut::Middle;
-    let mut edit = touched.edit();
+    let mut edit = Edit::of(touched);
     if !fitted {
         let node = node.node()?;
         let cuts = cuts(&path, node.count(), key.starts_with(node.prefix()));

@@ -2,7 +2,6 @@
 //! anew, give them back, and count them.
 
 use super::PageSink;
-use super::branch::Edit;
 use super::split::{self, Part};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
@@ -67,14 +66,7 @@ pub(super) struct Touched {
     /// Its number.
     pub page: PageId,
     /// It has another number than before, or another birth.
-    moved: bool,
-}
-
-impl Touched {
-    /// A page that was changed in place; what that means for the branch above.
-    pub fn edit(self) -> Edit {
-        if self.moved { Edit::Moved(self.page) } else { Edit::Done }
-    }
+    pub moved: bool,
 }
 
 /// Makes a page this transaction's own (T4), with its newest id.

@@ -39,7 +39,7 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
         let touched = touch(sink, path.leaf)?;
         let page = touched.page;
         NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
-        touched.edit()
+        Edit::of(touched)
     };
     climb(sink, desc, &path.steps, 0, edit, Cut::Middle)?;
     Ok(true)

@@ -1,5 +1,5 @@
 //! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a
-//! write transaction changes, [`savepoint`] what it can undo of that.
+//! write transaction changes, [`savepoint`] what it can undo of that, [`tables`] those it has open.
 //!
 //! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at
 //! a time.
@@ -7,4 +7,5 @@
 
 pub mod read;
 pub mod savepoint;
+pub mod tables;
 pub mod write;

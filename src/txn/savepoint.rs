@@ -7,43 +7,16 @@
 //! A savepoint is a number that nothing else of this process has: one that was released, or went
 //! with an earlier one, or belongs to another transaction, is not found.
 
-use super::write::{Found, OpenTable, State, Writer, next_number};
+use super::tables::{Found, Level, SavedTable, next_number};
+use super::write::{State, Writer};
 use crate::error::{Error, Result};
-use crate::format::descriptor::TableDescriptor;
-
-/// What a savepoint has saved.
-pub(super) struct Level {
-    /// Tables with greater numbers were opened since.
-    number: u64,
-    catalog: TableDescriptor,
-    tables: Vec<SavedTable>,
-    /// Tables that were dropped since, as they were then.
-    pub dropped: Vec<OpenTable>,
-}
-
-/// An open table at a savepoint.
-#[derive(Clone)]
-struct SavedTable {
-    number: u64,
-    name: String,
-    descriptor: TableDescriptor,
-    changed: bool,
-    found: Option<Found>,
-}
 
 impl Writer {
     /// Makes a savepoint; its number.
     pub fn savepoint(&mut self) -> Result<u64> {
         self.check_usable()?;
         self.draft.pages_mut().savepoint()?;
-        let saved = |t: &OpenTable| SavedTable {
-            number: t.number,
-            name: t.name.clone(),
-            descriptor: t.descriptor,
-            changed: t.changed,
-            found: t.found.clone(),
-        };
-        let tables = self.tables.iter().map(saved).collect();
+        let tables = self.tables.iter().map(SavedTable::of).collect();
         let (number, catalog) = (next_number(), self.catalog);
         self.levels.push(Level { number, catalog, tables, dropped: Vec::new() });
         Ok(number)

@@ -1,6 +1,6 @@
 //! The write transaction: one at a time over all processes.
 
-use super::savepoint::Level;
+use super::tables::{Found, Level, OpenTable, next_number};
 use crate::commit::build::Built;
 use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
@@ -12,7 +12,6 @@ use crate::tree::{self, RightmostPath, Versioned};
 use crate::types::TxnId;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A table of one write transaction, by a number that no other table of this process has, in
@@ -25,36 +24,6 @@ pub struct TableId {
     number: u64,
     /// Where it stood among the open tables.
     index: usize,
-}
-
-/// Of the next open table or savepoint.
-static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
-
-/// A number that no open table and no savepoint of this process has had.
-pub(super) fn next_number() -> u64 {
-    NEXT_TABLE.fetch_add(1, Ordering::Relaxed)
-}
-
-/// A table whose descriptor this transaction holds.
-pub(super) struct OpenTable {
-    pub number: u64,
-    pub name: String,
-    pub descriptor: TableDescriptor,
-    edge: RightmostPath,
-    /// The descriptor is not that of the catalog.
-    pub changed: bool,
-    /// Of the newest change: positions in it are looked for again after each.
-    version: u64,
-    /// As it was found in the catalog; None if this transaction has made it.
-    pub found: Option<Found>,
-}
-
-/// A table of the catalog, when it was opened.
-#[derive(Clone)]
-pub(super) struct Found {
-    /// None: as now.
-    pub name: Option<String>,
-    pub descriptor: TableDescriptor,
 }
 
 /// The write transaction.

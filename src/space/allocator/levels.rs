@@ -1,10 +1,10 @@
 //! Savepoints of a transaction: what each must remember so that its changes can be undone.
 //!
-//! Rules 33 and 34. A savepoint gives the transaction a new id, unless nothing has been born under the one it has.
-//! Pages born before it are copied then and not changed (T4); so all that a level has to remember
-//! is which pages were taken since, and which were given up. Queues, pool and ready extents are not
-//! saved: what was found to be reusable stays so, and what is taken is in the level's list. The
-//! pages of the free log that are read meanwhile are given back for good.
+//! Rules 33 and 34. A savepoint gives the transaction a new id, unless nothing has been born under
+//! the one it has. Pages born before it are copied then and not changed (T4); so all that a level
+//! has to remember is which pages were taken since, and which were given up. Queues, pool and ready
+//! extents are not saved: what was found to be reusable stays so, and what is taken is in the
+//! level's list. The pages of the free log that are read meanwhile are given back for good.
 //!
 //! Invariants: (L1) `first <= floor <= txn`; the floors of the levels ascend; (L2) a page of this
 //! transaction with a birth from `floor` on was taken since the newest savepoint; (L3) each page

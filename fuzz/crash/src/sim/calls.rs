@@ -57,7 +57,7 @@ impl Writing {
         let was_reliable = !oracle.lock().unreliable();
         let mut editing = Editing { txn, content, saved, stamp: &mut stamp, doubtful };
         let done = edits.iter().try_for_each(|edit| edit.apply(&mut editing));
-        // Of what has failed for want of room, or by a refusal, all since a savepoint can be undone.
+        // Of what has failed for want of room, or by a refusal, all since a savepoint is undone.
         let undone = match &done {
             Err(Error::DiskFull { .. } | Error::Io { .. }) => editing.undo(),
             _ => Ok(false),
