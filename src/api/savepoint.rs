@@ -92,6 +92,7 @@ impl WriteTxn {
     /// Ids of tables that were made since are
     /// [`Error::NoSuchTableId`](crate::Error::NoSuchTableId) from now on; those of all others,
     /// also of tables that were opened or dropped since, are good. Cursors stay on their keys.
+    /// What [`WriteTxn::set_durability`] has set stays set.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
