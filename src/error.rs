@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk, a quota or a file size limit is exhausted. The transaction that met it can only be
-    /// dropped; the database stays as it was and usable.
+    /// dropped, or rolled back to a savepoint; the database stays as it was and usable.
     DiskFull {
         /// What the system said.
         source: io::Error,
@@ -77,8 +77,11 @@ pub enum Error {
     },
     /// No table of this name.
     NoSuchTable(String),
-    /// The table of this id was dropped, or its transaction has ended.
+    /// The table of this id was dropped, or its making was rolled back, or its transaction has
+    /// ended.
     NoSuchTableId,
+    /// The savepoint was released, or went with an earlier one, or its transaction has ended.
+    NoSuchSavepoint,
     /// There is a table of this name already.
     TableExists(String),
     /// The table was made with other options than those asked for ([`crate::TableOptions`]).
@@ -139,7 +142,8 @@ pub enum Error {
     },
     /// An earlier operation of this write transaction failed half-way or panicked, or a failed
     /// write to the device took back what it is based on, or pages of its own; it can only be
-    /// dropped.
+    /// dropped, or be rolled back to a savepoint
+    /// ([`WriteTxn::rollback_to`](crate::WriteTxn::rollback_to) says when).
     TransactionBroken,
     /// The lock file cannot be used; says why and what to do.
     LockFile {
@@ -240,6 +244,9 @@ impl fmt::Display for Error {
             Error::NoSuchTableId => {
                 f.write_str("the table of this id was dropped, or the id is of another transaction")
             }
+            Error::NoSuchSavepoint => f.write_str(
+                "the savepoint was released, or went with an earlier one, or is of another transaction",
+            ),
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
             Error::Decode { type_name, detail } => write!(f, "not of type {type_name}: {detail}"),
@@ -296,6 +303,7 @@ pub enum ErrorKind {
     ValueTooLong,
     NoSuchTable,
     NoSuchTableId,
+    NoSuchSavepoint,
     TableExists,
     TableOptions,
     Decode,
@@ -338,6 +346,7 @@ impl Error {
             Error::ValueTooLong { .. } => ErrorKind::ValueTooLong,
             Error::NoSuchTable(_) => ErrorKind::NoSuchTable,
             Error::NoSuchTableId => ErrorKind::NoSuchTableId,
+            Error::NoSuchSavepoint => ErrorKind::NoSuchSavepoint,
             Error::TableExists(_) => ErrorKind::TableExists,
             Error::TableOptions { .. } => ErrorKind::TableOptions,
             Error::Decode { .. } => ErrorKind::Decode,
@@ -380,7 +389,7 @@ impl From<Error> for io::Error {
             | Error::Encode { .. }
             | Error::OutOfOrder
             | Error::InvalidArgument(_) => Io::InvalidInput,
-            Error::NoSuchTable(_) | Error::NoSuchTableId => Io::NotFound,
+            Error::NoSuchTable(_) | Error::NoSuchTableId | Error::NoSuchSavepoint => Io::NotFound,
             Error::TableExists(_) => Io::AlreadyExists,
             Error::ReadOnly => Io::PermissionDenied,
             Error::WriterOnThisThread => Io::Deadlock,

@@ -48,7 +48,8 @@
 //! ```
 //!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
-//! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. `docs/design.md` in the
+//! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. To undo a part of a transaction:
+//! [`WriteTxn::nested`]. `docs/design.md` in the
 //! repository says how it works and why, `docs/format.md` describes every byte of the file.
 //!
 //! # Features
@@ -85,6 +86,7 @@ pub use api::checking::check_file;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
 pub use api::key_range::KeyRange;
+pub use api::savepoint::{Nested, Savepoint};
 pub use api::table::{Range, Table, TableCursor, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};

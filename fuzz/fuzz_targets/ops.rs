@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use recto::{Builder, Database, Durability, Error, ReadTxn, Result, WriteTxn};
+use recto::{Builder, Database, Durability, Error, ReadTxn, Result, Savepoint, WriteTxn};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -67,6 +67,11 @@ enum Op {
     CutOut(u8, Key, Key),
     /// So many steps from a key on, to either side; every other pair goes, or gets a new value.
     Walk(u8, Key, u8, bool, Len),
+    Save,
+    /// Gives up the savepoint below so many newer ones.
+    Keep(u8),
+    /// Undoes everything since that.
+    Back(u8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -97,8 +102,26 @@ fuzz_target!(|input: Input| {
         let mut model = committed.clone();
         let mut txn = db.write().expect("nobody else writes");
         let mut durability = None;
+        let mut saved: Vec<(Savepoint, Model)> = Vec::new();
         for op in ops.by_ref() {
             match op {
+                Op::Save => saved.push((txn.savepoint().expect("ids are left"), model.clone())),
+                Op::Keep(down) if !saved.is_empty() => {
+                    let at = saved.len() - 1 - usize::from(*down) % saved.len();
+                    let mut gone = saved.drain(at..);
+                    let (savepoint, _) = gone.next().expect("one at least");
+                    txn.release(savepoint).expect("it stands");
+                    for (savepoint, _) in gone {
+                        let ended = txn.release(savepoint);
+                        assert!(matches!(ended, Err(Error::NoSuchSavepoint)));
+                    }
+                }
+                Op::Back(down) if !saved.is_empty() => {
+                    let at = saved.len() - 1 - usize::from(*down) % saved.len();
+                    saved.truncate(at + 1);
+                    txn.rollback_to(&saved[at].0).expect("it stands");
+                    model = saved[at].1.clone();
+                }
                 Op::Commit(durable) => {
                     durability =
                         Some(if *durable { Durability::Durable } else { Durability::Deferred });
@@ -114,7 +137,10 @@ fuzz_target!(|input: Input| {
                 }
                 op => {
                     if apply(&mut txn, &mut model, op, db.max_key_len()).is_err() {
-                        break 'run;
+                        // What was done by half can be undone.
+                        let Some((savepoint, then)) = saved.last() else { break 'run };
+                        txn.rollback_to(savepoint).expect("it stands");
+                        model = then.clone();
                     }
                 }
             }
@@ -243,6 +269,7 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
             }
         }
         Op::Commit(_) | Op::Abort | Op::HoldReader | Op::EndReader => {}
+        Op::Save | Op::Keep(_) | Op::Back(_) => {}
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
-//! and write with, [`cursor`] and [`moves`] walks that change, [`checking`] the inspector on an
-//! open database.
+//! and write with, [`cursor`] and [`moves`] walks that change, [`savepoint`] what can be undone,
+//! [`checking`] the inspector on an open database.
 
 pub mod checking;
 pub mod cursor;
 pub mod db;
 pub mod key_range;
 pub mod moves;
+pub mod savepoint;
 pub mod table;
 pub mod table_mut;
 pub mod transaction;

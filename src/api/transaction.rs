@@ -119,7 +119,8 @@ fn infos(catalog: &TableDescriptor, tables: Vec<Listed>) -> Result<Vec<TableInfo
 ///
 /// It may be sent to another thread, and counts as the transaction of the thread that used it last.
 /// An error of an operation that could have left something half done, or a panic in it, makes every
-/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was.
+/// later one fail with [`Error::TransactionBroken`]: drop it, the database is as it was. Or, where
+/// there is a savepoint ([`WriteTxn::savepoint`], [`WriteTxn::nested`]), go back to that.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -143,7 +144,7 @@ impl WriteTxn {
         WriteTxn { writer }
     }
 
-    /// Id that the transaction will have.
+    /// Id that the transaction will have, if no savepoint is made any more: each may raise it.
     pub fn id(&self) -> u64 {
         self.writer.txn().0
     }
@@ -206,7 +207,8 @@ impl WriteTxn {
     /// Opens a table, or makes it, to be used beside other tables of this transaction: the id
     /// borrows nothing, and [`WriteTxn::get`], [`WriteTxn::put`], [`WriteTxn::delete`],
     /// [`WriteTxn::view`], [`WriteTxn::edit`] and [`WriteTxn::cursor`] take it. These give
-    /// [`Error::NoSuchTableId`] once the table was dropped, and for ids of other transactions.
+    /// [`Error::NoSuchTableId`] once the table was dropped, or its making undone, and for ids of
+    /// other transactions.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -327,6 +329,10 @@ impl WriteTxn {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
     #[cfg(any(test, feature = "internals"))]

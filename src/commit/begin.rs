@@ -46,7 +46,7 @@ impl Engine {
         if !view.is_covered() {
             return Err(view.too_short());
         }
-        let (pins, on_dead) = self.collect_pins(base.txn)?;
+        let (pins, on_dead) = self.collect_pins(&base)?;
         self.shrink(&base, map.len as u64, &pins)?;
         let page_high = self.page_high(&lock, &base, on_dead);
         let txn = self.next_id(base.txn)?;
@@ -97,10 +97,12 @@ impl Engine {
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True
     /// if somebody reads a snapshot that was rolled back, or may be about to.
-    fn collect_pins(&self, base: TxnId) -> Result<(Pins, bool)> {
+    fn collect_pins(&self, base: &Meta) -> Result<(Pins, bool)> {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
-        let due = scan.pending || (!scan.readers.is_empty() && base.0.is_multiple_of(32));
+        // Commits are counted for it: ids have gaps where transactions have savepoints.
+        let (commits, base) = (base.commits, base.txn);
+        let due = scan.pending || (!scan.readers.is_empty() && commits.is_multiple_of(32));
         if due && self.shared.clear_dead()? > 0 {
             scan = self.shared.scan()?;
         }

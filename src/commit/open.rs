@@ -285,7 +285,7 @@ fn start_from_disk(
     // The id of a meta that cannot be read is used up too, as far as the lock file can be believed.
     let unreadable = |slot: usize| slots.metas[slot].is_none().then_some(known[slot]).flatten();
     let lost = (0..2).filter_map(unreadable).map(|content| content.txn).max().unwrap_or_default();
-    let near = lost.0 <= slots.last_id().0.saturating_add(meta::IDS_AHEAD);
+    let near = lost.0 <= slots.last_id().0.saturating_add(meta::IDS_AHEAD + meta::IDS_OF_ONE);
     let last_id = if near { slots.last_id().max(lost) } else { slots.last_id() };
     shared.words().begin_session(
         alone,

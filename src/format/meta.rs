@@ -21,6 +21,9 @@ pub const UNPROVED_BYTES: u64 = 256 << 20;
 /// Most ids that are reserved at a time for commits that are shown before they are durable (rule
 /// 29).
 pub const IDS_AHEAD: u64 = 1 << 16;
+/// More ids no transaction has: savepoints give it new ones. So many that nobody comes to it; but
+/// an id that a damaged lock file names is told from one that was used.
+pub const IDS_OF_ONE: u64 = 1 << 32;
 /// And the first time by each handle.
 pub const IDS_FIRST: u64 = 1 << 10;
 /// Feature that must be known to read: tables whose values are aligned.

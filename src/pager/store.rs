@@ -65,6 +65,8 @@ pub trait Proof: Send + Sync {
 pub struct PageStore {
     platform: LivePlatform,
     options: PagerOptions,
+    /// Its first id: savepoints have given it others since.
+    first: TxnId,
     txn: TxnId,
     /// Its page count moves with the allocator.
     view: PageView,
@@ -110,6 +112,7 @@ impl PageStore {
             },
             platform: LivePlatform::new(platform),
             options,
+            first: txn,
             txn,
             view,
             stage: PageMap::default(),
@@ -137,6 +140,17 @@ impl PageStore {
     #[inline]
     pub fn txn(&self) -> TxnId {
         self.txn
+    }
+
+    /// The transaction goes on under another id, above the one it has.
+    pub fn set_txn(&mut self, txn: TxnId) {
+        self.txn = txn;
+    }
+
+    /// Whether this transaction has written a page with this birth.
+    #[inline]
+    fn is_own_birth(&self, birth: TxnId) -> bool {
+        birth >= self.first && birth <= self.txn
     }
 
     /// Bytes of a page.
@@ -182,10 +196,11 @@ impl PageStore {
             return Ok(staged);
         }
         let page = self.view.pages(&**self.platform.get(), id, 1)?;
-        if !self.written.is_empty() || page::birth(page) == self.txn {
+        let own = self.is_own_birth(page::birth(page));
+        if own || !self.written.is_empty() {
             self.check_spilled(id, page)?;
         }
-        if page::birth(page) == self.txn {
+        if own {
             self.own_read.store(true, Ordering::Relaxed);
         }
         Ok(page)
@@ -197,7 +212,7 @@ impl PageStore {
     /// pages have no checksum yet.)
     fn check_spilled(&self, id: PageId, page: &[u8]) -> Result<()> {
         match self.written.get(&id) {
-            None if page::birth(page) != self.txn => Ok(()),
+            None if !self.is_own_birth(page::birth(page)) => Ok(()),
             None => Err(Error::corrupt(id, "as if the running transaction had written it")),
             Some(_) if self.direct.is_some() => Ok(()),
             Some(w @ Written::Page { .. }) if w.is(id, page) => Ok(()),
@@ -315,6 +330,12 @@ impl PageStore {
         Ok(true)
     }
 
+    /// The transaction has fewer pages than it had, and writes to none behind them: where the file
+    /// could not grow it need not.
+    pub fn lower_page_count(&mut self, page_count: u64) {
+        self.view.set_page_count(page_count);
+    }
+
     /// The page is not part of the transaction any more.
     pub fn forget(&mut self, id: PageId) {
         self.written.remove(&id);
@@ -411,7 +432,8 @@ impl PageStore {
         Ok(())
     }
 
-    /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them.
+    /// Writes the staged pages, neighbours in one call, up to [`BEGIN_BYTES`] of them. What could
+    /// not be written is staged as before: a savepoint may need it (rule 35).
     fn write_stage(&mut self, eager: bool) -> Result<()> {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Buffer)> = self.stage.drain().collect();
@@ -421,17 +443,33 @@ impl PageStore {
             self.written.insert(*id, Written::Page { crc });
         }
         let mut rest = &pages[..];
+        let mut done = Ok(());
         while let Some((first, _)) = rest.first() {
             let most = rest.iter().take(BEGIN_BYTES / size as usize);
             let n = most.zip(first.0..).take_while(|((id, _), at)| id.0 == *at).count();
             let parts: Vec<&[u8]> = rest[..n].iter().map(|(_, b)| &b[..]).collect();
-            self.put(first.0 * size, &parts, eager)?;
+            done = self.put(first.0 * size, &parts, eager);
+            if done.is_err() {
+                break;
+            }
             rest = &rest[n..];
+        }
+        let put = pages.len() - rest.len();
+        if put < pages.len() {
+            self.stage_again(pages.split_off(put));
         }
         for (_, buffer) in pages {
             self.recycle(buffer);
         }
-        Ok(())
+        done
+    }
+
+    #[cold]
+    fn stage_again(&mut self, pages: Vec<(PageId, Buffer)>) {
+        for (id, buffer) in pages {
+            self.written.remove(&id);
+            self.stage.insert(id, buffer);
+        }
     }
 
     /// The buffers, for the next transaction.

@@ -26,6 +26,37 @@ impl Workspace {
     pub fn page_count(&self) -> u64 {
         self.alloc.page_count()
     }
+
+    /// A savepoint: what is changed from now on can be undone. O(1).
+    pub fn savepoint(&mut self) -> Result<()> {
+        self.alloc.savepoint()?;
+        self.store.set_txn(self.alloc.txn());
+        Ok(())
+    }
+
+    /// The newest savepoint is given up.
+    pub fn release(&mut self) -> Result<()> {
+        self.turnover += 1;
+        let Workspace { store, alloc, .. } = self;
+        alloc.release(|id| store.forget(id))
+    }
+
+    /// All savepoints are given up: the transaction is about to be built.
+    pub fn release_all(&mut self) -> Result<()> {
+        while self.alloc.levels() > 0 {
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    /// What has been changed since the newest savepoint is undone. No page is read or written.
+    pub fn roll_back(&mut self) -> Result<()> {
+        self.turnover += 1;
+        let Workspace { store, alloc, .. } = self;
+        alloc.roll_back(|id| store.forget(id))?;
+        store.lower_page_count(alloc.page_count());
+        Ok(())
+    }
 }
 
 impl PageSource for Workspace {
@@ -52,8 +83,14 @@ impl PageSource for Workspace {
 }
 
 impl PageSink for Workspace {
+    #[inline]
     fn txn(&self) -> TxnId {
         self.store.txn()
+    }
+
+    #[inline]
+    fn floor(&self) -> TxnId {
+        self.alloc.floor()
     }
 
     fn turnover(&self) -> u64 {
@@ -83,13 +120,12 @@ impl PageSink for Workspace {
     }
 
     fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
+        self.alloc.note_birth();
         self.store.page_mut(id)
     }
 
     fn free(&mut self, id: PageId, birth: TxnId) -> Result<()> {
-        self.turnover += 1;
-        self.store.forget(id);
-        self.alloc.free(id, 1, birth)
+        self.give_up(id, 1, birth)
     }
 
     fn allocate_run(&mut self, value: &[u8]) -> Result<(PageId, u32)> {
@@ -105,8 +141,17 @@ impl PageSink for Workspace {
     }
 
     fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
+        self.give_up(first, pages, birth)
+    }
+}
+
+impl Workspace {
+    fn give_up(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
         self.turnover += 1;
-        self.store.forget(first);
+        // A rollback needs what stands there.
+        if !self.alloc.is_held(birth) {
+            self.store.forget(first);
+        }
         self.alloc.free(first, pages, birth)
     }
 }

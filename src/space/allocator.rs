@@ -19,6 +19,7 @@
 //! flushed before that is long ([`is_flush_due`](super::is_flush_due): kept by the commit).
 
 mod finish;
+mod levels;
 mod queues;
 
 use super::extents::Extents;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::format::freelog::{self, FreeEntry, FreeExtent, MAX_RUN, Queue};
 use crate::format::meta::{INLINE_MAX, Meta, QUEUES, READY_MAX};
 use crate::types::{PageId, TxnId};
+use levels::{Born, Level};
 use std::ops::Range;
 
 /// Reads pages of the base snapshot and takes the log pages of the new one.
@@ -65,7 +67,20 @@ const BACKLOG_FEW: u64 = 4;
 
 /// The allocator of one write transaction.
 pub struct Allocator {
+    /// Its id, without savepoints. All ids from here on are its own.
+    first: TxnId,
+    /// The id that pages are born with now: a savepoint raises it. In the end that of the
+    /// transaction.
     txn: TxnId,
+    /// Pages of the transaction born from here on may be changed in place ([`levels`]).
+    floor: TxnId,
+    /// Something may have been born under the id `txn`.
+    has_births: bool,
+    /// Savepoints.
+    levels: Vec<Level>,
+    /// Looking for free pages has failed half-way: what it has taken out of the queues may be
+    /// nowhere, or in two places.
+    is_torn: bool,
     page_count: u64,
     pins: Pins,
     /// Bounds of a finished state: ready extents, inline entries, entries in a log page.
@@ -150,7 +165,12 @@ impl Allocator {
         let backlog = txn.0.saturating_sub(durable.0);
         let much = logged_pages + inline > base_pages / BACKLOG_PART;
         let mut a = Allocator {
+            first: txn,
             txn,
+            floor: txn,
+            has_births: false,
+            levels: Vec::new(),
+            is_torn: false,
             page_count: base_pages,
             ready_max: READY_MAX.min(limit),
             inline_max: INLINE_MAX.min(limit),
@@ -207,7 +227,9 @@ impl Allocator {
         if self.run.is_empty() && (self.ready.count() == 0 || self.seeks_fragments()) {
             self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
         }
-        self.allocate_from_ready()
+        let id = self.allocate_from_ready()?;
+        self.note_born(id, 1);
+        Ok(id)
     }
 
     /// Whether the next single page would cut up a long run although the pool may have other pages
@@ -253,6 +275,12 @@ impl Allocator {
 
     /// `len` pages side by side.
     pub fn allocate_run(&mut self, len: u64, log: &impl LogPages) -> Result<PageId> {
+        let start = self.find_run(len, log)?;
+        self.note_born(start, len);
+        Ok(start)
+    }
+
+    fn find_run(&mut self, len: u64, log: &impl LogPages) -> Result<PageId> {
         if self.pins.no_reuse() {
             return self.extend(len);
         }
@@ -293,18 +321,32 @@ impl Allocator {
 
     /// Gives `len` pages back that were born in transaction `birth`.
     pub fn free(&mut self, start: PageId, len: u64, birth: TxnId) -> Result<()> {
+        self.check_inside(start, len)?;
+        let page = Born { start, len, birth };
+        if !self.levels.is_empty() {
+            return self.give_up(page);
+        }
+        if self.is_own(birth) {
+            self.add_ready(start, len)?;
+        } else {
+            self.free_older(page);
+        }
+        Ok(())
+    }
+
+    fn check_inside(&self, start: PageId, len: u64) -> Result<()> {
         if start.0 < 2 || start.0.checked_add(len).is_none_or(|end| end > self.page_count) {
             return Err(Error::corrupt(start, "freed page outside the file"));
         }
-        if birth == self.txn {
-            self.add_ready(start, len)?;
-        } else {
-            if birth > self.durable {
-                self.freed_undurable.push(start);
-            }
-            self.free_range(start, len, birth);
-        }
         Ok(())
+    }
+
+    /// Pages born before this transaction are given up, and nothing can undo that.
+    fn free_older(&mut self, Born { start, len, birth }: Born) {
+        if birth > self.durable {
+            self.freed_undurable.push(start);
+        }
+        self.free_range(start, len, birth);
     }
 
     fn free_range(&mut self, start: PageId, len: u64, birth: TxnId) {

@@ -245,6 +245,43 @@ impl World {
     }
 }
 
+/// Makes a savepoint, or releases the newest, or rolls back to it.
+fn nest(
+    rng: &mut Rng,
+    a: &mut Allocator,
+    live: &mut Live,
+    saved: &mut Vec<Live>,
+    stored: &mut BTreeMap<u64, u64>,
+    when: &str,
+) {
+    let mut forgotten = Vec::new();
+    let count = a.page_count();
+    match rng.u8(..4) {
+        0 | 1 => {
+            a.savepoint().unwrap();
+            saved.push(live.clone());
+        }
+        2 => {
+            a.release(|id| forgotten.push(id)).unwrap_or_else(|e| panic!("{when}: {e}"));
+            saved.pop();
+        }
+        _ => {
+            a.roll_back(|id| forgotten.push(id)).unwrap_or_else(|e| panic!("{when}: {e}"));
+            if let Some(then) = saved.last() {
+                *live = then.clone();
+            }
+            assert!(a.page_count() <= count);
+        }
+    }
+    for id in forgotten {
+        assert!(stored.remove(&id.0).is_some(), "{when}: page {id} is forgotten twice");
+    }
+    assert_eq!(a.levels(), saved.len());
+    // Whatever is in use and of this transaction is still with the store.
+    let births = live.iter().filter(|(_, (_, birth))| *birth >= a.floor());
+    assert!(births.into_iter().all(|(at, _)| stored.contains_key(at)), "{when}");
+}
+
 /// One life of a database: rounds of transactions, readers that come and go, roll-backs, writers
 /// that die. True if the pool had pages of its own.
 fn live_a_life(seed: u64) -> bool {
@@ -267,10 +304,16 @@ fn live_a_life(seed: u64) -> bool {
         }
         let pending = w.rng.u8(..30) == 0;
         let (protected, reserved) = (w.protected(), w.reserved());
-        let (txn, mut a) = w.begin(lag, pending);
+        let (_, mut a) = w.begin(lag, pending);
         let mut live = (*w.base.live).clone();
+        // What is in use at each savepoint, and the store's pages of this transaction.
+        let (mut saved, mut stored): (Vec<Live>, BTreeMap<u64, u64>) = Default::default();
+        let nests = w.rng.u8(..3) == 0;
         let (most, dislike) = ([3, 20, large][w.rng.usize(..3)], w.rng.u8(..3));
         for _ in 0..w.rng.usize(1..=most) {
+            if nests && w.rng.u8(..6) == 0 {
+                nest(&mut w.rng, &mut a, &mut live, &mut saved, &mut stored, &when);
+            }
             if live.len() < most_live && w.rng.u8(..3) != dislike {
                 let len = if w.rng.u8(..8) == 0 { w.rng.u64(2..90) } else { 1 };
                 let at = match len {
@@ -283,20 +326,39 @@ fn live_a_life(seed: u64) -> bool {
                 let tail = (at..at + len).find(|page| reserved.contains(page));
                 assert_eq!(tail, None, "{when}: the log of D may be written there");
                 assert!(at + len <= a.page_count());
-                assert_eq!(live.insert(at, (len, txn)), None, "{when}");
+                assert_eq!(live.insert(at, (len, a.txn())), None, "{when}");
+                assert_eq!(stored.insert(at, len), None, "{when}: a savepoint needs it");
             } else if let Some((&at, &(len, birth))) =
                 live.range(w.rng.u64(..a.page_count())..).next()
             {
                 live.remove(&at);
+                if !a.is_held(birth) {
+                    stored.remove(&at);
+                }
                 a.free(PageId(at), len, birth).unwrap_or_else(|e| panic!("{when}: {e}"));
             }
         }
+        while a.levels() > 0 {
+            let mut forgotten = Vec::new();
+            a.release(|id| forgotten.push(id.0)).unwrap_or_else(|e| panic!("{when}: {e}"));
+            assert!(forgotten.iter().all(|id| stored.remove(id).is_some()), "{when}");
+        }
+        let own = live.iter().filter(|(_, (_, birth))| *birth > w.base.txn());
+        assert!(own.map(|(at, (len, _))| (at, len)).eq(&stored), "{when}");
         if w.rng.u8(..60) == 0 {
             for (at, (len, birth)) in std::mem::take(&mut live) {
                 a.free(PageId(at), len, birth).expect("is in use");
             }
         }
         let space = a.finish(&mut w.log).unwrap_or_else(|e| panic!("{when}: {e}"));
+        let txn = a.txn();
+        w.next = txn.0 + 1;
+        // What the list of pages is told to be free is what was given up, and nothing else.
+        let told: HashSet<u64> = a.freed_undurable().iter().map(|id| id.0).collect();
+        for (&at, &(_, birth)) in w.base.live.iter() {
+            let gone = live.get(&at).is_none_or(|&(_, now)| now != birth);
+            assert!(birth <= w.durable.txn() || gone == told.contains(&at), "{when}: page {at}");
+        }
         let fresh = w.log.seal();
         assert!(fresh.iter().all(|id| !protected.contains(&id.0)), "{when}: a log page is seen");
         let meta = Meta { txn, page_count: a.page_count(), space, ..w.base.meta.clone() };

@@ -3,7 +3,7 @@
 //! neighbour when they are too empty, and the root grows and collapses here.
 
 use super::PageSink;
-use super::pages::{Child, OldPage, PageCopy, drop_page, items_of, touch, write_parts};
+use super::pages::{Child, OldPage, PageCopy, Touched, drop_page, items_of, touch, write_parts};
 use super::search::{Step, node_at};
 use super::split::{Cut, divide, is_underfull};
 use crate::error::{Error, Result};
@@ -20,16 +20,16 @@ use crate::types::PageId;
 pub(super) enum Edit {
     /// Nothing.
     Done,
-    /// The child has another page now.
+    /// The child has another page now, or is younger than it was.
     Moved(PageId),
     /// Children `first ..= last` are replaced by these (perhaps none).
     Children { first: usize, last: usize, children: Vec<Child> },
 }
 
 impl Edit {
-    /// A page was changed in place, perhaps in a copy.
-    pub fn settled(before: PageId, after: PageId) -> Edit {
-        if before == after { Edit::Done } else { Edit::Moved(after) }
+    /// A page is changed in place.
+    pub fn of(touched: Touched) -> Edit {
+        if touched.moved { Edit::Moved(touched.page) } else { Edit::Done }
     }
 }
 
@@ -58,7 +58,8 @@ impl Rewrite<'_> {
         let children =
             write_parts(sink, desc, self.level, self.leftmost, &self.items, &parts, &old)?;
         if let [only] = &children[..] {
-            return Ok(Edit::settled(self.old.id, only.page));
+            let same = only.page == self.old.id && self.old.birth == sink.txn();
+            return Ok(if same { Edit::Done } else { Edit::Moved(only.page) });
         }
         let at = self.parent.map_or(0, |step| step.child);
         Ok(Edit::Children { first: at, last: at, children })
@@ -154,10 +155,11 @@ pub(super) fn climb<S: PageSink>(
         edit = match edit {
             Edit::Done => return Ok(()),
             Edit::Moved(child) => {
-                let page = touch(sink, step.page)?;
+                let touched = touch(sink, step.page)?;
+                let page = touched.page;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, level)?;
                 node.set_child(step.child, child)?;
-                Edit::settled(step.page, page)
+                Edit::of(touched)
             }
             Edit::Children { first, last, children } => {
                 let target = Target { step: *step, parent: above.last().copied(), level, cut };
@@ -187,23 +189,24 @@ impl Target {
         last: usize,
         children: &[Child],
     ) -> Result<Edit> {
-        let page = match children {
+        let (page, touched) = match children {
             [left, right] if first == last => {
-                let page = touch(sink, self.step.page)?;
+                let touched = touch(sink, self.step.page)?;
+                let page = touched.page;
                 let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
                 node.set_child(first, left.page)?;
                 if node.insert(first, &right.separator, Body::child(right.page))? {
-                    return Ok(Edit::settled(self.step.page, page));
+                    return Ok(Edit::of(touched));
                 }
-                page
+                (page, Edit::of(touched))
             }
             [] | [_] if children.len() == last - first => {
-                if let Some(page) = self.take_out(sink, first, children)? {
-                    return Ok(Edit::settled(self.step.page, page));
+                if let Some(touched) = self.take_out(sink, first, children)? {
+                    return Ok(Edit::of(touched));
                 }
-                self.step.page
+                (self.step.page, Edit::Done)
             }
-            _ => self.step.page,
+            _ => (self.step.page, Edit::Done),
         };
         let grows = children.len() > last - first + 1;
         let copy = PageCopy::of(sink.page(page)?);
@@ -222,8 +225,8 @@ impl Target {
             rewrite.write_or_join(sink, desc)?
         };
         match edit {
-            // The parent knows the page by the number it had before it was touched.
-            Edit::Done => Ok(Edit::settled(self.step.page, page)),
+            // The parent knows the page as it was before it was touched.
+            Edit::Done => Ok(touched),
             edit => Ok(edit),
         }
     }
@@ -235,7 +238,7 @@ impl Target {
         sink: &mut S,
         first: usize,
         children: &[Child],
-    ) -> Result<Option<PageId>> {
+    ) -> Result<Option<Touched>> {
         let node = node_at(sink, self.step.page, self.level)?;
         // The entry in front of a vanished child goes with it; the leftmost has none and
         // takes over the child behind.
@@ -249,7 +252,8 @@ impl Target {
         if node.count() < 2 || underfull && self.parent.is_some() {
             return Ok(None);
         }
-        let page = touch(sink, self.step.page)?;
+        let touched = touch(sink, self.step.page)?;
+        let page = touched.page;
         let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
         if let Some(child) = children.first() {
             node.set_child(first, child.page)?;
@@ -257,7 +261,7 @@ impl Target {
             node.set_child(0, child)?;
         }
         node.remove(index)?;
-        Ok(Some(page))
+        Ok(Some(touched))
     }
 }
 

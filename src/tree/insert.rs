@@ -150,7 +150,8 @@ pub(super) fn put<S: PageSink>(
     {
         drop_run(sink, desc, run)?;
     }
-    let leaf = touch(sink, path.leaf)?;
+    let touched = touch(sink, path.leaf)?;
+    let leaf = touched.page;
     let mut node = NodeMut::open(leaf, sink.page_mut(leaf)?, 0)?;
     let fitted =
         if path.place.found { node.replace(index, body)? } else { node.insert(index, key, body)? };
@@ -159,7 +160,7 @@ pub(super) fn put<S: PageSink>(
         desc.entries = desc.entries.saturating_add(1);
     }
     let mut cut = Cut::Middle;
-    let mut edit = Edit::settled(path.leaf, leaf);
+    let mut edit = Edit::of(touched);
     if !fitted {
         let node = node.node()?;
         let cuts = cuts(&path, node.count(), key.starts_with(node.prefix()));

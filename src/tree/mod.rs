@@ -8,8 +8,11 @@
 //! - T2: all leaves have the same depth; a branch has at least two children.
 //! - T3: separator *i* of a branch is above every key of child *i* and not above any key of the
 //!   child behind it.
-//! - T4: a page is changed in place only if this transaction wrote it; any other is copied, the
-//!   copy takes its place in the parent, and so up to the root.
+//! - T4: a page is changed in place only if this transaction wrote it, and no savepoint still needs
+//!   it as it is; any other is copied, the copy takes its place in the parent, and so up to the
+//!   root. No page is younger than the one that leads to it: where a transaction has had several
+//!   ids ([`PageSink::floor`]), a page of its own with an older one gets the newest, and so up to
+//!   the root.
 //! - T5: `get` and cursors change nothing.
 //! - T6: what is kept from one operation to the next is looked at again before it is used: in a
 //!   damaged file two trees may share pages.
@@ -99,8 +102,12 @@ pub trait PageSource {
 
 /// Where pages are written: one transaction.
 pub trait PageSink: PageSource {
-    /// The transaction that writes.
+    /// The transaction that writes: the birth of what it writes now.
     fn txn(&self) -> TxnId;
+
+    /// Pages born from here on are changed in place. It is [`PageSink::txn`], or below it where
+    /// savepoints were made and released.
+    fn floor(&self) -> TxnId;
 
     /// Pages that have been taken or given back so far: while it stands still, no tree has become
     /// another shape.

@@ -60,17 +60,31 @@ pub(super) fn items_of<'a>(node: &Node<'a>, room: usize) -> Result<Vec<Item<'a>>
     Ok(items)
 }
 
-/// Makes a page this transaction's own (T4); the number it has then.
-pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<PageId> {
+/// A page that is this transaction's own, with its newest id.
+#[derive(Clone, Copy)]
+pub(super) struct Touched {
+    /// Its number.
+    pub page: PageId,
+    /// It has another number than before, or another birth.
+    pub moved: bool,
+}
+
+/// Makes a page this transaction's own (T4), with its newest id.
+pub(super) fn touch<S: PageSink>(sink: &mut S, id: PageId) -> Result<Touched> {
     let txn = sink.txn();
     let born = birth(sink.page(id)?);
     if born == txn {
-        return Ok(id);
+        return Ok(Touched { page: id, moved: false });
+    }
+    if born >= sink.floor() {
+        // Of an earlier id: what leads to it may be older than what it will lead to.
+        set_birth(sink.page_mut(id)?, txn);
+        return Ok(Touched { page: id, moved: true });
     }
     let copy = sink.allocate_copy(id)?;
     set_birth(sink.page_mut(copy)?, txn);
     sink.free(id, born)?;
-    Ok(copy)
+    Ok(Touched { page: copy, moved: true })
 }
 
 fn pages_mut(desc: &mut TableDescriptor, level: u8) -> &mut u64 {
@@ -119,10 +133,10 @@ pub(super) fn write_parts<S: PageSink>(
     parts: &[Part],
     old: &[OldPage],
 ) -> Result<Vec<Child>> {
-    let txn = sink.txn();
+    let (txn, floor) = (sink.txn(), sink.floor());
     let mut own: Vec<PageId> = Vec::with_capacity(old.len());
     for page in old {
-        if page.birth == txn && own.len() < parts.len() {
+        if page.birth >= floor && own.len() < parts.len() {
             own.push(page.id);
         } else {
             drop_page(sink, desc, level, *page)?;

@@ -36,9 +36,10 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
     } else if parent.is_some() && is_underfull(0, sink.page_size(), used) {
         rewrite_without(sink, desc, &path, parent)?
     } else {
-        let page = touch(sink, path.leaf)?;
+        let touched = touch(sink, path.leaf)?;
+        let page = touched.page;
         NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
-        Edit::settled(path.leaf, page)
+        Edit::of(touched)
     };
     climb(sink, desc, &path.steps, 0, edit, Cut::Middle)?;
     Ok(true)

@@ -1,9 +1,11 @@
 //! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a
-//! write transaction changes.
+//! write transaction changes, [`savepoint`] what it can undo of that, [`tables`] those it has open.
 //!
 //! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at
 //! a time.
 #![forbid(unsafe_code)]
 
 pub mod read;
+pub mod savepoint;
+pub mod tables;
 pub mod write;

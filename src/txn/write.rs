@@ -1,5 +1,6 @@
 //! The write transaction: one at a time over all processes.
 
+use super::tables::{Found, Level, OpenTable, next_number};
 use crate::commit::build::Built;
 use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
@@ -13,7 +14,6 @@ use crate::types::{TableOptions, TxnId};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A table of one write transaction, by a number that no other table of this process has, in
@@ -43,31 +43,30 @@ impl Hash for TableId {
     }
 }
 
-static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
-
-/// A table whose descriptor this transaction holds.
-struct OpenTable {
-    number: u64,
-    name: String,
-    descriptor: TableDescriptor,
-    /// As they stand behind the descriptor.
-    options: Vec<u8>,
-    edge: RightmostPath,
-    /// The descriptor is not that of the catalog.
-    changed: bool,
-    /// Changes so far: positions in it are looked for again after each.
-    version: u64,
-}
-
 /// The write transaction.
 pub struct Writer {
-    catalog: TableDescriptor,
-    tables: Vec<OpenTable>,
-    /// Features of tables made in this transaction that must be known to read them.
+    pub(super) catalog: TableDescriptor,
+    pub(super) tables: Vec<OpenTable>,
+    /// Features of tables made in this transaction, undone or not, that must be known to read them.
     read_features: u32,
-    /// An operation has failed half-way, or is at work.
-    broken: bool,
-    draft: Draft,
+    pub(super) state: State,
+    /// Changes of all tables so far, and rollbacks.
+    version: u64,
+    /// The savepoints, and what each has saved.
+    pub(super) levels: Vec<Level>,
+    pub(super) draft: Draft,
+}
+
+/// Whether a transaction can go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// It can.
+    Whole,
+    /// An operation has failed half-way: what it has changed can be undone where there is a
+    /// savepoint.
+    Broken,
+    /// An operation is at work, or has panicked: nobody knows what it has left.
+    Changing,
 }
 
 impl Writer {
@@ -79,7 +78,15 @@ impl Writer {
     ) -> Result<Writer> {
         let draft = engine.begin_write(timeout, durability)?;
         let catalog = draft.base().catalog;
-        Ok(Writer { catalog, tables: Vec::new(), read_features: 0, broken: false, draft })
+        Ok(Writer {
+            catalog,
+            tables: Vec::new(),
+            read_features: 0,
+            state: State::Whole,
+            version: 0,
+            levels: Vec::new(),
+            draft,
+        })
     }
 
     /// Id of this transaction.
@@ -130,20 +137,36 @@ impl Writer {
         self.check_whole()
     }
 
+    /// The same before each change.
+    #[inline]
+    pub(super) fn check_changeable(&self) -> Result<()> {
+        self.check_alive()?;
+        self.check_whole()
+    }
+
+    /// The calling thread has the transaction to itself, and has not got it by a fork.
+    #[inline]
+    pub(super) fn check_alive(&self) -> Result<()> {
+        let engine = self.draft.engine();
+        engine.check_alive()?;
+        engine.writer_changes_here();
+        Ok(())
+    }
+
     #[inline]
     fn check_whole(&self) -> Result<()> {
-        if self.broken { Err(Error::TransactionBroken) } else { self.draft.check_base() }
+        match self.state {
+            State::Whole => self.draft.check_base(),
+            _ => Err(Error::TransactionBroken),
+        }
     }
 
     /// Runs a change. An error that may have left pages half-changed makes the transaction useless,
     /// and so does a panic.
     fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let engine = self.draft.engine();
-        engine.check_alive()?;
-        engine.writer_changes_here();
-        self.check_whole()?;
+        self.check_changeable()?;
         // Until it is done: a panic on the way may be caught.
-        self.broken = true;
+        self.state = State::Changing;
         let result = f(self);
         let whole = matches!(
             result,
@@ -157,7 +180,7 @@ impl Writer {
                     | Error::OutOfOrder
                     | Error::InvalidArgument(_))
         );
-        self.broken = !whole;
+        self.state = if whole { State::Whole } else { State::Broken };
         result
     }
 
@@ -167,18 +190,31 @@ impl Writer {
             return Ok(Some(i));
         }
         let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
-        Ok(stored.map(|(d, options)| self.remember(name, d, options)))
+        let Some((descriptor, options)) = stored else { return Ok(None) };
+        let (number, found) = (next_number(), Found { name: None, descriptor });
+        Ok(Some(self.remember(number, name.into(), descriptor, options, false, Some(found))))
     }
 
-    fn remember(&mut self, name: &str, descriptor: TableDescriptor, options: Vec<u8>) -> usize {
+    pub(super) fn remember(
+        &mut self,
+        number: u64,
+        name: String,
+        descriptor: TableDescriptor,
+        options: Vec<u8>,
+        changed: bool,
+        found: Option<Found>,
+    ) -> usize {
+        // No position has seen it like that, also where it was open before.
+        self.version += 1;
         self.tables.push(OpenTable {
-            number: NEXT_TABLE.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
+            number,
+            name,
             descriptor,
             options,
             edge: RightmostPath::default(),
-            changed: false,
-            version: 0,
+            changed,
+            version: self.version,
+            found,
         });
         self.tables.len() - 1
     }
@@ -201,7 +237,7 @@ impl Writer {
     /// A table as it is now, for the positions in it.
     pub fn versioned(&self, index: usize) -> Result<Versioned<'_, Workspace>> {
         let src = self.pages()?;
-        let OpenTable { descriptor: desc, version, .. } = self.tables[index];
+        let &OpenTable { descriptor: desc, version, .. } = &self.tables[index];
         Ok(Versioned { src, desc, version })
     }
 
@@ -246,7 +282,7 @@ impl Writer {
                 w.read_features |= TABLE_OPTIONS;
             }
             w.store_descriptor(name, &descriptor, &options)?;
-            Ok(w.remember(name, descriptor, options))
+            Ok(w.remember(next_number(), name.into(), descriptor, options, false, None))
         })
     }
 
@@ -261,7 +297,11 @@ impl Writer {
     pub fn drop_table(&mut self, name: &str) -> Result<bool> {
         self.change(|w| {
             let Some(i) = w.find(name)? else { return Ok(false) };
-            let d = w.tables.remove(i).descriptor;
+            let table = w.tables.remove(i);
+            let d = table.descriptor;
+            if let Some(level) = w.levels.last_mut() {
+                level.dropped.push(table);
+            }
             tree::drop_tree(w.draft.pages_mut(), &d)?;
             w.remove_descriptor(name)?;
             Ok(true)
@@ -289,7 +329,11 @@ impl Writer {
             let (d, options) = (w.tables[i].descriptor, w.tables[i].options.clone());
             w.remove_descriptor(from)?;
             w.store_descriptor(to, &d, &options)?;
-            w.tables[i].name = to.into();
+            let table = &mut w.tables[i];
+            table.name = to.into();
+            if let Some(found) = &mut table.found {
+                found.name.get_or_insert_with(|| from.into());
+            }
             Ok(())
         })
     }
@@ -377,7 +421,8 @@ impl Writer {
         self.change(|w| {
             let OpenTable { descriptor, edge, changed, version, .. } = &mut w.tables[table];
             let before = *descriptor;
-            *version += 1;
+            w.version += 1;
+            *version = w.version;
             let done = change(w.draft.pages_mut(), descriptor, edge);
             *changed |= *descriptor != before;
             done

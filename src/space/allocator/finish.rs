@@ -11,6 +11,7 @@ impl Allocator {
     /// Ends the transaction: what was freed joins the main queue, free pages at the end of the file
     /// are given back, and everything that does not fit the meta page is written to log pages.
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
+        debug_assert!(self.levels.is_empty(), "a savepoint that was not released");
         self.end_run()?;
         let few = if self.fragments_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
         if self.ready.count() < few {
@@ -63,6 +64,8 @@ impl Allocator {
         let mut freed = std::mem::take(&mut self.freed);
         for e in &mut freed {
             e.birth = self.pins.canonical_birth(e.birth);
+            // A savepoint may have been made since.
+            e.death = self.txn;
         }
         freed.sort_unstable_by_key(|e| e.start);
         let mut out: Vec<FreeExtent> = Vec::with_capacity(freed.len());

@@ -1,6 +1,7 @@
 //! What waits in the queues: taken out when it can be used again, sorted into the pool, moved to
 //! the side queue of the reader that it waits for.
 
+use super::levels::Born;
 use super::{Allocator, LogPages, inline_pages};
 use crate::error::{Error, Result};
 use crate::format::freelog::{FreeEntry, FreeExtent, LogPage, MAX_RUN, Queue};
@@ -44,6 +45,19 @@ impl Allocator {
     /// of `len` pages ready; the rest joins the pool.
     pub(super) fn join_all(&mut self, len: u64, log: &impl LogPages) -> Result<()> {
         self.joined = true;
+        self.looking(|a| a.join_everything(len, log))
+    }
+
+    /// Looks for free pages. Whoever fails half-way, or panics, cannot go on: a rollback undoes
+    /// nothing of this.
+    fn looking(&mut self, look: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.is_torn = true;
+        look(self)?;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    fn join_everything(&mut self, len: u64, log: &impl LogPages) -> Result<()> {
         self.sorting = true;
         let logs: u64 = self.queues.iter().map(|q| u64::from(q.pages)).sum();
         let most = self.sorted_most();
@@ -71,15 +85,17 @@ impl Allocator {
         if self.pins.no_reuse() {
             return Ok(());
         }
-        self.sort_pool(log)?;
-        let mut left = want;
-        self.drain_released(log, &mut left)?;
-        self.drain(POOL, log, &mut left)?;
-        if self.is_empty(POOL) {
-            self.drain(MAIN, log, &mut left)?;
-        }
-        self.look_through(log)?;
-        self.found_is_ready()
+        self.looking(|a| {
+            a.sort_pool(log)?;
+            let mut left = want;
+            a.drain_released(log, &mut left)?;
+            a.drain(POOL, log, &mut left)?;
+            if a.is_empty(POOL) {
+                a.drain(MAIN, log, &mut left)?;
+            }
+            a.look_through(log)?;
+            a.found_is_ready()
+        })
     }
 
     /// Moves about `want` extents from each queue to `ready`: a long run may wait in any of them.
@@ -87,13 +103,15 @@ impl Allocator {
         if self.pins.no_reuse() {
             return Ok(());
         }
-        self.sort_pool(log)?;
-        self.drain_released(log, &mut { want })?;
-        for queue in [POOL, MAIN] {
-            self.drain(queue, log, &mut { want })?;
-        }
-        self.look_through(log)?;
-        self.found_is_ready()
+        self.looking(|a| {
+            a.sort_pool(log)?;
+            a.drain_released(log, &mut { want })?;
+            for queue in [POOL, MAIN] {
+                a.drain(queue, log, &mut { want })?;
+            }
+            a.look_through(log)?;
+            a.found_is_ready()
+        })
     }
 
     /// With more readers of different ages than side queues, one queue has what several of them
@@ -193,7 +211,7 @@ impl Allocator {
         if q.tail.is_none() {
             return Ok(());
         }
-        self.free(q.tail, 1, self.durable)
+        self.free_log(q.tail, self.durable)
     }
 
     /// Gives a page of the free log back. No reader sees it. But the place was reserved before it
@@ -204,7 +222,14 @@ impl Allocator {
         if birth > self.durable {
             self.freed_undurable.push(id);
         }
-        self.free(id, 1, birth.min(self.durable))
+        self.free_log(id, birth.min(self.durable))
+    }
+
+    /// What the queues have given back no rollback takes: what stood in it is in other places.
+    fn free_log(&mut self, start: PageId, birth: TxnId) -> Result<()> {
+        self.check_inside(start, 1)?;
+        self.free_older(Born { start, len: 1, birth });
+        Ok(())
     }
 
     /// Takes entries from the front of queue `side` until they have `left` extents, the queue is

@@ -8,7 +8,7 @@ use crate::format::node::key::head_of;
 use crate::format::node::{ENTRY, Node, Value, cell_of, max_key_len, padded, start_of};
 use crate::format::page::PageHeader;
 use crate::tree::PageSource;
-use crate::types::PageId;
+use crate::types::{PageId, TxnId};
 use std::collections::{BTreeMap, HashSet};
 
 pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -52,7 +52,7 @@ pub fn walk<S: PageSource>(src: &S, desc: &TableDescriptor) -> (Found, Vec<(Vec<
     if desc.depth == 0 {
         assert!(desc.root.is_none());
     } else {
-        w.page(desc.root, desc.depth as u8 - 1, None, None, true);
+        w.page(desc.root, desc.depth as u8 - 1, None, None, None);
     }
     w.found.counts.root = desc.root;
     w.found.counts.depth = desc.depth;
@@ -77,11 +77,19 @@ pub fn check_snapshot(store: &Store, txn: u64, desc: &TableDescriptor, model: &M
 }
 
 impl<S: PageSource> Walk<'_, S> {
-    fn page(&mut self, id: PageId, level: u8, low: Option<&[u8]>, high: Option<&[u8]>, root: bool) {
+    fn page(
+        &mut self,
+        id: PageId,
+        level: u8,
+        low: Option<&[u8]>,
+        high: Option<&[u8]>,
+        above: Option<TxnId>,
+    ) {
         assert!(self.seen.insert(id), "page {id} twice");
         let size = self.src.page_size();
         let page = self.src.page(id).unwrap();
         let header = PageHeader::read(page).unwrap();
+        assert!(above.is_none_or(|above| header.birth <= above), "page {id}: younger");
         let node = Node::open(id, page, level).unwrap();
         let keys = self.keys(&node);
         for (i, key) in keys.iter().enumerate() {
@@ -108,7 +116,8 @@ impl<S: PageSource> Walk<'_, S> {
         fill.1 += capacity;
         if level == 0 {
             self.found.counts.leaf_pages += 1;
-            self.found.underfull += u64::from(!root && (used - start_of(0)) * 4 < capacity);
+            self.found.underfull +=
+                u64::from(above.is_some() && (used - start_of(0)) * 4 < capacity);
             self.leaf(&node, page, keys);
             return;
         }
@@ -116,7 +125,8 @@ impl<S: PageSource> Walk<'_, S> {
         for child in 0..=keys.len() {
             let low = if child == 0 { low } else { Some(&keys[child - 1][..]) };
             let high = if child == keys.len() { high } else { Some(&keys[child][..]) };
-            self.page(node.child(child).unwrap(), level - 1, low, high, false);
+            let above = Some(header.birth);
+            self.page(node.child(child).unwrap(), level - 1, low, high, above);
         }
     }
 

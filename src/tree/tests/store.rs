@@ -36,6 +36,7 @@ pub struct Store {
     states: Vec<State>,
     free: Vec<u64>,
     txn: u64,
+    floor: u64,
     strict: bool,
     turnover: u64,
     /// Allocations that still succeed.
@@ -54,6 +55,7 @@ impl Store {
             states: vec![State::Free; 2],
             free: Vec::new(),
             txn: 1,
+            floor: 1,
             strict: true,
             turnover: 0,
             budget: None,
@@ -66,6 +68,16 @@ impl Store {
     /// The next transaction begins; what the last one wrote is now immutable.
     pub fn next_txn(&mut self) {
         self.txn += 1;
+        self.floor = self.txn;
+    }
+
+    /// The transaction goes on under another id, as behind a savepoint that was given up.
+    pub fn renew(&mut self) {
+        self.txn += 1;
+    }
+
+    fn is_own(&self, birth: u64) -> bool {
+        (self.floor..=self.txn).contains(&birth)
     }
 
     pub fn txn_number(&self) -> u64 {
@@ -109,7 +121,7 @@ impl Store {
         let old = |s: &State| match *s {
             State::Free => false,
             State::Page { birth } | State::Run { birth } | State::Dead { birth, .. } => {
-                birth < self.txn
+                birth < self.floor
             }
         };
         let ids = (0..self.states.len()).filter(|&id| old(&self.states[id]));
@@ -198,7 +210,7 @@ impl Store {
         if birth != born || is_run != run {
             return Err(self.misuse(PageId(id), "freed as something else"));
         }
-        self.states[id as usize] = if birth == self.txn {
+        self.states[id as usize] = if self.is_own(birth) {
             self.free.push(id);
             State::Free
         } else {
@@ -241,6 +253,10 @@ impl PageSink for Store {
         TxnId(self.txn)
     }
 
+    fn floor(&self) -> TxnId {
+        TxnId(self.floor)
+    }
+
     fn turnover(&self) -> u64 {
         self.turnover
     }
@@ -263,9 +279,12 @@ impl PageSink for Store {
     }
 
     fn page_mut(&mut self, id: PageId) -> Result<&mut [u8]> {
-        if self.state(id.0) != Some(State::Page { birth: self.txn }) {
-            return Err(self.misuse(id, "written"));
+        match self.state(id.0) {
+            Some(State::Page { birth }) if self.is_own(birth) => {}
+            _ => return Err(self.misuse(id, "written")),
         }
+        // Whatever is written gets the newest id.
+        self.states[id.0 as usize] = State::Page { birth: self.txn };
         Ok(self.raw(id))
     }
 

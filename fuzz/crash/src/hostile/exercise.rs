@@ -183,6 +183,9 @@ impl Exercise<'_> {
         let sound = self.model.is_some();
         let Some(mut txn) = expect(sound, "writing to", db.write())? else { return Ok(()) };
         txn.set_durability(durability);
+        if self.seen.commits.is_multiple_of(2) {
+            expect(sound, "undoing a part of", undone(&mut txn))?;
+        }
         let mut model = self.model.clone();
         let mut step = Step { txn: &mut txn, model: model.as_mut(), rng: self.rng };
         let worked = work(&mut step);
@@ -193,6 +196,18 @@ impl Exercise<'_> {
         }
         Ok(())
     }
+}
+
+/// Much is changed, and all of it undone.
+fn undone(txn: &mut WriteTxn) -> recto::Result<()> {
+    let mut outer = txn.nested()?;
+    outer.open_table("undone")?.put(b"a", &[1; 6000])?;
+    let mut inner = outer.nested()?;
+    for table in inner.tables()? {
+        inner.drop_table(&table.name)?;
+    }
+    inner.commit()?;
+    outer.rollback()
 }
 
 /// A write transaction, and the model as it will be.

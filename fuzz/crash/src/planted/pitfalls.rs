@@ -24,6 +24,7 @@ struct Pitfall {
 const PLAIN: Pitfall = Pitfall { text: "", faults: &[], pairs: &[], machines: 1, probe: 1 };
 
 const REFUSE: What = What::Fail { errno: libc::EIO, times: 1 };
+const FULL: What = What::Fail { errno: libc::ENOSPC, times: 1 };
 /// Cuts with outcomes of their own.
 const CUTS: [What; 64] = {
     let mut cuts = [What::Cut(1_000); 64];
@@ -39,9 +40,19 @@ const CUT: What = What::Cut(1_021);
 const TURN: What = What::Turn { deferred: false };
 const TURN_DEFERRED: What = What::Turn { deferred: true };
 
-const PITFALLS: [Pitfall; 25] = [
+const PITFALLS: [Pitfall; 29] = [
     Pitfall { text: include_str!("scripts/small-again.txt"), probe: 3, ..PLAIN },
     Pitfall { text: include_str!("scripts/deep.txt"), probe: 60, ..PLAIN },
+    Pitfall { text: include_str!("scripts/renewed.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/shared-out.txt"), probe: 0, ..PLAIN },
+    Pitfall { text: include_str!("scripts/undone-frees.txt"), ..PLAIN },
+    Pitfall {
+        text: include_str!("scripts/failed-child.txt"),
+        faults: &[FULL],
+        machines: 12,
+        probe: 0,
+        ..PLAIN
+    },
     Pitfall { text: include_str!("scripts/gone-readers.txt"), probe: 0, ..PLAIN },
     Pitfall { text: include_str!("scripts/lost-lock-file.txt"), probe: 0, ..PLAIN },
     Pitfall {

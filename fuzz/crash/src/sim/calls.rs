@@ -2,7 +2,7 @@
 
 use super::causes::During;
 use super::content::{Content, Snapshot, print_of};
-use super::edit::{Edit, Editing};
+use super::edit::{Edit, Editing, Saved};
 use super::oracle::SharedOracle;
 use super::script::Setup;
 use recto::{Database, Durability, Error, Info, ReadTxn, WriteTxn};
@@ -13,6 +13,7 @@ pub struct Writing {
     txn: WriteTxn,
     base: Arc<Content>,
     content: Content,
+    saved: Saved,
 }
 
 /// What has become of the first half of a commit.
@@ -44,17 +45,23 @@ pub fn begin(oracle: &SharedOracle, p: u8, db: &Database) -> Option<Writing> {
     };
     let (print, _) = read_or_die(&txn, "what a writer starts from");
     let base = oracle.lock().begins(p, horizon, print);
-    Some(Writing { txn, content: Content::clone(&base), base })
+    Some(Writing { txn, content: Content::clone(&base), base, saved: Saved::default() })
 }
 
 impl Writing {
     /// Changes something; none if that failed, which ends the transaction.
     pub fn edited(mut self, oracle: &SharedOracle, edits: &[Edit]) -> Option<Writing> {
         let mut stamp = oracle.lock().stamp;
-        let (txn, content) = (&mut self.txn, &mut self.content);
+        let (txn, content, saved) = (&mut self.txn, &mut self.content, &mut self.saved);
         let doubtful = oracle.lock().causes.pages_lost;
-        let mut editing = Editing { txn, content, stamp: &mut stamp, doubtful };
+        let was_reliable = !oracle.lock().unreliable();
+        let mut editing = Editing { txn, content, saved, stamp: &mut stamp, doubtful };
         let done = edits.iter().try_for_each(|edit| edit.apply(&mut editing));
+        // Of what has failed for want of room, or by a refusal, all since a savepoint is undone.
+        let undone = match &done {
+            Err(Error::DiskFull { .. } | Error::Io { .. }) => editing.undo(),
+            _ => Ok(false),
+        };
         {
             let mut oracle = oracle.lock();
             oracle.stamp = stamp;
@@ -65,6 +72,21 @@ impl Writing {
                 let mut oracle = oracle.lock();
                 assert!(oracle.forgives(&e, During::Edit), "an edit: {e}");
                 oracle.found_full += u64::from(matches!(e, Error::DiskFull { .. }));
+            }
+            match undone {
+                Ok(true) => {
+                    // A full disk loses nothing, wherever it was met.
+                    let same = |seen: Result<(u64, String), String>| {
+                        seen.is_ok_and(|(print, _)| print == self.content.print())
+                    };
+                    let full = matches!(e, Error::DiskFull { .. }) && was_reliable;
+                    assert!(!full || same(print_of(&self.txn)), "what {e} is undone leaves");
+                    return self.looked_at(oracle);
+                }
+                Ok(false) => {}
+                Err(e) => {
+                    assert!(oracle.lock().forgives(&e, During::Edit), "an edit is undone: {e}");
+                }
             }
             if matches!(e, Error::Corrupt { .. }) {
                 return None;

@@ -3,7 +3,7 @@
 
 use super::content::{Content, TABLES, Value, key_bytes};
 use recto::harness::sim::Rng;
-use recto::{Error, TableMut, TableOptions, WriteTxn};
+use recto::{Error, Savepoint, TableMut, TableOptions, WriteTxn};
 use std::fmt;
 use std::ops::Bound;
 
@@ -26,12 +26,31 @@ pub enum Edit {
     Drop { table: u8 },
     /// `rename TABLE TABLE`
     Rename { from: u8, to: u8 },
+    /// `save`: a savepoint.
+    Save,
+    /// `keep N`: gives up the savepoint below the N newest, and these. What changed since stays.
+    Keep { down: u8 },
+    /// `back N`: undoes everything since that savepoint, which stays.
+    Back { down: u8 },
+}
+
+/// The savepoints of a write transaction, with its content at each.
+#[derive(Default)]
+pub struct Saved(Vec<(Savepoint, Content)>);
+
+impl Saved {
+    /// The savepoint below the `down` newest; the oldest where there are fewer.
+    fn index(&self, down: u8) -> Option<usize> {
+        let newest = self.0.len().checked_sub(1)?;
+        Some(newest.saturating_sub(down.into()))
+    }
 }
 
 /// A write transaction with its model.
 pub struct Editing<'a> {
     pub txn: &'a mut WriteTxn,
     pub content: &'a mut Content,
+    pub saved: &'a mut Saved,
     /// Of the next write.
     pub stamp: &'a mut u32,
     /// What it stands on is lost: what it is told is worth nothing.
@@ -61,6 +80,27 @@ fn is_aligned(txn: &WriteTxn, table: u8, value: &[u8]) -> recto::Result<bool> {
 }
 
 impl Editing<'_> {
+    /// Undoes what an edit that failed has done by half. Whether that could be.
+    pub fn undo(&mut self) -> recto::Result<bool> {
+        match self.saved.index(0) {
+            Some(_) => self.back(0).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn back(&mut self, down: u8) -> recto::Result<()> {
+        let Some(at) = self.saved.index(down) else { return Ok(()) };
+        let later = self.saved.0.split_off(at + 1);
+        let (savepoint, content) = &self.saved.0[at];
+        self.txn.rollback_to(savepoint)?;
+        *self.content = content.clone();
+        for (savepoint, _) in later {
+            let ended = self.txn.release(savepoint);
+            assert!(matches!(ended, Err(Error::NoSuchSavepoint)), "went with another: {ended:?}");
+        }
+        Ok(())
+    }
+
     fn put(&mut self, table: u8, key: u16, len: u32) -> recto::Result<()> {
         *self.stamp += 1;
         self.put_value(table, key, Value { len, stamp: *self.stamp })
@@ -172,6 +212,17 @@ impl Edit {
                 }
                 Ok(())
             }
+            Edit::Save => {
+                let savepoint = e.txn.savepoint()?;
+                e.saved.0.push((savepoint, e.content.clone()));
+                Ok(())
+            }
+            Edit::Keep { down } => {
+                let Some(at) = e.saved.index(down) else { return Ok(()) };
+                let mut gone = e.saved.0.drain(at..);
+                gone.next().map_or(Ok(()), |(savepoint, _)| e.txn.release(savepoint))
+            }
+            Edit::Back { down } => e.back(down),
         }
     }
 
@@ -182,6 +233,7 @@ impl Edit {
                 u64::from(count.div_ceil(step.max(1)))
             }
             Edit::CutOut { .. } => 40,
+            Edit::Save | Edit::Keep { .. } | Edit::Back { .. } => 0,
             _ => 1,
         }
     }
@@ -231,6 +283,28 @@ impl Edit {
             13 => Edit::Again { table, key, len },
             _ => Edit::Put { table, key, len },
         }
+    }
+
+    /// The same edits with savepoints between them: some of it is undone.
+    pub fn nested(edits: &[Edit], rng: &mut Rng) -> Vec<Edit> {
+        let mut all = Vec::new();
+        let some = |rng: &mut Rng| match rng.below(8) {
+            0..=3 => Some(Edit::Save),
+            4 => Some(Edit::Keep { down: rng.below(3) as u8 }),
+            5 | 6 => Some(Edit::Back { down: rng.below(3) as u8 }),
+            _ => None,
+        };
+        for edit in edits {
+            all.extend(some(rng));
+            all.push(*edit);
+            // And again what may be undone, or come back to pages of an older level.
+            if rng.chance(1, 3) {
+                all.extend(some(rng));
+                all.push(edits[rng.index(edits.len())]);
+            }
+        }
+        all.extend(some(rng));
+        all
     }
 
     /// Smaller edits that might fail in the same way.
@@ -303,6 +377,15 @@ impl Edit {
                 want(2)?;
                 Ok(Edit::Drop { table: table(1)? })
             }
+            Some("save") => {
+                want(1)?;
+                Ok(Edit::Save)
+            }
+            Some(how @ ("keep" | "back")) => {
+                want(2)?;
+                let down = small(1).and_then(|n| u8::try_from(n).map_err(|_| bad()))?;
+                Ok(if how == "keep" { Edit::Keep { down } } else { Edit::Back { down } })
+            }
             Some("rename") => {
                 want(3)?;
                 Ok(Edit::Rename { from: table(1)?, to: table(2)? })
@@ -330,6 +413,9 @@ impl fmt::Display for Edit {
             }
             Edit::Drop { table } => write!(f, "drop {}", name(table)),
             Edit::Rename { from, to } => write!(f, "rename {} {}", name(from), name(to)),
+            Edit::Save => f.write_str("save"),
+            Edit::Keep { down } => write!(f, "keep {down}"),
+            Edit::Back { down } => write!(f, "back {down}"),
         }
     }
 }

@@ -11,6 +11,31 @@ use recto::{Durability, Sink};
 
 /// The script of a seed.
 pub fn generate(seed: u64) -> Script {
+    // Of each kind some, and none of the others is another script for it.
+    match seed % 8 {
+        2 | 7 => nested(seed),
+        _ => flat(seed),
+    }
+}
+
+const NESTED: u64 = 0x5a7e_b01c;
+
+/// The script of a seed, in which transactions have savepoints and undo some of what they have
+/// done.
+pub fn nested(seed: u64) -> Script {
+    let mut script = flat(seed);
+    let rng = &mut Rng::new(seed ^ NESTED << 32);
+    for op in &mut script.ops {
+        let edits = op.kind.edits();
+        if !edits.is_empty() && rng.chance(3, 4) {
+            op.kind = op.kind.with_edits(Edit::nested(edits, rng));
+        }
+    }
+    script
+}
+
+/// The script of a seed, without savepoints.
+fn flat(seed: u64) -> Script {
     if seed % 4 == 3 {
         return profiles::any(seed);
     }
