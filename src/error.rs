@@ -329,7 +329,7 @@ impl Error {
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// # let db = recto::Database::in_memory()?;
-    /// let error = db.read()?.table("main").unwrap_err();
+    /// let error = db.read()?.table("main").err().unwrap();
     /// assert_eq!(error.kind(), recto::ErrorKind::NoSuchTable);
     /// # Ok(()) }
     /// ```

@@ -161,7 +161,7 @@ fn a_file_of_somebody_else_is_no_lock_file() {
     let lock = lock_of(&path);
     // Some begin with zeros, as images of disks do.
     let image = [&[0; 32 << 10][..], b"\x01CD001", &[9; 300_000]].concat();
-    let zeros = vec![0; 3 << 20];
+    let zeros = vec![0; 20 << 20];
     for notes in [&b"my notes"[..], b"x", &[7; 9_000], &[1; 3 << 20], &image, &zeros] {
         fs::write(&lock, notes).unwrap();
         for read_only in [false, true] {

@@ -126,7 +126,8 @@ fn check_ours(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
     if start == LOCK_MAGIC || len == options.shared_len as u64 {
         return Ok(());
     }
-    if start == [0; 8] && is_zero(file, options.shared_len as u64).map_err(failed())? {
+    // One of a version to come may be longer.
+    if start == [0; 8] && is_zero(file, 2 * options.shared_len as u64).map_err(failed())? {
         return Ok(());
     }
     let detail = "is no lock file of recto; move it away, or name another place for the lock file";
