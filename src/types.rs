@@ -22,8 +22,8 @@ pub struct TableOptions {
     /// transaction: a power of two from 1 to 4,096. Above 1 a value takes so many bytes and 3 more;
     /// above 64 it takes pages of its own, whatever its length.
     pub align: usize,
-    /// Name of the type of the keys, of at most 255 printable bytes; empty for none. Nothing but a
-    /// name: it is compared when the table is opened with a name.
+    /// Name of the type of the keys, of at most 255 bytes; empty for none. Nothing but a name: it
+    /// is compared when the table is opened with a name.
     pub key_type: String,
     /// The same of the values.
     pub value_type: String,

@@ -321,6 +321,34 @@ fn a_transaction_belongs_to_the_thread_that_reads_or_changes_it() {
     });
 }
 
+/// Also where others have read in it before, and are gone.
+#[test]
+fn a_transaction_that_is_sent_on_is_known_where_it_is_read() {
+    watched(|| {
+        let db = Database::in_memory().unwrap();
+        write(&db, Durability::Durable, |txn| {
+            txn.open_table("main").unwrap().put(b"a", b"1").unwrap();
+        });
+        let txn = db.write().unwrap();
+        let read =
+            |txn: &WriteTxn| assert!(txn.table("main").unwrap().get(b"a").unwrap().is_some());
+        for _ in 0..3 {
+            std::thread::scope(|threads| {
+                threads.spawn(|| read(&txn));
+            });
+        }
+        let other = db.clone();
+        let last = std::thread::spawn(move || {
+            read(&txn);
+            assert!(matches!(other.write(), Err(Error::WriterOnThisThread)));
+            drop(txn);
+        });
+        last.join().unwrap();
+        drop(db.write().unwrap());
+        assert_clean(&db);
+    });
+}
+
 /// The thread that has the transaction is told so, and does not wait for itself, whoever else has
 /// read in it.
 #[test]

@@ -1108,3 +1108,63 @@ fn tables_are_shared_between_threads() {
     txn.commit().unwrap();
     assert_clean(&db);
 }
+
+/// Two types that one generic enum makes are two types.
+#[test]
+fn parameters_of_enums_are_parts_of_their_names() {
+    #[derive(Key, Value, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    enum Either<T> {
+        A(T),
+        B,
+    }
+    let first: TableDef<Either<u32>, Either<u8>> = TableDef::new("either");
+    let other: TableDef<Either<i32>, Either<u8>> = TableDef::new("either");
+    let third: TableDef<Either<u32>, Either<i8>> = TableDef::new("either");
+    assert_eq!(first.stored_key_type(), "Either(u32)");
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.typed_mut(&first).unwrap().put(&Either::A(7), &Either::B).unwrap();
+    assert!(matches!(txn.typed_mut(&other).map(drop), Err(Error::TableOptions { .. })));
+    assert!(matches!(txn.typed_mut(&third).map(drop), Err(Error::TableOptions { .. })));
+    assert_eq!(txn.typed_mut(&first).unwrap().get(&Either::A(7)).unwrap(), Some(Either::B));
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+/// What JSON cannot say aside, numbers come back as they were.
+#[test]
+fn numbers_survive_json() {
+    use recto::typed::Json;
+    const NUMBERS: TableDef<u32, Json<f64>> = TableDef::new("numbers");
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut numbers = txn.typed_mut(&NUMBERS).unwrap();
+    for n in 0..5_000 {
+        let bits = f64::from_bits(rng.u64(..));
+        let number = if n % 2 == 0 || !bits.is_finite() { rng.f64() } else { bits };
+        numbers.put(n, &number).unwrap();
+        assert_eq!(numbers.get(n).unwrap().map(f64::to_bits), Some(number.to_bits()));
+    }
+    numbers.put(0, &f64::NAN).unwrap();
+    assert!(matches!(numbers.get(0), Err(Error::Decode { .. })));
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+/// An alignment that is none is refused by whoever opens the table, also to read.
+#[test]
+fn an_alignment_that_is_none_is_refused_by_readers_too() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    txn.typed_mut(&TableDef::<u32, u32>::new("t")).unwrap().put(1, 2).unwrap();
+    txn.commit().unwrap();
+    for align in [0, 3, 8192] {
+        let def = TableDef::<u32, u32>::new("t").align(align);
+        let read = db.read().unwrap();
+        assert!(matches!(read.typed(&def).map(drop), Err(Error::InvalidArgument(_))), "{align}");
+        let mut txn = db.write().unwrap();
+        assert!(matches!(txn.typed_mut(&def).map(drop), Err(Error::InvalidArgument(_))));
+    }
+    assert_clean(&db);
+}

@@ -9,9 +9,10 @@
 //! - A transaction may be sent to another thread: whoever changes something in it is named. Only
 //!   one that was sent away and not used since goes by its old name; therefore a thread that finds
 //!   its own name waits for a moment.
-//! - Who only reads in it may have been sent it, or may have borrowed it for a while: the first
-//!   such thread is named beside the one that has changed it last, until somebody changes it. A
-//!   thread is told that it has the transaction where it has not, rather than waiting for itself.
+//! - Who only reads in it may have been sent it, or may have borrowed it for a while: such threads
+//!   are named beside the one that has changed it last, until somebody changes it. A thread is told
+//!   that it has the transaction where it has not, rather than waiting for itself. (Where more than
+//!   [`READERS`] have read, one of the others is forgotten.)
 
 use super::deadline::end_of;
 use crate::error::{Error, Result};
@@ -40,9 +41,12 @@ const TABLE_WAIT: Duration = Duration::from_millis(100);
 pub(crate) struct WriterThread {
     /// That began it, or has changed something in it since.
     changes: AtomicU64,
-    /// Another one that has read in it since.
-    reads: AtomicU64,
+    /// Others that have read in it since. The first one is taken first.
+    reads: [AtomicU64; READERS],
 }
+
+/// Threads that are known to have read in a transaction that another one has changed last.
+const READERS: usize = 7;
 
 /// A process (a forked child has another mark), device and inode.
 type FileKey = (usize, (u64, u64));
@@ -65,7 +69,11 @@ impl WriterThread {
     /// Whether it is the calling thread.
     pub fn is_this(&self) -> bool {
         let token = this_thread();
-        self.changes.load(Relaxed) == token || self.reads.load(Relaxed) == token
+        self.changes.load(Relaxed) == token || self.has_read(token)
+    }
+
+    fn has_read(&self, token: u64) -> bool {
+        self.reads.iter().any(|read| read.load(Relaxed) == token)
     }
 
     /// It is the calling thread from now on, and no other: it has the transaction to itself.
@@ -75,9 +83,15 @@ impl WriterThread {
         if self.changes.load(Relaxed) != token {
             self.changes.store(token, Relaxed);
         }
-        if self.reads.load(Relaxed) != 0 {
-            self.reads.store(0, Relaxed);
+        if self.reads[0].load(Relaxed) != 0 {
+            self.forget_readers();
         }
+    }
+
+    #[cold]
+    fn forget_readers(&self) {
+        // The first one last: who sees it free sees all of them free.
+        self.reads.iter().rev().for_each(|read| read.store(0, Relaxed));
     }
 
     /// The calling thread reads in the transaction, perhaps beside others: so it looks first, as
@@ -85,15 +99,23 @@ impl WriterThread {
     #[inline]
     pub fn reads_here(&self) {
         let token = this_thread();
-        if self.changes.load(Relaxed) != token && self.reads.load(Relaxed) == 0 {
-            self.reads.store(token, Relaxed);
+        if self.changes.load(Relaxed) != token && !self.has_read(token) {
+            self.note_reader(token);
+        }
+    }
+
+    #[cold]
+    fn note_reader(&self, token: u64) {
+        let free = |read: &&AtomicU64| read.compare_exchange(0, token, Relaxed, Relaxed).is_ok();
+        if self.reads.iter().find(free).is_none() {
+            self.reads[token as usize % READERS].store(token, Relaxed);
         }
     }
 
     /// No thread has it any more.
     pub fn clear(&self) {
         self.changes.store(0, Relaxed);
-        self.reads.store(0, Relaxed);
+        self.forget_readers();
     }
 
     /// Returns when this thread does not have the write transaction. It may have been sent to

@@ -91,6 +91,9 @@ static HANDLERS: AtomicBool = AtomicBool::new(false);
 /// Threads that are in [`without_forks`], and threads that fork.
 static OPENING: AtomicU32 = AtomicU32::new(0);
 static FORKING: AtomicU32 = AtomicU32::new(0);
+/// Threads that have waited for [`OPENING_WAIT`] to get there: new forks let them go first.
+static OVERDUE: AtomicU32 = AtomicU32::new(0);
+const OPENING_WAIT: Duration = Duration::from_millis(10);
 /// How long a fork waits for a thread that opens a descriptor: for ever only if the same thread
 /// forks, in a signal handler.
 const FORK_WAIT: Duration = Duration::from_secs(10);
@@ -147,31 +150,57 @@ impl ForkMark {
 
 /// Runs `open` while no thread forks: each fork comes before it or behind it.
 pub fn without_forks<T>(open: impl FnOnce() -> T) -> T {
-    struct Opening;
-    impl Drop for Opening {
-        fn drop(&mut self) {
-            OPENING.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
+    let begun = Instant::now();
+    let mut overdue = None;
     loop {
-        OPENING.fetch_add(1, Ordering::SeqCst);
-        let opening = Opening;
+        let opening = Counted::one_more(&OPENING);
         if FORKING.load(Ordering::SeqCst) == 0 {
+            drop(overdue);
             let done = open();
             drop(opening);
             return done;
         }
         drop(opening);
+        if overdue.is_none() && begun.elapsed() >= OPENING_WAIT {
+            overdue = Some(Counted::one_more(&OVERDUE));
+        }
         std::thread::yield_now();
+    }
+}
+
+/// One more in a counter, for as long as it lives.
+struct Counted(&'static AtomicU32);
+
+impl Counted {
+    fn one_more(counter: &'static AtomicU32) -> Counted {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Counted(counter)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // In a child that was forked inside, by a signal handler, it is zero already.
+        let less = |n: u32| n.checked_sub(1);
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
     }
 }
 
 /// Runs in the thread that forks, before it does.
 extern "C" fn before_fork() {
-    FORKING.fetch_add(1, Ordering::SeqCst);
     let begun = Instant::now();
-    while OPENING.load(Ordering::SeqCst) > 0 && begun.elapsed() < FORK_WAIT {
-        std::thread::yield_now();
+    loop {
+        let waits = begun.elapsed() < FORK_WAIT;
+        if OVERDUE.load(Ordering::SeqCst) > 0 && waits {
+            std::thread::yield_now();
+            continue;
+        }
+        FORKING.fetch_add(1, Ordering::SeqCst);
+        // Who opens from now on sees it, and waits; who does so already is waited for.
+        while OPENING.load(Ordering::SeqCst) > 0 && begun.elapsed() < FORK_WAIT {
+            std::thread::yield_now();
+        }
+        return;
     }
 }
 
@@ -197,8 +226,9 @@ pub fn unregister(fd: RawFd) {
 /// Runs in the child: closes, never unlocks.
 extern "C" fn close_registered() {
     // The other threads, whatever they were at, are not here.
-    OPENING.store(0, Ordering::SeqCst);
-    FORKING.store(0, Ordering::SeqCst);
+    for counter in [&OPENING, &FORKING, &OVERDUE] {
+        counter.store(0, Ordering::SeqCst);
+    }
     for entry in REGISTERED.parts().flat_map(|part| &part.entries) {
         let fd = entry.swap(-1, Ordering::Relaxed);
         if fd >= 0 {

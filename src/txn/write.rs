@@ -256,7 +256,6 @@ impl Writer {
 
     /// Opens a table that has what these options ask for, or makes it with them.
     pub fn open_table_with(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
-        TableDescriptor::new(options)?;
         match self.change(|w| w.find(name))? {
             Some(i) => {
                 let OpenTable { descriptor, options: stored, .. } = &self.tables[i];
@@ -459,6 +458,7 @@ pub fn table_options(
 
 /// Whether a table that has some options has those that are asked for.
 pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Result<()> {
+    TableDescriptor::new(asked)?;
     let differs = |detail| Err(Error::TableOptions { table: name.into(), detail });
     if has.align < asked.align {
         let (has, asked) = (has.align, asked.align);

@@ -18,6 +18,9 @@ fn refused<V: Value>(error: impl std::fmt::Display) -> Error {
 /// [`value_name`](crate::typed::TableDef::value_name): old bytes do not say what they are, and may
 /// be read as something else.
 ///
+/// Postcard has no limit of depth: of a type that has itself as a part, bytes that are not its own
+/// can overflow the stack. Do not read such a type from a table that others may have written to.
+///
 /// ```
 /// # fn main() -> recto::Result<()> {
 /// use recto::typed::{Postcard, TableDef};
@@ -75,6 +78,9 @@ impl<T: Serialize + DeserializeOwned + 'static> Value for Postcard<T> {
 /// A value of a type of serde's, as JSON: larger and slower than `Postcard`, but other programs
 /// and people can read it, and fields may come and go as serde allows. It is decoded whole when
 /// it is read.
+///
+/// JSON has no infinite numbers and no NaN: they are put as `null`, which a number is not read
+/// from ([`Error::Decode`](crate::Error::Decode)), and an `Option` of one is read as `None`.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {

@@ -14,7 +14,7 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     let generics = bounded(&input.generics, &what);
     let (parameters, arguments, bounds) = generics.split_for_impl();
-    let type_name = type_name(&name, &shape, &what);
+    let type_name = type_name(&name, &shape, &input.generics, &what);
     let (encode_part, encode) = (encoding(&shape, false), encoding(&shape, true));
     let (decode_part, decode) = (decoding(&shape, &name, false), decoding(&shape, &name, true));
     let prefixes = match &shape {

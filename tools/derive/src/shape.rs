@@ -3,8 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{
-    Data, DeriveInput, Error, Expr, ExprLit, Fields, Generics, Ident, Lit, LitStr, Member, Result,
-    Type, parse_quote,
+    Data, DeriveInput, Error, Expr, ExprLit, Fields, GenericParam, Generics, Ident, Lit, LitStr,
+    Member, Result, Type, parse_quote,
 };
 
 /// The fields of a struct or of a variant.
@@ -133,14 +133,37 @@ pub fn is_generic(generics: &Generics) -> bool {
     !generics.params.is_empty()
 }
 
-/// How a struct's name is put together from the names of its fields' types.
-pub fn type_name(name: &str, shape: &Shape, what: &TokenStream) -> TokenStream {
-    let Shape::Struct(Parts { types, .. }) = shape else {
-        return quote!(::std::string::String::from(#name));
+/// How a struct's name is put together from the names of its fields' types; that of an enum, whose
+/// variants may become more, from its parameters.
+pub fn type_name(
+    name: &str,
+    shape: &Shape,
+    generics: &Generics,
+    what: &TokenStream,
+) -> TokenStream {
+    let parts: Vec<TokenStream> = match shape {
+        Shape::Struct(Parts { types, .. }) => {
+            types.iter().map(|part| quote!(<#part as #what>::type_name())).collect()
+        }
+        _ if !is_generic(generics) => return quote!(::std::string::String::from(#name)),
+        _ => generics
+            .params
+            .iter()
+            .filter_map(|parameter| match parameter {
+                GenericParam::Type(parameter) => {
+                    let parameter = &parameter.ident;
+                    Some(quote!(<#parameter as #what>::type_name()))
+                }
+                GenericParam::Const(parameter) => {
+                    let parameter = &parameter.ident;
+                    Some(quote!(::std::format!("{}", #parameter)))
+                }
+                GenericParam::Lifetime(_) => None,
+            })
+            .collect(),
     };
     quote! {{
-        let parts: ::std::vec::Vec<::std::string::String> =
-            ::std::vec![#(<#types as #what>::type_name()),*];
+        let parts: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#parts),*];
         ::std::format!("{}({})", #name, parts.join(","))
     }}
 }

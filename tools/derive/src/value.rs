@@ -11,7 +11,7 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     let generics = bounded(&input.generics, &what);
     let (parameters, arguments, bounds) = generics.split_for_impl();
-    let type_name = type_name(&name, &shape, &what);
+    let type_name = type_name(&name, &shape, &input.generics, &what);
     let (width, encode, decode) = (width(&shape), encoding(&shape), decoding(&shape, &name));
     Ok(quote! {
         #[automatically_derived]

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use recto::inspect::{LOCK_MAGIC, MAGIC};
-use recto::{Builder, Database, WriteTxn};
+use recto::{Builder, Database, TableOptions, WriteTxn};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -128,13 +128,13 @@ impl NewArg {
 
     /// Where it is still to be made: fails as it would at this table or key. It is tried in memory,
     /// so that what fails leaves no empty file behind.
-    pub fn try_first(&self, table: &str, key: &[u8]) -> Outcome<()> {
+    pub fn try_first(&self, table: &str, options: &TableOptions, key: &[u8]) -> Outcome<()> {
         if self.path().symlink_metadata().is_ok() {
             return Ok(());
         }
         // What is wrong with the options is told when it is made.
         let Ok(db) = self.options().in_memory() else { return Ok(()) };
-        let put = || db.write()?.open_table(table)?.put(key, b"").map(drop);
+        let put = || db.write()?.open_table_with(table, options)?.put(key, b"").map(drop);
         put().map_err(|e| Failure::engine(self.path(), e))
     }
 

@@ -229,6 +229,25 @@ fn what_a_table_is_made_with_stays_with_it() {
     let all = [("empty".into(), 4096), ("main".into(), 1), ("v".into(), 64)];
     assert_eq!(options(&p), all);
     assert!(p.run("tables", NO_ARGS).ok().contains("align 64"));
+    // Of tables without pairs too, one behind the other, between others.
+    let r = Place::new();
+    for (table, align) in [("a", "64"), ("b", "1"), ("c", "8"), ("d", "1"), ("e", "4096")] {
+        r.run("create", ["-t", table, "--align", align]).ok();
+    }
+    r.run("put", ["k", "v", "-t", "d"]).ok();
+    let dump = r.run("dump", ["--all"]).ok();
+    let copy = Place::new();
+    for again in [&copy, &r] {
+        assert_eq!(finish(again.command("load", ["-"]), dump.as_bytes()).code, Some(0));
+        let expected = [("a", 64), ("b", 1), ("c", 8), ("d", 1), ("e", 4096)];
+        assert_eq!(options(again), expected.map(|(name, align)| (name.to_owned(), align)));
+    }
+    // What cannot be leaves nothing behind.
+    let none = Place::new();
+    assert_eq!(none.run("create", ["-t", "x", "--align", "3"]).code, Some(2));
+    let wrong = r.run("dump", ["-t", "a"]).ok().replace("align=64", "align=63");
+    assert_eq!(finish(none.command("load", ["-"]), wrong.as_bytes()).code, Some(2));
+    assert!(!none.db().exists());
     // Through a dump, by name and without, and through a salvage.
     for verify in ["--print", "--no-verify"] {
         let dump = p.run("dump", ["--all", verify]).ok();

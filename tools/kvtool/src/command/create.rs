@@ -36,12 +36,12 @@ impl Create {
         if exists && self.table.named.is_none() {
             return Err(Failure::at(file, "exists already; -t makes a table in it"));
         }
-        self.file.try_first(self.table.name(), b"")?;
+        let options = TableOptions::aligned(self.align.unwrap_or(1));
+        self.file.try_first(self.table.name(), &options, b"")?;
         let db = self.file.open()?;
         if let Some(name) = &self.table.named {
             let fail = |e| Failure::engine(file, e);
             let mut txn = self.wait.begin(&db, file)?;
-            let options = TableOptions::aligned(self.align.unwrap_or(1));
             txn.create_table_with(name, &options).map_err(fail)?;
             txn.commit().map_err(fail)?;
         }

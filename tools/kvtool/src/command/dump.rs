@@ -184,6 +184,10 @@ impl Sink<'_> {
             let what = "has a line break in its name, which a dump cannot carry; rename it";
             return Err(Failure::at(dump.file.path(), format!("table {name:?} {what}")));
         }
+        if options.key_type.contains('\n') || options.value_type.contains('\n') {
+            let what = "has a line break in the name of a type, which a dump cannot carry";
+            return Err(Failure::at(dump.file.path(), format!("table {name:?} {what}")));
+        }
         self.end()?;
         self.begun.insert(name.to_owned());
         self.last = Some(name.to_owned());

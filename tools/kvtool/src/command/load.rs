@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::say;
 use crate::signals::Interrupt;
 use crate::text::grouped;
-use recto::{Database, TableMut, WriteTxn};
+use recto::{Database, TableMut, TableOptions, WriteTxn};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -61,6 +61,7 @@ impl Load {
             input,
             pair: Pair::default(),
             table: String::new(),
+            options: TableOptions::default(),
             batch: self.batch.unwrap_or(u64::MAX),
             done: Done::default(),
             interrupt,
@@ -73,7 +74,7 @@ impl Load {
         event = work.take_table(event)?;
         event = work.skip(event, self.skip_pairs)?;
         let key = if matches!(event, Next::Pair) { &work.pair.key[..] } else { b"" };
-        let tried = self.file.try_first(&work.table, key);
+        let tried = self.file.try_first(&work.table, &work.options, key);
         tried.map_err(|e| work.with_committed(work.with_place(e)))?;
         let db = self.file.open()?;
         work.input.leave_out_database(file);
@@ -148,8 +149,9 @@ struct Work<'a> {
     file: &'a Path,
     input: Input,
     pair: Pair,
-    /// The table that pairs go to now.
+    /// The table that pairs go to now, and what it is made with.
     table: String,
+    options: TableOptions,
     batch: u64,
     done: Done,
     progress: Progress,
@@ -163,7 +165,7 @@ impl Work<'_> {
         let mut left = self.batch;
         let mut event = first;
         loop {
-            let opened = txn.open_table_with(&self.table, self.input.options());
+            let opened = txn.open_table_with(&self.table, &self.options);
             let mut table = opened.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
             while matches!(event, Next::Pair) {
                 self.put(&mut table)?;
@@ -184,6 +186,8 @@ impl Work<'_> {
     fn take_table(&mut self, event: Next) -> Outcome<Next> {
         match event {
             Next::Table(name) => {
+                // Now: what is read next may be another table.
+                self.options = self.input.options().clone();
                 self.table = name;
                 self.next()
             }

@@ -4,6 +4,7 @@ use super::{COMMITTED, Status, bytes_of};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use recto::TableOptions;
 use serde_json::json;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -47,7 +48,7 @@ impl Put {
         let value = self.value()?;
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        self.file.try_first(self.table.name(), &key)?;
+        self.file.try_first(self.table.name(), &TableOptions::default(), &key)?;
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         let replaced = txn
