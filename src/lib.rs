@@ -49,8 +49,8 @@
 //!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
 //! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. To undo a part of a transaction:
-//! [`WriteTxn::nested`]. `docs/design.md` in the
-//! repository says how it works and why, `docs/format.md` describes every byte of the file.
+//! [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
+//! says how it works and why, `docs/format.md` describes every byte of the file.
 //!
 //! # Features
 //!
@@ -86,6 +86,7 @@ pub use api::checking::check_file;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
 pub use api::key_range::KeyRange;
+pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};
 pub use api::table::{Range, Table, TableCursor, TableStats};
 pub use api::table_mut::TableMut;
@@ -97,7 +98,8 @@ pub use pager::Sink;
 pub use tree::Key;
 pub use txn::write::TableId;
 pub use typed::{
-    TableDef, TypedCursor, TypedId, TypedRange, TypedTable, TypedTableCursor, TypedTableMut,
+    OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, TableDef, TypedCursor, TypedId, TypedRange,
+    TypedTable, TypedTableCursor, TypedTableMut,
 };
 pub use types::{PageId, TableOptions, TxnId};
 

@@ -4,11 +4,12 @@ use super::Work;
 use recto::internals::{build, make_durable};
 use recto::{Database, Durability, ReadTxn};
 use std::hint::black_box;
+use std::sync::Arc;
 
 const MANY: [u64; 2] = [1_000_000, 20_000];
 const FEW: [u64; 2] = [100_000, 20_000];
 
-pub const WORKS: [Work; 16] = [
+pub const WORKS: [Work; 18] = [
     Work {
         name: "get, random keys",
         times: GETS,
@@ -37,6 +38,18 @@ pub const WORKS: [Work; 16] = [
         ready: |n| lent(n, false),
     },
     Work { name: "scan forward, iterator", times: PAIRS as u64, keys: MANY, ready: iterated },
+    Work {
+        name: "scan forward, owned range",
+        times: PAIRS as u64,
+        keys: MANY,
+        ready: |n| owned(n, false),
+    },
+    Work {
+        name: "scan forward, owned iterator",
+        times: PAIRS as u64,
+        keys: MANY,
+        ready: |n| owned(n, true),
+    },
     Work { name: "seek, then 100 pairs", times: 100, keys: MANY, ready: seek },
     Work { name: "begin and end of a read", times: 100, keys: FEW, ready: begin },
     Work {
@@ -158,6 +171,20 @@ fn iterated(keys: u64) -> Box<dyn FnMut()> {
     Box::new(move || {
         let range = txn.table("main").and_then(|table| table.iter()).expect("intact");
         range.take(PAIRS).for_each(|pair| drop(black_box(pair.expect("intact"))));
+    })
+}
+
+fn owned(keys: u64, copies: bool) -> Box<dyn FnMut()> {
+    let table = Arc::new(reader(Shape::Random, keys)).owned_table("main").expect("it is there");
+    Box::new(move || {
+        let mut range = table.iter().expect("intact");
+        for _ in 0..PAIRS {
+            if copies {
+                black_box(range.next().expect("there are more").expect("intact"));
+            } else {
+                black_box(range.next_ref().expect("intact").expect("there are more"));
+            }
+        }
     })
 }
 

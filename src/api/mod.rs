@@ -1,12 +1,14 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
 //! and write with, [`cursor`] and [`moves`] walks that change, [`savepoint`] what can be undone,
-//! [`checking`] the inspector on an open database.
+//! [`owned`] tables and walks that keep their snapshot, [`checking`] the inspector on an open
+//! database.
 
 pub mod checking;
 pub mod cursor;
 pub mod db;
 pub mod key_range;
 pub mod moves;
+pub mod owned;
 pub mod savepoint;
 pub mod table;
 pub mod table_mut;

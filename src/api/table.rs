@@ -61,6 +61,10 @@ impl<'t> Table<'t> {
         Table { source, descriptor }
     }
 
+    pub(super) fn descriptor(&self) -> TableDescriptor {
+        self.descriptor
+    }
+
     /// The value of `key`, straight from the map: no copy, whatever its size. One descent of the
     /// tree. In a write transaction a large value that it has put itself is compared with its
     /// checksum first.

@@ -64,6 +64,10 @@ impl ReadTxn {
         ReadTxn { snapshot }
     }
 
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// Id of the transaction that made this snapshot.
     #[inline]
     pub fn id(&self) -> u64 {

@@ -40,6 +40,52 @@ pub(super) struct CursorPlace<'c> {
     pub index: usize,
 }
 
+/// A cursor without its source: what it needs to go on where it was.
+pub(super) struct PausedCursor {
+    root: PageId,
+    root_level: Option<u8>,
+    steps: Vec<Step>,
+    leaf: Option<PageId>,
+    index: usize,
+    outside: Outside,
+    leaves: u64,
+    read_ahead: ReadAhead,
+    prefetched: PageId,
+    front: KeyBuffer,
+}
+
+impl PausedCursor {
+    /// The leaf on which it stands, as it is now (T6); None if it stands on none.
+    #[inline(always)]
+    pub fn leaf<'a, S: PageSource>(&self, src: &'a S) -> Result<Option<Node<'a>>> {
+        self.leaf.map(|id| node_at(src, id, 0)).transpose()
+    }
+
+    /// Where a step in this leaf leads that was counted before.
+    #[inline(always)]
+    pub fn beside(&self, forward: bool) -> usize {
+        if forward { self.index + 1 } else { self.index.wrapping_sub(1) }
+    }
+
+    /// Takes that step.
+    #[inline(always)]
+    pub fn step(&mut self, forward: bool) {
+        self.index = self.beside(forward);
+    }
+
+    /// What the keys of the leaf begin with, and the key that was put together last.
+    #[inline(always)]
+    pub fn front(&mut self) -> &mut KeyBuffer {
+        &mut self.front
+    }
+
+    /// The key that was put together last.
+    #[inline(always)]
+    pub fn assembled(&self, len: usize) -> &[u8] {
+        self.front.assembled(len)
+    }
+}
+
 /// A place in a tree.
 pub struct Cursor<'a, S> {
     src: &'a S,
@@ -85,6 +131,43 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             coming: PageId::NONE,
             cells: &[],
             front: KeyBuffer::new(),
+            key: Vec::new(),
+            kept: 0,
+        })
+    }
+
+    /// Leaves the source, to go on later where it is.
+    pub(super) fn pause(self) -> PausedCursor {
+        PausedCursor {
+            root: self.root,
+            root_level: self.root_level,
+            steps: self.steps,
+            leaf: self.leaf.map(|leaf| leaf.id()),
+            index: self.index,
+            outside: self.outside,
+            leaves: self.leaves,
+            read_ahead: self.read_ahead,
+            prefetched: self.prefetched,
+            front: self.front,
+        }
+    }
+
+    /// Goes on, in the tree of the same version.
+    pub(super) fn resume(src: &'a S, paused: PausedCursor) -> Result<Cursor<'a, S>> {
+        Ok(Cursor {
+            src,
+            leaf: paused.leaf(src)?,
+            root: paused.root,
+            root_level: paused.root_level,
+            steps: paused.steps,
+            index: paused.index,
+            outside: paused.outside,
+            leaves: paused.leaves,
+            read_ahead: paused.read_ahead,
+            prefetched: paused.prefetched,
+            coming: PageId::NONE,
+            cells: &[],
+            front: paused.front,
             key: Vec::new(),
             kept: 0,
         })

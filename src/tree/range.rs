@@ -12,14 +12,14 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One end of a range.
-struct End<'a, S> {
-    cursor: Cursor<'a, S>,
+pub(super) struct End<'a, S> {
+    pub cursor: Cursor<'a, S>,
     /// The entry the cursor stands on has been given out from this end.
-    given: bool,
+    pub given: bool,
     /// More than one entry has been asked for.
-    scanning: bool,
+    pub scanning: bool,
     /// Entries of the same leaf that come next and lie in front of where the other end stands.
-    left: usize,
+    pub left: usize,
 }
 
 impl<'a, S> End<'a, S> {
@@ -30,15 +30,15 @@ impl<'a, S> End<'a, S> {
 
 /// A double-ended iterator over entries.
 pub struct Range<'a, S> {
-    src: &'a S,
+    pub(super) src: &'a S,
     /// That of the source: a step inside of a leaf asks nothing else of it.
-    alive: &'a AtomicU64,
-    desc: TableDescriptor,
-    front: Option<End<'a, S>>,
-    back: Option<End<'a, S>>,
+    pub(super) alive: &'a AtomicU64,
+    pub(super) desc: TableDescriptor,
+    pub(super) front: Option<End<'a, S>>,
+    pub(super) back: Option<End<'a, S>>,
     /// The key that was borrowed last, if it did not come the short way.
-    borrowed: Option<Key<'a>>,
-    done: bool,
+    pub(super) borrowed: Option<Key<'a>>,
+    pub(super) done: bool,
 }
 
 /// What a range yields.

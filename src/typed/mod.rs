@@ -172,6 +172,7 @@ pub use recto_derive::Value;
 pub use table::cursor::{TypedCursor, TypedTableCursor};
 pub use table::definition::TableDef;
 pub use table::id::TypedId;
+pub use table::owned::{OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable};
 pub use table::range::{Keys, TypedRange, Values};
 pub use table::read::TypedTable;
 pub use table::write::TypedTableMut;

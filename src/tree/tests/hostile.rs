@@ -9,7 +9,9 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
 use crate::tree::search::{Path, node_at};
-use crate::tree::{Cursor, Position, Range, RightmostPath, Versioned, drop_tree, get_many};
+use crate::tree::{
+    Cursor, PausedRange, Position, Range, RightmostPath, Versioned, drop_tree, get_many,
+};
 use crate::types::PageId;
 use fastrand::Rng;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -75,6 +77,10 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
         let mut borrowed = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
         let ended = (0..limit * 100).any(|_| !matches!(borrowed.advance_ref(forward), Ok(Some(_))));
         assert!(ended, "range without end");
+        let mut paused = PausedRange::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
+        let mut step = || paused.advance_ref(&tree.store, forward).map(|pair| pair.is_some());
+        assert!((0..limit * 100).any(|_| !matches!(step(), Ok(true))), "range without end");
+        assert!(matches!(step(), Ok(false)), "a range goes on behind its end");
     }
     let now = Versioned { src: &tree.store, desc: tree.desc, version: 1 };
     for forward in [true, false] {
@@ -120,6 +126,13 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
             };
             assert_eq!((0..model.len()).take_while(|_| is_good()).count(), good);
         }
+    }
+    for (forward, good) in [(true, before), (false, behind)] {
+        let mut range = PausedRange::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+        let mut step = || range.advance_ref(&tree.store, forward).map(|pair| pair.is_some());
+        assert_eq!((0..model.len()).take_while(|_| matches!(step(), Ok(true))).count(), good);
+        // That was the error; nothing comes behind it.
+        assert!(matches!(step(), Ok(false)));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::check::Model;
 use super::model::{PAGE_SIZES, SHAPES, SHIFTS, Shape, key, some_key, value};
 use super::store::{Resident, Tree};
-use crate::tree::{Cursor, Key, Range, get_many};
+use crate::tree::{Cursor, Key, PausedRange, Range, get_many};
 use fastrand::Rng;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
@@ -83,6 +83,8 @@ fn ranges_meet_in_the_middle() {
                 let expected = expected(&model, slice(&from), slice(&to));
                 let mut range =
                     Range::new(&tree.store, &tree.desc, slice(&from), slice(&to)).unwrap();
+                let mut paused =
+                    PausedRange::new(&tree.store, &tree.desc, slice(&from), slice(&to)).unwrap();
                 let mut middle = &expected[..];
                 let backwards = rng.u8(..5);
                 loop {
@@ -90,6 +92,7 @@ fn ranges_meet_in_the_middle() {
                     let want = if forward { middle.split_first() } else { middle.split_last() };
                     middle = want.map_or(middle, |(_, left)| left);
                     let want = want.map(|(pair, _)| *pair);
+                    assert_eq!(paused.advance_ref(&tree.store, forward).unwrap(), want);
                     if rng.bool() {
                         assert_eq!(range.advance_ref(forward).unwrap(), want);
                     } else {
@@ -102,6 +105,7 @@ fn ranges_meet_in_the_middle() {
                     }
                 }
                 assert!(range.next().is_none() && range.next_back().is_none());
+                assert_eq!(paused.advance_ref(&tree.store, rng.bool()).unwrap(), None);
             }
         }
     }
@@ -170,25 +174,32 @@ fn scans_ask_for_what_has_to_be_fetched_and_for_neighbours_within_bounds() {
         }
         let leaves = tree.desc.leaf_pages;
         assert!(leaves > 3 * around);
-        let asked = |resident, backward: bool| {
+        let asked = |resident, backward: bool, paused: bool| {
             let store = &tree.store;
             store.resident.set(resident);
             store.hints.borrow_mut().clear();
             store.hinted.set(0);
             let range = Range::new(store, &tree.desc, Unbounded, Unbounded).unwrap();
-            let count = if backward { range.rev().count() } else { range.count() };
+            let mut pausing = PausedRange::new(store, &tree.desc, Unbounded, Unbounded).unwrap();
+            let more = |_: &u64| pausing.advance_ref(store, !backward).unwrap().is_some();
+            let count = match (paused, backward) {
+                (true, _) => (0..).take_while(more).count(),
+                (_, true) => range.rev().count(),
+                (_, false) => range.count(),
+            };
             assert_eq!(count as u64, entries);
             (store.hints.borrow().len() as u64, store.hinted.get())
         };
-        for backward in [false, true] {
-            let what = format!("{page_size}, ordered {ordered}, backward {backward}");
-            assert_eq!(asked(Resident::All, backward), (0, 0), "{what}");
+        for (backward, paused) in [(false, false), (true, false), (false, true), (true, true)] {
+            let what =
+                format!("{page_size}, ordered {ordered}, backward {backward}, paused {paused}");
+            assert_eq!(asked(Resident::All, backward, paused), (0, 0), "{what}");
             // Where everything asked for stays: nearly all leaves, and hardly a page twice.
-            let (pages, in_all) = asked(Resident::Hinted, backward);
+            let (pages, in_all) = asked(Resident::Hinted, backward, paused);
             assert!(pages > leaves * 9 / 10, "{what}: {pages} of {leaves}");
             assert!(in_all < pages + 2 * around + leaves / 10, "{what}: {in_all} for {pages}");
             // Where nothing stays: still bounded.
-            let (pages, in_all) = asked(Resident::None, backward);
+            let (pages, in_all) = asked(Resident::None, backward, paused);
             assert!(pages > leaves / 2, "{what}: {pages} of {leaves}");
             assert!(in_all < (2 + around / 8) * leaves + around, "{what}: {in_all} for {leaves}");
         }

@@ -68,7 +68,7 @@ pub struct TypedTableCursor<'t, K, V> {
 
 /// The pair of some bytes.
 #[inline]
-fn pair<'a, 't, K: Key, V: Value>(
+pub(super) fn pair<'a, 't, K: Key, V: Value>(
     bytes: Option<(&[u8], &'t [u8])>,
     scratch: &'a mut Vec<u8>,
 ) -> Result<Option<Pair<'a, 't, K, V>>> {

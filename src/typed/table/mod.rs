@@ -6,6 +6,7 @@ pub mod definition;
 mod encoded;
 pub mod id;
 mod opening;
+pub mod owned;
 pub mod range;
 pub mod read;
 pub mod write;
