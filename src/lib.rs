@@ -88,7 +88,7 @@ pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, Refused
 pub use api::key_range::KeyRange;
 pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};
-pub use api::table::{Range, Table, TableCursor, TableStats};
+pub use api::table::{Range, Table, TableCursor, TableIter, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use commit::durability::Durability;

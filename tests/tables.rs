@@ -5,9 +5,10 @@ mod common;
 
 use common::assert_clean;
 use fastrand::Rng;
-use recto::{Cursor, Database, Error, TableId, WriteTxn};
+use recto::{Cursor, Database, Error, TableDef, TableId, WriteTxn};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::sync::Arc;
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -373,4 +374,68 @@ fn cursors_of_snapshots_go_both_ways() {
     assert_eq!(cursor.seek(&number(9_999)).unwrap(), None);
     assert_eq!(cursor.prev().unwrap().unwrap().0, number(5_998));
     assert_clean(&db);
+}
+
+#[test]
+fn what_is_printed() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for key in [&b"text"[..], "größe".as_bytes(), b"\xff\x00\n"] {
+        table.put(key, b"value").unwrap();
+    }
+    let printed = format!("{table:?}");
+    assert!(printed.starts_with("TableMut") && printed.contains("len: 3"), "{printed}");
+    let keys: Vec<_> = table.iter().unwrap().map(|pair| pair.unwrap().0).collect();
+    let shown: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+    assert_eq!(shown, ["größe", "text", r"\xff\x00\n"]);
+    assert_eq!(format!("{:>6}|{:6}|{:?}", keys[1], keys[1], keys[1]), r#"  text|text  |"text""#);
+    let mut cursor = table.as_table().cursor();
+    assert!(format!("{cursor:?}").contains("nowhere"));
+    cursor.first().unwrap();
+    let printed = format!("{cursor:?} {:?} {:?}", table.iter().unwrap(), &table.as_table());
+    assert!(
+        printed.contains(r#"At "gr\xc3\xb6"#) && printed.contains("Table { len: 3 }"),
+        "{printed}"
+    );
+    assert!(printed.contains("Range { .. }"), "{printed}");
+    const AGES: TableDef<&str, u64> = TableDef::new("ages");
+    let ages = txn.open_typed(&AGES).unwrap();
+    let view = ages.view(&txn).unwrap();
+    for printed in [
+        format!("{:?}", view.cursor()),
+        format!("{:?}", ages.cursor(&txn)),
+        format!("{:?}", view.iter().unwrap()),
+        format!("{:?}", view.keys().unwrap()),
+        format!("{:?}", view.values().unwrap()),
+    ] {
+        assert!(printed.contains("u64") && printed.contains("keys"), "{printed}");
+    }
+    txn.commit().unwrap();
+    let owned = Arc::new(db.read().unwrap()).owned_table("main").unwrap();
+    let printed = format!("{owned:?} {:?} {:?}", owned.iter().unwrap(), owned.cursor());
+    assert!(printed.contains("OwnedTable { txn: ") && printed.contains("OwnedRange"), "{printed}");
+    assert!(printed.contains("position: nowhere"), "{printed}");
+}
+
+#[test]
+fn tables_go_into_a_for() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for n in 0..300 {
+        table.put(&number(n), b"value").unwrap();
+    }
+    txn.commit().unwrap();
+    let txn = db.read().unwrap();
+    let table = txn.table("main").unwrap();
+    let mut count = 0;
+    for pair in &table {
+        let (key, value) = pair.unwrap();
+        assert_eq!((&key[..], value), (&number(count)[..], &b"value"[..]));
+        count += 1;
+    }
+    assert_eq!(count, 300);
+    let mut backwards = (&table).into_iter().rev();
+    assert_eq!(*backwards.next().unwrap().unwrap().0, number(299));
 }

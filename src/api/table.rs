@@ -1,12 +1,14 @@
 //! Tables: what a transaction reads and changes.
 
 use super::key_range::KeyRange;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Key, Position, Versioned};
 use crate::txn::read::Snapshot;
 use crate::txn::write::Writer;
+use std::fmt;
+use std::iter::FusedIterator;
 
 /// The pages a table is read from.
 #[derive(Clone, Copy)]
@@ -365,7 +367,87 @@ impl DoubleEndedIterator for Range<'_> {
     }
 }
 
-impl std::iter::FusedIterator for Range<'_> {}
+impl FusedIterator for Range<'_> {}
+
+/// All pairs of a table, as `for` takes them: a [`Range`], or the error that there is in its place,
+/// which comes as the first and only item.
+pub struct TableIter<'t> {
+    pairs: std::result::Result<Range<'t>, Option<Error>>,
+}
+
+impl<'t> Iterator for TableIter<'t> {
+    type Item = Result<(Key<'t>, &'t [u8])>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.pairs {
+            Ok(range) => range.next(),
+            Err(e) => e.take().map(Err),
+        }
+    }
+}
+
+impl DoubleEndedIterator for TableIter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.pairs {
+            Ok(range) => range.next_back(),
+            Err(e) => e.take().map(Err),
+        }
+    }
+}
+
+impl FusedIterator for TableIter<'_> {}
+
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"value")?;
+/// # txn.commit()?;
+/// # let txn = db.read()?;
+/// for pair in &txn.table("main")? {
+///     let (key, value) = pair?;
+///     println!("{key}: {} bytes", value.len());
+/// }
+/// # Ok(()) }
+/// ```
+impl<'t> IntoIterator for &Table<'t> {
+    type Item = Result<(Key<'t>, &'t [u8])>;
+    type IntoIter = TableIter<'t>;
+
+    /// As [`Table::iter`]; what that says comes as the first item.
+    fn into_iter(self) -> TableIter<'t> {
+        TableIter { pairs: self.iter().map_err(Some) }
+    }
+}
+
+impl fmt::Debug for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len()).finish()
+    }
+}
+
+impl fmt::Debug for TableCursor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableCursor")
+            .field("table", &self.table)
+            .field("position", &self.position)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Range").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TableIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableIter").field("pairs", &self.pairs).finish()
+    }
+}
 
 #[cfg(test)]
 mod tests {

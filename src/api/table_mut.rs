@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::pager::workspace::Workspace;
 use crate::tree::{Key, Position, Versioned};
 use crate::txn::write::{TableId, Writer};
+use std::fmt;
 use std::ops::Bound;
 
 /// A table of a write transaction, to read and to change.
@@ -271,5 +272,11 @@ impl<'t> TableMut<'t> {
     /// As [`Table::last`].
     pub fn last(&self) -> Result<Option<(Key<'_>, &[u8])>> {
         self.as_table().last()
+    }
+}
+
+impl fmt::Debug for TableMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableMut").field("id", &self.id()).field("len", &self.len()).finish()
     }
 }

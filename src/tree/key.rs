@@ -12,7 +12,9 @@ use std::ops::Deref;
 /// Longest key that needs no allocation.
 const SMALL: usize = 62;
 
-/// A key. Derefs to its bytes, and compares, hashes and prints as they do.
+/// A key. Derefs to its bytes, and compares and hashes as they do. Printed it is its text where it
+/// is text, and otherwise its bytes, with `\x00` for those that are no printable ASCII; with `{:?}`
+/// it is always the latter, between quotes.
 #[derive(Clone)]
 pub struct Key<'a>(Repr<'a>);
 
@@ -225,5 +227,14 @@ impl Hash for Key<'_> {
 impl fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.escape_ascii())
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::str::from_utf8(self) {
+            Ok(text) => f.pad(text),
+            Err(_) => f.pad(&self.escape_ascii().to_string()),
+        }
     }
 }

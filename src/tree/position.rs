@@ -7,12 +7,14 @@
 
 use super::PageSource;
 use super::cursor::Cursor;
+use super::key::Key;
 use super::search::{get, node_at, value_bytes};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::Node;
 use crate::types::PageId;
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::Bound;
 
 /// Where a position stands, as its key goes.
@@ -35,7 +37,7 @@ struct Seen {
 
 /// A place in a tree. Whoever asks says which version of the tree it is: another number when
 /// anything about it has changed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Position {
     side: Side,
     key: Vec<u8>,
@@ -213,5 +215,14 @@ impl Position {
         self.side = Side::At;
         self.seen = Some(Seen { leaf: leaf.id(), index, version: tree.version });
         Ok(value)
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.side {
+            Side::Nowhere => f.write_str("nowhere"),
+            side => write!(f, "{side:?} {:?}", Key::from(&*self.key)),
+        }
     }
 }

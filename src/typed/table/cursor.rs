@@ -8,6 +8,7 @@ use crate::api::transaction::WriteTxn;
 use crate::error::Result;
 use crate::typed::key::Key;
 use crate::typed::value::Value;
+use std::fmt;
 use std::marker::PhantomData;
 
 /// A place in a typed table of a write transaction: a [`Cursor`] with types. It borrows nothing,
@@ -187,5 +188,25 @@ impl<'t, K: Key, V: Value> TypedTableCursor<'t, K, V> {
     pub fn seek_back(&mut self, key: K::Arg<'_>) -> Result<Option<Pair<'_, 't, K, V>>> {
         let bytes = with_key::<K, _>(key, |key| self.cursor.seek_back(key))?;
         pair::<K, V>(bytes, &mut self.key)
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for TypedCursor<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedCursor")
+            .field("keys", &K::type_name())
+            .field("values", &V::type_name())
+            .field("cursor", &self.cursor)
+            .finish()
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for TypedTableCursor<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedTableCursor")
+            .field("keys", &K::type_name())
+            .field("values", &V::type_name())
+            .field("cursor", &self.cursor)
+            .finish()
     }
 }

@@ -4,6 +4,7 @@ use crate::api::table::Range;
 use crate::error::Result;
 use crate::typed::key::Key;
 use crate::typed::value::Value;
+use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 
@@ -159,3 +160,22 @@ iterators!(
     Keys: K::Owned, self => self.range, key;
     Values: V::Ref<'t>, self => self.range, value;
 );
+
+macro_rules! shown {
+    ($($what:ident;)*) => {$(
+        impl<K: Key, V: Value> fmt::Debug for $what<'_, K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($what))
+                    .field("keys", &K::type_name())
+                    .field("values", &V::type_name())
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+shown! {
+    TypedRange;
+    Keys;
+    Values;
+}
