@@ -9,7 +9,7 @@ use std::sync::Arc;
 const MANY: [u64; 2] = [1_000_000, 20_000];
 const FEW: [u64; 2] = [100_000, 20_000];
 
-pub const WORKS: [Work; 18] = [
+pub const WORKS: [Work; 19] = [
     Work {
         name: "get, random keys",
         times: GETS,
@@ -52,6 +52,7 @@ pub const WORKS: [Work; 18] = [
     },
     Work { name: "seek, then 100 pairs", times: 100, keys: MANY, ready: seek },
     Work { name: "begin and end of a read", times: 100, keys: FEW, ready: begin },
+    Work { name: "refresh, nothing newer", times: 100, keys: FEW, ready: refresh },
     Work {
         name: "commit of one key, built",
         times: 1,
@@ -206,6 +207,15 @@ fn begin(keys: u64) -> Box<dyn FnMut()> {
     Box::new(move || {
         for _ in 0..100 {
             black_box(db.read().expect("a slot is free").id());
+        }
+    })
+}
+
+fn refresh(keys: u64) -> Box<dyn FnMut()> {
+    let mut txn = reader(Shape::Random, keys);
+    Box::new(move || {
+        for _ in 0..100 {
+            black_box(txn.refresh().expect("not forked"));
         }
     })
 }

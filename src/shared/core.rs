@@ -161,8 +161,25 @@ pub fn begin_pinning_all<const N: usize, R: Ring<N>>(
     slot: &R::Word,
     tries: u32,
 ) -> Begun<N> {
-    slot.store(PENDING, Release);
+    pin_all(ring, slot);
+    let begun = look_pinned(ring, tries);
+    if let Begun::At(copied) = &begun {
+        slot.store(copied[0], Release); // R5
+    }
+    begun
+}
+
+/// Pins everything in a slot that is taken already; also what its reader stands on, which no scan
+/// finds unpinned before or behind this store.
+#[inline(always)]
+pub fn pin_all<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word) {
+    slot.store(PENDING, Release); // R5
     ring.fence(Fence::Begin); // R1 with PENDING in the place of s
+}
+
+/// The visible snapshot, for a reader that pins everything. Nothing is registered.
+#[inline(always)]
+pub fn look_pinned<const N: usize, R: Ring<N>>(ring: &R, tries: u32) -> Begun<N> {
     for _ in 0..tries {
         let seen = ring.visible().load(Acquire);
         if id_of(seen) == 0 {
@@ -171,11 +188,7 @@ pub fn begin_pinning_all<const N: usize, R: Ring<N>>(
         let copied = copy(ring, seen);
         ring.fence(Fence::Copied); // R2
         if ring.visible().load(Relaxed) == seen {
-            if copied[0] != id_of(seen) {
-                return Begun::Damaged;
-            }
-            slot.store(id_of(seen), Release);
-            return Begun::At(copied);
+            return if copied[0] == id_of(seen) { Begun::At(copied) } else { Begun::Damaged };
         }
     }
     Begun::Moved

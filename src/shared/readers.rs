@@ -107,6 +107,52 @@ impl Shared {
         })
     }
 
+    /// Moves a reader to the visible snapshot, if `take` can use that; with an error it stays where
+    /// it was. Its slot pins everything meanwhile, so that no page of either snapshot is stored to
+    /// (B3, R1).
+    #[inline]
+    pub fn renew(
+        &self,
+        lease: &mut Lease,
+        at: TxnId,
+        take: impl FnOnce(&Descriptor) -> Result<()>,
+    ) -> Result<()> {
+        self.region.check_alive()?;
+        if [Lease::OBSERVED, Lease::ENDED].contains(&lease.index) {
+            return self.renew_elsewhere(lease, take);
+        }
+        let slot = self.leases.slot(lease.index).unwrap_or(lease.index.wrapping_sub(KEPT));
+        let word = &self.slot(slot).txn;
+        core::pin_all(self.layout(), word);
+        self.step("read: slot pins all");
+        let (stands, taken) = match core::look_pinned(self.layout(), PINNED_TRIES) {
+            Begun::At(descriptor) => match take(&descriptor) {
+                Ok(()) => (descriptor[0], Ok(())),
+                Err(e) => (at.0, Err(e)),
+            },
+            _ => (at.0, Err(self.damaged("the visible snapshot has no descriptor, or moves on"))),
+        };
+        // R5. What it leaves was pinned until here, what it goes to is.
+        word.store(stands, Release);
+        taken
+    }
+
+    /// The same for an observer, which has no slot: begins there, then ends here.
+    #[cold]
+    fn renew_elsewhere(
+        &self,
+        lease: &mut Lease,
+        take: impl FnOnce(&Descriptor) -> Result<()>,
+    ) -> Result<()> {
+        let mut next = self.begin_read()?;
+        let taken = take(&next.descriptor);
+        if taken.is_ok() {
+            std::mem::swap(lease, &mut next.lease);
+        }
+        self.end_read(&mut next.lease);
+        taken
+    }
+
     /// Ends a read; from any thread, and a second time without effect. In a forked child nothing
     /// happens: the slot is the parent's.
     #[inline]

@@ -63,6 +63,31 @@ impl Engine {
 }
 
 impl Snapshot {
+    /// Moves to the visible snapshot; false if it stands there already. With an error it stays
+    /// where it was.
+    pub fn refresh(&mut self) -> Result<bool> {
+        let engine = &self.engine;
+        engine.shared.check_alive()?;
+        if engine.shared.visible() == self.txn {
+            return Ok(false);
+        }
+        let before = self.txn;
+        engine.shared.renew(&mut self.lease, before, |descriptor| {
+            let (txn, page_count, catalog) = decode_snapshot(&engine.shared, descriptor)?;
+            let storage = engine.platform.storage();
+            let mut view = PageView::new(storage.view(), engine.page_size, page_count);
+            if !view.is_covered() {
+                view.set_map(storage.refresh()?); // B11
+                if !view.is_covered() {
+                    return Err(view.too_short());
+                }
+            }
+            (self.txn, self.view, self.catalog) = (txn, view, catalog);
+            Ok(())
+        })?;
+        Ok(self.txn != before)
+    }
+
     /// The handle it was begun on.
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine

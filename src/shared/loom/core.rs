@@ -11,8 +11,8 @@
 
 use super::explore;
 use crate::shared::core::{
-    Begun, Fence, PENDING, Published, Publisher, Ring, begin, begin_pinning_all, id_of, publish,
-    scan,
+    Begun, Fence, PENDING, Published, Publisher, Ring, begin, begin_pinning_all, id_of,
+    look_pinned, pin_all, publish, scan,
 };
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, fence};
@@ -33,6 +33,7 @@ enum Variant {
     CheckBeforeCopy,
     SharedEntries,
     RelaxedEnd,
+    LeftBeforeRenewal,
 }
 
 /// Descriptors are an id and a page.
@@ -77,12 +78,14 @@ impl World {
         }
     }
 
-    fn read(&self, slot: usize, begins: usize, pinning: bool) {
+    fn read(&self, slot: usize, model: Model) {
+        let Model { begins, pinning, renews, .. } = model;
         let slot = &self.slots[slot];
         let mut last = 0;
         for _ in 0..begins {
             let begun = match self.variant {
                 Variant::CheckBeforeCopy => self.begin_checking_first(slot),
+                _ if renews && last > 0 => self.renew(slot),
                 _ if pinning => begin_pinning_all(self, slot, TRIES),
                 _ => begin(self, slot, TRIES),
             };
@@ -93,8 +96,25 @@ impl World {
                 self.look(page, id);
             }
             let order = if self.variant == Variant::RelaxedEnd { Relaxed } else { Release };
-            slot.store(0, order);
+            if !renews {
+                slot.store(0, order);
+            } else if self.variant == Variant::LeftBeforeRenewal {
+                // Another snapshot is registered than the one that it stands on.
+                slot.store(id + 1, order);
+                self.look(page, id);
+            }
         }
+        slot.store(0, Release);
+    }
+
+    /// From one snapshot to the next in the same slot, as `Shared::renew`.
+    fn renew(&self, slot: &AtomicU64) -> Begun<2> {
+        pin_all(self, slot);
+        let begun = look_pinned(self, TRIES);
+        if let Begun::At([id, _]) = begun {
+            slot.store(id, Release);
+        }
+        begun
     }
 
     fn look(&self, page: u64, id: u64) {
@@ -193,14 +213,24 @@ struct Model {
     readers: usize,
     begins: usize,
     pinning: bool,
+    /// Readers go from one snapshot to the next without an end between.
+    renews: bool,
     /// The builder looks for free pages; else it takes new ones.
     scans: bool,
     /// In one execution.
     preemptions: usize,
 }
 
-const PLAIN: Model =
-    Model { built: 2, last: 4, readers: 1, begins: 2, pinning: false, scans: true, preemptions: 3 };
+const PLAIN: Model = Model {
+    built: 2,
+    last: 4,
+    readers: 1,
+    begins: 2,
+    pinning: false,
+    renews: false,
+    scans: true,
+    preemptions: 3,
+};
 
 fn try_all(name: &str, model: Model, variant: Variant) {
     explore(name, model.preemptions, move || {
@@ -208,7 +238,7 @@ fn try_all(name: &str, model: Model, variant: Variant) {
         let mut threads = Vec::new();
         for slot in 0..model.readers {
             let world = world.clone();
-            threads.push(thread::spawn(move || world.read(slot, model.begins, model.pinning)));
+            threads.push(thread::spawn(move || world.read(slot, model)));
         }
         if model.built > 1 {
             let world = world.clone();
@@ -245,6 +275,25 @@ fn a_flusher_that_publishes_twice() {
 #[test]
 fn a_reader_that_pins_everything_first() {
     try_all("pinning", Model { pinning: true, ..PLAIN }, Variant::Right);
+}
+
+#[test]
+fn a_reader_that_goes_to_the_next_snapshot() {
+    try_all("renewal", Model { renews: true, ..PLAIN }, Variant::Right);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn no_fence_in_a_renewal() {
+    let model = Model { renews: true, ..PLAIN };
+    try_all("no fence in a renewal", model, Variant::Without(&[Fence::Begin, Fence::Copied]));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_snapshot_left_before_the_next_is_chosen() {
+    let model = Model { renews: true, ..PLAIN };
+    try_all("left before renewal", model, Variant::LeftBeforeRenewal);
 }
 
 #[test]

@@ -47,6 +47,26 @@ fn an_observer_pins_by_the_byte_of_its_snapshot() {
 }
 
 #[test]
+fn an_observer_goes_to_the_next_snapshot() {
+    let disk = machine();
+    let one = open(&disk);
+    let observer = observe(&disk).unwrap().unwrap();
+    let mut reading = observer.begin_read().unwrap();
+    one.publish_built(&descriptor(2)).unwrap();
+    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly) };
+    assert!(observer.renew(&mut reading.lease, TxnId(1), refused).is_err());
+    assert_eq!(one.scan().unwrap().readers, txns(&[1]));
+    let newer = |found: &Descriptor| {
+        assert_eq!(*found, descriptor(2));
+        Ok(())
+    };
+    observer.renew(&mut reading.lease, TxnId(1), newer).unwrap();
+    assert_eq!(one.scan().unwrap().readers, txns(&[2]));
+    observer.end_read(&mut reading.lease);
+    assert_eq!(one.scan().unwrap().readers, []);
+}
+
+#[test]
 fn an_observer_stores_nothing() {
     let disk = machine();
     let one = open(&disk);

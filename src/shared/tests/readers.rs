@@ -190,6 +190,34 @@ fn a_reader_that_has_not_settled_pins_everything() {
     assert_eq!(late.lease.txn(), TxnId(2));
 }
 
+/// In its slot, kept or not; where the new snapshot is of no use it stays where it was.
+#[test]
+fn a_reader_goes_to_the_next_snapshot_in_its_slot() {
+    let disk = machine();
+    let one = open(&disk);
+    let mut readings: Vec<Reading> = (0..10).map(|_| one.begin_read().unwrap()).collect();
+    let claimed = one.slots_claimed();
+    one.publish_built(&descriptor(2)).unwrap();
+    for reading in &mut readings[..9] {
+        let pinned = |found: &Descriptor| {
+            let scan = one.scan().unwrap();
+            assert!(scan.pending && scan.readers.contains(&TxnId(1)), "both are pinned meanwhile");
+            assert_eq!(*found, descriptor(2));
+            Ok(())
+        };
+        one.renew(&mut reading.lease, TxnId(1), pinned).unwrap();
+    }
+    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly) };
+    let refused = one.renew(&mut readings[9].lease, TxnId(1), refused);
+    assert!(matches!(refused, Err(Error::ReadOnly)));
+    assert_eq!(one.scan().unwrap().readers, txns(&[1, 2]));
+    assert!(!one.scan().unwrap().pending);
+    one.end_read(&mut readings[9].lease);
+    assert_eq!(one.scan().unwrap().readers, txns(&[2]));
+    readings.iter_mut().for_each(|reading| one.end_read(&mut reading.lease));
+    assert_eq!((one.scan().unwrap().readers, one.slots_claimed()), (vec![], claimed));
+}
+
 #[test]
 fn nothing_happens_in_a_process_that_is_not_ours() {
     let disk = machine();
@@ -208,6 +236,8 @@ fn nothing_happens_in_a_process_that_is_not_ours() {
     assert!(matches!(gone.try_lock_writer(), Err(Error::Forked)));
     assert!(matches!(gone.lock_flush(None), Err(Error::Forked)));
     assert!(matches!(gone.flush_held_elsewhere(), Err(Error::Forked)));
+    let renewed = gone.renew(&mut reading.lease, TxnId(1), |_| Ok(()));
+    assert!(matches!(renewed, Err(Error::Forked)));
     gone.unlock_writer();
     gone.unlock_flush();
     gone.end_read(&mut reading.lease);
