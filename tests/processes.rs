@@ -11,6 +11,7 @@ use common::{spread, write};
 use fastrand::Rng;
 use recto::{Builder, Database, Durability, Error, ReadTxn};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The child side of every test here.
@@ -209,7 +210,7 @@ fn fork_tests(path: &Path) {
     // The child takes its copies of everything, uses them, and drops them.
     let mut copies = Some((db.clone(), reader, writer));
     in_fork(|| {
-        let (db, reader, mut writer) = copies.take().unwrap();
+        let (db, mut reader, mut writer) = copies.take().unwrap();
         let used = || -> std::result::Result<(), i32> {
             forked(db.read(), 1)?;
             forked(db.write(), 2)?;
@@ -218,13 +219,15 @@ fn fork_tests(path: &Path) {
             forked(db.flush(), 5)?;
             forked(db.info(), 6)?;
             forked(db.check(None), 7)?;
+            forked(db.batch(|_| Ok(())), 16)?;
             forked(reader.table("main").map(drop), 8)?;
             forked(reader.tables(), 9)?;
             forked(writer.table("main").map(drop), 10)?;
             forked(writer.open_table("main").map(drop), 11)?;
             forked(writer.create_table("x").map(drop), 12)?;
             forked(writer.tables(), 13)?;
-            forked(writer.commit(), 14)
+            forked(writer.commit(), 14)?;
+            forked(reader.refresh(), 15)
         };
         let end = used();
         drop(reader);
@@ -261,6 +264,12 @@ fn fork_tests(path: &Path) {
         other_range.next_ref().unwrap().unwrap();
         cursor.next().unwrap().unwrap();
     }
+    let owned = Arc::new(db.read().unwrap()).owned_table("main").unwrap();
+    let (mut pairs, mut place) = (owned.iter().unwrap(), owned.cursor());
+    for _ in 0..3 {
+        pairs.next_ref().unwrap().unwrap();
+        place.next().unwrap().unwrap();
+    }
     let empty = reader.table("empty").unwrap();
     in_fork(|| {
         let mut used = || -> std::result::Result<(), i32> {
@@ -272,11 +281,17 @@ fn fork_tests(path: &Path) {
             forked(empty.first(), 6)?;
             forked(empty.get_many(&[b"a"]), 7)?;
             forked(empty.cursor().next().map(drop), 8)?;
-            forked(empty.iter().map(drop), 9)
+            forked(empty.iter().map(drop), 9)?;
+            forked(pairs.next_ref().map(drop), 10)?;
+            forked(place.next().map(drop), 11)?;
+            forked(owned.iter().map(drop), 12)?;
+            if pairs.next().is_some() { Err(13) } else { Ok(()) }
         };
         used().err().unwrap_or(0)
     });
     assert_eq!(range.count(), table.len() as usize - 3);
+    assert_eq!(pairs.count(), table.len() as usize - 3);
+    drop((owned, place));
 
     // The parent still has its slot, its lock and its transactions.
     let other = open_at(path, &Builder::default());

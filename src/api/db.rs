@@ -1,5 +1,6 @@
 //! The database handle and how it is opened.
 
+use super::batch::{Batches, Begin};
 use super::transaction::{ReadTxn, WriteTxn};
 use crate::commit::durability::Durability;
 use crate::commit::engine::{Engine, EngineOptions};
@@ -31,6 +32,7 @@ pub struct Database {
     engine: Arc<Engine>,
     path: Option<PathBuf>,
     durability: Durability,
+    batches: Arc<Batches>,
 }
 
 /// How to open a database.
@@ -251,7 +253,7 @@ impl Builder {
         if engine.is_new() && !self.engine.read_only {
             mmap::sync_name(&data_file)?;
         }
-        Ok(Database { engine, path: Some(path.to_owned()), durability: self.durability })
+        Ok(self.handle(engine, Some(path.to_owned())))
     }
 
     /// Makes the file under a temporary name and links it into place when it is complete and
@@ -284,7 +286,11 @@ impl Builder {
     /// On a platform that holds a database already.
     pub(crate) fn on_platform(&self, platform: PlatformRef) -> Result<Database> {
         let engine = Engine::open(platform, self.engine.clone())?;
-        Ok(Database { engine, path: None, durability: self.durability })
+        Ok(self.handle(engine, None))
+    }
+
+    fn handle(&self, engine: Arc<Engine>, path: Option<PathBuf>) -> Database {
+        Database { engine, path, durability: self.durability, batches: Arc::default() }
     }
 }
 
@@ -362,6 +368,50 @@ impl Database {
 
     fn begin_write(&self, timeout: Option<Duration>) -> Result<WriteTxn> {
         Ok(WriteTxn::new(Writer::begin(&self.engine, timeout, self.durability)?))
+    }
+
+    /// Runs a closure in a write transaction and commits that, together with the closures that
+    /// other threads hand to clones of this handle meanwhile: one commit for all of them, which is
+    /// less work than one for each where many threads write little. One of the threads leads and
+    /// runs the closures of the others too, one after the other; what comes while it commits is run
+    /// together next. Alone it costs what `write` and `commit` cost. The commit is as durable as
+    /// the handle says, whatever a closure sets.
+    ///
+    /// Closures see what those before them have done, and may run on any of the threads, and more
+    /// than once: if one of them fails or panics, the transaction is begun again without it, and it
+    /// is run alone, on its own thread, for its result. So what a closure does beside the
+    /// transaction it may do several times; the result is that of the run that was committed.
+    ///
+    /// Errors: those of the closure, of [`Database::write`], and of [`WriteTxn::commit`];
+    /// [`Error::OutcomeUnknown`] comes to all whose closures were in that commit. Inside of a
+    /// closure, or where the thread has the write transaction already,
+    /// [`Error::WriterOnThisThread`], as from `write`.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::in_memory()?;
+    /// let threads: Vec<_> = (0..8u8)
+    ///     .map(|n| {
+    ///         let db = db.clone();
+    ///         std::thread::spawn(move || {
+    ///             db.batch(move |txn| txn.open_table("main")?.put(&[n], b"value"))
+    ///         })
+    ///     })
+    ///     .collect();
+    /// for thread in threads {
+    ///     assert!(!thread.join().unwrap()?); // no key was there before
+    /// }
+    /// assert_eq!(db.read()?.table("main")?.len(), 8);
+    /// # Ok(()) }
+    /// ```
+    pub fn batch<T: Send + 'static>(
+        &self,
+        f: impl FnMut(&mut WriteTxn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        // Who waited for somebody that waits for it would wait for ever.
+        self.engine.check_not_writer()?;
+        let begin = Begin { txn: &|| self.write(), durability: self.durability };
+        self.batches.run(&begin, f)
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns

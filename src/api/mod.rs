@@ -1,8 +1,9 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
 //! and write with, [`cursor`] and [`moves`] walks that change, [`savepoint`] what can be undone,
-//! [`owned`] tables and walks that keep their snapshot, [`checking`] the inspector on an open
-//! database.
+//! [`owned`] tables and walks that keep their snapshot, [`batch`] closures that share a commit,
+//! [`checking`] the inspector on an open database.
 
+pub mod batch;
 pub mod checking;
 pub mod cursor;
 pub mod db;

@@ -159,6 +159,14 @@ impl Engine {
         self.shared.check_alive()
     }
 
+    /// What beginning a write transaction says of this handle and the calling thread, without
+    /// beginning one.
+    pub fn check_not_writer(&self) -> Result<()> {
+        self.check_alive()?;
+        self.check_writable()?;
+        self.writer_thread.wait_for_own(None)
+    }
+
     /// The calling thread changes something in the write transaction.
     #[inline]
     pub fn writer_changes_here(&self) {
