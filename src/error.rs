@@ -30,7 +30,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The file would have to become longer than [`crate::Builder::max_bytes`] allows. The
-    /// transaction that met it can only be dropped; the database stays as it was and usable.
+    /// transaction that met it can only be dropped, or rolled back to a savepoint; the database
+    /// stays as it was and usable.
     DatabaseFull {
         /// Most bytes that the file may have.
         max_bytes: u64,
@@ -274,7 +275,7 @@ impl fmt::Display for Error {
                 write!(f, "commit outcome unknown, it may or may not be durable: {detail}")
             }
             Error::TransactionBroken => f.write_str(
-                "an operation of this transaction, or the device below it, failed; drop it",
+                "an operation of this transaction, or the device below it, failed; roll back to a savepoint, or drop it",
             ),
             Error::LockFile { path, detail } if path.as_os_str().is_empty() => {
                 write!(f, "lock file: {detail}")

@@ -819,3 +819,59 @@ fn ids_with_gaps() {
     let again = enter(&disk, &Database::builder());
     assert!(again.write().unwrap().id() > last);
 }
+
+/// A savepoint a row that nobody releases: the commit gives all of them up at once, and what they
+/// hold is of use for the descriptors.
+#[test]
+fn many_savepoints_that_stand_are_released_by_the_commit() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let table = txn.open("main").unwrap();
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut model = std::collections::BTreeMap::new();
+    for n in 0..20_000u32 {
+        txn.put(table, &n.to_be_bytes(), &[1; 50]).unwrap();
+        model.insert(n, vec![1; 50]);
+    }
+    for round in 0..2_000u32 {
+        txn.savepoint().unwrap();
+        let n = rng.u32(..20_000);
+        txn.put(table, &n.to_be_bytes(), &round.to_be_bytes()).unwrap();
+        model.insert(n, round.to_be_bytes().to_vec());
+    }
+    txn.commit().unwrap();
+    let txn = db.read().unwrap();
+    let pairs = txn.table("main").unwrap();
+    assert_eq!(pairs.len(), 20_000);
+    for (n, value) in model {
+        assert_eq!(pairs.get(&n.to_be_bytes()).unwrap(), Some(&value[..]));
+    }
+    assert_clean(&db);
+}
+
+/// As much room as the transaction takes with its savepoint released is enough for it as it stands.
+#[test]
+fn a_commit_releases_before_it_writes_the_descriptors() {
+    let pages = |stands: bool, max_bytes: u64| -> recto::Result<u64> {
+        let db = Database::builder().max_bytes(max_bytes).in_memory()?;
+        let mut txn = db.write()?;
+        let tables: Vec<_> =
+            (0..200).map(|n| txn.open(&format!("table {n}"))).collect::<Result<_, _>>()?;
+        for &table in &tables {
+            txn.put(table, b"key", b"before")?;
+        }
+        let savepoint = txn.savepoint()?;
+        for &table in &tables {
+            txn.put(table, b"key", b"behind")?;
+        }
+        if !stands {
+            txn.release(savepoint)?;
+        }
+        txn.commit()?;
+        assert_clean(&db);
+        Ok(db.info()?.page_count)
+    };
+    let released = pages(false, u64::MAX).unwrap();
+    assert_eq!(pages(true, u64::MAX).unwrap(), released);
+    assert_eq!(pages(true, released * 4096).unwrap(), released);
+}

@@ -199,9 +199,9 @@ impl Builder {
 
     /// Most bytes that this handle lets the file grow to: an operation that needs more gives
     /// [`Error::DatabaseFull`](crate::Error::DatabaseFull), and its transaction can only be
-    /// dropped. Deleting takes pages too, as each change does, before it gives some back: leave
-    /// room, or open with more. A file that is longer already stays so. Not stored; other handles
-    /// may have another limit. Default: none.
+    /// dropped, or rolled back to a savepoint. Deleting takes pages too, as each change does,
+    /// before it gives some back: leave room, or open with more. A file that is longer already
+    /// stays so. Not stored; other handles may have another limit. Default: none.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

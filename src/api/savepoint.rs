@@ -80,8 +80,8 @@ impl WriteTxn {
     }
 
     /// Undoes everything since a savepoint: pairs, tables that were made, dropped or renamed. The
-    /// savepoint stays; those made after it end. Costs O(pages changed since), reads and writes
-    /// none of them.
+    /// savepoint stays; those made after it end. Costs O(pages changed since, open tables),
+    /// reads and writes none of these pages.
     ///
     /// A transaction in which an operation has failed half-way since, which gives
     /// [`Error::TransactionBroken`](crate::Error::TransactionBroken) everywhere, is usable again.

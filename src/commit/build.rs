@@ -49,7 +49,6 @@ impl Draft {
     /// Rule 8 up to where W moves: everything that can fail.
     fn prepare(&mut self, catalog: TableDescriptor, read_features: u32) -> Result<BuiltImage> {
         let engine = Arc::clone(self.engine());
-        self.pages_mut().release_all()?;
         let txn = self.txn();
         let Workspace { store, alloc, .. } = self.pages_mut();
         let space = alloc.finish(store)?;

@@ -34,19 +34,11 @@ impl Workspace {
         Ok(())
     }
 
-    /// The newest savepoint is given up.
-    pub fn release(&mut self) -> Result<()> {
+    /// All but the `levels` oldest savepoints are given up.
+    pub fn release_to(&mut self, levels: usize) -> Result<()> {
         self.turnover += 1;
         let Workspace { store, alloc, .. } = self;
-        alloc.release(|id| store.forget(id))
-    }
-
-    /// All savepoints are given up: the transaction is about to be built.
-    pub fn release_all(&mut self) -> Result<()> {
-        while self.alloc.levels() > 0 {
-            self.release()?;
-        }
-        Ok(())
+        alloc.release_to(levels, |id| store.forget(id))
     }
 
     /// What has been changed since the newest savepoint is undone. No page is read or written.

@@ -34,8 +34,8 @@ impl Writer {
         self.check_changeable()?;
         let at = self.level_of(savepoint)?;
         self.state = State::Changing;
+        self.draft.pages_mut().release_to(at)?;
         while self.levels.len() > at {
-            self.draft.pages_mut().release()?;
             self.forget_level();
         }
         self.state = State::Whole;
@@ -55,7 +55,7 @@ impl Writer {
         self.state = State::Changing;
         while self.levels.len() > at + 1 {
             self.draft.pages_mut().roll_back()?;
-            self.draft.pages_mut().release()?;
+            self.draft.pages_mut().release_to(self.levels.len() - 1)?;
             self.forget_level();
         }
         self.draft.pages_mut().roll_back()?;

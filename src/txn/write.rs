@@ -121,7 +121,8 @@ impl Writer {
 
     /// The first half of a commit; see [`Draft::build`]. None if the transaction changed nothing.
     pub fn build(mut self) -> Result<Option<Built>> {
-        self.check_usable()?;
+        // The savepoints go first: what they hold may be of use for the descriptors.
+        self.change(|w| w.draft.pages_mut().release_to(0))?;
         if !self.store_tables()? {
             return self.draft.end_unchanged().map(|()| None);
         }

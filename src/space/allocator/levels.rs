@@ -42,6 +42,7 @@ pub(super) struct Level {
 
 impl Allocator {
     /// How many savepoints there are.
+    #[cfg(test)]
     pub fn levels(&self) -> usize {
         self.levels.len()
     }
@@ -93,8 +94,24 @@ impl Allocator {
 
     /// The newest savepoint is given up, and what has changed since it stays. `forget` is called
     /// with the first pages of all that no savepoint needs any more.
-    pub fn release(&mut self, mut forget: impl FnMut(PageId)) -> Result<()> {
-        let Some(level) = self.levels.pop() else { return Ok(()) };
+    #[cfg(test)]
+    pub fn release(&mut self, forget: impl FnMut(PageId)) -> Result<()> {
+        self.release_to(self.levels.len().saturating_sub(1), forget)
+    }
+
+    /// All but the `levels` oldest savepoints are given up at once, in time of what has changed
+    /// since, however many they are.
+    pub fn release_to(&mut self, levels: usize, mut forget: impl FnMut(PageId)) -> Result<()> {
+        if self.levels.len() <= levels {
+            return Ok(());
+        }
+        let mut released = self.levels.split_off(levels).into_iter();
+        let Some(mut level) = released.next() else { return Ok(()) };
+        for later in released {
+            join_born(&mut level.born, later.born);
+            join(&mut level.held, later.held);
+            join(&mut level.freed, later.freed);
+        }
         self.floor = level.below;
         self.take_over(level.born);
         for page in level.held {
@@ -115,14 +132,11 @@ impl Allocator {
         Ok(())
     }
 
-    /// What was taken since a savepoint that was released was taken since the one below. In time of
-    /// the shorter list.
-    fn take_over(&mut self, mut born: BTreeMap<u64, u64>) {
-        let Some(top) = self.levels.last_mut() else { return };
-        if born.len() > top.born.len() {
-            std::mem::swap(&mut born, &mut top.born);
+    /// What was taken since a savepoint that was released was taken since the one below.
+    fn take_over(&mut self, born: BTreeMap<u64, u64>) {
+        if let Some(top) = self.levels.last_mut() {
+            join_born(&mut top.born, born);
         }
-        top.born.extend(born);
     }
 
     /// Everything since the newest savepoint is undone. The savepoint stays. `forget` is called
@@ -200,6 +214,14 @@ impl Allocator {
             _ => Err(Error::corrupt(start, "given up, but not taken by the running transaction")),
         }
     }
+}
+
+/// Joins two lists of pages that were taken, in time of the shorter one.
+fn join_born(to: &mut BTreeMap<u64, u64>, mut from: BTreeMap<u64, u64>) {
+    if from.len() > to.len() {
+        std::mem::swap(to, &mut from);
+    }
+    to.extend(from);
 }
 
 /// Joins two lists, in time of the shorter one.
