@@ -5,15 +5,18 @@ use super::model::{SHAPES, Shape, key, value};
 use super::ranges::filled;
 use super::store::{Snapshot, Tree};
 use crate::error::Error;
-use crate::format::node::{is_inline, max_key_len};
+use crate::format::node::build::Body;
+use crate::format::node::{MAX_INLINE_SHIFT, MAX_SHIFT, max_key_len};
 use crate::tree::{PageSource, drop_tree, get};
 use fastrand::Rng;
 
 #[test]
 fn limits_of_keys_and_values() {
-    for page_size in super::model::PAGE_SIZES {
+    let shifts = [0, 1, 3, MAX_INLINE_SHIFT, MAX_INLINE_SHIFT + 1, MAX_SHIFT];
+    let kinds = super::model::PAGE_SIZES.map(|page_size| shifts.map(|shift| (page_size, shift)));
+    for (page_size, shift) in kinds.into_iter().flatten() {
         let max = max_key_len(page_size);
-        let mut tree = Tree::new(page_size);
+        let mut tree = Tree::aligned(page_size, shift);
         let mut model = Model::new();
         let refused = tree.insert(&vec![1; max + 1], b"").unwrap_err();
         assert!(matches!(refused, Error::KeyTooLong { len, max: m } if len == max + 1 && m == max));
@@ -21,7 +24,11 @@ fn limits_of_keys_and_values() {
         assert_eq!(tree.get(&vec![1; max + 1]).unwrap(), None);
         assert!(!tree.remove(&vec![1; max + 1]).unwrap());
         for key_len in [0, 1, 3, 4, 5, 100, max - 1, max] {
-            let largest = (0..page_size).rev().find(|&v| is_inline(page_size, key_len, v)).unwrap();
+            let (longest, mut room) = (vec![9; page_size], Vec::new());
+            let mut in_leaf = |len: usize| {
+                Body::value(page_size, key_len, &longest[..len], shift, &mut room).is_some()
+            };
+            let largest = (0..page_size).rev().find(|&len| in_leaf(len)).unwrap();
             for len in [0, 1, largest, largest + 1, page_size, page_size + 1, 3 * page_size] {
                 let key =
                     [&vec![len as u8; key_len.min(1)][..], &vec![2; key_len.saturating_sub(1)]];
