@@ -124,7 +124,8 @@ struct Reader<'a> {
     slot: Option<&'a ReaderInfo>,
     txn: TxnId,
     command: Option<String>,
-    /// Transactions since its snapshot.
+    /// Ids of transactions since its snapshot; where transactions have savepoints, more than
+    /// transactions.
     behind: u64,
     /// For how long there has been a newer snapshot, at least.
     outdated: Option<Duration>,
