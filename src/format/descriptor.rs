@@ -35,6 +35,8 @@ pub struct TableDescriptor {
     pub align_shift: u8,
 }
 
+const _: () = assert!(TableOptions::MAX_ALIGN == 1 << MAX_SHIFT);
+
 /// Kinds of options, in the order in which they stand.
 const KEY_TYPE: u64 = 1;
 const VALUE_TYPE: u64 = 2;
