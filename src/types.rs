@@ -27,11 +27,33 @@ pub struct TableOptions {
     pub key_type: String,
     /// The same of the values.
     pub value_type: String,
+    /// What a key has.
+    pub kind: TableKind,
+}
+
+/// What a key of a table has: one value, or several.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum TableKind {
+    /// One value, of any length.
+    #[default]
+    Map,
+    /// A set of values in their order, each as long as a key at most.
+    Set {
+        /// Bytes that each value has; 0 where they may have any length. Values of one size take
+        /// less room, and are read many at a time.
+        value_size: u16,
+    },
 }
 
 impl Default for TableOptions {
     fn default() -> TableOptions {
-        TableOptions { align: 1, key_type: String::new(), value_type: String::new() }
+        TableOptions {
+            align: 1,
+            key_type: String::new(),
+            value_type: String::new(),
+            kind: TableKind::Map,
+        }
     }
 }
 
@@ -44,6 +66,16 @@ impl TableOptions {
     /// Values at multiples of `align` bytes, such as the alignment of a type whose slices they are.
     pub fn aligned(align: usize) -> TableOptions {
         TableOptions { align, ..TableOptions::default() }
+    }
+
+    /// A set of values for each key ([`WriteTxn::open_set`](crate::WriteTxn::open_set)).
+    pub fn set() -> TableOptions {
+        TableOptions::set_of(0)
+    }
+
+    /// The same where each value has so many bytes.
+    pub fn set_of(value_size: u16) -> TableOptions {
+        TableOptions { kind: TableKind::Set { value_size }, ..TableOptions::default() }
     }
 
     /// The same with names of the types of keys and values.

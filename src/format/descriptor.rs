@@ -4,7 +4,7 @@
 use super::fields::{self, Field, option, table as t};
 use super::node::MAX_SHIFT;
 use crate::error::{Error, Result as Checked};
-use crate::types::{PageId, TableOptions};
+use crate::types::{PageId, TableKind, TableOptions};
 
 /// Bytes of an encoded descriptor without options.
 pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
@@ -27,13 +27,23 @@ pub struct TableDescriptor {
     pub branch_pages: u64,
     /// Leaf pages.
     pub leaf_pages: u64,
-    /// Pages in overflow runs.
+    /// Pages in overflow runs, and in trees of values.
     pub overflow_pages: u64,
     /// Levels: 0 empty, 1 the root is a leaf.
     pub depth: u16,
     /// Values begin at multiples of 2^this bytes.
     pub align_shift: u8,
+    /// A key has a set of values.
+    pub is_set: bool,
+    /// In a table of sets: bytes of each value, 0 where they may have any length.
+    pub value_size: u16,
+    /// In a table of sets: number of values of all keys.
+    pub pairs: u64,
 }
+
+/// Kinds of tables.
+const KIND_MAP: u64 = 0;
+const KIND_SET: u64 = 1;
 
 const _: () = assert!(TableOptions::MAX_ALIGN == 1 << MAX_SHIFT);
 
@@ -52,6 +62,9 @@ impl TableDescriptor {
         t::OVERFLOW_PAGES.put(out, 0, self.overflow_pages);
         t::DEPTH.put(out, 0, self.depth.into());
         t::ALIGN_SHIFT.put(out, 0, self.align_shift.into());
+        t::KIND.put(out, 0, if self.is_set { KIND_SET } else { KIND_MAP });
+        t::VALUE_SIZE.put(out, 0, self.value_size.into());
+        t::PAIRS.put(out, 0, self.pairs);
     }
 
     /// Of a new table with these options, and what follows it in the catalog.
@@ -75,13 +88,32 @@ impl TableDescriptor {
                 bytes.extend_from_slice(name.as_bytes());
             }
         }
+        let (is_set, value_size) = match options.kind {
+            TableKind::Map => (false, 0),
+            TableKind::Set { value_size } => (true, value_size),
+        };
+        if is_set && align > 1 {
+            let what = "values of a table of sets cannot be aligned".into();
+            return Err(Error::InvalidArgument(what));
+        }
         let align_shift = align.trailing_zeros() as u8;
-        Ok((TableDescriptor { align_shift, ..TableDescriptor::default() }, bytes))
+        let descriptor =
+            TableDescriptor { align_shift, is_set, value_size, ..TableDescriptor::default() };
+        Ok((descriptor, bytes))
+    }
+
+    /// What a key of the table has.
+    pub fn kind(&self) -> TableKind {
+        match self.is_set {
+            true => TableKind::Set { value_size: self.value_size },
+            false => TableKind::Map,
+        }
     }
 
     /// The options of a table with this descriptor, from what follows it in the catalog.
     pub fn options(&self, mut bytes: &[u8]) -> Result<TableOptions, &'static str> {
         let mut options = TableOptions::aligned(1 << self.align_shift);
+        options.kind = self.kind();
         let mut last = 0;
         while !bytes.is_empty() {
             let bad = "table descriptor with options that cannot be";
@@ -129,9 +161,14 @@ impl TableDescriptor {
             overflow_pages: word(t::OVERFLOW_PAGES),
             depth: word(t::DEPTH) as u16,
             align_shift: word(t::ALIGN_SHIFT) as u8,
+            is_set: word(t::KIND) == KIND_SET,
+            value_size: word(t::VALUE_SIZE) as u16,
+            pairs: word(t::PAIRS),
         };
-        let unused = !t::KIND.is_zero(b, 0) || b[t::FLAGS.at..].iter().any(|&x| x != 0);
-        if unused || d.align_shift > MAX_SHIFT {
+        let unused = [t::FLAGS, t::SEQUENCE].iter().any(|field| !field.is_zero(b, 0));
+        let of_sets = d.value_size != 0 || d.pairs != 0;
+        let wrong = if d.is_set { d.align_shift > 0 } else { of_sets };
+        if unused || wrong || word(t::KIND) > KIND_SET || d.align_shift > MAX_SHIFT {
             return Err("table of a kind this version does not know");
         }
         d.checked(page_count)
@@ -171,6 +208,7 @@ mod tests {
             overflow_pages: 7,
             depth: 2,
             align_shift: 3,
+            ..TableDescriptor::default()
         };
         let decode = |d: &TableDescriptor, page_count| {
             let mut b = [0; SIZE];
@@ -208,6 +246,7 @@ mod tests {
         for align in [0, 3, 8192] {
             refused(TableOptions::aligned(align));
         }
+        refused(TableOptions { align: 8, ..TableOptions::set() });
         refused(TableOptions::default().types(long.clone() + "t", ""));
         refused(TableOptions::default().types("", long + "t"));
     }

@@ -154,6 +154,27 @@ fields! {
 }
 
 fields! {
+    /// Several values of one key, in a leaf cell.
+    set, "Inline set":
+    LEN = "len" 0 2;
+    VALUE_SIZE = "value_size" 2 2;
+    COUNT = "count" 4 2;
+    BODY = "body" 6 0;
+}
+
+fields! {
+    /// Reference to a tree of the values of one key, in a leaf cell.
+    set_tree, "Set tree":
+    LEN = "len" 0 2;
+    VALUE_SIZE = "value_size" 2 2;
+    DEPTH = "depth" 4 2;
+    ROOT = "root" 6 6;
+    ENTRIES = "entries" 12 8;
+    BRANCH_PAGES = "branch_pages" 20 8;
+    LEAF_PAGES = "leaf_pages" 28 8;
+}
+
+fields! {
     /// Entry of what a table descriptor has behind its fixed fields.
     option, "Table option":
     KIND = "kind" 0 1;
@@ -175,7 +196,7 @@ fields! {
     FLAGS = "flags" 44 2;
     VALUE_SIZE = "value_size" 46 2;
     SEQUENCE = "sequence" 48 8;
-    KEYS = "keys" 56 8;
+    PAIRS = "pairs" 56 8;
 }
 
 fields! {
@@ -263,7 +284,9 @@ fields! {
 /// Every page of a database is at least as large as the meta proper.
 pub const META_SIZE: usize = meta::BODY.end();
 /// Bytes of a table descriptor without options.
-pub const DESCRIPTOR_SIZE: usize = table::KEYS.end();
+pub const DESCRIPTOR_SIZE: usize = table::PAIRS.end();
+/// Bytes of a reference to a tree of values.
+pub const SET_TREE_SIZE: usize = set_tree::LEAF_PAGES.end();
 /// Bytes of an overflow reference.
 pub const OVERFLOW_SIZE: usize = overflow::ZERO.end();
 /// Bytes of one free-log queue in the meta page.
@@ -291,6 +314,8 @@ pub mod table_of_fields {
             branch_cell::ALL,
             overflow::ALL,
             aligned::ALL,
+            set::ALL,
+            set_tree::ALL,
             table::ALL,
             option::ALL,
             meta::ALL,

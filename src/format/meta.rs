@@ -30,10 +30,12 @@ pub const IDS_FIRST: u64 = 1 << 10;
 pub const ALIGNED_VALUES: u32 = 1;
 /// And tables with options behind their descriptors.
 pub const TABLE_OPTIONS: u32 = 2;
+/// And tables with a set of values for each key.
+pub const SETS: u32 = 4;
 /// Features that this build knows: of those that must be known to write, and of those that must be
 /// known to read.
 pub const KNOWN_TO_WRITE: u32 = 0;
-pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS;
+pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS | SETS;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
 /// Free-log queues: the main one, the sides, the pool.

@@ -9,4 +9,5 @@ pub mod freelog;
 pub mod meta;
 pub mod node;
 pub mod overflow;
+pub mod packed;
 pub mod page;

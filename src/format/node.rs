@@ -11,15 +11,18 @@
 pub mod build;
 pub mod edit;
 pub mod key;
+pub mod set;
 
 use super::bytes::get_u64;
-use super::fields::{aligned, branch_cell, leaf_cell, page as parts};
+use super::fields::{aligned, branch_cell, leaf_cell, page as parts, set as fields_of_set};
 use super::overflow::OverflowRef;
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
+use super::descriptor::TableDescriptor;
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use build::{Body, Item, place_of_aligned};
 use key::{KeyParts, head_of};
+use set::InlineSet;
 use std::cmp::Ordering;
 
 /// Where a branch keeps its leftmost child.
@@ -38,6 +41,10 @@ pub const ENTRY: usize = 6;
 pub const HEAD: usize = 4;
 /// Value tag of an overflow reference; smaller ones are the length of a value.
 pub const TAG_OVERFLOW: u16 = 0x8000;
+/// Value tag of several values of one key, side by side.
+pub const TAG_SET: u16 = 0x8001;
+/// Value tag of a reference to a tree of values.
+pub const TAG_SET_TREE: u16 = 0x8002;
 /// Value tag of a value at an aligned place.
 pub const TAG_ALIGNED: u16 = 0x8004;
 /// Value tag of a table descriptor, plus its length. What else lies between the two is reserved.
@@ -144,6 +151,10 @@ pub enum Value<'a> {
     Inline(&'a [u8]),
     /// Where the bytes are.
     Overflow(OverflowRef),
+    /// Several values of the key: only in a table of sets.
+    Set(InlineSet<'a>),
+    /// The tree of the values of the key: only in a table of sets.
+    Tree(TableDescriptor),
     /// No value, but an encoded table descriptor: only in the catalog.
     Table(&'a [u8]),
 }
@@ -390,13 +401,13 @@ impl<'a> Node<'a> {
         if cell.tag == u64::from(TAG_ALIGNED) {
             return self.aligned_value(cell, bytes);
         }
-        if cell.tag != u64::from(TAG_OVERFLOW) {
-            return Ok(Value::Table(bytes));
-        }
-        match OverflowRef::decode(bytes) {
-            Ok(reference) => Ok(Value::Overflow(reference)),
-            Err(why) => Err(self.corrupt(why)),
-        }
+        let value = match cell.tag as u16 {
+            TAG_OVERFLOW => OverflowRef::decode(bytes).map(Value::Overflow),
+            TAG_SET => InlineSet::decode(bytes).map(Value::Set),
+            TAG_SET_TREE => set::decode_tree(bytes).map(Value::Tree),
+            _ => Ok(Value::Table(bytes)),
+        };
+        value.map_err(|why| self.corrupt(why))
     }
 
     /// What a cell holds beside its key, not decoded.
@@ -421,6 +432,11 @@ impl<'a> Node<'a> {
         if cell.tag == u64::from(TAG_ALIGNED) {
             let len = aligned::LEN.get(cell.after, 0)? as usize;
             return cell.after.get(..aligned::SHIFT.at + len).map(Body::aligned);
+        }
+        if cell.tag == u64::from(TAG_SET) || cell.tag == u64::from(TAG_SET_TREE) {
+            let len = fields_of_set::LEN.get(cell.after, 0)? as usize;
+            let bytes = cell.after.get(..fields_of_set::LEN.end() + len)?;
+            return Some(Body::set(bytes, cell.tag == u64::from(TAG_SET_TREE)));
         }
         let len = cell.tag.checked_sub(u64::from(TAG_TABLE))?;
         cell.after.get(..len as usize).map(Body::table)
@@ -455,7 +471,8 @@ impl<'a> Node<'a> {
             return Err(self.corrupt(&format!("key {index} is too long")));
         }
         let body = self.body_of(&cell)?;
-        let in_leaf = self.level == 0 && cell.tag != u64::from(TAG_OVERFLOW);
+        let elsewhere = [TAG_OVERFLOW, TAG_SET_TREE].map(u64::from);
+        let in_leaf = self.level == 0 && !elsewhere.contains(&cell.tag);
         if in_leaf && !is_inline(self.page.len(), key.len(), body.bytes().len()) {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }

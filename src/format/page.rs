@@ -18,6 +18,8 @@ pub const KIND_BRANCH: u8 = 1;
 pub const KIND_LEAF: u8 = 2;
 /// Kind of a free-log page.
 pub const KIND_FREE_LOG: u8 = 3;
+/// Kind of a leaf of values that have one size.
+pub const KIND_PACKED: u8 = 4;
 
 /// The header's fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -43,7 +43,7 @@ impl Descriptor {
         let split = b.split_at_checked(layout::DESCRIPTOR_SIZE);
         let (b, behind) = split.ok_or_else(|| format!("a table descriptor of {len} bytes"))?;
         let word = |f: Field| f.get(b, 0).unwrap_or(0);
-        for reserved in [t::KIND, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::KEYS] {
+        for reserved in [t::KIND, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::PAIRS] {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }

@@ -5,6 +5,7 @@
 //! last. It borrows the source, so nothing can change under it.
 
 use super::key::{Key, KeyBuffer};
+use super::sets::Set;
 use super::read_ahead::ReadAhead;
 use super::search::{NODE_FRONT, Step, front_of, node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
@@ -283,6 +284,13 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let (key, value) = leaf.entry(self.index)?;
         Ok(Some((Key::assemble(&key), value_bytes(self.src, leaf, value)?)))
+    }
+
+    /// Key and values of the current entry of a table of sets.
+    pub(super) fn set_entry(&self) -> Result<Option<(Key<'a>, Set<'a>)>> {
+        let Some(leaf) = &self.leaf else { return Ok(None) };
+        let (key, value) = leaf.entry(self.index)?;
+        Ok(Some((Key::assemble(&key), Set::of(leaf, value)?)))
     }
 
     /// The same by the short way, for almost all entries. None: ask [`Cursor::entry`].

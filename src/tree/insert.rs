@@ -61,12 +61,17 @@ pub fn append<S: PageSink>(
 }
 
 fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
+    check_key(page_size, key)?;
+    if value.len() as u64 >= VALUE_LIMIT {
+        return Err(Error::ValueTooLong { len: value.len() as u64 });
+    }
+    Ok(())
+}
+
+pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
     let max = max_key_len(page_size);
     if key.len() > max {
         return Err(Error::KeyTooLong { len: key.len(), max });
-    }
-    if value.len() as u64 >= VALUE_LIMIT {
-        return Err(Error::ValueTooLong { len: value.len() as u64 });
     }
     Ok(())
 }
@@ -106,7 +111,7 @@ pub struct RightmostPath(Option<Path>, u64);
 
 impl RightmostPath {
     /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
-    fn take<S: PageSink>(
+    pub(super) fn take<S: PageSink>(
         &mut self,
         sink: &S,
         desc: &TableDescriptor,

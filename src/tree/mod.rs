@@ -28,6 +28,7 @@ mod cursor;
 mod insert;
 mod key;
 mod pages;
+mod packed;
 mod paused;
 mod position;
 mod range;
@@ -35,6 +36,7 @@ mod read_ahead;
 mod remove;
 mod remove_range;
 mod search;
+mod sets;
 mod split;
 
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use range::Range;
 pub use remove::{drop_tree, remove};
 pub use remove_range::remove_range;
 pub use search::{get, get_many};
+pub use sets::{Set, SetValues, get_set, insert_pair, remove_pair, set_contains};
 
 use crate::error::{Error, Result};
 pub use crate::format::descriptor::TableDescriptor;

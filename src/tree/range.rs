@@ -6,6 +6,7 @@
 
 use super::cursor::Cursor;
 use super::key::Key;
+use super::sets::Set;
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use std::ops::Bound;
@@ -84,6 +85,14 @@ impl<'a, S: PageSource> Range<'a, S> {
 
     /// The entry that this end gives out next, wherever it is.
     fn step(&mut self, forward: bool) -> Result<Option<Entry<'a>>> {
+        match self.step_to(forward)? {
+            Some(near) => near.cursor.entry(),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves this end to the entry that it gives out next.
+    fn step_to(&mut self, forward: bool) -> Result<Option<&End<'a, S>>> {
         let (near, far) = if forward {
             (&mut self.front, &mut self.back)
         } else {
@@ -136,7 +145,7 @@ impl<'a, S: PageSource> Range<'a, S> {
                 false => near.cursor.entries_before(far),
             };
         }
-        near.cursor.entry()
+        Ok(Some(near))
     }
 
     /// The way of almost all: moves this end to the next entry of the same leaf, if the other end
@@ -221,8 +230,25 @@ impl<'a, S: PageSource> Range<'a, S> {
         self.settle(entry)
     }
 
+    /// The next key from one end, with its values: in a table of sets.
+    pub fn advance_set(&mut self, forward: bool) -> Option<Result<(Key<'a>, Set<'a>)>> {
+        if let Some(near) = self.step_inside(forward) {
+            let entry = near.cursor.set_entry();
+            return self.settle(entry);
+        }
+        if self.done {
+            return None;
+        }
+        let entry = match self.src.check().and_then(|()| self.step_to(forward)) {
+            Ok(Some(near)) => near.cursor.set_entry(),
+            Ok(None) => Ok(None),
+            Err(e) => Err(e),
+        };
+        self.settle(entry)
+    }
+
     /// After an error nothing more comes from either end.
-    fn settle(&mut self, entry: Result<Option<Entry<'a>>>) -> Option<Result<Entry<'a>>> {
+    fn settle<T>(&mut self, entry: Result<Option<T>>) -> Option<Result<T>> {
         if entry.is_err() {
             self.done = true;
             for end in [&mut self.front, &mut self.back].into_iter().flatten() {

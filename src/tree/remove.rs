@@ -3,12 +3,15 @@
 use super::PageSink;
 use super::branch::{Edit, Rewrite, climb, old_page};
 use super::pages::{OldPage, drop_page, drop_run, items_of, lower, touch};
-use super::search::{Path, Step, node_at, root_level};
+use super::packed;
+use super::search::{Path, Step, no_set, node_at, root_level};
+use super::sets::Set;
 use super::split::{Cut, is_underfull};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::edit::NodeMut;
-use crate::format::node::{ENTRY, Value};
+use crate::format::node::{ENTRY, Node, Value};
+use crate::format::overflow::OverflowRef;
 use crate::types::PageId;
 
 /// Removes a key; false, and nothing changed, if it is not there.
@@ -26,9 +29,8 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
     let parent = path.steps.last().copied();
     let root = desc.root;
     lower(&mut desc.entries, 1, root)?;
-    if let Value::Overflow(run) = value {
-        drop_run(sink, desc, run)?;
-    }
+    let apart = apart(desc, &leaf, value)?;
+    drop_apart(sink, desc, apart)?;
     let edit = if count == 1 {
         drop_page(sink, desc, 0, OldPage { id: path.leaf, birth })?;
         let at = parent.map_or(0, |step| step.child);
@@ -63,6 +65,46 @@ fn rewrite_without<S: PageSink>(
     rewrite.write_or_join(sink, desc)
 }
 
+/// What a value has outside its leaf.
+enum Apart {
+    Nothing,
+    Run(OverflowRef),
+    Tree(TableDescriptor),
+}
+
+/// What a value that goes has outside its leaf; its set is counted out of the descriptor.
+fn apart(desc: &mut TableDescriptor, leaf: &Node<'_>, value: Value<'_>) -> Result<Apart> {
+    if desc.is_set {
+        let set = Set::of(leaf, value)?;
+        let root = desc.root;
+        lower(&mut desc.pairs, set.count(), root)?;
+    }
+    match value {
+        Value::Overflow(run) => Ok(Apart::Run(run)),
+        Value::Tree(tree) if desc.is_set => Ok(Apart::Tree(tree)),
+        Value::Set(_) | Value::Tree(_) if !desc.is_set => Err(no_set(leaf)),
+        _ => Ok(Apart::Nothing),
+    }
+}
+
+/// Gives back what a value had outside its leaf.
+fn drop_apart<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    apart: Apart,
+) -> Result<()> {
+    match apart {
+        Apart::Nothing => Ok(()),
+        Apart::Run(run) => drop_run(sink, desc, run),
+        Apart::Tree(tree) => {
+            let root = desc.root;
+            let pages = tree.branch_pages.saturating_add(tree.leaf_pages);
+            lower(&mut desc.overflow_pages, pages, root)?;
+            drop_tree(sink, &tree)
+        }
+    }
+}
+
 /// Gives back every page and every overflow run of a tree. The descriptor is worth nothing
 /// afterwards.
 pub fn drop_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<()> {
@@ -81,25 +123,33 @@ pub(super) fn drop_subtree<S: PageSink>(
     // The counts bound the walk: pages that damage has tied into a cycle run out of them.
     let mut todo = vec![(page, level)];
     while let Some((id, level)) = todo.pop() {
+        if level == 0 && !desc.is_set && desc.value_size > 0 {
+            let leaf = packed::leaf_at(sink, desc, id)?;
+            let (birth, count) = (leaf.birth(), leaf.count());
+            lower(&mut desc.entries, count as u64, root)?;
+            drop_page(sink, desc, level, OldPage { id, birth })?;
+            continue;
+        }
         let node = node_at(sink, id, level)?;
         let (birth, count) = (node.birth(), node.count());
-        let mut runs = Vec::new();
+        let mut values = Vec::new();
         if level > 0 {
             for index in (0..=count).rev() {
                 todo.push((node.child(index)?, level - 1));
             }
         } else {
-            if desc.overflow_pages > 0 {
+            if desc.overflow_pages > 0 || desc.is_set {
                 for index in 0..count {
-                    if let Value::Overflow(run) = node.value(index)? {
-                        runs.push(run);
+                    match apart(desc, &node, node.value(index)?)? {
+                        Apart::Nothing => {}
+                        value => values.push(value),
                     }
                 }
             }
             lower(&mut desc.entries, count as u64, root)?;
         }
-        for run in runs {
-            drop_run(sink, desc, run)?;
+        for value in values {
+            drop_apart(sink, desc, value)?;
         }
         drop_page(sink, desc, level, OldPage { id, birth })?;
     }

@@ -55,8 +55,15 @@ pub(super) fn value_bytes<'a, S: PageSource>(
             len.and_then(|len| run.get(..len))
                 .ok_or_else(|| leaf.corrupt("overflow value longer than its run"))
         }
+        Value::Set(_) | Value::Tree(_) => Err(no_set(leaf)),
         Value::Table(_) => Err(leaf.corrupt("a table descriptor where a value must be")),
     }
+}
+
+/// A set of values where one value must be.
+#[cold]
+pub(super) fn no_set(leaf: &Node<'_>) -> Error {
+    leaf.corrupt("a set of values in a table that has one value for each key")
 }
 
 /// The leaf in which a key stands, and what stands there.

@@ -9,6 +9,7 @@ mod nodes;
 mod positions;
 mod ranges;
 mod remove_range;
+mod sets;
 mod splits;
 mod store;
 mod writes;

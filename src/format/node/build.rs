@@ -7,8 +7,8 @@
 
 use super::key::KeyParts;
 use super::{
-    ENTRY, HEAD, MAX_INLINE_SHIFT, TAG_ALIGNED, TAG_OVERFLOW, TAG_TABLE, cell_of, is_inline,
-    padded, start_of,
+    ENTRY, HEAD, MAX_INLINE_SHIFT, TAG_ALIGNED, TAG_OVERFLOW, TAG_SET, TAG_SET_TREE, TAG_TABLE,
+    cell_of, is_inline, padded, start_of,
 };
 use crate::format::bytes::{put_u16, put_u32};
 use crate::format::fields::{aligned, branch_cell, leaf_cell, page as parts};
@@ -67,6 +67,13 @@ impl<'a> Body<'a> {
         }
         encode_aligned(value, shift, room);
         Some(Body::aligned(room))
+    }
+
+    /// Several values of a key as [`encode_set`](super::set::encode_set) makes them, or a
+    /// reference to the tree of them.
+    #[inline(always)]
+    pub fn set(encoded: &'a [u8], is_tree: bool) -> Body<'a> {
+        Body { tag: if is_tree { TAG_SET_TREE } else { TAG_SET }.into(), bytes: encoded }
     }
 
     /// A reference to an overflow run.

@@ -6,6 +6,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::key::head_of;
 use crate::format::node::{ENTRY, Node, Value, cell_of, max_key_len, padded, start_of};
+use crate::format::packed::Packed;
 use crate::format::page::PageHeader;
 use crate::tree::PageSource;
 use crate::types::{PageId, TxnId};
@@ -35,7 +36,7 @@ impl Found {
 
 struct Walk<'a, S> {
     src: &'a S,
-    align_shift: u8,
+    desc: TableDescriptor,
     seen: HashSet<PageId>,
     found: Found,
     last: Option<Vec<u8>>,
@@ -46,19 +47,19 @@ struct Walk<'a, S> {
 #[allow(clippy::type_complexity)] // what was found, and all pairs
 pub fn walk<S: PageSource>(src: &S, desc: &TableDescriptor) -> (Found, Vec<(Vec<u8>, Vec<u8>)>) {
     let found = Found::default();
-    let align_shift = desc.align_shift;
     let seen = HashSet::new();
-    let mut w = Walk { src, align_shift, seen, found, last: None, pairs: Vec::new() };
-    if desc.depth == 0 {
-        assert!(desc.root.is_none());
-    } else {
-        w.page(desc.root, desc.depth as u8 - 1, None, None, None);
-    }
-    w.found.counts.root = desc.root;
-    w.found.counts.depth = desc.depth;
-    w.found.counts.align_shift = align_shift;
-    assert_eq!(w.found.counts, *desc, "descriptor");
+    let mut w = Walk { src, desc: *desc, seen, found, last: None, pairs: Vec::new() };
+    w.tree(None);
     (w.found, w.pairs)
+}
+
+/// All pairs of a table of sets alone in its store: checked, and no page leaked.
+pub fn check_sets(tree: &Tree) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (_, pairs) = walk(&tree.store, &tree.desc);
+    let d = &tree.desc;
+    let pages = d.leaf_pages + d.branch_pages + d.overflow_pages;
+    assert_eq!(tree.store.live(), (pages, 0), "pages");
+    pairs
 }
 
 /// A tree alone in its store: checked, equal to the model, and no page leaked.
@@ -77,6 +78,53 @@ pub fn check_snapshot(store: &Store, txn: u64, desc: &TableDescriptor, model: &M
 }
 
 impl<S: PageSource> Walk<'_, S> {
+    /// The whole tree; `above` is the birth of what leads to it.
+    fn tree(&mut self, above: Option<TxnId>) {
+        let desc = self.desc;
+        if desc.depth == 0 {
+            assert!(desc.root.is_none());
+        } else {
+            self.page(desc.root, desc.depth as u8 - 1, None, None, above);
+        }
+        let TableDescriptor { root, depth, align_shift, is_set, value_size, .. } = desc;
+        let counts = &mut self.found.counts;
+        *counts =
+            TableDescriptor { root, depth, align_shift, is_set, value_size, ..*counts };
+        assert_eq!(*counts, desc, "descriptor");
+    }
+
+    /// The tree of the values of one key.
+    fn values(&mut self, key: &[u8], desc: TableDescriptor, above: TxnId) {
+        let seen = std::mem::take(&mut self.seen);
+        let found = Found::default();
+        let mut w = Walk { src: self.src, desc, seen, found, last: None, pairs: Vec::new() };
+        w.tree(Some(above));
+        self.seen = w.seen;
+        self.found.counts.overflow_pages += desc.branch_pages + desc.leaf_pages;
+        self.found.counts.pairs += desc.entries;
+        for (value, nothing) in w.pairs {
+            assert!(nothing.is_empty());
+            self.pairs.push((key.to_vec(), value));
+        }
+    }
+
+    /// A leaf of values of one size.
+    fn packed(&mut self, id: PageId, low: Option<&[u8]>, high: Option<&[u8]>, above: Option<TxnId>) {
+        let page = self.src.page(id).unwrap();
+        let leaf = Packed::open(id, page, self.desc.value_size).unwrap();
+        assert!(above.is_none_or(|above| leaf.birth() <= above), "page {id}: younger");
+        for index in 0..leaf.count() {
+            let value = leaf.get(index).unwrap().to_vec();
+            assert!(low.is_none_or(|low| &value[..] >= low), "page {id}: below its fence");
+            assert!(high.is_none_or(|high| &value[..] < high), "page {id}: above its fence");
+            assert!(self.last.as_ref().is_none_or(|last| *last < value));
+            self.last = Some(value.clone());
+            self.pairs.push((value, Vec::new()));
+        }
+        self.found.counts.leaf_pages += 1;
+        self.found.counts.entries += leaf.count() as u64;
+    }
+
     fn page(
         &mut self,
         id: PageId,
@@ -86,6 +134,9 @@ impl<S: PageSource> Walk<'_, S> {
         above: Option<TxnId>,
     ) {
         assert!(self.seen.insert(id), "page {id} twice");
+        if level == 0 && !self.desc.is_set && self.desc.value_size > 0 {
+            return self.packed(id, low, high, above);
+        }
         let size = self.src.page_size();
         let page = self.src.page(id).unwrap();
         let header = PageHeader::read(page).unwrap();
@@ -147,12 +198,36 @@ impl<S: PageSource> Walk<'_, S> {
     }
 
     fn leaf(&mut self, node: &Node<'_>, page: &[u8], keys: Vec<Vec<u8>>) {
-        let (size, shift) = (self.src.page_size(), self.align_shift);
+        let (size, shift) = (self.src.page_size(), self.desc.align_shift);
+        let value_size = usize::from(self.desc.value_size);
         let mut room = Vec::new();
         for (i, key) in keys.into_iter().enumerate() {
             assert!(self.last.as_ref().is_none_or(|last| *last < key));
+            let sized = |value: &[u8]| value_size == 0 || value.len() == value_size;
             let value = match node.value(i).unwrap() {
+                Value::Set(set) => {
+                    assert!(self.desc.is_set && set.value_size() == value_size);
+                    let values = set.to_list().unwrap();
+                    assert!(values.windows(2).all(|two| two[0] < two[1]));
+                    assert!(values.iter().all(|value| sized(value)));
+                    self.found.counts.pairs += values.len() as u64;
+                    self.pairs.extend(values.iter().map(|v| (key.clone(), v.to_vec())));
+                    self.found.counts.entries += 1;
+                    self.last = Some(key);
+                    continue;
+                }
+                Value::Tree(tree) => {
+                    assert!(self.desc.is_set && usize::from(tree.value_size) == value_size);
+                    self.values(&key, tree, node.birth());
+                    self.found.counts.entries += 1;
+                    self.last = Some(key);
+                    continue;
+                }
                 Value::Inline(bytes) => {
+                    if self.desc.is_set {
+                        assert!(sized(bytes));
+                        self.found.counts.pairs += 1;
+                    }
                     assert!(Body::value(size, key.len(), bytes, shift, &mut room).is_some());
                     let at = bytes.as_ptr().addr().wrapping_sub(page.as_ptr().addr());
                     assert!(bytes.is_empty() || at < size && at.is_multiple_of(1 << shift));

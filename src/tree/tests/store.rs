@@ -353,6 +353,27 @@ impl Tree {
         Tree::of(Store::new(page_size), desc)
     }
 
+    /// A table of sets of values, of this size or, where it is 0, of any.
+    pub fn sets(page_size: usize, value_size: u16) -> Tree {
+        let desc = TableDescriptor { is_set: true, value_size, ..TableDescriptor::default() };
+        Tree::of(Store::new(page_size), desc)
+    }
+
+    pub fn insert_pair(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        let (edge, of) = &mut self.edge;
+        if *of != self.desc {
+            *edge = RightmostPath::default();
+        }
+        let done = crate::tree::insert_pair(&mut self.store, &mut self.desc, edge, key, value);
+        *of = self.desc;
+        done
+    }
+
+    pub fn remove_pair(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.edge.0 = RightmostPath::default();
+        crate::tree::remove_pair(&mut self.store, &mut self.desc, key, value)
+    }
+
     pub fn of(store: Store, desc: TableDescriptor) -> Tree {
         Tree { store, desc, edge: (RightmostPath::default(), desc) }
     }
