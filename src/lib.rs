@@ -49,7 +49,7 @@
 //!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
 //! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. To undo a part of a transaction:
-//! [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
+//! [`WriteTxn::nested`]. Several values of a key: [`SetTable`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
 //! says how it works and why, `docs/format.md` describes every byte of the file.
 //!
 //! # Features
@@ -88,6 +88,8 @@ pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, Refused
 pub use api::key_range::KeyRange;
 pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};
+pub use api::set::{Pairs, SetRange, SetTable, Values};
+pub use api::set_mut::SetTableMut;
 pub use api::table::{Range, Table, TableCursor, TableIter, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
@@ -101,7 +103,7 @@ pub use typed::{
     OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, TableDef, TypedCursor, TypedId, TypedRange,
     TypedTable, TypedTableCursor, TypedTableMut,
 };
-pub use types::{PageId, TableOptions, TxnId};
+pub use types::{PageId, TableKind, TableOptions, TxnId};
 
 /// The examples of README.md run as tests.
 #[cfg(doctest)]

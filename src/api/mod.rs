@@ -1,5 +1,6 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
-//! and write with, [`cursor`] and [`moves`] walks that change, [`savepoint`] what can be undone,
+//! and write with, [`cursor`] and [`moves`] walks that change, [`set`] and [`set_mut`] tables of sets, [`savepoint`] what can be
+//! undone,
 //! [`owned`] tables and walks that keep their snapshot, [`batch`] closures that share a commit,
 //! [`checking`] the inspector on an open database.
 
@@ -11,6 +12,8 @@ pub mod key_range;
 pub mod moves;
 pub mod owned;
 pub mod savepoint;
+pub mod set;
+pub mod set_mut;
 pub mod table;
 pub mod table_mut;
 pub mod transaction;

@@ -195,8 +195,10 @@ pub struct TableStats {
     pub branch_pages: u64,
     /// Leaf pages.
     pub leaf_pages: u64,
-    /// Pages of values too large for a leaf.
+    /// Pages of values too large for a leaf, and of the trees of values in a table of sets.
     pub overflow_pages: u64,
+    /// Number of pairs: in a table of sets, of values of all keys; else that of keys.
+    pub pairs: u64,
 }
 
 impl TableStats {
@@ -207,6 +209,7 @@ impl TableStats {
             branch_pages: d.branch_pages,
             leaf_pages: d.leaf_pages,
             overflow_pages: d.overflow_pages,
+            pairs: if d.is_set { d.pairs } else { d.entries },
         }
     }
 }

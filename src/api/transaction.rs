@@ -1,6 +1,8 @@
 //! Transactions as users hold them: they own what they need and have no lifetime.
 
 use super::cursor::Cursor;
+use super::set::SetTable;
+use super::set_mut::SetTableMut;
 use super::table::{Source, Table, TableStats};
 use super::table_mut::TableMut;
 use crate::commit::durability::Durability;
@@ -8,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::tree::{self, Listed};
 use crate::txn::read::Snapshot;
-use crate::txn::write::{TableId, Writer, table_options};
-use crate::types::TableOptions;
+use crate::txn::write::{TableId, Writer, check_kind, table_options};
+use crate::types::{TableKind, TableOptions};
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,7 +121,8 @@ impl ReadTxn {
         self.snapshot.refresh()
     }
 
-    /// A table. [`Error::NoSuchTable`] if there is none of this name.
+    /// A table. [`Error::NoSuchTable`] if there is none of this name, [`Error::TableOptions`] if its
+    /// keys have sets of values ([`ReadTxn::set`]).
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -128,8 +131,28 @@ impl ReadTxn {
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let found = tree::stored_table(s, &s.catalog, name, s.page_count())?;
-        Ok(found.map(|(d, _)| Table::new(Source::Snapshot(s), d)))
+        let Some((d, _)) = tree::stored_table(s, &s.catalog, name, s.page_count())? else {
+            return Ok(None);
+        };
+        check_kind(name, &d, false)?;
+        Ok(Some(Table::new(Source::Snapshot(s), d)))
+    }
+
+    /// A table whose keys have sets of values. [`Error::NoSuchTable`] if there is none of this name,
+    /// [`Error::TableOptions`] if its keys have one value each.
+    pub fn set(&self, name: &str) -> Result<SetTable<'_>> {
+        self.set_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
+    }
+
+    /// The same; None if there is none of this name.
+    pub fn set_opt(&self, name: &str) -> Result<Option<SetTable<'_>>> {
+        self.snapshot.engine().shared.check_alive()?;
+        let s = &self.snapshot;
+        let Some((d, _)) = tree::stored_table(s, &s.catalog, name, s.page_count())? else {
+            return Ok(None);
+        };
+        check_kind(name, &d, true)?;
+        Ok(Some(SetTable::new(Source::Snapshot(s), d)))
     }
 
     /// What a table was made with; None if there is none of this name. One descent of the list of
@@ -153,6 +176,16 @@ impl std::fmt::Debug for ReadTxn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ReadTxn").field("id", &self.id()).finish()
     }
+}
+
+/// Whether options are those of a table of sets, or are not, as the call wants.
+fn check_asked(options: &TableOptions, is_set: bool) -> Result<()> {
+    let what = match (options.kind, is_set) {
+        (TableKind::Map, false) | (TableKind::Set { .. }, true) => return Ok(()),
+        (TableKind::Set { .. }, _) => "options of a table of sets, which `open_set_with` opens",
+        (TableKind::Map, _) => "options of a table that has one value for each key",
+    };
+    Err(Error::InvalidArgument(what.into()))
 }
 
 fn infos(catalog: &TableDescriptor, tables: Vec<Listed>) -> Result<Vec<TableInfo>> {
@@ -206,8 +239,64 @@ impl WriteTxn {
 
     /// The same; None if there is none.
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
-        let found = self.writer.lookup(name)?;
-        Ok(found.map(|d| Table::new(Source::Writer(&self.writer), d)))
+        let Some(d) = self.writer.lookup(name)? else { return Ok(None) };
+        check_kind(name, &d, false)?;
+        Ok(Some(Table::new(Source::Writer(&self.writer), d)))
+    }
+
+    /// A table of sets for reading, as this transaction has left it; errors as in
+    /// [`ReadTxn::set`].
+    pub fn set(&self, name: &str) -> Result<SetTable<'_>> {
+        self.set_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
+    }
+
+    /// The same; None if there is none of this name.
+    pub fn set_opt(&self, name: &str) -> Result<Option<SetTable<'_>>> {
+        let Some(d) = self.writer.lookup(name)? else { return Ok(None) };
+        check_kind(name, &d, true)?;
+        Ok(Some(SetTable::new(Source::Writer(&self.writer), d)))
+    }
+
+    /// A table whose keys have sets of values, to change; made if there is none of this name.
+    /// [`Error::TableOptions`] if its keys have one value each.
+    pub fn open_set(&mut self, name: &str) -> Result<SetTableMut<'_>> {
+        self.open_set_with(name, &TableOptions::set())
+    }
+
+    /// The same, made with these options if there is none of this name. They are such as
+    /// [`TableOptions::set_of`] gives; [`Error::InvalidArgument`] where they are of another table.
+    pub fn open_set_with(
+        &mut self,
+        name: &str,
+        options: &TableOptions,
+    ) -> Result<SetTableMut<'_>> {
+        check_asked(options, true)?;
+        let index = self.writer.open_table_with(name, options)?;
+        Ok(SetTableMut::new(&mut self.writer, index))
+    }
+
+    /// One of the open tables of sets, for reading: any number at a time. Ids of other tables give
+    /// [`Error::TableOptions`], and those of tables of sets give it where a [`Table`] is meant.
+    pub fn view_set(&self, table: TableId) -> Result<SetTable<'_>> {
+        let index = self.writer.set_index_of(table)?;
+        Ok(SetTable::new(Source::Writer(&self.writer), *self.writer.table(index)))
+    }
+
+    /// One of the open tables of sets, to change it.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let users = txn.open("users")?;
+    /// let by_city = txn.open_set("by_city")?.id();
+    /// txn.put(users, b"ada", b"Oslo")?;
+    /// txn.edit_set(by_city)?.insert(b"Oslo", b"ada")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn edit_set(&mut self, table: TableId) -> Result<SetTableMut<'_>> {
+        let index = self.writer.set_index_of(table)?;
+        Ok(SetTableMut::new(&mut self.writer, index))
     }
 
     /// A table to change; made if there is none of this name.
@@ -238,12 +327,14 @@ impl WriteTxn {
     /// # Ok(()) }
     /// ```
     pub fn open_table_with(&mut self, name: &str, options: &TableOptions) -> Result<TableMut<'_>> {
+        check_asked(options, false)?;
         let index = self.writer.open_table_with(name, options)?;
         Ok(TableMut::new(&mut self.writer, index))
     }
 
     /// As [`WriteTxn::open_table_with`], to be used beside other tables of this transaction.
     pub fn open_with(&mut self, name: &str, options: &TableOptions) -> Result<TableId> {
+        check_asked(options, false)?;
         let index = self.writer.open_table_with(name, options)?;
         Ok(self.writer.id_of(index))
     }
@@ -325,6 +416,7 @@ impl WriteTxn {
         name: &str,
         options: &TableOptions,
     ) -> Result<TableMut<'_>> {
+        check_asked(options, false)?;
         let index = self.writer.create_table(name, options)?;
         Ok(TableMut::new(&mut self.writer, index))
     }

@@ -408,11 +408,6 @@ impl<'a, S: PageSource> SetValues<'a, S> {
         Ok(SetValues { kind })
     }
 
-    /// Of no key.
-    pub fn none() -> SetValues<'a, S> {
-        SetValues { kind: Kind::None }
-    }
-
     fn of_tree(
         src: &'a S,
         tree: &TableDescriptor,

@@ -7,10 +7,10 @@ use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
-use crate::format::meta::{ALIGNED_VALUES, TABLE_OPTIONS};
+use crate::format::meta::{ALIGNED_VALUES, SETS, TABLE_OPTIONS};
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Listed, RightmostPath, Versioned};
-use crate::types::{TableOptions, TxnId};
+use crate::types::{TableKind, TableOptions, TxnId};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -225,8 +225,27 @@ impl Writer {
         TableId { number: self.tables[index].number, index }
     }
 
-    /// Where an open table stands.
+    /// Where an open table stands, which has one value for each key.
     pub fn index_of(&self, id: TableId) -> Result<usize> {
+        let index = self.any_index_of(id)?;
+        self.check_kind(index, false)?;
+        Ok(index)
+    }
+
+    /// Where an open table of sets stands.
+    pub fn set_index_of(&self, id: TableId) -> Result<usize> {
+        let index = self.any_index_of(id)?;
+        self.check_kind(index, true)?;
+        Ok(index)
+    }
+
+    #[inline]
+    fn check_kind(&self, index: usize, is_set: bool) -> Result<()> {
+        let OpenTable { name, descriptor, .. } = &self.tables[index];
+        check_kind(name, descriptor, is_set)
+    }
+
+    fn any_index_of(&self, id: TableId) -> Result<usize> {
         let is_it = |table: &OpenTable| table.number == id.number;
         if self.tables.get(id.index).is_some_and(is_it) {
             return Ok(id.index);
@@ -250,7 +269,7 @@ impl Writer {
     /// Opens a table, or makes it.
     pub fn open_table(&mut self, name: &str) -> Result<usize> {
         match self.change(|w| w.find(name))? {
-            Some(i) => Ok(i),
+            Some(i) => self.check_kind(i, false).map(|()| i),
             None => self.create_table(name, &TableOptions::default()),
         }
     }
@@ -280,6 +299,9 @@ impl Writer {
             }
             if !options.is_empty() {
                 w.read_features |= TABLE_OPTIONS;
+            }
+            if descriptor.is_set {
+                w.read_features |= SETS;
             }
             w.store_descriptor(name, &descriptor, &options)?;
             Ok(w.remember(next_number(), name.into(), descriptor, options, false, None))
@@ -398,6 +420,19 @@ impl Writer {
         })
     }
 
+    /// Inserts a value of a key in a table of sets; false if it is there.
+    pub fn insert_pair(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.change_table(table, |pages, d, edge| tree::insert_pair(pages, d, edge, key, value))
+    }
+
+    /// Removes a value of a key in a table of sets; false if it is not there.
+    pub fn remove_pair(&mut self, table: usize, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.change_table(table, |pages, d, edge| {
+            *edge = RightmostPath::default();
+            tree::remove_pair(pages, d, key, value)
+        })
+    }
+
     /// Removes all keys between two bounds; how many there were.
     pub fn delete_range(
         &mut self,
@@ -461,6 +496,18 @@ pub fn table_options(
 pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Result<()> {
     TableDescriptor::new(asked)?;
     let differs = |detail| Err(Error::TableOptions { table: name.into(), detail });
+    if has.kind != asked.kind {
+        match (has.kind, asked.kind) {
+            (TableKind::Set { .. }, TableKind::Set { value_size: 0 }) => {}
+            (TableKind::Set { value_size: 0 }, TableKind::Set { value_size }) => {
+                return differs(format!("its values have any length, not {value_size} bytes"));
+            }
+            (TableKind::Set { value_size: has }, TableKind::Set { value_size }) => {
+                return differs(format!("its values have {has} bytes, not {value_size}"));
+            }
+            (has, _) => return wrong_kind(name, has != TableKind::Map),
+        }
+    }
     if has.align < asked.align {
         let (has, asked) = (has.align, asked.align);
         return differs(format!("its values are aligned to {has} bytes, not to {asked}"));
@@ -476,6 +523,21 @@ pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Re
         }
     }
     Ok(())
+}
+
+/// Whether a table has sets of values, or has none, as is asked.
+#[inline]
+pub fn check_kind(name: &str, table: &TableDescriptor, is_set: bool) -> Result<()> {
+    if table.is_set == is_set { Ok(()) } else { wrong_kind(name, table.is_set) }
+}
+
+#[cold]
+fn wrong_kind(name: &str, is_set: bool) -> Result<()> {
+    let detail = match is_set {
+        true => "its keys have sets of values: it is opened by `open_set` and `set`",
+        false => "its keys have one value each: it is opened by `open_table` and `table`",
+    };
+    Err(Error::TableOptions { table: name.into(), detail: detail.into() })
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -1,0 +1,166 @@
+//! Tables of sets in a write transaction.
+
+use super::key_range::KeyRange;
+use super::set::{Pairs, SetRange, SetTable, Values};
+use super::table::{Source, after_prefix};
+use crate::error::Result;
+use crate::tree::Key;
+use crate::txn::write::{TableId, Writer};
+use std::fmt;
+
+/// A table whose keys have sets of values, to read and to change.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut by_city = txn.open_set("by_city")?;
+/// assert!(by_city.insert(b"Oslo", b"ada")?);
+/// assert!(by_city.insert(b"Oslo", b"bob")?);
+/// assert!(!by_city.insert(b"Oslo", b"ada")?, "it is there");
+/// assert!(by_city.remove(b"Oslo", b"bob")?);
+/// assert_eq!(by_city.remove_all(b"Oslo")?, 1);
+/// assert!(by_city.is_empty());
+/// # Ok(()) }
+/// ```
+pub struct SetTableMut<'t> {
+    writer: &'t mut Writer,
+    index: usize,
+}
+
+impl<'t> SetTableMut<'t> {
+    pub(super) fn new(writer: &'t mut Writer, index: usize) -> SetTableMut<'t> {
+        SetTableMut { writer, index }
+    }
+
+    /// Inserts a value of a key; false, and nothing changed, if the key has it. The value is as
+    /// long as a key at most ([`Database::max_key_len`](crate::Database::max_key_len)), and exactly
+    /// as long as the table says where it says so: else
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument).
+    pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.writer.insert_pair(self.index, key, value)
+    }
+
+    /// Removes a value of a key; false, and nothing changed, if the key does not have it. A key is
+    /// there as long as it has values.
+    pub fn remove(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.writer.remove_pair(self.index, key, value)
+    }
+
+    /// Removes a key with all its values; how many there were. Reads the whole tree of them, where
+    /// they are many.
+    pub fn remove_all(&mut self, key: &[u8]) -> Result<u64> {
+        let before = self.len();
+        self.writer.delete(self.index, key)?;
+        Ok(before - self.len())
+    }
+
+    /// Removes all keys of a range with their values; how many pairs there were.
+    pub fn delete_range(&mut self, keys: impl KeyRange) -> Result<u64> {
+        let (start, end) = keys.bounds();
+        let before = self.len();
+        self.writer.delete_range(self.index, start, end)?;
+        Ok(before - self.len())
+    }
+
+    /// Removes all keys that begin with `prefix`, with their values; how many pairs there were.
+    pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
+        match after_prefix(prefix) {
+            Some(end) => self.delete_range(prefix..&end),
+            None => self.delete_range(prefix..),
+        }
+    }
+
+    /// Removes all pairs; how many there were. The table stays.
+    pub fn clear(&mut self) -> Result<u64> {
+        self.delete_range(..)
+    }
+
+    /// Its id in this transaction, by which it is used beside other tables
+    /// ([`WriteTxn::view_set`](crate::WriteTxn::view_set)).
+    pub fn id(&self) -> TableId {
+        self.writer.id_of(self.index)
+    }
+
+    /// The table as it stands now, for reading.
+    pub fn as_set(&self) -> SetTable<'_> {
+        SetTable::new(Source::Writer(self.writer), *self.writer.table(self.index))
+    }
+
+    /// As [`SetTable::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Values<'_>> {
+        self.as_set().get(key)
+    }
+
+    /// As [`SetTable::values`].
+    pub fn values(&self, key: &[u8], values: impl KeyRange) -> Result<Values<'_>> {
+        self.as_set().values(key, values)
+    }
+
+    /// As [`SetTable::contains`].
+    pub fn contains(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.as_set().contains(key, value)
+    }
+
+    /// As [`SetTable::contains_key`].
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        self.as_set().contains_key(key)
+    }
+
+    /// As [`SetTable::count`].
+    pub fn count(&self, key: &[u8]) -> Result<u64> {
+        self.as_set().count(key)
+    }
+
+    /// As [`SetTable::len`]. After an operation that failed half-way it means nothing, as
+    /// [`TableMut::len`](crate::TableMut::len).
+    pub fn len(&self) -> u64 {
+        self.as_set().len()
+    }
+
+    /// As [`SetTable::key_count`].
+    pub fn key_count(&self) -> u64 {
+        self.as_set().key_count()
+    }
+
+    /// Whether the table has nothing.
+    pub fn is_empty(&self) -> bool {
+        self.as_set().is_empty()
+    }
+
+    /// As [`SetTable::range`].
+    pub fn range(&self, keys: impl KeyRange) -> Result<SetRange<'_>> {
+        self.as_set().range(keys)
+    }
+
+    /// As [`SetTable::prefix`].
+    pub fn prefix(&self, prefix: &[u8]) -> Result<SetRange<'_>> {
+        self.as_set().prefix(prefix)
+    }
+
+    /// As [`SetTable::iter`].
+    pub fn iter(&self) -> Result<SetRange<'_>> {
+        self.as_set().iter()
+    }
+
+    /// As [`SetTable::pairs`].
+    pub fn pairs(&self, keys: impl KeyRange) -> Result<Pairs<'_>> {
+        self.as_set().pairs(keys)
+    }
+
+    /// As [`SetTable::first`].
+    pub fn first(&self) -> Result<Option<(Key<'_>, Key<'_>)>> {
+        self.as_set().first()
+    }
+
+    /// As [`SetTable::last`].
+    pub fn last(&self) -> Result<Option<(Key<'_>, Key<'_>)>> {
+        self.as_set().last()
+    }
+}
+
+impl fmt::Debug for SetTableMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetTableMut").field("id", &self.id()).field("len", &self.len()).finish()
+    }
+}
