@@ -168,9 +168,7 @@ impl<'t> SetTable<'t> {
         let d = &self.descriptor;
         let inner = match self.source {
             Source::Snapshot(pages) => Keys::Snapshot(tree::Range::new(pages, d, from, to)?),
-            Source::Writer(writer) => {
-                Keys::Writer(tree::Range::new(writer.pages()?, d, from, to)?)
-            }
+            Source::Writer(writer) => Keys::Writer(tree::Range::new(writer.pages()?, d, from, to)?),
         };
         Ok(SetRange { table: *self, inner })
     }

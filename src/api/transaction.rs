@@ -121,8 +121,8 @@ impl ReadTxn {
         self.snapshot.refresh()
     }
 
-    /// A table. [`Error::NoSuchTable`] if there is none of this name, [`Error::TableOptions`] if its
-    /// keys have sets of values ([`ReadTxn::set`]).
+    /// A table. [`Error::NoSuchTable`] if there is none of this name, [`Error::TableOptions`] if
+    /// its keys have sets of values ([`ReadTxn::set`]).
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -138,8 +138,8 @@ impl ReadTxn {
         Ok(Some(Table::new(Source::Snapshot(s), d)))
     }
 
-    /// A table whose keys have sets of values. [`Error::NoSuchTable`] if there is none of this name,
-    /// [`Error::TableOptions`] if its keys have one value each.
+    /// A table whose keys have sets of values. [`Error::NoSuchTable`] if there is none of this
+    /// name, [`Error::TableOptions`] if its keys have one value each.
     pub fn set(&self, name: &str) -> Result<SetTable<'_>> {
         self.set_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -265,11 +265,7 @@ impl WriteTxn {
 
     /// The same, made with these options if there is none of this name. They are such as
     /// [`TableOptions::set_of`] gives; [`Error::InvalidArgument`] where they are of another table.
-    pub fn open_set_with(
-        &mut self,
-        name: &str,
-        options: &TableOptions,
-    ) -> Result<SetTableMut<'_>> {
+    pub fn open_set_with(&mut self, name: &str, options: &TableOptions) -> Result<SetTableMut<'_>> {
         check_asked(options, true)?;
         let index = self.writer.open_table_with(name, options)?;
         Ok(SetTableMut::new(&mut self.writer, index))

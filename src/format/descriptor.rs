@@ -2,7 +2,6 @@
 //! options of the table may follow it.
 
 use super::fields::{self, Field, option, table as t};
-use super::node::MAX_SHIFT;
 use crate::error::{Error, Result as Checked};
 use crate::types::{PageId, TableKind, TableOptions};
 
@@ -45,6 +44,8 @@ pub struct TableDescriptor {
 const KIND_MAP: u64 = 0;
 const KIND_SET: u64 = 1;
 
+/// Values are aligned to no more than 2^this bytes: no page is smaller.
+pub const MAX_SHIFT: u8 = 12;
 const _: () = assert!(TableOptions::MAX_ALIGN == 1 << MAX_SHIFT);
 
 /// Kinds of options, in the order in which they stand.

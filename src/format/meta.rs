@@ -301,8 +301,8 @@ impl Meta {
             return Err(Bad("impossible limit of transaction ids"));
         }
         let catalog = TableDescriptor::decode(&b[m::CATALOG.range(0)], page_count).map_err(Bad)?;
-        if catalog.align_shift > 0 {
-            return Err(Bad("a catalog with aligned values"));
+        if catalog.align_shift > 0 || catalog.is_set {
+            return Err(Bad("a catalog with aligned values, or with sets of them"));
         }
         let mut at = BODY;
         let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;

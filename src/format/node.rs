@@ -14,10 +14,10 @@ pub mod key;
 pub mod set;
 
 use super::bytes::get_u64;
+use super::descriptor::TableDescriptor;
 use super::fields::{aligned, branch_cell, leaf_cell, page as parts, set as fields_of_set};
 use super::overflow::OverflowRef;
 use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
-use super::descriptor::TableDescriptor;
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use build::{Body, Item, place_of_aligned};
@@ -51,8 +51,6 @@ pub const TAG_ALIGNED: u16 = 0x8004;
 pub const TAG_TABLE: u16 = 0xc000;
 /// Values that are aligned to more than 2^this bytes stand in runs.
 pub const MAX_INLINE_SHIFT: u8 = 6;
-/// Values are aligned to no more than 2^this bytes: no page is smaller.
-pub const MAX_SHIFT: u8 = 12;
 
 /// Longest key for a page size: two separators of this length fit a branch.
 pub const fn max_key_len(page_size: usize) -> usize {

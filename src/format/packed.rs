@@ -1,6 +1,6 @@
 //! Leaves of values that have one size, in the tree of the values of one key: behind the page
-//! header the values side by side, ascending, and nothing else. So a leaf is handed out as one
-//! slice.
+//! header, which says the size in the place of a prefix's length, the values side by side,
+//! ascending, and nothing else. So a leaf is handed out as one slice.
 //!
 //! [`Packed::open`] checks that the values lie inside the page; their order is not checked.
 
@@ -32,6 +32,9 @@ impl<'a> Packed<'a> {
         let h = PageHeader::read(page).ok_or_else(|| corrupt("shorter than a page header"))?;
         if (h.kind, h.level) != (KIND_PACKED, 0) {
             return Err(corrupt("not a leaf of values of one size, where one must be"));
+        }
+        if h.prefix_len != value_size {
+            return Err(corrupt("values of another size than the table says"));
         }
         let len = size * usize::from(h.count);
         match page[HEADER..].get(..len) {
@@ -89,6 +92,13 @@ impl<'a> Packed<'a> {
 /// Writes a leaf of these values, which fit it.
 pub fn write(page: &mut [u8], birth: TxnId, values: &[u8], value_size: u16) {
     let count = (values.len() / usize::from(value_size)) as u16;
-    PageHeader { kind: KIND_PACKED, count, birth, ..PageHeader::default() }.write(page);
+    let header = PageHeader {
+        kind: KIND_PACKED,
+        count,
+        birth,
+        prefix_len: value_size,
+        ..PageHeader::default()
+    };
+    header.write(page);
     page[HEADER..HEADER + values.len()].copy_from_slice(values);
 }

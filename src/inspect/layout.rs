@@ -20,8 +20,10 @@ pub const MANIFEST_BYTES: u64 = 4 << 20;
 pub const ALIGNED_VALUES: u64 = 1;
 /// And tables with options behind their descriptors.
 pub const TABLE_OPTIONS: u64 = 2;
+/// And tables with a set of values for each key.
+pub const SETS: u64 = 4;
 /// Features this room knows, of those that must be known to read.
-pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS;
+pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS;
 /// Smallest and largest page.
 pub const PAGE_SIZES: [usize; 2] = [4096, 65536];
 /// Kinds of pages with a header.
@@ -30,6 +32,14 @@ pub const KIND_BRANCH: u64 = 1;
 pub const KIND_LEAF: u64 = 2;
 /// A free-log page.
 pub const KIND_LOG: u64 = 3;
+/// A leaf of values of one size.
+pub const KIND_PACKED: u64 = 4;
+/// Kinds of tables: one value for each key, a set of values.
+pub const MAP: u64 = 0;
+pub const SET: u64 = 1;
+/// Value tags of several values of a key, and of the tree of them.
+pub const TAG_SET: usize = 0x8001;
+pub const TAG_SET_TREE: usize = 0x8002;
 /// Value tag of an overflow reference; smaller tags are lengths.
 pub const TAG_OVERFLOW: usize = 0x8000;
 /// Value tag of a value at an aligned place.

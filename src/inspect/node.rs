@@ -3,13 +3,15 @@
 //! Invariant: a [`Node`] exists only if header, prefix, heads and slots lie inside the page in
 //! front of the heap. Each cell is checked when it is decoded.
 
-use super::layout::{self, aligned, branch_cell, header, leaf_cell, overflow, page};
+use super::layout::{self, aligned, branch_cell, header, leaf_cell, overflow, page, set, set_tree};
 use std::ops::Range;
 
 /// A decoded page.
 pub(super) struct Node<'a> {
     b: &'a [u8],
     pub branch: bool,
+    /// Bytes of each value of a packed leaf; 0 in another page.
+    pub packed: usize,
     pub level: u64,
     pub count: usize,
     pub birth: u64,
@@ -33,6 +35,10 @@ pub(super) enum Body<'a> {
     Aligned(&'a [u8], u64),
     /// A value in pages of its own.
     Overflow(Run),
+    /// Several values of the key.
+    Set(Set<'a>),
+    /// The tree of the values of the key.
+    SetTree(SetTree),
     /// No value, but a table descriptor.
     Table(&'a [u8]),
 }
@@ -55,6 +61,47 @@ pub(super) struct Run {
     pub len: u64,
     pub birth: u64,
     pub crc: u64,
+}
+
+/// Several values of a key, which stand side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Set<'a> {
+    /// Bytes of each; 0 where they may have any length.
+    pub value_size: usize,
+    pub count: usize,
+    /// Where each ends, if they may have any length.
+    ends: &'a [u8],
+    values: &'a [u8],
+    /// Bytes behind the key.
+    pub len: usize,
+}
+
+impl<'a> Set<'a> {
+    /// All of them; the text says what cannot be.
+    pub fn list(&self) -> Result<Vec<&'a [u8]>, String> {
+        if self.value_size > 0 {
+            return Ok(self.values.chunks_exact(self.value_size).collect());
+        }
+        let mut list = Vec::with_capacity(self.count);
+        let mut from = 0;
+        for end in self.ends.chunks_exact(2) {
+            let end = usize::from(u16::from_le_bytes([end[0], end[1]]));
+            let value = self.values.get(from..end);
+            list.push(value.ok_or("the ends of the values of a set do not ascend")?);
+            from = end;
+        }
+        Ok(list)
+    }
+}
+
+/// A reference to the tree of the values of a key.
+#[derive(Clone, Copy)]
+pub(super) struct SetTree {
+    pub value_size: u64,
+    pub depth: u64,
+    pub root: u64,
+    /// Entries, branch and leaf pages.
+    pub counts: [u64; 3],
 }
 
 /// One key of a page with what belongs to it.
@@ -97,6 +144,7 @@ impl<'a> Node<'a> {
         let branch = match word(header::KIND) {
             layout::KIND_BRANCH => true,
             layout::KIND_LEAF => false,
+            layout::KIND_PACKED => return Node::packed(b),
             other => return Err(format!("kind {other} where a branch or leaf must be")),
         };
         let count = word(header::COUNT) as usize;
@@ -120,6 +168,7 @@ impl<'a> Node<'a> {
         Ok(Node {
             b,
             branch,
+            packed: 0,
             level: word(header::LEVEL),
             count,
             birth: word(header::BIRTH),
@@ -132,8 +181,39 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// A leaf of values of one size. They stand where others have their prefix.
+    fn packed(b: &'a [u8]) -> Result<Node<'a>, String> {
+        let word = |f: layout::Field| f.get(b, 0).unwrap_or(0) as usize;
+        let (count, size) = (word(header::COUNT), word(header::PREFIX_LEN));
+        let from = page::LEAF_PREFIX.at;
+        let end = from + count * size;
+        if size == 0 || end > b.len() {
+            return Err(format!("{count} values of {size} bytes reach to byte {end}"));
+        }
+        if word(header::HEAP_LEN) != 0 || word(header::HEAP_DEAD) != 0 {
+            return Err("a packed leaf with a heap".into());
+        }
+        Ok(Node {
+            b,
+            branch: false,
+            packed: size,
+            level: word(header::LEVEL) as u64,
+            count,
+            birth: header::BIRTH.get(b, 0).unwrap_or(0),
+            prefix: &[],
+            prefix_end: from,
+            heads: from,
+            slots: from,
+            heap: end,
+            heap_dead: 0,
+        })
+    }
+
     /// Bytes of the page that are in use.
     pub fn used_bytes(&self) -> u64 {
+        if self.packed > 0 {
+            return self.heap as u64;
+        }
         let slots_end = self.slots + 2 * self.count;
         (slots_end + (self.b.len() - self.heap)).saturating_sub(self.heap_dead) as u64
     }
@@ -146,6 +226,16 @@ impl<'a> Node<'a> {
     fn cell(&self, index: usize) -> Result<Cell<'a>, String> {
         let b = self.b;
         let outside = || format!("cell {index} lies outside the heap");
+        if self.packed > 0 {
+            let at = self.slots + self.packed * index;
+            let value = b.get(at..at + self.packed).ok_or_else(outside)?;
+            let mut head = [0; 4];
+            let in_head = value.len().min(4);
+            head[..in_head].copy_from_slice(&value[..in_head]);
+            let (span, suffix_len) = (at..at + self.packed, self.packed);
+            let (head, rest) = (u32::from_be_bytes(head), &value[in_head..]);
+            return Ok(Cell { index, span, head, suffix_len, rest, body: Body::Value(&[]) });
+        }
         let head = b
             .get(self.heads + 4 * index..)
             .and_then(|s| s.first_chunk())
@@ -184,8 +274,11 @@ impl<'a> Node<'a> {
             let descriptor = self.b.get(from..from + len).ok_or_else(outside)?;
             return Ok((Body::Table(descriptor), from + len));
         }
-        if tag == layout::TAG_ALIGNED {
-            return self.aligned(index, from);
+        match tag {
+            layout::TAG_ALIGNED => return self.aligned(index, from),
+            layout::TAG_SET => return self.set(index, from),
+            layout::TAG_SET_TREE => return self.set_tree(index, from),
+            _ => {}
         }
         if tag > layout::TAG_OVERFLOW {
             return Err(format!("the value of cell {index} has the unknown tag {tag:#x}"));
@@ -202,6 +295,50 @@ impl<'a> Node<'a> {
             crc: word(overflow::CRC),
         };
         Ok((Body::Overflow(run), from + layout::OVERFLOW_SIZE))
+    }
+
+    /// Several values, behind their key from byte `from` on.
+    fn set(&self, index: usize, from: usize) -> Result<(Body<'a>, usize), String> {
+        let outside = || format!("the values of cell {index} lie outside the page");
+        let word = |f: layout::Field| Some(f.get(self.b, from)? as usize);
+        let len = word(set::LEN).ok_or_else(outside)?;
+        let end = from + set::LEN.end() + len;
+        let value_size = word(set::VALUE_SIZE).ok_or_else(outside)?;
+        let count = word(set::COUNT).ok_or_else(outside)?;
+        let body = self.b.get(from + set::BODY.at..end).ok_or_else(outside)?;
+        let ends_len = if value_size == 0 { 2 * count } else { 0 };
+        let wrong = || format!("cell {index} has {len} bytes for a set of {count} values");
+        let (ends, values) = body.split_at_checked(ends_len).ok_or_else(wrong)?;
+        let whole = match ends.last_chunk::<2>() {
+            Some(last) => usize::from(u16::from_le_bytes(*last)),
+            None => value_size * count,
+        };
+        if count < 2 || whole != values.len() {
+            return Err(wrong());
+        }
+        let len = set::LEN.end() + len;
+        Ok((Body::Set(Set { value_size, count, ends, values, len }), end))
+    }
+
+    /// A reference to the tree of the values of a key.
+    fn set_tree(&self, index: usize, from: usize) -> Result<(Body<'a>, usize), String> {
+        let end = from + layout::SET_TREE_SIZE;
+        let b = self.b.get(from..end);
+        let b = b.ok_or_else(|| format!("the tree of cell {index} lies outside the page"))?;
+        let word = |f: layout::Field| f.get(b, 0).unwrap_or(0);
+        if word(set_tree::LEN) as usize != layout::SET_TREE_SIZE - set_tree::LEN.end() {
+            return Err(format!("the tree of cell {index} has a reference of a wrong length"));
+        }
+        let tree = SetTree {
+            value_size: word(set_tree::VALUE_SIZE),
+            depth: word(set_tree::DEPTH),
+            root: word(set_tree::ROOT),
+            counts: [set_tree::ENTRIES, set_tree::BRANCH_PAGES, set_tree::LEAF_PAGES].map(word),
+        };
+        if tree.depth == 0 || tree.depth > layout::MAX_DEPTH || tree.counts[0] == 0 {
+            return Err(format!("the tree of cell {index} cannot be"));
+        }
+        Ok((Body::SetTree(tree), end))
     }
 
     /// A value at an aligned place, behind its key from byte `from` on.
@@ -252,7 +389,7 @@ impl<'a> Node<'a> {
                 Err(what) => fault(what),
             }
         }
-        if self.check_heap(&cells, fault) {
+        if self.packed > 0 || self.check_heap(&cells, fault) {
             self.check_keys(&cells, fault);
         }
         cells

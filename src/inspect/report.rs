@@ -75,11 +75,13 @@ pub struct TableStats {
     pub depth: u16,
     /// Keys.
     pub entries: u64,
+    /// Pairs: in a table of sets, values of all keys; else as many as keys.
+    pub pairs: u64,
     /// Branch pages.
     pub branch_pages: u64,
     /// Leaf pages.
     pub leaf_pages: u64,
-    /// Pages in overflow runs.
+    /// Pages in overflow runs, and in trees of the values of one key.
     pub overflow_pages: u64,
     /// Values in overflow runs.
     pub overflow_values: u64,

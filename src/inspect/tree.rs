@@ -7,11 +7,11 @@
 
 use super::layout::{self, Field, option, table as t};
 use super::meta::run_crc;
-use super::node::{Body, Cell, Node, Run};
+use super::node::{Body, Cell, Node, Run, Set, SetTree};
 use super::owners::PageKind;
 use super::report::TableStats;
 use super::scan::{PageInfo, Scan, Step, Tree};
-use crate::types::{PageId, TableOptions, TxnId};
+use crate::types::{PageId, TableKind, TableOptions, TxnId};
 
 /// What the file says about a tree.
 #[derive(Clone)]
@@ -22,6 +22,12 @@ pub(super) struct Descriptor {
     pub counts: [u64; 4],
     /// Values are aligned to 2^this bytes.
     pub align_shift: u64,
+    /// A key has a set of values.
+    pub is_set: bool,
+    /// Bytes of each value of a set; 0 where they may have any length.
+    pub value_size: u64,
+    /// Number of values of all sets.
+    pub pairs: u64,
     pub options: TableOptions,
 }
 
@@ -43,7 +49,14 @@ impl Descriptor {
         let split = b.split_at_checked(layout::DESCRIPTOR_SIZE);
         let (b, behind) = split.ok_or_else(|| format!("a table descriptor of {len} bytes"))?;
         let word = |f: Field| f.get(b, 0).unwrap_or(0);
-        for reserved in [t::KIND, t::FLAGS, t::VALUE_SIZE, t::SEQUENCE, t::PAIRS] {
+        let is_set = match word(t::KIND) {
+            layout::MAP => false,
+            layout::SET => true,
+            kind => return Err(format!("a table of the unknown kind {kind}")),
+        };
+        let of_sets = [t::VALUE_SIZE, t::PAIRS];
+        let unused = if is_set { &[t::ALIGN_SHIFT][..] } else { &of_sets };
+        for reserved in [t::FLAGS, t::SEQUENCE].iter().chain(unused) {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }
@@ -57,7 +70,17 @@ impl Descriptor {
             depth: word(t::DEPTH),
             counts: [t::ENTRIES, t::BRANCH_PAGES, t::LEAF_PAGES, t::OVERFLOW_PAGES].map(word),
             align_shift,
+            is_set,
+            value_size: word(t::VALUE_SIZE),
+            pairs: word(t::PAIRS),
             options: options(behind, align_shift)?,
+        };
+        let d = match is_set {
+            true => {
+                let kind = TableKind::Set { value_size: d.value_size as u16 };
+                Descriptor { options: TableOptions { kind, ..d.options }, ..d }
+            }
+            false => d,
         };
         if d.depth > layout::MAX_DEPTH || (d.root == 0) != (d.depth == 0) {
             return Err(format!("root {} and depth {} do not fit together", d.root, d.depth));
@@ -73,7 +96,8 @@ impl Descriptor {
         let aligned = if self.align_shift > 0 { layout::ALIGNED_VALUES } else { 0 };
         let types = [&self.options.key_type, &self.options.value_type];
         let named = types.iter().any(|name| !name.is_empty());
-        aligned | if named { layout::TABLE_OPTIONS } else { 0 }
+        let sets = if self.is_set { layout::SETS } else { 0 };
+        aligned | sets | if named { layout::TABLE_OPTIONS } else { 0 }
     }
 }
 
@@ -134,22 +158,25 @@ fn tree(
     if unsaid != 0 {
         scan.fault(None, || format!("the meta page does not say feature {unsaid:#x}, used here"));
     }
-    if tables.is_some() && d.align_shift > 0 {
-        scan.fault(None, || "a catalog with aligned values".into());
+    if tables.is_some() && (d.align_shift > 0 || d.is_set) {
+        scan.fault(None, || "a catalog with aligned values, or with sets of them".into());
     }
     if d.root != 0 {
         let level = d.depth - 1;
         if scan.claim(d.root, 1, kind_at(level)) {
-            TreeWalk { scan, tables, align_shift: d.align_shift }.page(
-                d.root,
-                level,
-                ceiling,
-                (None, None),
-            );
+            let kind = match d.is_set {
+                true => Kind::Sets(d.value_size),
+                false => Kind::Map(d.align_shift),
+            };
+            TreeWalk { scan, tables, kind }.page(d.root, level, ceiling, (None, None));
         }
     }
     let stats = std::mem::take(&mut scan.table);
     if !scan.incomplete && !scan.stopped {
+        if d.is_set && d.pairs != stats.pairs {
+            let (said, found) = (d.pairs, stats.pairs);
+            scan.fault(None, || format!("the descriptor says {said} pairs, there are {found}"));
+        }
         let found = [stats.entries, stats.branch_pages, stats.leaf_pages, stats.overflow_pages];
         let words = ["entries", "branch pages", "leaf pages", "overflow pages"];
         for ((said, found), what) in d.counts.into_iter().zip(found).zip(words) {
@@ -172,8 +199,18 @@ struct TreeWalk<'s, 'a, 't> {
     scan: &'s mut Scan<'a>,
     /// Where the catalog's entries go; None in a table.
     tables: Option<&'t mut Vec<Listed>>,
-    /// Of the values.
-    align_shift: u64,
+    kind: Kind,
+}
+
+/// What stands beside the keys of a tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A value, aligned to 2^this bytes.
+    Map(u64),
+    /// A set of values, of this size or, where it is 0, of any.
+    Sets(u64),
+    /// Nothing: the keys are the values of one key, of this size or of any.
+    Values(u64),
 }
 
 impl TreeWalk<'_, '_, '_> {
@@ -200,6 +237,18 @@ impl TreeWalk<'_, '_, '_> {
             let found = (if node.branch { "branch" } else { "leaf" }, node.level);
             return scan.cut_off(Some(id), || {
                 format!("a {} of level {} where level {level} must be", found.0, found.1)
+            });
+        }
+        let packed = match self.kind {
+            Kind::Values(size) if level == 0 => size,
+            _ => 0,
+        };
+        if node.packed as u64 != packed {
+            let found = node.packed;
+            return scan.cut_off(Some(id), || {
+                format!(
+                    "a leaf of values of {found} bytes where {packed} are said (0: no such leaf)"
+                )
             });
         }
         scan.born(id, 0, node.birth);
@@ -272,6 +321,116 @@ impl TreeWalk<'_, '_, '_> {
     }
 
     fn entry(&mut self, id: u64, node: &Node<'_>, cell: &Cell<'_>) {
+        match (self.kind, cell.body) {
+            (Kind::Map(shift), _) => self.single(id, node, cell, shift),
+            (_, Body::Child(_)) => {}
+            (Kind::Values(_), Body::Value([])) => {
+                let stats = &mut self.scan.table;
+                stats.entries += 1;
+                stats.key_bytes = stats.key_bytes.saturating_add(cell.key_len(node) as u64);
+            }
+            (Kind::Values(_), _) => {
+                self.scan.fault(Some(id), || "a value beside a value of a set".into());
+            }
+            (Kind::Sets(size), body) => {
+                let stats = &mut self.scan.table;
+                stats.entries += 1;
+                stats.key_bytes = stats.key_bytes.saturating_add(cell.key_len(node) as u64);
+                match body {
+                    Body::Value(value) => self.list(id, node, cell, value.len(), &[value], size),
+                    Body::Set(set) => self.set(id, node, cell, set, size),
+                    Body::SetTree(tree) => self.set_tree(id, node, tree, size),
+                    _ => self.scan.fault(Some(id), || "no set of values beside a key".into()),
+                }
+            }
+        }
+    }
+
+    /// Several values in the leaf.
+    fn set(&mut self, id: u64, node: &Node<'_>, cell: &Cell<'_>, set: Set<'_>, size: u64) {
+        if set.value_size as u64 != size {
+            let found = set.value_size;
+            let what = || format!("a set of values of {found} bytes where the table says {size}");
+            self.scan.fault(Some(id), what);
+        }
+        match set.list() {
+            Ok(list) => self.list(id, node, cell, set.len, &list, size),
+            Err(what) => self.scan.fault(Some(id), || what),
+        }
+    }
+
+    /// Values that stand in the leaf, in so many bytes.
+    fn list(
+        &mut self,
+        id: u64,
+        node: &Node<'_>,
+        cell: &Cell<'_>,
+        len: usize,
+        list: &[&[u8]],
+        size: u64,
+    ) {
+        let scan = &mut *self.scan;
+        let entry = node.entry_size(cell, len as u64);
+        let most = layout::max_entry(scan.page_size) as u64;
+        if entry > most {
+            let what = || format!("an entry of {entry} bytes stands in the leaf, {most} fit it");
+            scan.fault(Some(id), what);
+        }
+        if list.windows(2).any(|two| two[0] >= two[1]) {
+            scan.fault(Some(id), || "values of a set that do not ascend".into());
+        }
+        let max = layout::max_key(scan.page_size);
+        let fits = |value: &&[u8]| match size {
+            0 => value.len() <= max,
+            _ => value.len() as u64 == size,
+        };
+        if !list.iter().all(fits) {
+            scan.fault(Some(id), || "a value of a length that the table does not allow".into());
+        }
+        let stats = &mut scan.table;
+        stats.pairs = stats.pairs.saturating_add(list.len() as u64);
+        let bytes = list.iter().map(|value| value.len() as u64).sum();
+        stats.value_bytes = stats.value_bytes.saturating_add(bytes);
+    }
+
+    /// The tree of the values of a key.
+    fn set_tree(&mut self, id: u64, node: &Node<'_>, tree: SetTree, size: u64) {
+        let scan = &mut *self.scan;
+        if tree.value_size != size {
+            let found = tree.value_size;
+            let what = || format!("a tree of values of {found} bytes where the table says {size}");
+            scan.fault(Some(id), what);
+        }
+        let level = tree.depth - 1;
+        if !scan.claim(tree.root, 1, kind_at(level)) {
+            return;
+        }
+        let name = std::mem::take(&mut scan.table.name);
+        let fresh = TableStats { name, ..TableStats::default() };
+        let outer = std::mem::replace(&mut scan.table, fresh);
+        let before = std::mem::replace(&mut scan.incomplete, false);
+        let kind = Kind::Values(tree.value_size);
+        let mut walk = TreeWalk { scan, tables: None, kind };
+        walk.page(tree.root, level, node.birth, (None, None));
+        let scan = &mut *self.scan;
+        let found = std::mem::replace(&mut scan.table, outer);
+        let counts = [found.entries, found.branch_pages, found.leaf_pages];
+        if tree.counts != counts && !scan.incomplete && !scan.stopped {
+            let said = tree.counts;
+            scan.fault(Some(id), || {
+                format!("a tree of values says {said:?} values, branches and leaves, there are {counts:?}")
+            });
+        }
+        scan.incomplete |= before;
+        let stats = &mut scan.table;
+        stats.name = found.name;
+        stats.pairs = stats.pairs.saturating_add(found.entries);
+        stats.value_bytes = stats.value_bytes.saturating_add(found.key_bytes);
+        stats.overflow_pages += found.branch_pages + found.leaf_pages;
+    }
+
+    /// A key with one value.
+    fn single(&mut self, id: u64, node: &Node<'_>, cell: &Cell<'_>, shift: u64) {
         let scan = &mut *self.scan;
         let most = layout::max_entry(scan.page_size) as u64;
         let (value_len, in_leaf) = match cell.body {
@@ -280,12 +439,15 @@ impl TreeWalk<'_, '_, '_> {
             }
             Body::Overflow(run) => (run.len, false),
             Body::Child(_) => return,
+            Body::Set(_) | Body::SetTree(_) => {
+                let what = || "a set of values where the table has one for each key".into();
+                return scan.fault(Some(id), what);
+            }
         };
-        let shift = self.align_shift;
         let aligned = match cell.body {
             Body::Value(_) | Body::Table(_) => shift == 0,
             Body::Aligned(value, its) => shift > 0 && (value.is_empty() || its == shift),
-            Body::Overflow(_) | Body::Child(_) => true,
+            _ => true,
         };
         if !aligned {
             let what =
@@ -302,6 +464,7 @@ impl TreeWalk<'_, '_, '_> {
         }
         let stats = &mut scan.table;
         stats.entries += 1;
+        stats.pairs += 1;
         stats.key_bytes = stats.key_bytes.saturating_add(cell.key_len(node) as u64);
         stats.value_bytes = stats.value_bytes.saturating_add(value_len);
         let intact = match cell.body {
@@ -314,7 +477,7 @@ impl TreeWalk<'_, '_, '_> {
                 (None, Body::Overflow(run)) if intact => self.long_descriptor(run),
                 _ => Vec::new(),
             };
-            self.list(id, cell.key(node), descriptor, node.birth);
+            self.list_table(id, cell.key(node), descriptor, node.birth);
         } else if let Body::Table(_) = cell.body {
             self.scan.fault(Some(id), || "a table descriptor where a value must be".into());
         }
@@ -386,7 +549,7 @@ impl TreeWalk<'_, '_, '_> {
     }
 
     /// Takes a table of the catalog down.
-    fn list(&mut self, leaf: u64, name: Vec<u8>, descriptor: Vec<u8>, birth: u64) {
+    fn list_table(&mut self, leaf: u64, name: Vec<u8>, descriptor: Vec<u8>, birth: u64) {
         if name.is_empty() {
             self.scan.fault(Some(leaf), || "a table without a name".into());
         }

@@ -5,9 +5,9 @@
 //! last. It borrows the source, so nothing can change under it.
 
 use super::key::{Key, KeyBuffer};
-use super::sets::Set;
 use super::read_ahead::ReadAhead;
 use super::search::{NODE_FRONT, Step, front_of, node_at, root_level, value_bytes};
+use super::set::Set;
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::key::KeyParts;

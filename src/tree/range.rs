@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::key::Key;
-use super::sets::Set;
+use super::set::Set;
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use std::ops::Bound;

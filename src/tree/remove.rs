@@ -2,10 +2,10 @@
 
 use super::PageSink;
 use super::branch::{Edit, Rewrite, climb, old_page};
-use super::pages::{OldPage, drop_page, drop_run, items_of, lower, touch};
 use super::packed;
+use super::pages::{OldPage, drop_page, drop_run, items_of, lower, touch};
 use super::search::{Path, Step, no_set, node_at, root_level};
-use super::sets::Set;
+use super::set::Set;
 use super::split::{Cut, is_underfull};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
@@ -88,11 +88,7 @@ fn apart(desc: &mut TableDescriptor, leaf: &Node<'_>, value: Value<'_>) -> Resul
 }
 
 /// Gives back what a value had outside its leaf.
-fn drop_apart<S: PageSink>(
-    sink: &mut S,
-    desc: &mut TableDescriptor,
-    apart: Apart,
-) -> Result<()> {
+fn drop_apart<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, apart: Apart) -> Result<()> {
     match apart {
         Apart::Nothing => Ok(()),
         Apart::Run(run) => drop_run(sink, desc, run),

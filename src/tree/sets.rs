@@ -1,95 +1,31 @@
 //! Sets of values: what a key has in a table of sets.
 //!
 //! - S1: one value stands in the leaf as in any table; several stand there side by side while the
-//!   entry takes no more than half a leaf; more are the keys of a tree of their own, or stand in its
-//!   packed leaves where they have one size. The cell of the key leads to that tree.
+//!   entry takes no more than half a leaf; more are the keys of a tree of their own, or stand in
+//!   its packed leaves where they have one size. The cell of the key leads to that tree.
 //! - S2: a tree becomes a list again when that takes no more than half of what one may take, so
 //!   that a value which comes and goes does not move the others each time.
 //! - S3: the pages of these trees count as overflow pages of the table, and `pairs` counts the
 //!   values of all keys.
 //!
-//! The tree of a key knows nothing of the one that leads to it. Whenever it changes, the cell of the
-//! key is written anew: so no page of it is younger than what leads to it (T4).
+//! The tree of a key knows nothing of the one that leads to it. Whenever it changes, the cell of
+//! the key is written anew: so no page of it is younger than what leads to it (T4).
 
+use super::PageSink;
 use super::insert::{RightmostPath, append, check_key, insert, put};
-use super::key::Key;
-use super::packed::{self, PackedRange};
+use super::packed;
 use super::pages::lower;
-use super::range::Range;
 use super::remove::{drop_tree, remove};
 use super::search::{Path, find, node_at};
-use super::{PageSink, PageSource};
+use super::set::Set;
+use super::set_values::{SetValues, bad, get_set, set_contains};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
-use crate::format::node::set::{BAD_ENDS, InlineSet, encode_set, encode_tree};
-use crate::format::node::{ENTRY, LEAF_CELL, Node, Value, is_inline, max_key_len};
+use crate::format::node::set::{encode_set, encode_tree};
+use crate::format::node::{ENTRY, LEAF_CELL, is_inline, max_key_len};
+use crate::format::page::HEADER;
 use std::ops::Bound;
-
-/// The values of one key.
-#[derive(Clone, Copy, Debug)]
-pub enum Set<'a> {
-    /// One.
-    One(&'a [u8]),
-    /// Several, in the leaf.
-    Inline(InlineSet<'a>),
-    /// A tree of them.
-    Tree(TableDescriptor),
-}
-
-impl<'a> Set<'a> {
-    /// What a leaf of a table of sets holds beside a key.
-    pub(super) fn of(leaf: &Node<'a>, value: Value<'a>) -> Result<Set<'a>> {
-        match value {
-            Value::Inline(value) => Ok(Set::One(value)),
-            Value::Set(set) => Ok(Set::Inline(set)),
-            Value::Tree(tree) => Ok(Set::Tree(tree)),
-            Value::Overflow(_) | Value::Table(_) => Err(leaf.corrupt("no set of values")),
-        }
-    }
-
-    /// Number of values. O(1).
-    pub fn count(&self) -> u64 {
-        match self {
-            Set::One(_) => 1,
-            Set::Inline(set) => set.count() as u64,
-            Set::Tree(tree) => tree.entries,
-        }
-    }
-}
-
-/// The values of a key; None if it has none.
-pub fn get_set<'a, S: PageSource>(
-    src: &'a S,
-    desc: &TableDescriptor,
-    key: &[u8],
-) -> Result<Option<Set<'a>>> {
-    match find(src, desc, key)? {
-        Some((leaf, value)) => Set::of(&leaf, value).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Whether a set has a value. `desc` is that of the table.
-pub fn set_contains<S: PageSource>(
-    src: &S,
-    desc: &TableDescriptor,
-    set: &Set<'_>,
-    value: &[u8],
-) -> Result<bool> {
-    match set {
-        Set::One(only) => Ok(*only == value),
-        Set::Inline(set) => {
-            set.search(value).map(|found| found.is_ok()).map_err(|why| bad(desc, why))
-        }
-        Set::Tree(tree) if tree.value_size > 0 => packed::contains(src, tree, value),
-        Set::Tree(tree) => Ok(find(src, tree, value)?.is_some()),
-    }
-}
-
-fn bad(desc: &TableDescriptor, why: &str) -> Error {
-    Error::corrupt(desc.root, format!("root of a tree with a {why}"))
-}
 
 /// Inserts a value of a key; false, and nothing changed, if the key has it.
 pub fn insert_pair<S: PageSink>(
@@ -213,7 +149,7 @@ fn check_value(page_size: usize, desc: &TableDescriptor, value: &[u8]) -> Result
 
 /// Bytes that an entry of a list may take.
 fn most_of(page_size: usize) -> usize {
-    (page_size - crate::format::page::HEADER) / 2
+    (page_size - HEADER) / 2
 }
 
 /// What stands in the cell of a key with these values; None if its entry would be longer than
@@ -305,8 +241,7 @@ fn grow_tree<S: PageSink>(
     desc: &TableDescriptor,
     list: &[Vec<u8>],
 ) -> Result<TableDescriptor> {
-    let mut tree =
-        TableDescriptor { value_size: desc.value_size, ..TableDescriptor::default() };
+    let mut tree = TableDescriptor { value_size: desc.value_size, ..TableDescriptor::default() };
     let mut edge = RightmostPath::default();
     for value in list {
         match tree.value_size {
@@ -360,125 +295,4 @@ fn replace<S: PageSink>(
 ) -> Result<()> {
     let path = Path::find(sink, desc, key)?;
     put(sink, desc, &mut RightmostPath::default(), path, key, body).map(|_| ())
-}
-
-/// The values of one key between two bounds, from both ends. After an error, and after the end, it
-/// yields None for ever.
-pub struct SetValues<'a, S> {
-    kind: Kind<'a, S>,
-}
-
-enum Kind<'a, S> {
-    None,
-    One(&'a [u8]),
-    /// The values of a list from the first index up to the second.
-    Inline(InlineSet<'a>, usize, usize),
-    Tree(Box<Range<'a, S>>),
-    Packed(Box<PackedRange<'a, S>>),
-}
-
-impl<'a, S: PageSource> SetValues<'a, S> {
-    /// Of a set of a table with this descriptor.
-    pub fn new(
-        src: &'a S,
-        desc: &TableDescriptor,
-        set: &Set<'a>,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-    ) -> Result<SetValues<'a, S>> {
-        let kind = match *set {
-            Set::One(value) if is_within(value, from, to) => Kind::One(value),
-            Set::One(_) => Kind::None,
-            Set::Inline(set) => {
-                let place = |value| set.search(value).map_err(|why| bad(desc, why));
-                let start = match from {
-                    Bound::Unbounded => 0,
-                    Bound::Included(value) => place(value)?.unwrap_or_else(|at| at),
-                    Bound::Excluded(value) => place(value)?.map_or_else(|at| at, |at| at + 1),
-                };
-                let end = match to {
-                    Bound::Unbounded => set.count(),
-                    Bound::Included(value) => place(value)?.map_or_else(|at| at, |at| at + 1),
-                    Bound::Excluded(value) => place(value)?.unwrap_or_else(|at| at),
-                };
-                Kind::Inline(set, start, end)
-            }
-            Set::Tree(tree) => return SetValues::of_tree(src, &tree, from, to),
-        };
-        Ok(SetValues { kind })
-    }
-
-    fn of_tree(
-        src: &'a S,
-        tree: &TableDescriptor,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-    ) -> Result<SetValues<'a, S>> {
-        let kind = match tree.value_size {
-            0 => Kind::Tree(Box::new(Range::new(src, tree, from, to)?)),
-            _ => Kind::Packed(Box::new(PackedRange::new(src, tree, from, to)?)),
-        };
-        Ok(SetValues { kind })
-    }
-
-    /// The next value from one end.
-    pub fn advance(&mut self, forward: bool) -> Result<Option<Key<'a>>> {
-        let value = match &mut self.kind {
-            Kind::None => None,
-            &mut Kind::One(value) => {
-                self.kind = Kind::None;
-                Some(value)
-            }
-            Kind::Inline(set, start, end) => {
-                if *start >= *end {
-                    return Ok(None);
-                }
-                let index = if forward { *start } else { *end - 1 };
-                let Some(value) = set.get(index) else {
-                    self.kind = Kind::None;
-                    return Err(Error::corrupt(crate::types::PageId::NONE, BAD_ENDS));
-                };
-                *(if forward { start } else { end }) = if forward { index + 1 } else { index };
-                Some(value)
-            }
-            Kind::Tree(range) => {
-                let next = if forward { range.next() } else { range.next_back() };
-                return Ok(next.transpose()?.map(|(value, _)| value));
-            }
-            Kind::Packed(range) => range.advance(forward)?,
-        };
-        Ok(value.map(Key::from))
-    }
-
-    /// The next values as one slice, where all have one size: those that stand side by side.
-    pub fn next_slice(&mut self) -> Result<Option<&'a [u8]>> {
-        match &mut self.kind {
-            &mut Kind::One(value) => {
-                self.kind = Kind::None;
-                Ok(Some(value))
-            }
-            &mut Kind::Inline(set, start, end) => {
-                self.kind = Kind::None;
-                let size = set.value_size();
-                Ok(set.packed().and_then(|values| values.get(size * start..size * end)))
-                    .map(|slice| slice.filter(|slice| !slice.is_empty()))
-            }
-            Kind::Packed(range) => range.next_slice(),
-            Kind::None | Kind::Tree(_) => Ok(None),
-        }
-    }
-}
-
-fn is_within(value: &[u8], from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
-    let above = match from {
-        Bound::Unbounded => true,
-        Bound::Included(from) => value >= from,
-        Bound::Excluded(from) => value > from,
-    };
-    above
-        && match to {
-            Bound::Unbounded => true,
-            Bound::Included(to) => value <= to,
-            Bound::Excluded(to) => value < to,
-        }
 }

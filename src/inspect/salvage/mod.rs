@@ -27,8 +27,12 @@
 //! a page that is not what leads there says, other counts than the descriptor's, a page that is
 //! somebody else's. A page is its owner's only once it fits.
 //!
+//! In a table of sets nothing that is unreached is certain: a page of a tree of values does not say
+//! of which key, and fits every hole of such a table.
+//!
 //! Everything else that fits some hole is put aside: each topmost page with all below it in a table
-//! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing. What fits no hole is of the
+//! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing, and sets of values in a table
+//! with `-sets` behind that name. What fits no hole is of the
 //! past and does not come out.
 //!
 //! Where to begin: at the meta page that an opener would take; else at a refused one whose own
@@ -64,7 +68,7 @@ use super::pages::Pages;
 use super::scan::Scan;
 use super::{MetaChoice, SlotState, layout, open_meta, space, tree};
 use crate::error::{Error, Result};
-use crate::types::{PageId, TableOptions, TxnId};
+use crate::types::{PageId, TableKind, TableOptions, TxnId};
 use start::Start;
 use std::collections::BTreeSet;
 use std::ops::{Bound, RangeBounds};
@@ -257,9 +261,11 @@ struct Hole {
     ceiling: u64,
     from: Option<Vec<u8>>,
     to: Option<Vec<u8>>,
+    /// The table is one of sets: trees of values were below it, of any level and with any keys.
+    of_sets: bool,
 }
 
-/// Entries, branch, leaf and overflow pages of a table.
+/// Entries (in a table of sets: pairs), branch, leaf and overflow pages of a table.
 #[derive(Clone, Copy)]
 struct Figures {
     /// By its descriptor, where that is known.
@@ -353,11 +359,14 @@ impl Salvager<'_> {
         let name = self.name_for(&listed.name);
         let renamed = (name != listed.name).then_some(listed.name);
         let descriptor = tree::Descriptor::decode(&listed.descriptor);
-        let had = descriptor.as_ref().ok().map(|d| d.counts[0]).filter(|_| !self.part.has_bounds());
+        let said = descriptor.as_ref().ok().map(|d| match d.is_set {
+            true => [d.pairs, d.counts[1], d.counts[2], d.counts[3]],
+            false => d.counts,
+        });
+        let had = said.map(|said| said[0]).filter(|_| !self.part.has_bounds());
         let options = descriptor.as_ref().ok().map(|d| d.options.clone()).unwrap_or_default();
         let table = SalvagedTable { name, renamed, options, had, ..Default::default() };
         self.report.tables.push(table);
-        let said = descriptor.as_ref().ok().map(|d| d.counts);
         self.figures.push(Figures { said, found: [0; 4] });
         match descriptor {
             Ok(d) if d.root != 0 => {
@@ -397,8 +406,14 @@ impl Salvager<'_> {
         if self.stale.insert(table) {
             let ceiling = self.scan.txn;
             let (page, level) = (0, u64::MAX);
-            self.holes.push(Hole { page, table, level, ceiling, from: None, to: None });
+            let of_sets = self.is_set(table);
+            self.holes.push(Hole { page, table, level, ceiling, from: None, to: None, of_sets });
         }
+    }
+
+    /// Whether a table of the report is known to be one of sets.
+    fn is_set(&self, table: Option<usize>) -> bool {
+        table.is_some_and(|table| self.report.tables[table].options.kind != TableKind::Map)
     }
 
     /// A name that a table can have, and that no other one has.
@@ -420,7 +435,8 @@ impl Salvager<'_> {
     fn lose_unknown(&mut self, table: Option<usize>, ceiling: u64, why: &str) {
         self.lose(table, PageId::NONE, None, (None, None), why.into());
         let (page, level) = (0, u64::MAX);
-        self.holes.push(Hole { page, table, level, ceiling, from: None, to: None });
+        let of_sets = self.is_set(table);
+        self.holes.push(Hole { page, table, level, ceiling, from: None, to: None, of_sets });
     }
 
     /// Takes note of a loss.

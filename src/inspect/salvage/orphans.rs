@@ -18,6 +18,8 @@ struct Orphan {
     last: Box<[u8]>,
     /// Of a branch.
     children: Box<[u64]>,
+    /// It can be of a table of sets alone.
+    of_sets: bool,
     /// What it adds to a table by itself: entries, branch, leaf and overflow pages.
     figures: [u64; 4],
 }
@@ -26,7 +28,11 @@ impl Hole {
     /// Whether the orphan may have been below this page, in a table that it led to if it was one of
     /// the catalog: of such a table nothing is known, neither its height nor its keys.
     fn takes(&self, orphan: &Orphan) -> bool {
-        orphan.birth <= self.ceiling && (self.table.is_none() || self.takes_in_tree(orphan))
+        orphan.birth <= self.ceiling
+            && match self.table {
+                None => true,
+                Some(_) => self.of_sets || !orphan.of_sets && self.takes_in_tree(orphan),
+            }
     }
 
     /// Whether the orphan may have been below this page in the same tree.
@@ -134,6 +140,7 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
         Body::Overflow(run) => run.len.div_ceil(salvager.scan.page_size as u64),
         _ => 0,
     };
+    let has_set = |cell: &Cell<'_>| matches!(cell.body, Body::Set(_) | Body::SetTree(_));
     let leftmost = node.branch.then(|| node.leftmost());
     Some(Orphan {
         id,
@@ -142,6 +149,7 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
         first: cells.first()?.key(&node).into(),
         last: cells.last()?.key(&node).into(),
         children: leftmost.into_iter().chain(cells.iter().filter_map(child)).collect(),
+        of_sets: node.packed > 0 || cells.iter().any(has_set),
         figures: match node.branch {
             true => [0, 1, 0, 0],
             false => [cells.len() as u64, 0, 1, cells.iter().map(run).fold(0, u64::saturating_add)],
@@ -200,7 +208,8 @@ impl Salvager<'_> {
     /// The table that these are for certain, as far as the orphan alone can tell.
     fn certain(&self, tables: &BTreeSet<Option<usize>>) -> Option<usize> {
         let table = (*tables.first()?).filter(|_| tables.len() == 1 && self.report.space_known)?;
-        (!self.stale.contains(&Some(table))).then_some(table)
+        let certain = !self.stale.contains(&Some(table)) && !self.is_set(Some(table));
+        certain.then_some(table)
     }
 
     /// The tables that cannot be right together with all that would be given back to them.
@@ -261,9 +270,11 @@ impl Salvager<'_> {
     /// do.
     fn put_aside(&mut self, orphan: &Orphan, tables: &BTreeSet<Option<usize>>, shared: bool) {
         let mut name = format!("lost+found/{}-{}", orphan.level, orphan.id);
-        while !self.names.insert(name.clone()) {
+        while self.names.contains(&name) || self.names.contains(&format!("{name}-sets")) {
             name.push('~');
         }
+        self.names.insert(name.clone());
+        self.names.insert(format!("{name}-sets"));
         let mut into = Into::Aside { name: &name, pairs: 0, shared };
         self.walk(&mut into, Subtree::whole(orphan.id, orphan.level, orphan.birth));
         let Into::Aside { pairs, .. } = into else { return };

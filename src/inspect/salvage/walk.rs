@@ -17,8 +17,8 @@ pub enum Into<'t> {
     Catalog(&'t mut Vec<Listed>),
     /// The table with this index in the report.
     Table(usize),
-    /// A table of what is put aside: pairs so far, and whether others may own its pages too, as
-    /// versions of the past do.
+    /// A table of what is put aside, and one with this name and `-sets` of what stands in sets of
+    /// values: pairs so far, and whether others may own its pages too, as versions of the past do.
     Aside { name: &'t str, pairs: u64, shared: bool },
 }
 
@@ -42,12 +42,14 @@ pub struct Subtree<'k> {
     pub from: Option<&'k [u8]>,
     /// They are below this one.
     pub to: Option<&'k [u8]>,
+    /// Its keys are the values of this key, and have so many bytes, or any number (0).
+    pub values: Option<(&'k [u8], u64)>,
 }
 
 impl Subtree<'_> {
     /// A tree with all keys there can be.
     pub fn whole(id: u64, level: u64, ceiling: u64) -> Subtree<'static> {
-        Subtree { id, level, ceiling, from: None, to: None }
+        Subtree { id, level, ceiling, from: None, to: None, values: None }
     }
 }
 
@@ -150,11 +152,20 @@ impl<'a> Salvager<'a> {
         let bytes = verified(self, place.id).map_err(Lost::Damaged)?;
         let (node, cells) = sound(&bytes).map_err(Lost::Damaged)?;
         fits(&node, &cells, place).map_err(Lost::Elsewhere)?;
-        self.count(into, if node.branch { 1 } else { 2 }, 1);
-        if node.branch {
-            self.children(into, &node, &cells, place);
-        } else {
-            self.entries(into, &node, &cells, place.id);
+        let size = place.values.filter(|_| !node.branch).map_or(0, |(_, size)| size);
+        if node.packed as u64 != size && !matches!(into, Into::Aside { .. }) {
+            return Err(Lost::Elsewhere("a leaf of another kind".into()));
+        }
+        let figure = match place.values {
+            Some(_) => 3,
+            None if node.branch => 1,
+            None => 2,
+        };
+        self.count(into, figure, 1);
+        match place.values {
+            _ if node.branch => self.children(into, &node, &cells, place),
+            Some((key, _)) => self.values(into, &node, &cells, key, place.id),
+            None => self.entries(into, &node, &cells, place.id),
         }
         Ok(())
     }
@@ -195,7 +206,7 @@ impl<'a> Salvager<'a> {
         for i in in_order(cells.len() + 1, part.reverse) {
             let from = i.checked_sub(1).map(|i| &keys[i][..]).or(place.from);
             let to = keys.get(i).map(|key| &key[..]).or(place.to);
-            if part.meets(from, to) {
+            if place.values.is_some() || part.meets(from, to) {
                 self.walk(into, Subtree { id: child(i), from, to, ..below });
             }
         }
@@ -214,11 +225,15 @@ impl<'a> Salvager<'a> {
         }
         let (from, to) = (place.from.map(<[u8]>::to_vec), place.to.map(<[u8]>::to_vec));
         let table = into.table();
-        let range = (from.clone(), to.clone());
+        let range = match place.values {
+            Some((key, _)) => (Some(key.to_vec()), None),
+            None => (from.clone(), to.clone()),
+        };
         self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
         if !matches!(into, Into::Aside { .. }) {
             let (level, ceiling) = (place.level, place.ceiling);
-            self.holes.push(Hole { page: place.id, table, level, ceiling, from, to });
+            let of_sets = self.is_set(table);
+            self.holes.push(Hole { page: place.id, table, level, ceiling, from, to, of_sets });
         }
     }
 
@@ -241,8 +256,30 @@ impl<'a> Salvager<'a> {
                 // A leaf of a catalog of the past: no pairs of users.
                 continue;
             }
+            match cell.body {
+                Body::Set(set) if !matches!(into, Into::Catalog(_)) => {
+                    match set.list() {
+                        Ok(list) => {
+                            for i in in_order(list.len(), part.reverse) {
+                                self.give(into, node.birth, key.clone(), list[i], true);
+                            }
+                        }
+                        Err(why) => {
+                            self.lose(into.table(), PageId(leaf), None, (Some(key), None), why);
+                        }
+                    }
+                    continue;
+                }
+                Body::SetTree(tree) if !matches!(into, Into::Catalog(_)) => {
+                    let values = Some((&key[..], tree.value_size));
+                    let whole = Subtree::whole(tree.root, tree.depth - 1, node.birth);
+                    self.walk(into, Subtree { values, ..whole });
+                    continue;
+                }
+                _ => {}
+            }
             match self.value(into, node, cell) {
-                Ok(value) => self.give(into, node.birth, key, &value),
+                Ok(value) => self.give(into, node.birth, key, &value, false),
                 Err((page, why)) => match into {
                     Into::Catalog(listed) => {
                         // The name is known, the tree is not.
@@ -258,8 +295,36 @@ impl<'a> Salvager<'a> {
         }
     }
 
-    fn give(&mut self, into: &mut Into<'_>, birth: u64, key: Vec<u8>, value: &[u8]) {
-        let bytes = TableOptions::default();
+    /// A leaf of the tree of the values of a key.
+    fn values(
+        &mut self,
+        into: &mut Into<'_>,
+        node: &Node<'_>,
+        cells: &[Cell<'_>],
+        key: &[u8],
+        leaf: u64,
+    ) {
+        let part = self.part_of(into);
+        for cell in in_order(cells.len(), part.reverse).map(|i| &cells[i]) {
+            if !self.scan.look() {
+                return;
+            }
+            match cell.body {
+                Body::Value([]) => {
+                    self.give(into, node.birth, key.to_vec(), &cell.key(node), true);
+                }
+                _ => {
+                    let why = "a value beside a value of a set".into();
+                    self.lose(into.table(), PageId(leaf), None, (Some(key.to_vec()), None), why);
+                }
+            }
+        }
+    }
+
+    /// Gives a pair, or one of the values of a key, to whoever takes it.
+    fn give(&mut self, into: &mut Into<'_>, birth: u64, key: Vec<u8>, value: &[u8], of_set: bool) {
+        let (bytes, sets) = (TableOptions::default(), TableOptions::set());
+        let beside;
         let (table, options) = match into {
             Into::Catalog(listed) => {
                 let name = String::from_utf8_lossy(&key).into_owned();
@@ -275,7 +340,12 @@ impl<'a> Salvager<'a> {
             }
             Into::Aside { name, pairs, .. } => {
                 *pairs += 1;
-                (*name, &bytes)
+                if of_set {
+                    beside = format!("{name}-sets");
+                    (&beside[..], &sets)
+                } else {
+                    (*name, &bytes)
+                }
             }
         };
         let page_size = self.scan.page_size;
@@ -302,7 +372,7 @@ impl<'a> Salvager<'a> {
             Body::Table(_) => {
                 return Err((0, "a table descriptor where a value must be".into()));
             }
-            Body::Child(_) => return Err((0, "a child where a value must be".into())),
+            _ => return Err((0, "no value where one must be".into())),
         };
         let blame = |why: String| (run.first, why);
         if run.birth > node.birth {

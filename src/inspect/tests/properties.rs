@@ -103,7 +103,7 @@ properties! {
     value_beyond_the_page: 7, "outside the page", |i| {
         i.node(7).patches.push((4096 - 11 + 2, vec![200, 0]));
     };
-    value_tag_unknown: 7, "unknown tag", |i| i.node(7).patches.push((4096 - 11 + 2, vec![1, 0x80]));
+    value_tag_unknown: 7, "unknown tag", |i| i.node(7).patches.push((4096 - 11 + 2, vec![3, 0x80]));
     cells_overlap: 7, "overlap", |i| {
         let at = i.node(7).slots();
         i.node(7).patches.push((at, (4096u16 - 22).to_le_bytes().to_vec()));
@@ -188,7 +188,8 @@ properties! {
         *i.table("beta") = descriptor(10, 1, [0, 0, 1, 2]);
     };
     root_in_two_tables: 10, "owned twice", |i| *i.table("empty") = descriptor(10, 1, [4, 0, 1, 2]);
-    kind_of_table_unknown: 0, "field kind", |i| i.add("beta", 42, 1, 1);
+    kind_of_table_unknown: 0, "of the unknown kind 2", |i| i.add("beta", 42, 1, 2);
+    kind_without_its_feature: 0, "does not say feature 0x4", |i| i.add("empty", 42, 1, 1);
     alignment_beyond_a_page: 0, "aligned to 2^13", |i| i.add("beta", 43, 1, 13);
     alignment_of_the_catalog: 0, "a catalog with aligned values", |i| {
         i.meta().catalog[43] = 1;
@@ -230,9 +231,9 @@ properties! {
         i.node(10).patches.push((4096 - 1, vec![1]));
     };
     flags_unknown: 0, "field flags", |i| i.add("beta", 44, 2, 1);
-    value_size_unknown: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
+    value_size_of_single_values: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
     sequence_unknown: 0, "field sequence", |i| i.add("beta", 48, 8, 1);
-    keys_unknown: 0, "field keys", |i| i.add("beta", 56, 8, 1);
+    pairs_of_single_values: 0, "field pairs", |i| i.add("beta", 56, 8, 1);
     descriptor_that_is_a_value: 0, "descriptor of 0 bytes", |i| {
         let bytes = std::mem::take(i.table("beta"));
         i.node(2).keys[1].1 = Value::Inline(bytes);

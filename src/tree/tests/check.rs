@@ -88,8 +88,7 @@ impl<S: PageSource> Walk<'_, S> {
         }
         let TableDescriptor { root, depth, align_shift, is_set, value_size, .. } = desc;
         let counts = &mut self.found.counts;
-        *counts =
-            TableDescriptor { root, depth, align_shift, is_set, value_size, ..*counts };
+        *counts = TableDescriptor { root, depth, align_shift, is_set, value_size, ..*counts };
         assert_eq!(*counts, desc, "descriptor");
     }
 
@@ -109,7 +108,13 @@ impl<S: PageSource> Walk<'_, S> {
     }
 
     /// A leaf of values of one size.
-    fn packed(&mut self, id: PageId, low: Option<&[u8]>, high: Option<&[u8]>, above: Option<TxnId>) {
+    fn packed(
+        &mut self,
+        id: PageId,
+        low: Option<&[u8]>,
+        high: Option<&[u8]>,
+        above: Option<TxnId>,
+    ) {
         let page = self.src.page(id).unwrap();
         let leaf = Packed::open(id, page, self.desc.value_size).unwrap();
         assert!(above.is_none_or(|above| leaf.birth() <= above), "page {id}: younger");

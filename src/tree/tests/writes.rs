@@ -5,8 +5,9 @@ use super::model::{SHAPES, Shape, key, value};
 use super::ranges::filled;
 use super::store::{Snapshot, Tree};
 use crate::error::Error;
+use crate::format::descriptor::MAX_SHIFT;
 use crate::format::node::build::Body;
-use crate::format::node::{MAX_INLINE_SHIFT, MAX_SHIFT, max_key_len};
+use crate::format::node::{MAX_INLINE_SHIFT, max_key_len};
 use crate::tree::{PageSource, drop_tree, get};
 use fastrand::Rng;
 
