@@ -100,8 +100,8 @@ pub use pager::Sink;
 pub use tree::Key;
 pub use txn::write::TableId;
 pub use typed::{
-    OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, TableDef, TypedCursor, TypedId, TypedRange,
-    TypedTable, TypedTableCursor, TypedTableMut,
+    OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, SetDef, TableDef, TypedCursor, TypedId,
+    TypedRange, TypedTable, TypedTableCursor, TypedTableMut,
 };
 pub use types::{PageId, TableKind, TableOptions, TxnId};
 

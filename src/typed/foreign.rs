@@ -9,7 +9,7 @@ use crate::error::Result;
 macro_rules! fixed {
     ($type:ty, $name:literal, $width:literal, $to:expr, $from:expr) => {
         impl Key for $type {
-            key::itself!();
+            key::itself!($width);
 
             fn type_name() -> String {
                 $name.into()

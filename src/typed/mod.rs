@@ -37,6 +37,7 @@
 //! | read | [`ReadTxn::typed`](crate::ReadTxn::typed), [`WriteTxn::typed`](crate::WriteTxn::typed): a [`TypedTable`] |
 //! | change one table | [`WriteTxn::typed_mut`](crate::WriteTxn::typed_mut): a [`TypedTableMut`] |
 //! | change several at once | [`WriteTxn::open_typed`](crate::WriteTxn::open_typed): a [`TypedId`] each |
+//! | have several values for a key | [`SetDef`], [`ReadTxn::typed_set`](crate::ReadTxn::typed_set), [`WriteTxn::typed_set_mut`](crate::WriteTxn::typed_set_mut) |
 //! | change while walking | [`TypedId::cursor`]: a [`TypedCursor`] |
 //! | know which types there are | [`trait@Key`], [`trait@Value`] |
 //!
@@ -49,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod key;
+mod set;
 mod table;
 mod value;
 
@@ -169,6 +171,11 @@ pub use recto_derive::Key;
 /// ```
 #[cfg(feature = "derive")]
 pub use recto_derive::Value;
+pub use set::definition::SetDef;
+pub use set::id::TypedSetId;
+pub use set::range::{TypedPairs, TypedSetRange, TypedValues};
+pub use set::read::TypedSet;
+pub use set::write::TypedSetMut;
 pub use table::cursor::{TypedCursor, TypedTableCursor};
 pub use table::definition::TableDef;
 pub use table::id::TypedId;

@@ -1,13 +1,14 @@
 //! Keys that are made of keys: tuples, arrays, options, and the other way round.
 
-use super::Key;
 use super::reader::{KeyReader, wrong};
+use super::{Key, sum};
 use crate::error::Result;
 use std::cmp::Reverse;
 
 macro_rules! tuple {
     ($($part:ident $at:tt)* ; $last:ident $end:tt) => {
         impl<$($part: Key,)* $last: Key> Key for ($($part,)* $last,) {
+            const KEY_WIDTH: Option<usize> = sum([$($part::KEY_WIDTH,)* $last::KEY_WIDTH]);
             type Arg<'a> = ($($part::Arg<'a>,)* $last::Arg<'a>,);
             type Ref<'a> = ($($part::Ref<'a>,)* $last::Ref<'a>,);
             type Owned = ($($part::Owned,)* $last::Owned,);
@@ -62,6 +63,7 @@ tuple!(A 0 B 1 C 2 D 3 E 4 F 5; G 6);
 tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6; H 7);
 
 impl<K: Key, const N: usize> Key for [K; N] {
+    const KEY_WIDTH: Option<usize> = sum([K::KEY_WIDTH; N]);
     type Arg<'a> = [K::Arg<'a>; N];
     type Ref<'a> = [K::Ref<'a>; N];
     type Owned = [K::Owned; N];
@@ -147,6 +149,7 @@ fn is_some(from: &mut KeyReader<'_>) -> Result<bool> {
 
 /// Every bit is changed, of an encoding that ends by itself.
 impl<K: Key> Key for Reverse<K> {
+    const KEY_WIDTH: Option<usize> = K::KEY_WIDTH;
     type Arg<'a> = Reverse<K::Arg<'a>>;
     type Ref<'a> = Reverse<K::Ref<'a>>;
     type Owned = Reverse<K::Owned>;

@@ -72,6 +72,10 @@ use reader::KeyReader;
     note = "types of your own: `#[derive(Key)]` of the feature `derive`; `Uuid`, jiff: features of their names"
 )]
 pub trait Key {
+    /// Bytes that every key has when it is encoded; None if they differ. Values of sets that have
+    /// one size take less room.
+    const KEY_WIDTH: Option<usize> = None;
+
     /// What calls take.
     type Arg<'a>: Copy;
     /// A key that was read, borrowed from the place it was put together in.
@@ -166,7 +170,7 @@ impl KeyReader<'_> {
 macro_rules! itself {
     // With the name and the length of the encoded key.
     ($name:expr, $width:expr) => {
-        itself!();
+        itself!($width);
 
         #[inline]
         fn read(bytes: &[u8], _: &mut Vec<u8>) -> Result<Self> {
@@ -174,7 +178,8 @@ macro_rules! itself {
             Self::decode_part(&mut KeyReader::new(&mut copy))
         }
     };
-    () => {
+    ($width:expr) => {
+        const KEY_WIDTH: Option<usize> = Some($width);
         type Arg<'a> = Self;
         type Ref<'a> = Self;
         type Owned = Self;
@@ -191,3 +196,16 @@ macro_rules! itself {
     };
 }
 pub(in crate::typed) use itself;
+
+/// The width of keys side by side; None if one of them has none.
+const fn sum<const N: usize>(widths: [Option<usize>; N]) -> Option<usize> {
+    let (mut sum, mut at) = (0, 0);
+    while at < N {
+        match widths[at] {
+            Some(width) => sum += width,
+            None => return None,
+        }
+        at += 1;
+    }
+    Some(sum)
+}

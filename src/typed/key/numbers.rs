@@ -73,7 +73,7 @@ signed!(i8 as u8, i16 as u16, i32 as u32, i64 as u64, i128 as u128);
 macro_rules! sized {
     ($($number:ident as $wide:ident),*) => {$(
         impl Key for $number {
-            itself!();
+            itself!(size_of::<$wide>());
 
             fn type_name() -> String {
                 stringify!($wide).into()
@@ -129,7 +129,7 @@ macro_rules! float {
 float!(f32 as u32, f64 as u64);
 
 impl Key for bool {
-    itself!();
+    itself!(1);
 
     fn type_name() -> String {
         "bool".into()
@@ -151,7 +151,7 @@ impl Key for bool {
 }
 
 impl Key for char {
-    itself!();
+    itself!(4);
 
     fn type_name() -> String {
         "char".into()
@@ -170,7 +170,7 @@ impl Key for char {
 }
 
 impl Key for () {
-    itself!();
+    itself!(0);
 
     fn type_name() -> String {
         "()".into()
@@ -184,7 +184,7 @@ impl Key for () {
 }
 
 impl Key for Duration {
-    itself!();
+    itself!(12);
 
     fn type_name() -> String {
         "duration".into()
@@ -208,7 +208,7 @@ impl Key for Duration {
 macro_rules! address {
     ($($address:ident, $name:literal, $width:literal;)*) => {$(
         impl Key for $address {
-            itself!();
+            itself!($width);
 
             fn type_name() -> String {
                 $name.into()

@@ -100,7 +100,7 @@ impl<K: Key, V: Value> TableDef<'_, K, V> {
 }
 
 /// A name that is not longer than a table can keep. Two that begin alike stay different.
-fn limited(name: String) -> String {
+pub(in crate::typed) fn limited(name: String) -> String {
     if name.len() <= TableOptions::MAX_TYPE_LEN {
         return name;
     }

@@ -39,6 +39,14 @@ pub fn with_key<K: Key, R>(key: K::Arg<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
     })
 }
 
+/// The same with a value of a set, which is encoded as a key.
+pub fn with_set_value<V: Key, R>(value: V::Arg<'_>, f: impl FnOnce(&[u8]) -> R) -> R {
+    with(&VALUE, |buffer| {
+        V::encode(value, buffer);
+        f(buffer)
+    })
+}
+
 /// Runs with an encoded value.
 #[inline]
 pub fn with_value<V: Value, R>(value: V::Arg<'_>, f: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {

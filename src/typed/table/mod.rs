@@ -3,7 +3,7 @@
 mod by_id;
 pub mod cursor;
 pub mod definition;
-mod encoded;
+pub(in crate::typed) mod encoded;
 pub mod id;
 mod opening;
 pub mod owned;

@@ -1,0 +1,46 @@
+//! Open typed tables of sets of a write transaction, several at once: what names them. What is done
+//! with them: [`by_id`](super::by_id).
+
+use crate::txn::write::TableId;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A typed table of sets of one write transaction, which it is used with. It borrows nothing and is
+/// copied freely: as [`TypedId`](crate::TypedId).
+pub struct TypedSetId<K, V> {
+    id: TableId,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> TypedSetId<K, V> {
+    pub(super) fn new(id: TableId) -> TypedSetId<K, V> {
+        TypedSetId { id, types: PhantomData }
+    }
+
+    /// The id by which the table is used as a table of bytes.
+    pub fn id(self) -> TableId {
+        self.id
+    }
+}
+
+impl<K, V> Clone for TypedSetId<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for TypedSetId<K, V> {}
+
+impl<K, V> PartialEq for TypedSetId<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<K, V> Eq for TypedSetId<K, V> {}
+
+impl<K, V> fmt::Debug for TypedSetId<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedSetId").field(&self.id).finish()
+    }
+}

@@ -1,0 +1,9 @@
+//! Sets of values with types: how they are defined and opened, and what is done with them.
+
+mod by_id;
+pub mod definition;
+pub mod id;
+mod opening;
+pub mod range;
+pub mod read;
+pub mod write;

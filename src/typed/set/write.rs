@@ -1,0 +1,117 @@
+//! Typed tables of sets of a write transaction.
+
+use super::id::TypedSetId;
+use super::range::TypedValues;
+use super::read::TypedSet;
+use crate::api::set_mut::SetTableMut;
+use crate::error::Result;
+use crate::typed::key::Key;
+use crate::typed::key::prefix::KeyPrefix;
+use crate::typed::table::encoded::{bounds, with_key, with_prefix, with_set_value};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeBounds;
+
+/// A typed table whose keys have sets of values, to read and to change. Keys and values are limited
+/// to [`Database::max_key_len`](crate::Database::max_key_len) bytes when they are encoded.
+pub struct TypedSetMut<'t, K, V> {
+    table: SetTableMut<'t>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<'t, K: Key, V: Key> TypedSetMut<'t, K, V> {
+    pub(super) fn new(table: SetTableMut<'t>) -> TypedSetMut<'t, K, V> {
+        TypedSetMut { table, types: PhantomData }
+    }
+
+    /// The same table as bytes.
+    pub fn into_bytes(self) -> SetTableMut<'t> {
+        self.table
+    }
+
+    /// Its id in this transaction, by which it is used beside other tables.
+    pub fn id(&self) -> TypedSetId<K, V> {
+        TypedSetId::new(self.table.id())
+    }
+
+    /// Inserts a value of a key; false, and nothing changed, if the key has it.
+    pub fn insert(&mut self, key: K::Arg<'_>, value: V::Arg<'_>) -> Result<bool> {
+        with_key::<K, _>(key, |key| {
+            with_set_value::<V, _>(value, |value| self.table.insert(key, value))
+        })
+    }
+
+    /// Removes a value of a key; false, and nothing changed, if the key does not have it.
+    pub fn remove(&mut self, key: K::Arg<'_>, value: V::Arg<'_>) -> Result<bool> {
+        with_key::<K, _>(key, |key| {
+            with_set_value::<V, _>(value, |value| self.table.remove(key, value))
+        })
+    }
+
+    /// Removes a key with all its values; how many there were.
+    pub fn remove_all(&mut self, key: K::Arg<'_>) -> Result<u64> {
+        with_key::<K, _>(key, |key| self.table.remove_all(key))
+    }
+
+    /// Removes all keys of a range with their values; how many pairs there were.
+    pub fn delete_range<'k>(&mut self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<u64> {
+        let (start, end) = bounds::<K>(&keys);
+        self.table.delete_range((start, end))
+    }
+
+    /// Removes all keys that begin with these parts, or with this text, with their values; how many
+    /// pairs there were.
+    pub fn delete_prefix(&mut self, prefix: impl KeyPrefix<K>) -> Result<u64> {
+        with_prefix(prefix, |prefix| self.table.delete_prefix(prefix))
+    }
+
+    /// Removes all pairs; how many there were. The table stays.
+    pub fn clear(&mut self) -> Result<u64> {
+        self.table.clear()
+    }
+
+    /// The table as it stands now, for reading: with all that [`TypedSet`] has.
+    pub fn as_set(&self) -> TypedSet<'_, K, V> {
+        TypedSet::new(self.table.as_set())
+    }
+
+    /// As [`TypedSet::get`].
+    pub fn get(&self, key: K::Arg<'_>) -> Result<TypedValues<'_, V>> {
+        self.as_set().get(key)
+    }
+
+    /// As [`TypedSet::contains`].
+    pub fn contains(&self, key: K::Arg<'_>, value: V::Arg<'_>) -> Result<bool> {
+        self.as_set().contains(key, value)
+    }
+
+    /// As [`TypedSet::count`].
+    pub fn count(&self, key: K::Arg<'_>) -> Result<u64> {
+        self.as_set().count(key)
+    }
+
+    /// As [`TypedSet::len`].
+    pub fn len(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// As [`TypedSet::key_count`].
+    pub fn key_count(&self) -> u64 {
+        self.table.key_count()
+    }
+
+    /// Whether the table has nothing.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}
+
+impl<K: Key, V: Key> fmt::Debug for TypedSetMut<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedSetMut")
+            .field("keys", &K::type_name())
+            .field("values", &V::type_name())
+            .field("len", &self.len())
+            .finish()
+    }
+}
