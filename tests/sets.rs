@@ -117,6 +117,29 @@ fn change(
                 let set = model.remove(&key).unwrap_or_default();
                 assert_eq!(table.remove_all(&key).unwrap(), set.len() as u64);
             }
+            37 if rng.bool() => {
+                let low = rng.u8(..120);
+                let gone = table.retain(&key[..].., |_, v| *v.last().unwrap_or(&0) >= low).unwrap();
+                let before = model.values().map(BTreeSet::len).sum::<usize>();
+                for (_, set) in model.range_mut(key..) {
+                    set.retain(|v| *v.last().unwrap_or(&0) >= low);
+                }
+                model.retain(|_, set| !set.is_empty());
+                let after = model.values().map(BTreeSet::len).sum::<usize>();
+                assert_eq!(gone, (before - after) as u64);
+                let first = model.first_key_value().map(|(k, v)| (k.clone(), v.first().cloned()));
+                let last = model.last_key_value().map(|(k, v)| (k.clone(), v.last().cloned()));
+                if model.len() > 1 {
+                    let popped = table.pop_first().unwrap().map(|(k, v)| (k, Some(v)));
+                    assert_eq!(popped, first);
+                    let popped = table.pop_last().unwrap().map(|(k, v)| (k, Some(v)));
+                    assert_eq!(popped, last);
+                    for (key, value) in [first.unwrap(), last.unwrap()] {
+                        model.get_mut(&key).unwrap().remove(&value.unwrap());
+                    }
+                    model.retain(|_, set| !set.is_empty());
+                }
+            }
             37 => {
                 let n = list(table.get(&key).unwrap()).len();
                 for value in list(table.get(&key).unwrap()).into_iter().take(n / 2) {

@@ -1,8 +1,7 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
-//! and write with, [`cursor`] and [`moves`] walks that change, [`set`] and [`set_mut`] tables of sets, [`savepoint`] what can be
-//! undone,
-//! [`owned`] tables and walks that keep their snapshot, [`batch`] closures that share a commit,
-//! [`checking`] the inspector on an open database.
+//! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
+//! change, [`savepoint`] what can be undone, [`owned`] tables and walks that keep their snapshot,
+//! [`batch`] closures that share a commit, [`checking`] the inspector on an open database.
 
 pub mod batch;
 pub mod checking;

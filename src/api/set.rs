@@ -15,9 +15,9 @@ use std::ops::Bound;
 /// `MDB_DUPSORT`, and others a multimap. Cheap to copy. Keys and values are bytes, compared as
 /// unsigned numbers; a pair of both is there once at most.
 ///
-/// A single value takes the room that it takes in any table, a few stand side by side in the leaf of
-/// their key, and many in a tree of their own, so that a key may have any number of them: all that
-/// is done with one of *m* values of one of *n* keys takes O(log *n* + log *m*).
+/// A single value takes the room that it takes in any table, a few stand side by side in the leaf
+/// of their key, and many in a tree of their own, so that a key may have any number of them: all
+/// that is done with one of *m* values of one of *n* keys takes O(log *n* + log *m*).
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::tree::Key;
 use crate::txn::write::{TableId, Writer};
 use std::fmt;
+use std::ops::Bound;
 
 /// A table whose keys have sets of values, to read and to change.
 ///
@@ -74,6 +75,84 @@ impl<'t> SetTableMut<'t> {
     /// Removes all pairs; how many there were. The table stays.
     pub fn clear(&mut self) -> Result<u64> {
         self.delete_range(..)
+    }
+
+    /// Takes the first pair out.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut jobs = txn.open_set("jobs")?; // by priority
+    /// jobs.insert(b"2", b"sweep")?;
+    /// jobs.insert(b"1", b"repair")?;
+    /// assert_eq!(jobs.pop_first()?, Some((b"1".to_vec(), b"repair".to_vec())));
+    /// # Ok(()) }
+    /// ```
+    pub fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let pair = self.first()?.map(|(key, value)| (key.into_vec(), value.into_vec()));
+        self.take_out(pair)
+    }
+
+    /// Takes the last pair out.
+    pub fn pop_last(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let pair = self.last()?.map(|(key, value)| (key.into_vec(), value.into_vec()));
+        self.take_out(pair)
+    }
+
+    fn take_out(&mut self, pair: Option<(Vec<u8>, Vec<u8>)>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if let Some((key, value)) = &pair {
+            self.remove(key, value)?;
+        }
+        Ok(pair)
+    }
+
+    /// Keeps of the pairs of the keys of a range those for which `keep` is true; how many went.
+    /// Two descents for each pair.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut seen = txn.open_set("seen")?;
+    /// for n in 0..100u8 {
+    ///     seen.insert(&[n % 5], &[n])?;
+    /// }
+    /// assert_eq!(seen.retain([1]..[3], |_, value| value[0] < 50)?, 20);
+    /// assert_eq!((seen.len(), seen.key_count()), (80, 5));
+    /// # Ok(()) }
+    /// ```
+    pub fn retain(
+        &mut self,
+        keys: impl KeyRange,
+        mut keep: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<u64> {
+        let (start, end) = keys.bounds();
+        let before = self.len();
+        let mut from = start.map(<[u8]>::to_vec);
+        while let Some(key) = self.first_key((from, end))? {
+            let mut behind: Bound<Vec<u8>> = Bound::Unbounded;
+            while let Some(value) = self.first_value(&key, behind)? {
+                if !keep(&key, &value) {
+                    self.remove(&key, &value)?;
+                }
+                behind = Bound::Excluded(value);
+            }
+            from = Bound::Excluded(key);
+        }
+        Ok(before - self.len())
+    }
+
+    fn first_key(&self, (from, to): (Bound<Vec<u8>>, Bound<&[u8]>)) -> Result<Option<Vec<u8>>> {
+        let from = from.as_ref().map(|key| &key[..]);
+        let next = self.range((from, to))?.next().transpose()?;
+        Ok(next.map(|(key, _)| key.into_vec()))
+    }
+
+    fn first_value(&self, key: &[u8], from: Bound<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+        let from = from.as_ref().map(|value| &value[..]);
+        let next = self.values(key, (from, Bound::Unbounded))?.next().transpose()?;
+        Ok(next.map(Key::into_vec))
     }
 
     /// Its id in this transaction, by which it is used beside other tables
