@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// Where the rules of a letter are told, and what stands before and behind the label there. Rules
 /// without a letter are those of the commit protocol.
-const HOMES: [(&str, &str, [&str; 2]); 6] = [
+const HOMES: [(&str, &str, [&str; 2]); 7] = [
     ("", "docs/design.md", ["(", ")"]),
     ("A", "src/space/allocator.rs", ["(", ")"]),
     ("B", "docs/design.md", ["(", ")"]),
     ("I", "docs/design.md", ["**", "**"]),
     ("R", "src/shared/core.rs", ["- ", "."]),
+    ("S", "src/tree/sets.rs", ["- ", ":"]),
     ("T", "src/tree/mod.rs", ["", ":"]),
 ];
 
