@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// Fails if a test does not come to its end: threads that wait for each other.
@@ -208,4 +209,54 @@ fn a_database_that_is_only_read() {
     for _ in 0..3 {
         assert!(matches!(db.batch(|_| Ok(())), Err(Error::ReadOnly)));
     }
+}
+
+/// Whoever leads runs the closures of others, and keeps none of them: what one has captured ends on
+/// its own thread, before its `batch` returns. A panic in that is nobody else's, and those that have
+/// been committed with it are told so.
+#[test]
+fn a_closure_ends_on_its_own_thread() {
+    struct Captured(ThreadId, Arc<AtomicU32>, bool);
+    impl Drop for Captured {
+        fn drop(&mut self) {
+            if std::thread::current().id() != self.0 {
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+            if self.2 {
+                std::panic::resume_unwind(Box::new("at the end"));
+            }
+        }
+    }
+    within(120, || {
+        let db = Database::in_memory().unwrap();
+        let elsewhere = Arc::new(AtomicU32::new(0));
+        let threads: Vec<_> = (0..8u8)
+            .map(|thread| {
+                let (db, elsewhere) = (db.clone(), elsewhere.clone());
+                std::thread::spawn(move || {
+                    for n in 0..500u32 {
+                        let panics = (u32::from(thread) + n).is_multiple_of(16);
+                        let own = std::thread::current().id();
+                        let captured = Captured(own, elsewhere.clone(), panics);
+                        let alive = Arc::new(());
+                        let here = alive.clone();
+                        let closure = move |txn: &mut recto::WriteTxn| {
+                            let _ = (&captured, &here);
+                            txn.open_table("main")?
+                                .put(&[&[thread], &n.to_be_bytes()[..]].concat(), b"")
+                        };
+                        match catch_unwind(AssertUnwindSafe(|| db.batch(closure))) {
+                            Ok(result) => assert!(!result.unwrap() && !panics),
+                            Err(panic) => assert!(panics && panic.is::<&str>()),
+                        }
+                        assert_eq!(Arc::strong_count(&alive), 1, "it has ended");
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(elsewhere.load(Ordering::Relaxed), 0);
+        assert_eq!(pairs(&db, "main").len(), 8 * 500);
+        assert_clean(&db);
+    });
 }

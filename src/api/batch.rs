@@ -178,8 +178,13 @@ fn has_run(job: &Job, txn: &mut WriteTxn) -> bool {
     catch_unwind(AssertUnwindSafe(|| job.work.run(txn))).is_ok_and(|result| result.is_ok())
 }
 
+/// The closures go first: each ends on its own thread then, with what it has captured, before its
+/// `batch` returns.
 fn say(jobs: impl Iterator<Item = Job>, what: impl Fn() -> Told) {
-    jobs.for_each(|job| say_to(&job.tell, what()));
+    jobs.for_each(|Job { work, tell }| {
+        drop(work);
+        say_to(&tell, what());
+    });
 }
 
 /// Nobody leaves while its job is with others, so there is always somebody to hear it.
