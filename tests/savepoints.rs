@@ -875,3 +875,46 @@ fn a_commit_releases_before_it_writes_the_descriptors() {
     assert_eq!(pages(true, u64::MAX).unwrap(), released);
     assert_eq!(pages(true, released * 4096).unwrap(), released);
 }
+
+/// Tables that were dropped behind many savepoints: however these end, each table goes through them
+/// once, not through every one.
+#[test]
+fn tables_dropped_behind_many_savepoints() {
+    const TABLES: u32 = 3_000;
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    for n in 0..TABLES {
+        txn.open_table(&format!("table {n}")).unwrap().put(b"key", &n.to_be_bytes()).unwrap();
+    }
+    txn.commit().unwrap();
+    for how in 0..3 {
+        let mut txn = db.write().unwrap();
+        let ids: Vec<_> = (0..10).map(|n| txn.open(&format!("table {n}")).unwrap()).collect();
+        let first = txn.savepoint().unwrap();
+        let mut later: Vec<_> = (0..60_000).map(|_| txn.savepoint().unwrap()).collect();
+        for n in 0..TABLES {
+            assert!(txn.drop_table(&format!("table {n}")).unwrap());
+        }
+        match how {
+            0 => txn.rollback_to(&first).unwrap(),
+            1 => {
+                while let Some(savepoint) = later.pop() {
+                    txn.release(savepoint).unwrap();
+                }
+                assert!(txn.tables().unwrap().is_empty());
+                txn.rollback_to(&first).unwrap();
+            }
+            _ => {
+                txn.release(first).unwrap();
+                assert!(txn.tables().unwrap().is_empty());
+                continue;
+            }
+        }
+        for (n, &table) in ids.iter().enumerate() {
+            assert_eq!(txn.get(table, b"key").unwrap(), Some(&(n as u32).to_be_bytes()[..]));
+        }
+        txn.commit().unwrap();
+    }
+    assert_eq!(db.read().unwrap().tables().unwrap().len(), TABLES as usize);
+    assert_clean(&db);
+}

@@ -70,11 +70,16 @@ impl Writer {
         self.release(savepoint)
     }
 
-    /// The newest savepoint is gone: what was dropped since was dropped since the one below it.
+    /// The newest savepoint is gone: what was dropped since was dropped since the one below it. In
+    /// time of the shorter list: however many savepoints go, one after the other, each table is
+    /// moved a few times.
     fn forget_level(&mut self) {
         let dropped = self.levels.pop().map(|level| level.dropped);
-        if let (Some(below), Some(dropped)) = (self.levels.last_mut(), dropped) {
-            below.dropped.extend(dropped);
+        if let (Some(below), Some(mut dropped)) = (self.levels.last_mut(), dropped) {
+            if dropped.len() > below.dropped.len() {
+                std::mem::swap(&mut below.dropped, &mut dropped);
+            }
+            below.dropped.append(&mut dropped);
         }
     }
 
