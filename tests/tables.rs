@@ -439,3 +439,99 @@ fn tables_go_into_a_for() {
     let mut backwards = (&table).into_iter().rev();
     assert_eq!(*backwards.next().unwrap().unwrap().0, number(299));
 }
+
+/// Names are looked up, whatever was dropped, renamed and undone before; few tables and many.
+#[test]
+fn open_tables_are_found_by_their_names() {
+    for names in [4, 40] {
+        let mut rng = fastrand::Rng::with_seed(names);
+        let db = Database::in_memory().unwrap();
+        let mut kept: BTreeMap<String, u64> = BTreeMap::new();
+        for _ in 0..30 {
+            let mut txn = db.write().unwrap();
+            let (mut model, mut ids) = (kept.clone(), BTreeMap::new());
+            let mut points = Vec::new();
+            for n in 0..200u64 {
+                let [a, b] = [0; 2].map(|_| format!("table {}", rng.u64(..names)));
+                match rng.u8(..12) {
+                    0 => points.push((txn.savepoint().unwrap(), model.clone())),
+                    1 if !points.is_empty() => {
+                        let (point, then) = &points[rng.usize(..points.len())];
+                        // One that was made behind another that was rolled back to is gone.
+                        if txn.rollback_to(point).is_ok() {
+                            model.clone_from(then);
+                            ids.clear();
+                        }
+                    }
+                    2 | 3 => {
+                        assert_eq!(txn.drop_table(&a).unwrap(), model.remove(&a).is_some());
+                        if let Some(id) = ids.remove(&a) {
+                            assert!(matches!(txn.view(id), Err(Error::NoSuchTableId)));
+                        }
+                    }
+                    4 | 5 => match txn.rename_table(&a, &b) {
+                        Ok(()) => {
+                            let value = model.remove(&a).unwrap();
+                            assert_eq!(model.insert(b.clone(), value), None);
+                            ids.remove(&a).map(|id| ids.insert(b, id));
+                        }
+                        Err(Error::NoSuchTable(_)) => assert!(!model.contains_key(&a)),
+                        Err(Error::TableExists(_)) => assert!(model.contains_key(&b)),
+                        Err(e) => panic!("{e}"),
+                    },
+                    _ => {
+                        let id = txn.open(&a).unwrap();
+                        assert!(ids.insert(a.clone(), id).is_none_or(|before| before == id));
+                        txn.put(id, b"key", &n.to_be_bytes()).unwrap();
+                        model.insert(a, n);
+                    }
+                }
+                let (name, value) = match model.iter().nth(rng.usize(..=model.len())) {
+                    Some((name, value)) => (name.as_str(), Some(value.to_be_bytes())),
+                    None => ("none", None),
+                };
+                let table = txn.table_opt(name).unwrap();
+                let found = table.map(|table| table.get(b"key").unwrap().unwrap().to_vec());
+                assert_eq!(found.as_deref(), value.as_ref().map(|value| &value[..]));
+                if let Some(&id) = ids.get(name) {
+                    assert_eq!(txn.get(id, b"key").unwrap(), value.as_ref().map(|v| &v[..]));
+                }
+            }
+            let listed = txn.tables().unwrap();
+            assert!(listed.iter().map(|table| &table.name).eq(model.keys()));
+            assert!(listed.iter().all(|table| table.stats.entries == 1));
+            if rng.bool() {
+                txn.commit().unwrap();
+                kept = model;
+            }
+        }
+        for (name, value) in &kept {
+            let txn = db.read().unwrap();
+            let table = txn.table(name).unwrap();
+            assert_eq!(table.get(b"key").unwrap(), Some(&value.to_be_bytes()[..]));
+        }
+        assert_clean(&db);
+    }
+}
+
+/// To open a table costs the same, however many are open already.
+#[test]
+fn a_transaction_opens_thousands_of_tables() {
+    const TABLES: u32 = 20_000;
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    for n in 0..TABLES {
+        txn.open_table(&format!("table {n}")).unwrap().put(b"key", &number(n)).unwrap();
+    }
+    for n in 0..TABLES {
+        let table = txn.table(&format!("table {n}")).unwrap();
+        assert_eq!(table.get(b"key").unwrap(), Some(&number(n)[..]));
+    }
+    assert_eq!(txn.tables().unwrap().len(), TABLES as usize);
+    for n in 0..TABLES / 2 {
+        assert!(txn.drop_table(&format!("table {n}")).unwrap());
+    }
+    txn.commit().unwrap();
+    assert_eq!(db.read().unwrap().tables().unwrap().len(), TABLES as usize / 2);
+    assert_clean(&db);
+}

@@ -2,6 +2,8 @@
 
 use crate::format::descriptor::TableDescriptor;
 use crate::tree::RightmostPath;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that no open table and no savepoint of this process has had; later ones are greater.
@@ -24,6 +26,82 @@ pub struct OpenTable {
     pub version: u64,
     /// As it was found in the catalog; None if this transaction has made it.
     pub found: Option<Found>,
+}
+
+/// Open tables that are looked through one by one: up to so many that is cheaper than a hash.
+const FEW: usize = 16;
+
+/// The open tables, found by their names. Their order means nothing.
+///
+/// Invariant: `places` is empty, or it has the place of each table; it has if they are more than
+/// [`FEW`].
+#[derive(Default)]
+pub struct OpenTables {
+    list: Vec<OpenTable>,
+    places: HashMap<String, usize>,
+}
+
+impl OpenTables {
+    /// Where the table of this name stands.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        match self.places.is_empty() {
+            true => self.list.iter().position(|table| table.name == name),
+            false => self.places.get(name).copied(),
+        }
+    }
+
+    /// Adds a table, behind the others; none of these has its name.
+    pub fn push(&mut self, table: OpenTable) {
+        if !self.places.is_empty() {
+            self.places.insert(table.name.clone(), self.list.len());
+        }
+        self.list.push(table);
+        if self.places.is_empty() && self.list.len() > FEW {
+            let place = |(i, table): (usize, &OpenTable)| (table.name.clone(), i);
+            self.places = self.list.iter().enumerate().map(place).collect();
+        }
+    }
+
+    /// Takes a table out; the last one stands in its place.
+    pub fn remove(&mut self, index: usize) -> OpenTable {
+        let table = self.list.swap_remove(index);
+        self.places.remove(&table.name);
+        if let Some(place) = self.list.get(index).and_then(|t| self.places.get_mut(&t.name)) {
+            *place = index;
+        }
+        table
+    }
+
+    /// Gives a table another name, which no other has.
+    pub fn rename(&mut self, index: usize, name: &str) {
+        let table = &mut self.list[index];
+        if self.places.remove(&table.name).is_some() {
+            self.places.insert(name.into(), index);
+        }
+        table.name = name.into();
+    }
+}
+
+impl Deref for OpenTables {
+    type Target = [OpenTable];
+    fn deref(&self) -> &[OpenTable] {
+        &self.list
+    }
+}
+
+/// Everything but the names may be changed.
+impl DerefMut for OpenTables {
+    fn deref_mut(&mut self) -> &mut [OpenTable] {
+        &mut self.list
+    }
+}
+
+impl IntoIterator for OpenTables {
+    type Item = OpenTable;
+    type IntoIter = std::vec::IntoIter<OpenTable>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
 }
 
 /// A table of the catalog, when it was opened.

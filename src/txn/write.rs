@@ -1,6 +1,6 @@
 //! The write transaction: one at a time over all processes.
 
-use super::tables::{Found, Level, OpenTable, next_number};
+use super::tables::{Found, Level, OpenTable, OpenTables, next_number};
 use crate::commit::build::Built;
 use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
@@ -46,7 +46,7 @@ impl Hash for TableId {
 /// The write transaction.
 pub struct Writer {
     pub(super) catalog: TableDescriptor,
-    pub(super) tables: Vec<OpenTable>,
+    pub(super) tables: OpenTables,
     /// Features of tables made in this transaction, undone or not, that must be known to read them.
     read_features: u32,
     pub(super) state: State,
@@ -80,7 +80,7 @@ impl Writer {
         let catalog = draft.base().catalog;
         Ok(Writer {
             catalog,
-            tables: Vec::new(),
+            tables: OpenTables::default(),
             read_features: 0,
             state: State::Whole,
             version: 0,
@@ -187,7 +187,7 @@ impl Writer {
 
     /// Index of a table in this transaction, opened if it exists.
     fn find(&mut self, name: &str) -> Result<Option<usize>> {
-        if let Some(i) = self.tables.iter().position(|t| t.name == name) {
+        if let Some(i) = self.tables.find(name) {
             return Ok(Some(i));
         }
         let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
@@ -351,9 +351,8 @@ impl Writer {
             let (d, options) = (w.tables[i].descriptor, w.tables[i].options.clone());
             w.remove_descriptor(from)?;
             w.store_descriptor(to, &d, &options)?;
-            let table = &mut w.tables[i];
-            table.name = to.into();
-            if let Some(found) = &mut table.found {
+            w.tables.rename(i, to);
+            if let Some(found) = &mut w.tables[i].found {
                 found.name.get_or_insert_with(|| from.into());
             }
             Ok(())
@@ -378,8 +377,8 @@ impl Writer {
 
     fn look_up(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
         self.check_usable()?;
-        match self.tables.iter().find(|t| t.name == name) {
-            Some(t) => Ok(Some((t.descriptor, &t.options))),
+        match self.tables.find(name) {
+            Some(i) => Ok(Some((self.tables[i].descriptor, &self.tables[i].options))),
             None => self.stored(name),
         }
     }
@@ -390,8 +389,8 @@ impl Writer {
         let pages = self.draft.pages();
         let mut tables = tree::tables(pages, &self.catalog, pages.page_count())?;
         for table in &mut tables {
-            if let Some(open) = self.tables.iter().find(|t| t.name == table.name) {
-                table.descriptor = open.descriptor;
+            if let Some(i) = self.tables.find(&table.name) {
+                table.descriptor = self.tables[i].descriptor;
             }
         }
         Ok(tables)
