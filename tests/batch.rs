@@ -260,3 +260,40 @@ fn a_closure_ends_on_its_own_thread() {
         assert_clean(&db);
     });
 }
+
+/// What is committed is what the closures were run in: one that puts another transaction there loses
+/// nothing of the others, and is told.
+#[test]
+fn a_closure_that_puts_another_transaction_there() {
+    within(60, || {
+        let (db, other) = (Database::in_memory().unwrap(), Database::in_memory().unwrap());
+        let writer = db.write().unwrap();
+        let threads: Vec<_> = (0..6u8)
+            .map(|n| {
+                let (db, other) = (db.clone(), other.clone());
+                std::thread::spawn(move || {
+                    db.batch(move |txn| {
+                        txn.open_table("main")?.put(&[n], b"before")?;
+                        if n % 3 == 1 {
+                            drop(std::mem::replace(txn, other.write()?));
+                            txn.open_table("main")?.put(&[n], b"elsewhere")?;
+                        }
+                        Ok(())
+                    })
+                })
+            })
+            .collect();
+        settle();
+        drop(writer);
+        for (n, thread) in threads.into_iter().enumerate() {
+            match thread.join().unwrap() {
+                Err(Error::InvalidArgument(_)) => assert_eq!(n % 3, 1),
+                result => assert!(result.is_ok() && n % 3 != 1, "{n}: {result:?}"),
+            }
+        }
+        let keys: Vec<u8> = pairs(&db, "main").into_iter().map(|(key, _)| key[0]).collect();
+        assert_eq!(keys, [0, 2, 3, 5]);
+        assert!(pairs(&other, "main").is_empty());
+        assert_clean(&db);
+    });
+}

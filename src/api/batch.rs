@@ -57,7 +57,8 @@ enum Told {
 
 /// A closure whose result stays with it.
 trait Work: Send + Sync {
-    /// Runs it, once more if it has been run before.
+    /// Runs it, once more if it has been run before. An error too if it has put another transaction
+    /// in the place of this one: what others have done here is not in that.
     fn run(&self, txn: &mut WriteTxn) -> Result<()>;
 }
 
@@ -67,7 +68,14 @@ impl<T: Send, F: FnMut(&mut WriteTxn) -> Result<T> + Send> Work for Closure<T, F
     fn run(&self, txn: &mut WriteTxn) -> Result<()> {
         let (f, result) = &mut *self.0.lock();
         *result = None;
-        *result = Some(f(txn)?);
+        let number = txn.writer().number();
+        let done = f(txn)?;
+        if txn.writer().number() != number {
+            let detail =
+                "the closure has put another transaction in the place of the one it was given";
+            return Err(Error::InvalidArgument(detail.into()));
+        }
+        *result = Some(done);
         Ok(())
     }
 }

@@ -386,7 +386,8 @@ impl Database {
     /// Errors: those of the closure, of [`Database::write`], and of [`WriteTxn::commit`];
     /// [`Error::OutcomeUnknown`] comes to all whose closures were in that commit. Inside of a
     /// closure, or where the thread has the write transaction already,
-    /// [`Error::WriterOnThisThread`], as from `write`.
+    /// [`Error::WriterOnThisThread`], as from `write`. [`Error::InvalidArgument`] if the closure
+    /// leaves another transaction in the place of the one it was given (`std::mem::replace`).
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that no open table and no savepoint of this process has had; later ones are greater.
+/// A number that no open table, savepoint or write transaction of this process has had; later ones
+/// are greater.
 pub fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

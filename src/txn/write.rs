@@ -45,6 +45,8 @@ impl Hash for TableId {
 
 /// The write transaction.
 pub struct Writer {
+    /// No other transaction of this process has it.
+    number: u64,
     pub(super) catalog: TableDescriptor,
     pub(super) tables: OpenTables,
     /// Features of tables made in this transaction, undone or not, that must be known to read them.
@@ -79,6 +81,7 @@ impl Writer {
         let draft = engine.begin_write(timeout, durability)?;
         let catalog = draft.base().catalog;
         Ok(Writer {
+            number: next_number(),
             catalog,
             tables: OpenTables::default(),
             read_features: 0,
@@ -87,6 +90,11 @@ impl Writer {
             levels: Vec::new(),
             draft,
         })
+    }
+
+    /// A number that no other transaction of this process has.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Id of this transaction.
