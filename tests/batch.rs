@@ -6,9 +6,9 @@ use common::{assert_clean, memory_dir, open_at, pairs};
 use recto::{Builder, Database, Error};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -212,8 +212,8 @@ fn a_database_that_is_only_read() {
 }
 
 /// Whoever leads runs the closures of others, and keeps none of them: what one has captured ends on
-/// its own thread, before its `batch` returns. A panic in that is nobody else's, and those that have
-/// been committed with it are told so.
+/// its own thread, before its `batch` returns. A panic in that is nobody else's, and those that
+/// have been committed with it are told so.
 #[test]
 fn a_closure_ends_on_its_own_thread() {
     struct Captured(ThreadId, Arc<AtomicU32>, bool);
@@ -261,8 +261,8 @@ fn a_closure_ends_on_its_own_thread() {
     });
 }
 
-/// What is committed is what the closures were run in: one that puts another transaction there loses
-/// nothing of the others, and is told.
+/// What is committed is what the closures were run in: one that puts another transaction there
+/// loses nothing of the others, and is told.
 #[test]
 fn a_closure_that_puts_another_transaction_there() {
     within(60, || {
@@ -294,6 +294,86 @@ fn a_closure_that_puts_another_transaction_there() {
         let keys: Vec<u8> = pairs(&db, "main").into_iter().map(|(key, _)| key[0]).collect();
         assert_eq!(keys, [0, 2, 3, 5]);
         assert!(pairs(&other, "main").is_empty());
+        assert_clean(&db);
+    });
+}
+
+/// A savepoint of one closure is none of another: to go back to it would undo what those between
+/// them have done, who are told that they are committed.
+#[test]
+fn savepoints_end_with_their_closure() {
+    within(60, || {
+        let db = Database::in_memory().unwrap();
+        let writer = db.write().unwrap();
+        let point = Arc::new(Mutex::new(None));
+        let threads: Vec<_> = (0..6u8)
+            .map(|n| {
+                let (db, point) = (db.clone(), point.clone());
+                let thread = std::thread::spawn(move || {
+                    db.batch(move |txn| {
+                        if n == 0 {
+                            *point.lock().unwrap() = Some(txn.savepoint()?);
+                        }
+                        txn.open_table("main")?.put(&[n], b"value")?;
+                        match &*point.lock().unwrap() {
+                            Some(point) if n == 4 => txn.rollback_to(point).map(|()| true),
+                            _ => Ok(false),
+                        }
+                    })
+                });
+                settle(); // one after the other
+                thread
+            })
+            .collect();
+        drop(writer);
+        let mut wanted = Vec::new();
+        for (n, thread) in threads.into_iter().enumerate() {
+            match thread.join().unwrap() {
+                Err(Error::NoSuchSavepoint) => assert_eq!(n, 4),
+                // The fifth too, should it have come before the first.
+                Ok(false) => wanted.push(n as u8),
+                result => panic!("{n}: {result:?}"),
+            }
+        }
+        let keys: Vec<u8> = pairs(&db, "main").into_iter().map(|(key, _)| key[0]).collect();
+        assert_eq!(keys, wanted);
+        assert_clean(&db);
+    });
+}
+
+/// A closure that passes over an error which has broken the transaction is the one that has failed,
+/// and not those behind it: they share a commit all the same.
+#[test]
+fn who_breaks_the_transaction_is_the_one_who_fails() {
+    within(60, || {
+        let db = Database::builder().max_bytes(1 << 20).in_memory().unwrap();
+        let writer = db.write().unwrap();
+        let threads: Vec<_> = (0..10u8)
+            .map(|n| {
+                let db = db.clone();
+                let thread = std::thread::spawn(move || {
+                    db.batch(move |txn| {
+                        let mut table = txn.open_table("main")?;
+                        if n == 0 {
+                            let full = table.put(b"large", &vec![0; 2 << 20]);
+                            assert!(matches!(full, Err(Error::DatabaseFull { .. })));
+                            return Ok(0);
+                        }
+                        table.put(&[n], b"value")?;
+                        Ok(txn.id())
+                    })
+                });
+                settle(); // one after the other
+                thread
+            })
+            .collect();
+        drop(writer);
+        let mut results = threads.into_iter().map(|thread| thread.join().unwrap());
+        assert!(matches!(results.next(), Some(Err(Error::TransactionBroken))));
+        let ids: BTreeSet<u64> = results.map(Result::unwrap).collect();
+        // More than one only where a thread came late.
+        assert!(ids.len() < 5, "{ids:?}");
+        assert_eq!(pairs(&db, "main").len(), 9);
         assert_clean(&db);
     });
 }

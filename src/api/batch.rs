@@ -57,8 +57,9 @@ enum Told {
 
 /// A closure whose result stays with it.
 trait Work: Send + Sync {
-    /// Runs it, once more if it has been run before. An error too if it has put another transaction
-    /// in the place of this one: what others have done here is not in that.
+    /// Runs it, once more if it has been run before. An error too if it leaves the transaction
+    /// useless, or another one in its place, which has nothing of what others have done. Its
+    /// savepoints end with it: nobody who comes later goes back behind others.
     fn run(&self, txn: &mut WriteTxn) -> Result<()>;
 }
 
@@ -75,6 +76,7 @@ impl<T: Send, F: FnMut(&mut WriteTxn) -> Result<T> + Send> Work for Closure<T, F
                 "the closure has put another transaction in the place of the one it was given";
             return Err(Error::InvalidArgument(detail.into()));
         }
+        txn.writer_mut().release_all()?;
         *result = Some(done);
         Ok(())
     }

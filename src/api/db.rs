@@ -381,7 +381,8 @@ impl Database {
     /// than once: if one of them fails or panics, the transaction is begun again without it, and it
     /// is run alone, on its own thread, for its result. So what a closure does beside the
     /// transaction it may do several times; the result is that of the run that was committed. The
-    /// closure itself ends on its own thread, before this call returns.
+    /// closure itself ends on its own thread, before this call returns; savepoints that it has made
+    /// and not released end with each run.
     ///
     /// Errors: those of the closure, of [`Database::write`], and of [`WriteTxn::commit`];
     /// [`Error::OutcomeUnknown`] comes to all whose closures were in that commit. Inside of a

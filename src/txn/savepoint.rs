@@ -42,6 +42,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives up all savepoints.
+    pub fn release_all(&mut self) -> Result<()> {
+        self.check_changeable()?;
+        self.levels.first().map(|level| level.number).map_or(Ok(()), |first| self.release(first))
+    }
+
     /// Undoes everything since a savepoint, which stays, and gives up those made after it. The
     /// transaction is usable then, also if an operation has failed half-way since; not if one has
     /// panicked.
