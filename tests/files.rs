@@ -9,7 +9,7 @@ use common::{
 };
 use recto::{Builder, Database, Durability, Error};
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,7 +91,11 @@ fn what_is_no_database_is_refused() {
     fs::write(at("zeros"), vec![0; 100_000]).unwrap();
     let mut rng = fastrand::Rng::with_seed(1);
     fs::write(at("random"), (0..100_000).map(|_| rng.u8(..)).collect::<Vec<_>>()).unwrap();
-    let names = ["directory", "fifo", "empty", "short", "zeros", "random"];
+    let names = ["directory", "fifo", "short", "zeros", "random"];
+    let e = refused(&at("empty"), &existing());
+    assert!(e.to_string().contains("it is empty"), "{e}");
+    let e = refused(&at("empty"), Builder::default().read_only(true));
+    assert!(matches!(e, Error::NotADatabase { .. }), "{e}");
     for name in names {
         for builder in [Builder::default(), existing()] {
             let e = refused(&at(name), &builder);
@@ -115,7 +119,6 @@ fn what_is_no_database_is_refused() {
         ("lmdb 1", lmdb(24), "an LMDB database; `mdb_dump`"),
         ("redb", b"redb\x1a\x0a\xa9\x0d\x0a more".to_vec(), "a redb database"),
         ("a lock", fs::read(at("real-lock")).unwrap(), "the lock file of a recto database"),
-        ("empty", Vec::new(), "it is empty"),
     ] {
         fs::write(at(name), &content).unwrap();
         let e = refused(&at(name), &Builder::default());
@@ -126,6 +129,61 @@ fn what_is_no_database_is_refused() {
     // The file that was there is still what it was.
     assert_eq!(fs::read(at("short")).unwrap(), b"recto");
     assert_eq!(fs::read(at("empty")).unwrap(), b"");
+}
+
+/// As programs have one that let `tempfile` choose the name.
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let dir = memory_dir();
+    for round in 0..40 {
+        let path = dir.path().join(format!("{round}"));
+        fs::write(&path, b"").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let link = dir.path().join(format!("link-{round}"));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        // Many at once find it empty, and it is one database.
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open =
+                |n: u64| open_at(if n % 2 == 0 { &path } else { &link }, &Builder::default());
+            let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || open(n))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for (n, db) in opened.iter().enumerate() {
+            let mut txn = db.write().unwrap();
+            txn.set_durability(Durability::Deferred);
+            txn.open_table("main").unwrap().put(&[n as u8], b"").unwrap();
+            txn.commit().unwrap();
+        }
+        for db in &opened {
+            assert_eq!(db.read().unwrap().table("main").unwrap().len(), 4);
+        }
+        assert_clean(&opened[0]);
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        drop(opened);
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(names.iter().all(|name| !name.to_string_lossy().contains("-new-")), "{names:?}");
+    }
+}
+
+#[test]
+fn new_files_have_the_mode_that_is_asked_for() {
+    let dir = memory_dir();
+    // SAFETY: no other test of this file looks at the umask; it is put back.
+    let before = unsafe { libc::umask(0o007) };
+    for (n, (mode, has)) in [(0o600, 0o600), (0o644, 0o640), (0o666, 0o660)].into_iter().enumerate()
+    {
+        let path = dir.path().join(format!("{n}"));
+        let db = open_at(&path, Builder::default().mode(mode));
+        for path in [path.clone(), dir.path().join(format!("{n}-lock"))] {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, has, "{path:?}");
+        }
+        assert_clean(&db);
+    }
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
 }
 
 #[test]

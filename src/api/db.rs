@@ -87,9 +87,30 @@ impl Builder {
         self
     }
 
-    /// Whether a missing file is made. Default: true, but never for a read-only database.
+    /// Whether a missing file is made. A file without a byte counts as missing: a new one takes its
+    /// place, as a whole, with its users and permissions. Default: true, but never for a read-only
+    /// database.
     pub fn create(&mut self, yes: bool) -> &mut Self {
         self.create = yes;
+        self
+    }
+
+    /// Permission bits of a new data file, as `open` takes them: the umask takes some off. The lock
+    /// file gets those of the data file. Default: 0o600.
+    ///
+    /// ```
+    /// # use std::os::unix::fs::PermissionsExt;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("shared.recto");
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { recto::Database::builder().mode(0o640).open(&path)? };
+    /// # let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+    /// # assert!(mode == 0o640 || mode == 0o600, "{mode:o}");
+    /// # Ok(()) }
+    /// ```
+    pub fn mode(&mut self, bits: u32) -> &mut Self {
+        self.platform.mode = bits & 0o777;
         self
     }
 
@@ -240,7 +261,7 @@ impl Builder {
     pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
         self.platform.check()?;
-        if self.create && !self.engine.read_only && !exists(path)? {
+        if self.create && !self.engine.read_only {
             self.create_file(path)?;
         }
         mmap::check_is_database(path)?;
@@ -257,11 +278,17 @@ impl Builder {
     }
 
     /// Makes the file under a temporary name and links it into place when it is complete and
-    /// durable, without replacing one that somebody else made meanwhile.
+    /// durable, without replacing one that somebody else made meanwhile, or one that has content.
     fn create_file(&self, path: &Path) -> Result<()> {
+        let create = match path.metadata() {
+            Ok(meta) if meta.is_file() && meta.len() == 0 => mmap::replace_empty_file,
+            Ok(_) => return Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => mmap::create_file,
+            Err(e) => return Err(Error::io("look for", e).at(path)),
+        };
         self.check_page_size()?;
         let content = initial_file(self.page_size, new_uuid()?);
-        mmap::create_file(path, &content, &self.platform)
+        create(path, &content, &self.platform)
     }
 
     fn check_page_size(&self) -> Result<()> {
@@ -298,10 +325,6 @@ fn new_uuid() -> Result<[u8; 16]> {
     let mut uuid = [0; 16];
     crate::os::random_bytes(&mut uuid).map_err(|e| Error::io("get random bytes", e))?;
     Ok(uuid)
-}
-
-fn exists(path: &Path) -> Result<bool> {
-    path.try_exists().map_err(|e| Error::io("look for", e).at(path))
 }
 
 impl Database {

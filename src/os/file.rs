@@ -2,7 +2,7 @@
 //!
 //! Invariants: every descriptor closes on exec; a symbolic link in the last place of a path is
 //! refused, and so is everything that is not a regular file; a file is created whole or not at all
-//! ([`create_unlinked`]) and never over another.
+//! ([`create_unlinked`]) and never over another, but for one that is empty ([`create_beside`]).
 
 use super::{check, check_repeat};
 use std::ffi::{CString, OsStr};
@@ -251,14 +251,7 @@ pub struct NewFile {
 /// Begins a file that is to stand at `path` once it is complete, readable and writable, with the
 /// permission bits `mode`.
 pub fn create_unlinked(path: &Path, mode: u32) -> io::Result<NewFile> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "path does not end in the name of a file")
-    })?;
-    let parent = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let directory = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(parent)?;
+    let (directory, name) = directory_of(path)?;
     let target = c_string(name)?;
     if Path::new("/proc/self/fd").exists() {
         match open_at(&directory, c".", libc::O_TMPFILE | libc::O_RDWR, mode) {
@@ -275,6 +268,25 @@ pub fn create_unlinked(path: &Path, mode: u32) -> io::Result<NewFile> {
         }
     }
     create_named(directory, target, name, mode)
+}
+
+/// The same with a temporary name, so that it can take the place of a file that stands there.
+pub fn create_beside(path: &Path, mode: u32) -> io::Result<NewFile> {
+    let (directory, name) = directory_of(path)?;
+    create_named(directory, c_string(name)?, name, mode)
+}
+
+/// The directory of a path, open, and the name in it.
+fn directory_of(path: &Path) -> io::Result<(File, &OsStr)> {
+    let name = path.file_name().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "path does not end in the name of a file")
+    })?;
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let directory = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(parent)?;
+    Ok((directory, name))
 }
 
 /// The same with a temporary name in the same directory.
@@ -316,6 +328,20 @@ impl NewFile {
     /// The same for a file whose name need not survive a crash.
     pub fn link_unsynced(mut self) -> io::Result<File> {
         self.give_name()?;
+        Ok(self.file.take().expect("present until link"))
+    }
+
+    /// Gives a file of [`create_beside`] its name, in place of the file that has it, and syncs the
+    /// directory.
+    pub fn replace(mut self) -> io::Result<File> {
+        let Some(temporary) = &self.temporary else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let dir = self.directory.as_raw_fd();
+        // SAFETY: an open descriptor and strings that end in zero.
+        check(unsafe { libc::renameat(dir, temporary.as_ptr(), dir, self.name.as_ptr()) })?;
+        self.temporary = None;
+        sync_open_dir(&self.directory)?;
         Ok(self.file.take().expect("present until link"))
     }
 

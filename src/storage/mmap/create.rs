@@ -5,23 +5,55 @@ use super::place::{check_data, give_as, write_in_place};
 use super::{MapOptions, lock_file};
 use crate::error::{Error, Result};
 use crate::os;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
     let failed = |what, e| Error::io(what, e).at(path);
     lock_file::refuse_same_path(path, options)?;
-    let new = os::create_unlinked(path, os::PRIVATE).map_err(|e| failed("create", e))?;
-    check_data(new.file(), path, options)?;
-    write_in_place(new.file());
-    os::pwrite_all(new.file(), 0, content).map_err(|e| failed("write", e))?;
-    new.file().sync_all().map_err(|e| failed("sync", e))?;
+    let new = os::create_unlinked(path, options.mode).map_err(|e| failed("create", e))?;
+    fill(&new, path, content, options)?;
     match new.link() {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(failed("create", e)),
         _ => Ok(()),
     }
+}
+
+/// Writes a new file, and syncs it.
+fn fill(new: &os::NewFile, path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
+    let failed = |what, e| Error::io(what, e).at(path);
+    check_data(new.file(), path, options)?;
+    write_in_place(new.file());
+    os::pwrite_all(new.file(), 0, content).map_err(|e| failed("write", e))?;
+    new.file().sync_all().map_err(|e| failed("sync", e))
+}
+
+/// A file without a byte, such as programs make that choose a name, becomes one with this content:
+/// a new file takes its place as a whole, with its users and permissions. Nothing is done where the
+/// file has content, also where another process has just given it some.
+pub fn replace_empty_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
+    let path = &path.canonicalize().map_err(|e| Error::io("finding the file", e).at(path))?;
+    let failed = |what, e| Error::io(what, e).at(path);
+    let is_empty = |meta: &Metadata| meta.is_file() && meta.len() == 0;
+    if !path.metadata().is_ok_and(|meta| is_empty(&meta)) {
+        return Ok(());
+    }
+    lock_file::refuse_same_path(path, options)?;
+    // Of those who find it empty one replaces it; the others find that another file is there.
+    let empty = os::OfdLocks::open(|| os::open_data(path, true)).map_err(|e| failed("open", e))?;
+    empty.lock(0, true, None).map_err(|e| failed("lock", e))?;
+    let meta = empty.file().metadata().map_err(|e| failed("asking about", e))?;
+    let now = path.symlink_metadata().map_err(|e| failed("asking about", e))?;
+    if !is_empty(&meta) || (meta.dev(), meta.ino()) != (now.dev(), now.ino()) {
+        return Ok(());
+    }
+    let new = os::create_beside(path, os::PRIVATE).map_err(|e| failed("create", e))?;
+    fill(&new, path, content, options)?;
+    give_as(new.file(), &meta).map_err(|e| failed("create", e))?;
+    new.replace().map(drop).map_err(|e| failed("create", e))
 }
 
 /// What a file in which parts of another are kept has behind the name of that one.

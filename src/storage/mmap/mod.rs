@@ -30,7 +30,7 @@ use super::memory::FreeLocks;
 use super::{LockByte, LockMode, Locks, Platform, Storage};
 use crate::error::{Error, Result};
 use crate::os;
-pub use create::{create_file, sync_name};
+pub use create::{create_file, replace_empty_file, sync_name};
 pub use lock_file::check_is_database;
 use memmap2::MmapRaw;
 use std::fs::File;
@@ -54,6 +54,8 @@ pub struct MapOptions {
     pub zero_fill_growth: bool,
     /// Addresses to reserve, in bytes; 0: 1 GiB or four times the file, whichever is more.
     pub reserve: u64,
+    /// Permission bits of a new data file, from which the umask takes some off.
+    pub mode: u32,
     /// Length of the lock file: `shared::layout::SIZE`.
     pub shared_len: usize,
     /// The lock file, where it is not to stand beside the data file (on tmpfs, for instance). All
@@ -71,6 +73,7 @@ impl MapOptions {
             direct: false,
             zero_fill_growth: false,
             reserve: 0,
+            mode: os::PRIVATE,
             shared_len,
             lock_file: None,
         }
