@@ -143,8 +143,9 @@ fn an_empty_file_becomes_a_database() {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         // Many at once find it empty, and it is one database.
         let opened: Vec<_> = std::thread::scope(|scope| {
-            let open =
-                |n: u64| open_at(if n % 2 == 0 { &path } else { &link }, &Builder::default());
+            let open = |n: u64| {
+                open_at(if n.is_multiple_of(2) { &path } else { &link }, &Builder::default())
+            };
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || open(n))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
