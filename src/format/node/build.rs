@@ -311,7 +311,7 @@ pub(super) fn put_cell(
     let end = at + cell.len();
     let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
     if !rest.is_empty() {
-        item.key.copy_to(prefix_len + HEAD, rest);
+        item.key.copy_rest(prefix_len, rest);
     }
     item.body.put(tail, end);
 }

@@ -73,6 +73,16 @@ impl<'a> KeyParts<'a> {
         }
     }
 
+    /// Copies what a cell holds of the key in a page with a prefix of `prefix_len` bytes, which is
+    /// as long as `out`.
+    #[inline]
+    pub fn copy_rest(&self, prefix_len: usize, out: &mut [u8]) {
+        if prefix_len == self.prefix.len() {
+            return out.copy_from_slice(self.rest);
+        }
+        self.copy_to(prefix_len + HEAD, out);
+    }
+
     /// Copies the key to the front of `out`, which has room for all of it.
     #[inline]
     pub fn write_to(&self, out: &mut [u8]) {
