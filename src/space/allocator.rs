@@ -223,13 +223,25 @@ impl Allocator {
     }
 
     /// One page.
+    #[inline]
     pub fn allocate(&mut self, log: &impl LogPages) -> Result<PageId> {
-        if self.run.is_empty() && (self.ready.count() == 0 || self.seeks_fragments()) {
-            self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
-        }
-        let id = self.allocate_from_ready()?;
+        let id = match self.next_of_run() {
+            Some(id) => id,
+            None => {
+                self.fill_ready(log)?;
+                self.begin_run()?
+            }
+        };
         self.note_born(id, 1);
         Ok(id)
+    }
+
+    /// Looks for pages if there are too few for the next run.
+    fn fill_ready(&mut self, log: &impl LogPages) -> Result<()> {
+        if self.ready.count() == 0 || self.seeks_fragments() {
+            self.refill(log, REFILL.max((self.taken / REFILL_PART) as usize))?;
+        }
+        Ok(())
     }
 
     /// Whether the next single page would cut up a long run although the pool may have other pages
@@ -240,10 +252,22 @@ impl Allocator {
     }
 
     fn allocate_from_ready(&mut self) -> Result<PageId> {
-        self.taken += 1;
-        if let Some(id) = self.run.next() {
-            return Ok(PageId(id));
+        match self.next_of_run() {
+            Some(id) => Ok(id),
+            None => self.begin_run(),
         }
+    }
+
+    #[inline]
+    fn next_of_run(&mut self) -> Option<PageId> {
+        let id = self.run.next()?;
+        self.taken += 1;
+        Some(PageId(id))
+    }
+
+    /// The first page of the next run.
+    fn begin_run(&mut self) -> Result<PageId> {
+        self.taken += 1;
         // Where a small commit finds room, and towards the front, so that the end of the file
         // empties.
         let found = if self.pins.no_reuse() {
@@ -322,15 +346,13 @@ impl Allocator {
     /// Gives `len` pages back that were born in transaction `birth`.
     pub fn free(&mut self, start: PageId, len: u64, birth: TxnId) -> Result<()> {
         self.check_inside(start, len)?;
-        let page = Born { start, len, birth };
         if !self.levels.is_empty() {
-            return self.give_up(page);
+            return self.give_up(start, len, birth);
         }
         if self.is_own(birth) {
-            self.add_ready(start, len)?;
-        } else {
-            self.free_older(page);
+            return self.add_ready(start, len);
         }
+        self.free_older(Born { start, len, birth });
         Ok(())
     }
 

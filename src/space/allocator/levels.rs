@@ -174,8 +174,8 @@ impl Allocator {
 
     /// Pages are given up where there is a savepoint.
     #[cold]
-    pub(super) fn give_up(&mut self, page: Born) -> Result<()> {
-        let Born { start, len, birth } = page;
+    pub(super) fn give_up(&mut self, start: PageId, len: u64, birth: TxnId) -> Result<()> {
+        let page = Born { start, len, birth };
         if self.is_held(birth) {
             if let Some(top) = self.levels.last_mut() {
                 top.held.push(page);
