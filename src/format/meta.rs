@@ -142,9 +142,8 @@ pub fn valid_page_size(size: usize) -> bool {
 
 /// Whether the crc of a meta page is that of its bytes. It stands in this place, and covers the
 /// page in this way, in every version.
-fn crc_is_good(b: &[u8]) -> bool {
-    let mut copy = [0; SIZE];
-    copy.copy_from_slice(b);
+fn crc_is_good(b: &[u8; SIZE]) -> bool {
+    let mut copy = *b;
     seal_with(&mut copy, 0);
     crc32fast::hash(&copy) == crc_of(b)
 }
@@ -269,7 +268,7 @@ impl Meta {
     /// Decodes and checks everything that can be checked without other pages.
     pub fn decode(bytes: &[u8]) -> Result<(Meta, Phase), MetaFault> {
         use MetaFault::Bad;
-        let b = bytes.get(..SIZE).ok_or(Bad("shorter than a meta page"))?;
+        let b = bytes.first_chunk().ok_or(Bad("shorter than a meta page"))?;
         if b[m::MAGIC.range(0)] != MAGIC {
             return Err(MetaFault::NotAMeta);
         }
@@ -332,6 +331,7 @@ fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState>
     if ready > (SIZE - BODY) / READY_SIZE {
         return None;
     }
+    space.ready.reserve_exact(ready);
     for _ in 0..ready {
         let (start, len) = (PageId(ready::START.get(b, *at)?), ready::LENGTH.get(b, *at)?);
         if !freelog::extent_fits(start, len, page_count) {
@@ -343,14 +343,17 @@ fn decode_space(b: &[u8], page_count: u64, at: &mut usize) -> Option<SpaceState>
     let inside = |p: u64| p == 0 || (2..page_count).contains(&p);
     for (i, q) in space.queues.iter_mut().enumerate() {
         let head = queue_at(i);
-        let inline = queue::INLINE_COUNT.get(b, head)?;
+        let inline = queue::INLINE_COUNT.get(b, head)? as usize;
+        if inline > (b.len() - *at) / ENTRY_SIZE {
+            return None;
+        }
         *q = Queue {
             pin: TxnId(queue::PIN.get(b, head)?),
             head: PageId(queue::HEAD.get(b, head)?),
             tail: PageId(queue::TAIL.get(b, head)?),
             head_used: queue::HEAD_USED.get(b, head)? as u16,
             pages: queue::PAGES.get(b, head)? as u32,
-            inline: Vec::new(),
+            inline: Vec::with_capacity(inline),
         };
         let empty = q.head == q.tail;
         if u64::from(q.pages) > page_count
