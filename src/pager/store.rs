@@ -192,9 +192,14 @@ impl PageStore {
     /// The page as this transaction sees it.
     pub fn page(&self, id: PageId) -> Result<&[u8]> {
         self.check_alive()?;
-        if let Some(staged) = self.stage.get(&id) {
-            return Ok(staged);
+        match self.stage.get(&id) {
+            Some(staged) => Ok(staged),
+            None => self.unstaged(id),
         }
+    }
+
+    #[inline(never)]
+    fn unstaged(&self, id: PageId) -> Result<&[u8]> {
         let page = self.view.pages(&**self.platform.get(), id, 1)?;
         let own = self.is_own_birth(page::birth(page));
         if own || !self.written.is_empty() {
@@ -294,16 +299,22 @@ impl PageStore {
             return map.slice_mut(self, at, size as u64).ok_or_else(|| outside(id));
         }
         if !self.stage.contains_key(&id) {
-            let mut buffer = self.buffer()?;
-            if self.written.contains_key(&id) {
-                buffer.copy_from_slice(self.in_file(id, 1)?);
-                // The copy, which cannot change any more.
-                self.check_spilled(id, &buffer)?;
-            }
-            self.written.remove(&id);
-            self.stage.insert(id, buffer);
+            self.stage_page(id)?;
         }
         self.stage.get_mut(&id).map(|b| &mut b[..]).ok_or_else(|| outside(id))
+    }
+
+    #[inline(never)]
+    fn stage_page(&mut self, id: PageId) -> Result<()> {
+        let mut buffer = self.buffer()?;
+        if self.written.contains_key(&id) {
+            buffer.copy_from_slice(self.in_file(id, 1)?);
+            // The copy, which cannot change any more.
+            self.check_spilled(id, &buffer)?;
+        }
+        self.written.remove(&id);
+        self.stage.insert(id, buffer);
+        Ok(())
     }
 
     /// A buffer for a page that is not staged; what was staged may have gone to the file to make

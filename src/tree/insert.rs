@@ -27,12 +27,7 @@ pub fn insert<S: PageSink>(
     key: &[u8],
     value: &[u8],
 ) -> Result<bool> {
-    check_lengths(sink.page_size(), key, value)?;
-    let path = match edge.take(sink, desc, key)? {
-        Some(path) => Some(path),
-        None => Path::find(sink, desc, key)?,
-    };
-    put_value(sink, desc, edge, path, key, value)
+    put_value(sink, desc, edge, key, value, false)
 }
 
 /// Inserts a key that is above all others; [`Error::OutOfOrder`], and nothing changed, if it is
@@ -44,20 +39,38 @@ pub fn append<S: PageSink>(
     key: &[u8],
     value: &[u8],
 ) -> Result<()> {
-    check_lengths(sink.page_size(), key, value)?;
-    let path = match edge.take(sink, desc, key)? {
-        Some(path) => Some(path),
-        None => {
-            let path = Path::find(sink, desc, key)?;
-            if let Some(path) = &path
-                && !(path.rightmost && is_behind_all(&node_at(sink, path.leaf, 0)?, key)?)
-            {
-                return Err(Error::OutOfOrder);
-            }
-            path
+    put_value(sink, desc, edge, key, value, true).map(|_| ())
+}
+
+/// Puts a value, on pages of its own if it is large; where it must come `last`, only there.
+fn put_value<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    edge: &mut RightmostPath,
+    key: &[u8],
+    value: &[u8],
+    last: bool,
+) -> Result<bool> {
+    let page_size = sink.page_size();
+    check_lengths(page_size, key, value)?;
+    let mut path = edge.take(sink, desc, key)?;
+    if path.is_none() {
+        path = Path::find(sink, desc, key)?;
+        if last
+            && let Some(path) = &path
+            && !(path.rightmost && is_behind_all(&node_at(sink, path.leaf, 0)?, key)?)
+        {
+            return Err(Error::OutOfOrder);
         }
-    };
-    put_value(sink, desc, edge, path, key, value).map(|_| ())
+    }
+    let room = &mut Vec::new();
+    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
+        return put(sink, desc, edge, path, key, body);
+    }
+    let (first, crc) = sink.allocate_run(value)?;
+    let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
+    desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
+    put(sink, desc, edge, path, key, Body::overflow(&run.encode()))
 }
 
 fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
@@ -79,26 +92,6 @@ pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
 /// Whether a key is above all those of a leaf.
 fn is_behind_all(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
     Ok(leaf.key(leaf.count() - 1)?.compare(key) == Ordering::Less)
-}
-
-/// Puts a value, on pages of its own if it is large, at the end of a path.
-fn put_value<S: PageSink>(
-    sink: &mut S,
-    desc: &mut TableDescriptor,
-    edge: &mut RightmostPath,
-    path: Option<Path>,
-    key: &[u8],
-    value: &[u8],
-) -> Result<bool> {
-    let page_size = sink.page_size();
-    let room = &mut Vec::new();
-    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
-        return put(sink, desc, edge, path, key, body);
-    }
-    let (first, crc) = sink.allocate_run(value)?;
-    let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
-    desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
-    put(sink, desc, edge, path, key, Body::overflow(&run.encode()))
 }
 
 /// The last leaf of a tree and the way to it, as an insertion left them.
