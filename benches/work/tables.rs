@@ -9,7 +9,7 @@ use std::sync::Arc;
 const MANY: [u64; 2] = [1_000_000, 20_000];
 const FEW: [u64; 2] = [100_000, 20_000];
 
-pub const WORKS: [Work; 19] = [
+pub const WORKS: [Work; 21] = [
     Work {
         name: "get, random keys",
         times: GETS,
@@ -29,15 +29,32 @@ pub const WORKS: [Work; 19] = [
         name: "scan forward, lent keys",
         times: PAIRS as u64,
         keys: MANY,
-        ready: |n| lent(n, true),
+        ready: |n| lent(Shape::Random, n, true),
     },
     Work {
         name: "scan backward, lent keys",
         times: PAIRS as u64,
         keys: MANY,
-        ready: |n| lent(n, false),
+        ready: |n| lent(Shape::Random, n, false),
     },
-    Work { name: "scan forward, iterator", times: PAIRS as u64, keys: MANY, ready: iterated },
+    Work {
+        name: "scan forward, lent URL-like keys",
+        times: PAIRS as u64,
+        keys: MANY,
+        ready: |n| lent(Shape::Url, n, true),
+    },
+    Work {
+        name: "scan forward, iterator",
+        times: PAIRS as u64,
+        keys: MANY,
+        ready: |n| iterated(Shape::Random, n),
+    },
+    Work {
+        name: "scan forward, iterator, URL-like keys",
+        times: PAIRS as u64,
+        keys: MANY,
+        ready: |n| iterated(Shape::Url, n),
+    },
     Work {
         name: "scan forward, owned range",
         times: PAIRS as u64,
@@ -155,8 +172,8 @@ fn get_many(keys: u64) -> Box<dyn FnMut()> {
     })
 }
 
-fn lent(keys: u64, forward: bool) -> Box<dyn FnMut()> {
-    let txn = reader(Shape::Random, keys);
+fn lent(shape: Shape, keys: u64, forward: bool) -> Box<dyn FnMut()> {
+    let txn = reader(shape, keys);
     Box::new(move || {
         let table = txn.table("main").expect("was made");
         let mut range = table.iter().expect("intact");
@@ -167,8 +184,8 @@ fn lent(keys: u64, forward: bool) -> Box<dyn FnMut()> {
     })
 }
 
-fn iterated(keys: u64) -> Box<dyn FnMut()> {
-    let txn = reader(Shape::Random, keys);
+fn iterated(shape: Shape, keys: u64) -> Box<dyn FnMut()> {
+    let txn = reader(shape, keys);
     Box::new(move || {
         let range = txn.table("main").and_then(|table| table.iter()).expect("intact");
         range.take(PAIRS).for_each(|pair| drop(black_box(pair.expect("intact"))));

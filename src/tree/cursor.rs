@@ -52,7 +52,7 @@ pub(super) struct PausedCursor {
     leaves: u64,
     read_ahead: ReadAhead,
     prefetched: PageId,
-    front: KeyBuffer,
+    pub front: KeyBuffer,
 }
 
 impl PausedCursor {
@@ -72,18 +72,6 @@ impl PausedCursor {
     #[inline(always)]
     pub fn step(&mut self, forward: bool) {
         self.index = self.beside(forward);
-    }
-
-    /// What the keys of the leaf begin with, and the key that was put together last.
-    #[inline(always)]
-    pub fn front(&mut self) -> &mut KeyBuffer {
-        &mut self.front
-    }
-
-    /// The key that was put together last.
-    #[inline(always)]
-    pub fn assembled(&self, len: usize) -> &[u8] {
-        self.front.assembled(len)
     }
 }
 
@@ -107,11 +95,8 @@ pub struct Cursor<'a, S> {
     /// that are left.
     coming: PageId,
     cells: &'a [u8],
-    /// What the keys of the current leaf begin with.
-    front: KeyBuffer,
-    /// The current key, once asked for; its first `kept` bytes are the prefix of the current leaf.
-    key: Vec<u8>,
-    kept: usize,
+    /// What the keys of the current leaf begin with, and the one that was put together last.
+    pub(super) front: KeyBuffer,
 }
 
 impl<'a, S: PageSource> Cursor<'a, S> {
@@ -132,8 +117,6 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             coming: PageId::NONE,
             cells: &[],
             front: KeyBuffer::new(),
-            key: Vec::new(),
-            kept: 0,
         })
     }
 
@@ -169,8 +152,6 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             coming: PageId::NONE,
             cells: &[],
             front: paused.front,
-            key: Vec::new(),
-            kept: 0,
         })
     }
 
@@ -256,14 +237,9 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         }
     }
 
-    /// The key of the current entry, from a buffer that the next call uses again; None if the
-    /// cursor stands on no entry.
-    #[inline]
-    pub fn key(&mut self) -> Result<Option<&[u8]>> {
-        let Some(leaf) = &self.leaf else { return Ok(None) };
-        leaf.key(self.index)?.replace_in(&mut self.key, self.kept);
-        self.kept = leaf.prefix().len();
-        Ok(Some(&self.key))
+    /// The key of the current entry; None if the cursor stands on no entry.
+    pub fn key(&self) -> Result<Option<Key<'a>>> {
+        Ok(self.raw_entry()?.map(|(key, _)| Key::assemble(&key)))
     }
 
     /// The value of the current entry, in place.
@@ -280,7 +256,11 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     }
 
     /// Key and value of the current entry; the key as one that outlives the cursor's next move.
-    pub fn entry(&self) -> Result<Option<(Key<'a>, &'a [u8])>> {
+    #[inline(always)]
+    pub fn entry(&mut self) -> Result<Option<(Key<'a>, &'a [u8])>> {
+        if let Some((len, value)) = self.assemble_long() {
+            return Ok(Some((self.front.key(len), value)));
+        }
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let (key, value) = leaf.entry(self.index)?;
         Ok(Some((Key::assemble(&key), value_bytes(self.src, leaf, value)?)))
@@ -297,32 +277,20 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     #[inline(always)]
     pub fn short_entry(&self) -> Option<(Key<'a>, &'a [u8])> {
         let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
-        Some((self.front.key(&entry)?, entry.value))
+        Some((self.front.short_key(&entry)?, entry.value))
     }
 
-    /// The same with the key in the cursor: its length, for [`Cursor::assembled`].
+    /// The same with the key in `front`: its length. None: ask [`Cursor::assemble_long`].
     #[inline(always)]
     pub fn assemble(&mut self) -> Option<(usize, &'a [u8])> {
         let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
         Some((self.front.assemble(&entry)?, entry.value))
     }
 
-    /// The same as [`Cursor::short_entry`] for longer keys.
-    pub fn long_entry(&self) -> Option<(Key<'a>, &'a [u8])> {
-        let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
-        Some((self.front.long_key(&entry)?, entry.value))
-    }
-
-    /// The same as [`Cursor::assemble`] for longer keys.
+    /// The same for keys that are not short too. None: ask [`Cursor::entry`].
     pub fn assemble_long(&mut self) -> Option<(usize, &'a [u8])> {
         let entry = self.leaf.as_ref()?.inline_entry(self.index)?;
         Some((self.front.assemble_long(&entry)?, entry.value))
-    }
-
-    /// The key that was put together last.
-    #[inline(always)]
-    pub fn assembled(&self, len: usize) -> &[u8] {
-        self.front.assembled(len)
     }
 
     /// Entries of the current leaf behind the current one, up to the one where `other` stands.
@@ -397,7 +365,6 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.front.set(leaf.prefix());
         self.leaf = Some(leaf);
         self.index = index;
-        self.kept = 0;
         self.leaves = self.leaves.saturating_add(1);
     }
 

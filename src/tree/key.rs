@@ -37,7 +37,7 @@ impl<'a> Key<'a> {
             return Key(Repr::Long(parts.to_vec().into_boxed_slice()));
         }
         let mut bytes = [0; SMALL];
-        parts.write_to(&mut bytes[..len]);
+        parts.copy_to(0, &mut bytes[..len]);
         Key(Repr::Small { len: len as u8, bytes })
     }
 
@@ -74,10 +74,6 @@ pub(super) struct KeyBuffer {
 impl KeyBuffer {
     /// Longer keys are put together in the general way.
     const ROOM: usize = 512;
-    /// Longest prefix behind which a head and a chunk always fit.
-    const MOST: usize = KeyBuffer::ROOM - HEAD - CHUNK;
-    /// The same in a small key.
-    const MOST_SMALL: usize = SMALL - HEAD - CHUNK;
 
     /// Of no leaf yet.
     pub fn new() -> KeyBuffer {
@@ -96,20 +92,30 @@ impl KeyBuffer {
     /// one of the short ones.
     #[inline(always)]
     pub fn assemble(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
-        let at = self.len;
-        let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > KeyBuffer::MOST || entry.suffix_len > HEAD + CHUNK {
-            return None;
-        }
-        // The bytes behind the key's end are anything; nobody sees them.
-        self.bytes[at..at + HEAD].copy_from_slice(&entry.head);
-        self.bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-        Some(at + entry.suffix_len)
+        put_short(&mut self.bytes, self.len, entry)
     }
 
-    /// The same for longer ones; None if that takes the general way.
+    /// A key of that leaf; None if it is not one of the short ones.
+    #[inline(always)]
+    pub fn short_key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
+        let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
+        let len = put_short(&mut bytes, self.len, entry)?;
+        Some(Key(Repr::Small { len: len as u8, bytes }))
+    }
+
+    /// The same for those that are not short too; None if it takes the general way.
     pub fn assemble_long(&mut self, entry: &InlineEntry<'_>) -> Option<usize> {
-        put_behind(self.len, &mut self.bytes, entry)
+        let suffix = self.bytes.get_mut(self.len..)?;
+        let (head, rest) = suffix.split_first_chunk_mut::<HEAD>()?;
+        *head = entry.head;
+        match (rest.first_chunk_mut::<LONG_CHUNK>(), entry.body.first_chunk::<LONG_CHUNK>()) {
+            (Some(to), Some(from)) if entry.suffix_len <= HEAD + LONG_CHUNK => *to = *from,
+            _ => {
+                let n = entry.suffix_len.saturating_sub(HEAD);
+                rest.get_mut(..n)?.copy_from_slice(entry.body.get(..n)?);
+            }
+        }
+        Some(self.len + entry.suffix_len)
     }
 
     /// The first bytes of what was put together last.
@@ -118,42 +124,32 @@ impl KeyBuffer {
         &self.bytes[..len]
     }
 
-    /// A key of that leaf; None if it is not one of the short ones.
+    /// The same as a key of its own.
     #[inline(always)]
-    pub fn key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
-        let at = self.len;
-        let chunk = entry.body.first_chunk::<CHUNK>()?;
-        if at > KeyBuffer::MOST_SMALL || entry.suffix_len > HEAD + CHUNK {
-            return None;
+    pub fn key<'a>(&self, len: usize) -> Key<'a> {
+        match self.bytes.first_chunk::<SMALL>() {
+            Some(bytes) if len <= SMALL => Key(Repr::Small { len: len as u8, bytes: *bytes }),
+            _ => Key(Repr::Long(self.assembled(len).into())),
         }
-        let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
-        bytes[at..at + HEAD].copy_from_slice(&entry.head);
-        bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
-        Some(Key(Repr::Small { len: (at + entry.suffix_len) as u8, bytes }))
-    }
-
-    /// The same for longer ones; None if that takes the general way.
-    pub fn long_key<'a>(&self, entry: &InlineEntry<'_>) -> Option<Key<'a>> {
-        let mut bytes = *self.bytes.first_chunk::<SMALL>()?;
-        let len = put_behind(self.len, &mut bytes, entry)?;
-        Some(Key(Repr::Small { len: len as u8, bytes }))
     }
 }
 
-/// Puts what a key of some length has behind its prefix of `len` bytes into its place; answers the
-/// key's length, None if it does not fit.
-fn put_behind(len: usize, bytes: &mut [u8], entry: &InlineEntry<'_>) -> Option<usize> {
-    let suffix = bytes.get_mut(len..)?;
-    let (head, rest) = suffix.split_first_chunk_mut::<HEAD>()?;
-    *head = entry.head;
-    match (rest.first_chunk_mut::<LONG_CHUNK>(), entry.body.first_chunk::<LONG_CHUNK>()) {
-        (Some(to), Some(from)) if entry.suffix_len <= HEAD + LONG_CHUNK => *to = *from,
-        _ => {
-            let n = entry.suffix_len.saturating_sub(HEAD);
-            rest.get_mut(..n)?.copy_from_slice(entry.body.get(..n)?);
-        }
+/// Puts a head and a chunk behind the first `at` bytes, if that is all there is of the key and
+/// there is room for it: the key's length.
+#[inline(always)]
+fn put_short<const N: usize>(
+    bytes: &mut [u8; N],
+    at: usize,
+    entry: &InlineEntry<'_>,
+) -> Option<usize> {
+    let chunk = entry.body.first_chunk::<CHUNK>()?;
+    if at > N - HEAD - CHUNK || entry.suffix_len > HEAD + CHUNK {
+        return None;
     }
-    Some(len + entry.suffix_len)
+    // The bytes behind the key's end are anything; nobody sees them.
+    bytes[at..at + HEAD].copy_from_slice(&entry.head);
+    bytes[at + HEAD..at + HEAD + CHUNK].copy_from_slice(chunk);
+    Some(at + entry.suffix_len)
 }
 
 impl Deref for Key<'_> {

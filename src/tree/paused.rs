@@ -85,7 +85,8 @@ impl PausedRange {
     ) -> Result<Option<(&[u8], &'a [u8])>> {
         if let Some((len, value)) = self.step_inside(src, forward) {
             let near = if forward { &self.front } else { &self.back };
-            let key = near.as_ref().map(|near| near.cursor.assembled(len)).unwrap_or_default();
+            let key =
+                near.as_ref().map(|near| near.cursor.front.assembled(len)).unwrap_or_default();
             return Ok(Some((key, value)));
         }
         match self.advance_oddly(src, forward) {
@@ -113,7 +114,7 @@ impl PausedRange {
         let near = near.as_mut().filter(|near| near.left > 0)?;
         let leaf = near.cursor.leaf(src).ok()??;
         let entry = leaf.inline_entry(near.cursor.beside(forward))?;
-        let len = near.cursor.front().assemble(&entry)?;
+        let len = near.cursor.front.assemble(&entry)?;
         near.left -= 1;
         near.cursor.step(forward);
         if let Some(far) = far {
@@ -139,7 +140,7 @@ impl PausedRange {
             && let Some(leaf) = near.cursor.leaf(src)?
         {
             let (key, value) = leaf.entry(near.cursor.beside(forward))?;
-            key.replace_in(&mut self.key, 0);
+            key.replace_in(&mut self.key);
             near.left -= 1;
             near.cursor.step(forward);
             if let Some(far) = far {

@@ -211,7 +211,7 @@ impl Position {
     ) -> Result<&'a [u8]> {
         let (key, value) = leaf.entry(index)?;
         let value = value_bytes(tree.src, leaf, value)?;
-        key.replace_in(&mut self.key, 0);
+        key.replace_in(&mut self.key);
         self.side = Side::At;
         self.seen = Some(Seen { leaf: leaf.id(), index, version: tree.version });
         Ok(value)

@@ -92,7 +92,7 @@ impl<'a, S: PageSource> Range<'a, S> {
     }
 
     /// Moves this end to the entry that it gives out next.
-    fn step_to(&mut self, forward: bool) -> Result<Option<&End<'a, S>>> {
+    fn step_to(&mut self, forward: bool) -> Result<Option<&mut End<'a, S>>> {
         let (near, far) = if forward {
             (&mut self.front, &mut self.back)
         } else {
@@ -199,7 +199,7 @@ impl<'a, S: PageSource> Range<'a, S> {
     #[inline(always)]
     fn assembled(&self, forward: bool, len: usize) -> &[u8] {
         let near = if forward { &self.front } else { &self.back };
-        near.as_ref().map(|near| near.cursor.assembled(len)).unwrap_or_default()
+        near.as_ref().map(|near| near.cursor.front.assembled(len)).unwrap_or_default()
     }
 
     /// The entry on which this end stands already, with a key that is not one of the short ones.
@@ -209,15 +209,11 @@ impl<'a, S: PageSource> Range<'a, S> {
         near.as_mut()?.cursor.assemble_long()
     }
 
-    /// The entry on which this end stands already, by the long way.
+    /// The entry on which this end stands already, by the general way.
     #[cold]
     fn odd_entry(&mut self, forward: bool) -> Option<Result<Entry<'a>>> {
-        let near = if forward { &self.front } else { &self.back };
-        let Some(near) = near else { return None };
-        if let Some(entry) = near.cursor.long_entry() {
-            return Some(Ok(entry));
-        }
-        let entry = near.cursor.entry();
+        let near = if forward { &mut self.front } else { &mut self.back };
+        let entry = near.as_mut()?.cursor.entry();
         self.settle(entry)
     }
 

@@ -9,6 +9,7 @@
 use super::PageSink;
 use super::branch::{Edit, climb};
 use super::cursor::Cursor;
+use super::key::Key;
 use super::remove::{drop_subtree, remove};
 use super::search::{Step, node_at, root_level};
 use super::split::Cut;
@@ -52,7 +53,7 @@ pub fn remove_range<S: PageSink>(
 /// Whether the greatest key of the tree is one that the upper bound admits; false if there is none.
 fn last_is_within<S: PageSink>(sink: &S, desc: &TableDescriptor, to: Bound<&[u8]>) -> Result<bool> {
     let mut cursor = Cursor::new(sink, desc)?;
-    Ok(cursor.last()? && cursor.key()?.is_some_and(|last| admits(to, last)))
+    Ok(cursor.last()? && cursor.key()?.is_some_and(|last| admits(to, &last)))
 }
 
 fn admits(to: Bound<&[u8]>, key: &[u8]) -> bool {
@@ -85,11 +86,11 @@ fn first_piece<S: PageSink>(
     if !cursor.seek(from)? {
         return Ok(None);
     }
-    let key = cursor.key()?.filter(|key| admits(to, key)).map(<[u8]>::to_vec);
+    let key = cursor.key()?.filter(|key| admits(to, key)).map(Key::into_vec);
     let Some(key) = key else { return Ok(None) };
     let in_midst = cursor.place().is_some_and(|place| place.index > 0);
     // The leaf stays, with what stands in front of the bound.
-    if in_midst && !(cursor.next_leaf()? && cursor.key()?.is_some_and(|key| admits(to, key))) {
+    if in_midst && !(cursor.next_leaf()? && cursor.key()?.is_some_and(|key| admits(to, &key))) {
         return Ok(Some(Piece::Key(key)));
     }
     let Some(place) = cursor.place() else { return Ok(None) };

@@ -83,29 +83,11 @@ impl<'a> KeyParts<'a> {
         self.copy_to(prefix_len + HEAD, out);
     }
 
-    /// Copies the key to the front of `out`, which has room for all of it.
+    /// Makes `out` this key.
     #[inline]
-    pub fn write_to(&self, out: &mut [u8]) {
-        let (prefix, out) = out.split_at_mut(self.prefix.len());
-        prefix.copy_from_slice(self.prefix);
-        self.write_suffix(out);
-    }
-
-    #[inline]
-    fn write_suffix(&self, out: &mut [u8]) {
-        if self.suffix_len >= HEAD {
-            out[..HEAD].copy_from_slice(&self.head);
-            out[HEAD..self.suffix_len].copy_from_slice(self.rest);
-        } else {
-            out[..self.suffix_len].copy_from_slice(&self.head[..self.suffix_len]);
-        }
-    }
-
-    /// Makes `out` this key; `kept` bytes of the prefix stand there already.
-    #[inline]
-    pub fn replace_in(&self, out: &mut Vec<u8>, kept: usize) {
-        out.truncate(kept);
-        out.extend_from_slice(self.prefix.get(kept..).unwrap_or(&[]));
+    pub fn replace_in(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(self.prefix);
         out.extend_from_slice(self.head_part());
         out.extend_from_slice(self.rest);
     }
@@ -113,7 +95,7 @@ impl<'a> KeyParts<'a> {
     /// The key in one piece.
     pub fn to_vec(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len());
-        self.replace_in(&mut out, 0);
+        self.replace_in(&mut out);
         out
     }
 
@@ -193,7 +175,7 @@ mod tests {
                 assert_eq!((parts.len(), parts.to_vec()), (len, key.to_vec()));
                 assert!(parts.bytes().eq(key.iter().copied()));
                 let mut whole = vec![0; len];
-                parts.write_to(&mut whole);
+                parts.copy_to(0, &mut whole);
                 assert_eq!(whole, key);
                 for from in 0..=len {
                     let mut tail = vec![0; len - from];

@@ -153,7 +153,7 @@ fn cursors_go_where_they_are_sent() {
             let want = (0..len).contains(&at).then(|| keys[at as usize]);
             assert_eq!(moved, want.is_some());
             if rng.bool() {
-                assert_eq!(cursor.key().unwrap(), want.map(|k| &k[..]));
+                assert_eq!(cursor.key().unwrap().as_deref(), want.map(|k| &k[..]));
             }
             assert_eq!(cursor.value().unwrap(), want.map(|k| &model[k][..]));
             let entry = cursor.entry().unwrap();
