@@ -90,6 +90,7 @@ pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
 }
 
 /// Whether a key is above all those of a leaf.
+#[inline(always)]
 fn is_behind_all(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
     Ok(leaf.key(leaf.count() - 1)?.compare(key) == Ordering::Less)
 }
@@ -104,6 +105,7 @@ pub struct RightmostPath(Option<Path>, u64);
 
 impl RightmostPath {
     /// The path of a key that belongs behind all others; None if it may not, or nothing is known.
+    #[inline(always)]
     pub(super) fn take<S: PageSink>(
         &mut self,
         sink: &S,
