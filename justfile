@@ -49,7 +49,7 @@ models:
     cargo run --quiet --release --locked --manifest-path fuzz/models/commit/Cargo.toml -- planted --quick
     cargo run --quiet --release --locked --manifest-path fuzz/models/readers/Cargo.toml -- --quick
 
-# A target of cargo-fuzz, for two minutes: `just fuzz ops`
+# A target of cargo-fuzz, for two minutes: `just fuzz ops` (needs `cargo install cargo-fuzz`)
 fuzz target:
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} -- -max_total_time=120
 
