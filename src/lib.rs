@@ -86,6 +86,8 @@ pub mod typed;
 pub use api::checking::check_file;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::entry::{Entry, OccupiedEntry, VacantEntry};
+pub use api::extract::ExtractIf;
 pub use api::key_range::KeyRange;
 pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};

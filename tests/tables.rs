@@ -5,7 +5,7 @@ mod common;
 
 use common::assert_clean;
 use fastrand::Rng;
-use recto::{Cursor, Database, Error, TableDef, TableId, WriteTxn};
+use recto::{Cursor, Database, Entry, Error, TableDef, TableId, WriteTxn};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
@@ -129,7 +129,7 @@ fn changes_in_one_call_do_what_a_map_does() {
         for _ in 0..500 {
             let (key, value) = (number(rng.u32(..3_000)), vec![rng.u8(..); rng.usize(..90)]);
             let mut t = txn.open_table("main").unwrap();
-            match rng.u8(..16) {
+            match rng.u8(..20) {
                 0 => {
                     let put = t.put_if_absent(&key, &value).unwrap();
                     assert_eq!(put, !model.contains_key(&key[..]));
@@ -203,6 +203,51 @@ fn changes_in_one_call_do_what_a_map_does() {
                 10 if rng.u8(..200) == 0 => {
                     assert_eq!(t.clear().unwrap(), model.len() as u64);
                     model.clear();
+                }
+                11 if rng.u8(..20) == 0 => {
+                    let odd = |v: &[u8]| v.len() % 2 == 1;
+                    let most = rng.usize(..60);
+                    let gone: Vec<_> = (t.extract_if(key.., |_, v| odd(v)).take(most))
+                        .map(|pair| pair.unwrap())
+                        .collect();
+                    let wanted = model.range(key.to_vec()..).filter(|(_, v)| odd(v)).take(most);
+                    let wanted: Vec<_> = wanted.map(|(k, v)| (k.clone(), v.clone())).collect();
+                    assert_eq!(gone, wanted);
+                    wanted.iter().for_each(|(key, _)| drop(model.remove(key)));
+                }
+                12 => {
+                    t.entry(&key).unwrap().or_insert(&value).unwrap();
+                    model.entry(key.to_vec()).or_insert(value);
+                }
+                13 => {
+                    let entry = t.entry(&key).unwrap().and_modify(|v| v.extend(&value)).unwrap();
+                    entry.or_insert_with(|| &value).unwrap();
+                    model.entry(key.to_vec()).and_modify(|v| v.extend(&value)).or_insert(value);
+                }
+                14 => match (t.entry(&key).unwrap(), model.remove(&key[..])) {
+                    (Entry::Occupied(there), Some(was)) => {
+                        assert_eq!(there.get().unwrap(), was);
+                        assert_eq!(there.remove().unwrap(), was);
+                    }
+                    (Entry::Vacant(_), None) => {}
+                    (entry, was) => panic!("{entry:?} {was:?}"),
+                },
+                15 => {
+                    let owned = |pair: Option<(recto::Key<'_>, &[u8])>| {
+                        pair.map(|(k, v)| (k.into_vec(), v.to_vec()))
+                    };
+                    let first = |from| model.range((from, Unbounded)).next();
+                    let last = |to| model.range((Unbounded, to)).next_back();
+                    let key = key.to_vec();
+                    for (found, wanted) in [
+                        (t.at_or_after(&key), first(Included(key.clone()))),
+                        (t.after(&key), first(Excluded(key.clone()))),
+                        (t.at_or_before(&key), last(Included(key.clone()))),
+                        (t.before(&key), last(Excluded(key.clone()))),
+                    ] {
+                        let wanted = wanted.map(|(k, v)| (k.clone(), v.clone()));
+                        assert_eq!(owned(found.unwrap()), wanted);
+                    }
                 }
                 _ => {
                     t.put(&key, &value).unwrap();

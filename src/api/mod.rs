@@ -1,14 +1,18 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
 //! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
-//! change, [`savepoint`] what can be undone, [`owned`] tables and walks that keep their snapshot,
-//! [`batch`] closures that share a commit, [`checking`] the inspector on an open database.
+//! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
+//! be undone, [`owned`] tables and walks that keep their snapshot, [`batch`] closures that share a
+//! commit, [`checking`] the inspector on an open database.
 
 pub mod batch;
 pub mod checking;
 pub mod cursor;
 pub mod db;
+pub mod entry;
+pub mod extract;
 pub mod key_range;
 pub mod moves;
+pub mod nearest;
 pub mod owned;
 pub mod savepoint;
 pub mod set;
@@ -16,3 +20,4 @@ pub mod set_mut;
 pub mod table;
 pub mod table_mut;
 pub mod transaction;
+mod walk;

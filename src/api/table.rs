@@ -30,6 +30,8 @@ macro_rules! over {
     };
 }
 
+pub(super) use over;
+
 /// The tree of a cursor's table, over either source. Nothing changes while it is borrowed.
 macro_rules! moved {
     ($cursor:ident, $tree:ident => $what:expr) => {
@@ -61,6 +63,10 @@ pub struct Table<'t> {
 impl<'t> Table<'t> {
     pub(crate) fn new(source: Source<'t>, descriptor: TableDescriptor) -> Table<'t> {
         Table { source, descriptor }
+    }
+
+    pub(super) fn source(&self) -> Source<'t> {
+        self.source
     }
 
     pub(super) fn descriptor(&self) -> TableDescriptor {

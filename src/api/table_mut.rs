@@ -3,12 +3,11 @@
 use super::cursor::Cursor;
 use super::key_range::KeyRange;
 use super::table::{Range, Source, Table, after_prefix};
+use super::walk::Walk;
 use crate::error::Result;
-use crate::pager::workspace::Workspace;
-use crate::tree::{Key, Position, Versioned};
+use crate::tree::Key;
 use crate::txn::write::{TableId, Writer};
 use std::fmt;
-use std::ops::Bound;
 
 /// A table of a write transaction, to read and to change.
 pub struct TableMut<'t> {
@@ -166,7 +165,8 @@ impl<'t> TableMut<'t> {
         self.delete_range(..)
     }
 
-    /// Keeps of the pairs of a range those for which `keep` is true; how many went.
+    /// Keeps of the pairs of a range those for which `keep` is true; how many went. To have what
+    /// goes: [`TableMut::extract_if`].
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -185,36 +185,18 @@ impl<'t> TableMut<'t> {
         keys: impl KeyRange,
         mut keep: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<u64> {
-        let (start, end) = keys.bounds();
-        let before = self.len();
-        let mut position = Position::new();
-        let mut more = match start {
-            Bound::Unbounded => position.first(&self.tree()?)?,
-            Bound::Included(key) => position.seek(&self.tree()?, key)?,
-            Bound::Excluded(key) => {
-                position.set(key);
-                position.next(&self.tree()?)?
-            }
-        };
-        while let (Some(value), Some(key)) = (more, position.key()) {
-            let within = match end {
-                Bound::Unbounded => true,
-                Bound::Included(end) => key <= end,
-                Bound::Excluded(end) => key < end,
-            };
-            if !within {
-                break;
-            }
+        let (before, mut walk) = (self.len(), Walk::new(&keys));
+        while let Some((key, value)) = walk.next(&self.writer.versioned(self.index)?)? {
             if !keep(key, value) {
                 self.writer.delete(self.index, key)?;
             }
-            more = position.next(&self.tree()?)?;
         }
         Ok(before - self.len())
     }
 
-    fn tree(&self) -> Result<Versioned<'_, Workspace>> {
-        self.writer.versioned(self.index)
+    /// The transaction, and where this table stands among its open ones.
+    pub(super) fn parts(&mut self) -> (&mut Writer, usize) {
+        (self.writer, self.index)
     }
 
     /// A cursor that changes what it stands on; it borrows nothing.

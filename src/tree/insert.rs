@@ -27,7 +27,7 @@ pub fn insert<S: PageSink>(
     key: &[u8],
     value: &[u8],
 ) -> Result<bool> {
-    put_value(sink, desc, edge, key, value, false)
+    put_pair(sink, desc, edge, key, value, false)
 }
 
 /// Inserts a key that is above all others; [`Error::OutOfOrder`], and nothing changed, if it is
@@ -39,11 +39,11 @@ pub fn append<S: PageSink>(
     key: &[u8],
     value: &[u8],
 ) -> Result<()> {
-    put_value(sink, desc, edge, key, value, true).map(|_| ())
+    put_pair(sink, desc, edge, key, value, true).map(|_| ())
 }
 
-/// Puts a value, on pages of its own if it is large; where it must come `last`, only there.
-fn put_value<S: PageSink>(
+/// Puts a pair; where it must come `last`, only there.
+fn put_pair<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     edge: &mut RightmostPath,
@@ -51,8 +51,7 @@ fn put_value<S: PageSink>(
     value: &[u8],
     last: bool,
 ) -> Result<bool> {
-    let page_size = sink.page_size();
-    check_lengths(page_size, key, value)?;
+    check_lengths(sink.page_size(), key, value)?;
     let mut path = edge.take(sink, desc, key)?;
     if path.is_none() {
         path = Path::find(sink, desc, key)?;
@@ -63,17 +62,10 @@ fn put_value<S: PageSink>(
             return Err(Error::OutOfOrder);
         }
     }
-    let room = &mut Vec::new();
-    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
-        return put(sink, desc, edge, path, key, body);
-    }
-    let (first, crc) = sink.allocate_run(value)?;
-    let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
-    desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
-    put(sink, desc, edge, path, key, Body::overflow(&run.encode()))
+    put_value(sink, desc, edge, path, key, value)
 }
 
-fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
+pub(super) fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
     check_key(page_size, key)?;
     if value.len() as u64 >= VALUE_LIMIT {
         return Err(Error::ValueTooLong { len: value.len() as u64 });
@@ -93,6 +85,27 @@ pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
 #[inline(always)]
 fn is_behind_all(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
     Ok(leaf.key(leaf.count() - 1)?.compare(key) == Ordering::Less)
+}
+
+/// Puts a value, on pages of its own if it is large, at the end of a path.
+#[inline(always)]
+pub(super) fn put_value<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    edge: &mut RightmostPath,
+    path: Option<Path>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<bool> {
+    let page_size = sink.page_size();
+    let room = &mut Vec::new();
+    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
+        return put(sink, desc, edge, path, key, body);
+    }
+    let (first, crc) = sink.allocate_run(value)?;
+    let run = OverflowRef { first, len: value.len() as u64, birth: sink.txn(), crc };
+    desc.overflow_pages = desc.overflow_pages.saturating_add(run.pages(page_size));
+    put(sink, desc, edge, path, key, Body::overflow(&run.encode()))
 }
 
 /// The last leaf of a tree and the way to it, as an insertion left them.

@@ -25,8 +25,10 @@
 mod branch;
 mod catalog;
 mod cursor;
+mod entry;
 mod insert;
 mod key;
+mod nearest;
 mod packed;
 mod pages;
 mod paused;
@@ -47,8 +49,10 @@ mod tests;
 pub use catalog::{Listed, put_table, stored_table, tables};
 #[cfg(test)]
 pub use cursor::Cursor;
+pub use entry::Located;
 pub use insert::{RightmostPath, append, insert};
 pub use key::Key;
+pub use nearest::{Beside, beside};
 pub use paused::PausedRange;
 pub use position::{Position, Versioned};
 pub use range::Range;

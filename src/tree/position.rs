@@ -60,6 +60,17 @@ impl Position {
         Position { side: Side::Nowhere, key: Vec::new(), seen: None }
     }
 
+    /// In front of the first entry that this lower bound admits.
+    pub fn at_start(from: Bound<&[u8]>) -> Position {
+        let mut position = Position::new();
+        match from {
+            Bound::Unbounded => {}
+            Bound::Included(key) => position.hold(Side::Before, key),
+            Bound::Excluded(key) => position.hold(Side::After, key),
+        }
+        position
+    }
+
     /// The key of the entry that it stands on, or stood on when it was there.
     pub fn key(&self) -> Option<&[u8]> {
         (self.side == Side::At).then_some(&*self.key)

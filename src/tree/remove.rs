@@ -20,6 +20,16 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
     if !path.place.found {
         return Ok(false);
     }
+    remove_at(sink, desc, &path)?;
+    Ok(true)
+}
+
+/// Removes the key that stands at the end of a path.
+pub(super) fn remove_at<S: PageSink>(
+    sink: &mut S,
+    desc: &mut TableDescriptor,
+    path: &Path,
+) -> Result<()> {
     let index = path.place.index;
     let leaf = node_at(sink, path.leaf, 0)?;
     let cell = leaf.cell(index)?;
@@ -36,15 +46,14 @@ pub fn remove<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, key: &[u8])
         let at = parent.map_or(0, |step| step.child);
         Edit::Children { first: at, last: at, children: Vec::new() }
     } else if parent.is_some() && is_underfull(0, sink.page_size(), used) {
-        rewrite_without(sink, desc, &path, parent)?
+        rewrite_without(sink, desc, path, parent)?
     } else {
         let touched = touch(sink, path.leaf)?;
         let page = touched.page;
         NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
         Edit::of(touched)
     };
-    climb(sink, desc, &path.steps, 0, edit, Cut::Middle)?;
-    Ok(true)
+    climb(sink, desc, &path.steps, 0, edit, Cut::Middle)
 }
 
 /// Writes a leaf anew without the entry, joined with a neighbour.

@@ -5,6 +5,7 @@
 //! a time.
 #![forbid(unsafe_code)]
 
+mod entry;
 pub mod read;
 pub mod savepoint;
 pub mod tables;

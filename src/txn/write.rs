@@ -455,7 +455,7 @@ impl Writer {
 
     /// Runs a change of one table.
     #[inline]
-    fn change_table<T>(
+    pub(super) fn change_table<T>(
         &mut self,
         table: usize,
         change: impl FnOnce(&mut Workspace, &mut TableDescriptor, &mut RightmostPath) -> Result<T>,

@@ -178,6 +178,8 @@ pub use set::read::TypedSet;
 pub use set::write::TypedSetMut;
 pub use table::cursor::{TypedCursor, TypedTableCursor};
 pub use table::definition::TableDef;
+pub use table::entry::{TypedEntry, TypedOccupiedEntry, TypedVacantEntry};
+pub use table::extract::TypedExtractIf;
 pub use table::id::TypedId;
 pub use table::owned::{OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable};
 pub use table::range::{Keys, TypedRange, Values};

@@ -168,39 +168,6 @@ impl<'t, K: Key, V: Value> TypedTable<'t, K, V> {
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
         self.iter()?.next_back().transpose()
     }
-
-    /// The pair with this key, or the first one behind it. One descent of the tree.
-    ///
-    /// ```
-    /// # fn main() -> recto::Result<()> {
-    /// use recto::typed::TableDef;
-    /// const PRICES: TableDef<u32, u32> = TableDef::new("prices"); // from this number on
-    /// # let db = recto::Database::in_memory()?;
-    /// # let mut txn = db.write()?;
-    /// # let mut prices = txn.typed_mut(&PRICES)?;
-    /// prices.put(1, 500)?;
-    /// prices.put(100, 450)?;
-    /// assert_eq!(prices.as_table().at_or_before(99)?, Some((1, 500)));
-    /// assert_eq!(prices.as_table().at_or_before(100)?, Some((100, 450)));
-    /// assert_eq!(prices.as_table().at_or_after(101)?, None);
-    /// # Ok(()) }
-    /// ```
-    pub fn at_or_after(&self, key: K::Arg<'_>) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
-        let mut cursor = self.table.cursor();
-        Self::pair(with_key::<K, _>(key, |key| cursor.seek(key))?)
-    }
-
-    /// The pair with this key, or the last one before it. One descent of the tree.
-    pub fn at_or_before(&self, key: K::Arg<'_>) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
-        let mut cursor = self.table.cursor();
-        Self::pair(with_key::<K, _>(key, |key| cursor.seek_back(key))?)
-    }
-
-    fn pair(pair: Option<(&[u8], &'t [u8])>) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
-        let Some((key, value)) = pair else { return Ok(None) };
-        let key = K::into_owned(K::read(key, &mut Vec::new())?);
-        Ok(Some((key, V::decode(value)?)))
-    }
 }
 
 impl<K, V> Clone for TypedTable<'_, K, V> {

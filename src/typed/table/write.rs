@@ -35,6 +35,10 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
         self.table
     }
 
+    pub(super) fn bytes_mut(&mut self) -> &mut TableMut<'t> {
+        &mut self.table
+    }
+
     /// Its id in this transaction, by which it is used beside other tables.
     pub fn id(&self) -> TypedId<K, V> {
         TypedId::new(self.table.id())
