@@ -63,6 +63,11 @@ pub const fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bo
     value_len <= limit && ENTRY + LEAF_CELL + key_len.saturating_sub(HEAD) + value_len <= limit
 }
 
+/// Keys that a sound page of this level has at most: those of empty rests and values.
+pub const fn most_entries(page_size: usize, level: u8) -> usize {
+    (page_size - start_of(level)) / (ENTRY + cell_of(level))
+}
+
 /// Where the prefix of a page of this level starts.
 pub const fn start_of(level: u8) -> usize {
     if level == 0 { LEAF_START } else { BRANCH_START }

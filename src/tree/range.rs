@@ -256,7 +256,7 @@ impl<'a, S: PageSource> Range<'a, S> {
 }
 
 /// Whether no key at all lies between two bounds.
-fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+pub(super) fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
     use Bound::{Excluded, Included, Unbounded};
     match (from, to) {
         (Unbounded, _) | (_, Unbounded) => false,

@@ -5,6 +5,7 @@ pub mod cursor;
 pub mod definition;
 pub(in crate::typed) mod encoded;
 pub mod entry;
+mod estimate;
 pub mod extract;
 pub mod id;
 mod nearest;
