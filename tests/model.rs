@@ -106,6 +106,15 @@ impl Run {
                         model.insert(to, t);
                     }
                 }
+                2 if self.rng.u8(..4) == 0 => {
+                    let to = format!("table{}", self.rng.u8(..4));
+                    let done = txn.copy_table(&name, &to);
+                    let possible = model.contains_key(&name) && !model.contains_key(&to);
+                    assert_eq!(done.is_ok(), possible, "{done:?}");
+                    if possible {
+                        model.insert(to, model[&name].clone());
+                    }
+                }
                 _ => {}
             }
             let mut table = txn.open_table(&name).unwrap();

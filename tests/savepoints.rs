@@ -99,6 +99,18 @@ impl<'t> Run<'t> {
                     self.model.insert(to, table);
                 }
             }
+            16 => {
+                let to = self.name();
+                let done = self.txn.copy_table(&name, &to);
+                if self.model.contains_key(&to) {
+                    assert!(matches!(done, Err(Error::TableExists(_))), "{done:?}");
+                } else {
+                    done.unwrap();
+                    let pairs = self.model[&name].1.clone();
+                    self.model.insert(to, (self.next_table, pairs));
+                    self.next_table += 1;
+                }
+            }
             2 => {
                 let (mut a, mut b) = (key(self.rng), key(self.rng));
                 if a > b {

@@ -24,6 +24,7 @@
 
 mod branch;
 mod catalog;
+mod copy;
 mod cursor;
 mod entry;
 mod estimate;
@@ -49,6 +50,7 @@ mod split;
 mod tests;
 
 pub use catalog::{Listed, put_table, stored_table, tables};
+pub use copy::copy_tree;
 #[cfg(test)]
 pub use cursor::Cursor;
 pub use entry::Located;

@@ -367,6 +367,22 @@ impl Writer {
         })
     }
 
+    /// Makes a table with what another one holds. The new name must be free.
+    pub fn copy_table(&mut self, from: &str, to: &str) -> Result<()> {
+        check_name(to)?;
+        self.change(|w| {
+            let Some(i) = w.find(from)? else { return Err(Error::NoSuchTable(from.into())) };
+            if w.find(to)?.is_some() {
+                return Err(Error::TableExists(to.into()));
+            }
+            let (d, options) = (w.tables[i].descriptor, w.tables[i].options.clone());
+            let d = tree::copy_tree(w.draft.pages_mut(), &d)?;
+            w.store_descriptor(to, &d, &options)?;
+            w.remember(next_number(), to.into(), d, options, false, None);
+            Ok(())
+        })
+    }
+
     /// Descriptor of an open table.
     pub fn table(&self, index: usize) -> &TableDescriptor {
         &self.tables[index].descriptor
