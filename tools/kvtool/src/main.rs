@@ -71,6 +71,8 @@ enum Verb {
     Create(command::create::Create),
     /// Give a table another name
     Rename(command::rename::Rename),
+    /// Make a table with what another one holds
+    CopyTable(command::copy_table::CopyTable),
     /// Delete all pairs of a table
     Clear(command::drop::Clear),
     /// Delete a table with all its pairs
@@ -105,6 +107,7 @@ impl Verb {
             Verb::Del(command) => command.run(),
             Verb::Create(command) => command.run(),
             Verb::Rename(command) => command.run(),
+            Verb::CopyTable(command) => command.run(),
             Verb::Clear(command) => command.run(),
             Verb::Drop(command) => command.run(),
             Verb::Load(command) => command.run(),

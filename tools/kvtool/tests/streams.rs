@@ -124,6 +124,7 @@ fn a_full_standard_output_does_not_hide_what_was_done() {
         ("del", &["b", "--json"]),
         ("create", &["-t", "one", "--json"]),
         ("rename", &["one", "two", "--json"]),
+        ("copy-table", &["two", "three", "--json"]),
         ("clear", &["two", "--json"]),
         ("drop", &["two", "--json"]),
     ] {

@@ -1,5 +1,5 @@
-//! The verbs for tables and ranges: create, rename, clear, drop, count, del, stat, watch; and what
-//! all verbs have in common.
+//! The verbs for tables and ranges: create, rename, copy-table, clear, drop, count, del, stat,
+//! watch; and what all verbs have in common.
 
 mod common;
 use common::*;
@@ -50,6 +50,24 @@ fn rename_clear_and_drop() {
 }
 
 #[test]
+fn copies_of_tables() {
+    let p = Place::new();
+    p.run("create", ["-t", "vectors", "--align", "64"]).ok();
+    p.run("put", ["k", "12345678", "-t", "vectors"]).ok();
+    assert_eq!(
+        p.run("copy-table", ["vectors", "saved", "--json"]).ok(),
+        "{\"copied\":\"vectors\",\"pairs\":1,\"to\":\"saved\"}\n"
+    );
+    p.run("put", ["k", "other", "-t", "vectors"]).ok();
+    assert_eq!(p.run("get", ["k", "-t", "saved"]).ok(), "12345678\n");
+    let tables = p.run("tables", ["--json"]).ok();
+    assert_eq!(tables.lines().filter(|line| line.contains("\"align\":64")).count(), 2, "{tables}");
+    assert!(p.run("copy-table", ["vectors", "saved"]).said(2).contains("exists already"));
+    assert!(p.run("copy-table", ["none", "new"]).said(2).contains("no table \"none\""));
+    p.assert_clean();
+}
+
+#[test]
 fn count_and_delete_ranges() {
     let p = Place::new();
     let lines: String = (0..10_000).map(|i| format!("k{i:04}\t{i}\n")).collect();
@@ -57,6 +75,12 @@ fn count_and_delete_ranges() {
     assert_eq!(p.run("count", NO_ARGS).ok(), "10002\n");
     assert_eq!(p.run("count", ["--prefix", "k1"]).ok(), "1000\n");
     assert_eq!(p.run("count", ["--from", "k9990", "--json"]).ok(), "{\"count\":11}\n");
+    assert_eq!(p.run("count", ["--estimate"]).ok(), "10002\n");
+    let about = p.run("count", ["--prefix", "k1", "--estimate", "--json"]).ok();
+    let about = serde_json::from_str::<Value>(&about).unwrap()["count"].as_u64().unwrap();
+    assert!((800..1_200).contains(&about), "{about}");
+    assert_eq!(p.run("count", ["--from", "l", "--to", "b", "--estimate"]).ok(), "0\n");
+    assert_eq!(p.run("count", ["--from", "l", "--to", "b"]).ok(), "0\n");
     assert_eq!(p.run("del", ["--prefix", "k1"]).ok(), "deleted  1,000\n");
     assert_eq!(p.run("count", ["--prefix", "k"]).ok(), "9000\n");
     assert_eq!(

@@ -8,9 +8,14 @@ use crate::range::RangeArgs;
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:\n  kvtool count fruit.recto\n  kvtool count fruit.recto --prefix ap"
-)]
+#[command(after_help = "\
+Examples:
+  kvtool count fruit.recto
+  kvtool count fruit.recto --prefix ap
+  kvtool count fruit.recto --from a --to k --estimate
+
+Exact, and without a walk where the whole table is counted. With --estimate a few pages are read of
+a table of any size; the number is some percent off where pages are about equally full.")]
 pub struct Count {
     #[command(flatten)]
     file: ReadArg,
@@ -20,6 +25,9 @@ pub struct Count {
     table: TableArg,
     #[command(flatten)]
     hex: HexArg,
+    /// About how many, at once
+    #[arg(long)]
+    estimate: bool,
     #[command(flatten)]
     json: JsonArg,
 }
@@ -30,17 +38,11 @@ impl Count {
         let keys = self.range.keys(self.hex.notation())?;
         let txn = self.file.open()?.read().map_err(fail)?;
         let table = txn.table(self.table.name()).map_err(fail)?;
-        let count = if self.range.is_given() {
-            let (start, end) = keys.bounds();
-            let mut range = table.range((start, end)).map_err(fail)?;
-            let mut count = 0u64;
-            while range.next_ref().map_err(fail)?.is_some() {
-                count += 1;
-            }
-            count
-        } else {
-            table.len()
+        let count = match self.estimate {
+            true => table.estimate_range(keys.bounds()),
+            false => table.count_range(keys.bounds()),
         };
+        let count = count.map_err(fail)?;
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
             out.object(&json!({ "count": count }))?;

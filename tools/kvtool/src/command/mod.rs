@@ -3,6 +3,7 @@
 pub mod check;
 pub mod compare;
 pub mod completions;
+pub mod copy_table;
 pub mod count;
 pub mod create;
 pub mod del;
