@@ -1,12 +1,14 @@
-//! Pairs that are looked at and changed in one go: entries of a key, and walks that take out.
+//! Pairs that are looked at and changed in one go: entries of a key, walks that take out, and
+//! values that are filled in.
 
 mod common;
 
 use common::assert_clean;
 use fastrand::Rng;
-use recto::typed::TypedEntry;
+use recto::typed::{PodSlice, TypedEntry};
 use recto::{Builder, Database, Entry, Error, TableDef, TableMut, TableOptions};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -320,6 +322,89 @@ fn a_walk_whose_closure_panics() {
     drop(walk);
     assert_eq!(table.len(), 499);
     assert!(table.contains_key(&number(500)).unwrap());
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+/// Values that are filled in, of all sizes, in tables of every kind of alignment: zero before, at
+/// the right address, and there afterwards; where the closure fails nothing has changed.
+#[test]
+fn values_are_filled_in_where_they_are_put_from() {
+    for (seed, align, page_size) in
+        [(9, 1, 4096), (10, 16, 4096), (11, 4096, 4096), (12, 64, 65536)]
+    {
+        let db = Builder::default().page_size(page_size).in_memory().unwrap();
+        let rng = &mut Rng::with_seed(seed);
+        let mut model = Pairs::new();
+        for _ in 0..6 {
+            let mut txn = db.write().unwrap();
+            let mut table = txn.open_table_with("main", &TableOptions::aligned(align)).unwrap();
+            for _ in 0..300 {
+                let (key, value) = (number(rng.u32(..500)), value(rng));
+                let there = model.contains_key(&key[..]);
+                let check = |bytes: &[u8]| {
+                    assert!(bytes.len() == value.len() && bytes.iter().all(|byte| *byte == 0));
+                    assert!(bytes.as_ptr().addr().is_multiple_of(align));
+                };
+                match rng.u8(..8) {
+                    0 => {
+                        let failed = table.try_put_with(&key, value.len(), |bytes| {
+                            check(bytes);
+                            bytes.fill(1);
+                            Err(Error::OutOfOrder)
+                        });
+                        assert!(matches!(failed, Err(Error::OutOfOrder)));
+                        continue;
+                    }
+                    1 => {
+                        let panicked = catch_unwind(AssertUnwindSafe(|| {
+                            table.put_with(&key, value.len(), |bytes| {
+                                bytes.fill(1);
+                                panic!("by the caller");
+                            })
+                        }));
+                        assert!(panicked.is_err());
+                        continue;
+                    }
+                    _ => {}
+                }
+                let put = table.put_with(&key, value.len(), |bytes| {
+                    check(bytes);
+                    bytes.copy_from_slice(&value);
+                });
+                assert_eq!(put.unwrap(), there);
+                model.insert(key.to_vec(), value);
+            }
+            assert!(all(&table) == model);
+            for pair in table.iter().unwrap() {
+                assert!(pair.unwrap().1.as_ptr().addr().is_multiple_of(align));
+            }
+            txn.commit().unwrap();
+        }
+        assert_clean(&db);
+    }
+}
+
+#[test]
+fn what_cannot_be_filled_in_changes_nothing() {
+    const VECTORS: TableDef<u32, PodSlice<u64>> = TableDef::new("vectors");
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut vectors = txn.typed_mut(&VECTORS).unwrap();
+    assert!(!vectors.put_with(7, 1_000, |numbers| numbers[999] = 5).unwrap());
+    assert_eq!(vectors.get(7).unwrap().unwrap().iter().sum::<u64>(), 5);
+    assert!(matches!(
+        vectors.put_with(8, usize::MAX / 2, |_| panic!("there is no such slice")),
+        Err(Error::ValueTooLong { .. })
+    ));
+    let mut table = txn.open_table("main").unwrap();
+    let long = vec![b'k'; db.max_key_len() + 1];
+    assert!(matches!(table.put_with(&long, 4, |_| {}), Err(Error::KeyTooLong { .. })));
+    // Errors of the closure are of its own type.
+    let mut input = &b"short"[..];
+    let failed = table.try_put_with(b"key", 8, |bytes| input.read_exact(bytes)).unwrap_err();
+    assert_eq!(failed.kind(), std::io::ErrorKind::UnexpectedEof);
+    assert!(table.is_empty());
     txn.commit().unwrap();
     assert_clean(&db);
 }

@@ -232,6 +232,11 @@ fn changes_in_one_call_do_what_a_map_does() {
                     (Entry::Vacant(_), None) => {}
                     (entry, was) => panic!("{entry:?} {was:?}"),
                 },
+                16 => {
+                    let filled =
+                        t.put_with(&key, value.len(), |bytes| bytes.copy_from_slice(&value));
+                    assert_eq!(filled.unwrap(), model.insert(key.to_vec(), value).is_some());
+                }
                 15 => {
                     let owned = |pair: Option<(recto::Key<'_>, &[u8])>| {
                         pair.map(|(k, v)| (k.into_vec(), v.to_vec()))

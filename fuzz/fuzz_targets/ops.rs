@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use recto::{Builder, Database, Durability, Error, ReadTxn, Result, Savepoint, WriteTxn};
+use recto::{Builder, Database, Durability, Entry, Error, ReadTxn, Result, Savepoint, WriteTxn};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -72,6 +72,15 @@ enum Op {
     Keep(u8),
     /// Undoes everything since that.
     Back(u8),
+    /// Takes so many pairs between two keys out, those with values of even length.
+    Extract(u8, Key, Key, u8),
+    /// What stands at a key goes, or becomes longer, or is put.
+    Enter(u8, Key, Len, u8),
+    /// A value that is filled in, or cannot be.
+    PutWith(u8, Key, Len, u8, bool),
+    Copy(u8, u8),
+    /// Counts between two keys, cuts and draws.
+    Measure(u8, Key, Key, u8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -266,6 +275,82 @@ fn apply(txn: &mut WriteTxn, model: &mut Model, op: &Op, max: usize) -> Result<(
                 let found = if *forward { cursor.next(txn) } else { cursor.prev(txn) };
                 let expected = at.as_ref().map(|key| (&key[..], &pairs[key][..]));
                 assert_eq!(found.expect("intact"), expected);
+            }
+        }
+        Op::Extract(table, from, to, most) => {
+            let name = table_of(*table);
+            let (from, to) = (from.bytes(max), to.bytes(max));
+            let mut table = or_full(txn.open_table(name))?;
+            let pairs = model.entry(name).or_default();
+            let even = |value: &[u8]| value.len().is_multiple_of(2);
+            let goes = |(key, value): &(&Vec<u8>, &Vec<u8>)| {
+                **key >= from && **key < to && even(value)
+            };
+            let wanted: Vec<_> = (pairs.iter().filter(goes).take(usize::from(*most)))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            let walk = table.extract_if(&from..&to, |_, value| even(value));
+            for (taken, wanted) in walk.take(usize::from(*most)).zip(&wanted) {
+                assert_eq!(or_full(taken)?, *wanted);
+                pairs.remove(&wanted.0);
+            }
+        }
+        Op::Enter(table, key, len, fill) => {
+            let (name, key, value) = (table_of(*table), key.bytes(max), len.bytes(*fill));
+            let mut table = or_full(txn.open_table(name))?;
+            let pairs = model.entry(name).or_default();
+            match or_full(table.entry(&key))? {
+                Entry::Occupied(there) if fill.is_multiple_of(2) => {
+                    assert_eq!(Some(or_full(there.remove())?), pairs.remove(&key));
+                }
+                entry => {
+                    let entry = or_full(entry.and_modify(|value| value.push(*fill)))?;
+                    let there = or_full(entry.or_insert(&value))?;
+                    let now = pairs.entry(key.clone()).and_modify(|v| v.push(*fill)).or_insert(value);
+                    assert_eq!(there.get().expect("intact"), now);
+                }
+            }
+        }
+        Op::PutWith(table, key, len, fill, fails) => {
+            let (name, key, value) = (table_of(*table), key.bytes(max), len.bytes(*fill));
+            let mut table = or_full(txn.open_table(name))?;
+            let pairs = model.entry(name).or_default();
+            let put = table.try_put_with(&key, value.len(), |bytes| {
+                assert!(bytes.iter().all(|byte| *byte == 0));
+                bytes.copy_from_slice(&value);
+                if *fails { Err(Error::OutOfOrder) } else { Ok(()) }
+            });
+            match put {
+                Err(Error::OutOfOrder) if *fails => {}
+                put => assert_eq!(or_full(put)?, pairs.insert(key, value).is_some()),
+            }
+        }
+        Op::Copy(from, to) => {
+            let (from, to) = (table_of(*from), table_of(*to));
+            match txn.copy_table(from, to) {
+                Err(Error::NoSuchTable(_)) => assert!(!model.contains_key(from)),
+                Err(Error::TableExists(_)) => assert!(model.contains_key(to)),
+                copied => {
+                    or_full(copied)?;
+                    let pairs = model[from].clone();
+                    assert!(model.insert(to, pairs).is_none());
+                }
+            }
+        }
+        Op::Measure(table, from, to, number) => {
+            let name = table_of(*table);
+            if let (Ok(table), Some(pairs)) = (txn.table(name), model.get(name)) {
+                let (from, to) = (from.bytes(max), to.bytes(max));
+                let within = pairs.keys().filter(|key| **key >= from && **key < to).count();
+                assert_eq!(table.count_range(&from..&to).expect("intact"), within as u64);
+                let about = table.estimate_range(&from..&to).expect("intact");
+                assert!(about <= table.len() && (within > 0 || about == 0));
+                let cuts = table.split_range(&from..&to, usize::from(*number)).expect("intact");
+                assert!(cuts.is_sorted() && cuts.iter().all(|key| pairs.contains_key(key)));
+                assert!(cuts.iter().all(|key| *key > from && *key < to));
+                for (key, value) in table.sample(usize::from(*number), 7).expect("intact") {
+                    assert_eq!(pairs[&key[..]], value);
+                }
             }
         }
         Op::Commit(_) | Op::Abort | Op::HoldReader | Op::EndReader => {}

@@ -46,8 +46,8 @@ impl<'t> Table<'t> {
 
     /// Keys that cut a range into `parts` parts of about as many pages, for threads that share a
     /// walk: each is the first of its part, but for the first part, which begins where the range
-    /// does. They are keys of the table, in their order, and no part is empty, so there are fewer of
-    /// them where the range has few pairs; none for one part or an empty range.
+    /// does. They are keys of the table, in their order, and no part is empty, so there are fewer
+    /// of them where the range has few pairs; none for one part or an empty range.
     ///
     /// A descent of the tree for each, two for the ends, and fewer than 32 pages of each level near
     /// the root. Parts have as many pairs where pages are equally full, and more of them where

@@ -11,6 +11,7 @@ pub mod db;
 pub mod entry;
 mod estimate;
 pub mod extract;
+mod fill;
 pub mod key_range;
 pub mod moves;
 mod nearest;

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod entry;
+mod fill;
 pub mod read;
+mod room;
 pub mod savepoint;
 pub mod tables;
 pub mod write;

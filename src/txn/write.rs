@@ -1,5 +1,6 @@
 //! The write transaction: one at a time over all processes.
 
+use super::room::Room;
 use super::tables::{Found, Level, OpenTable, OpenTables, next_number};
 use crate::commit::build::Built;
 use crate::commit::draft::Draft;
@@ -56,6 +57,8 @@ pub struct Writer {
     version: u64,
     /// The savepoints, and what each has saved.
     pub(super) levels: Vec<Level>,
+    /// Where values are filled in.
+    pub(super) room: Room,
     pub(super) draft: Draft,
 }
 
@@ -88,6 +91,7 @@ impl Writer {
             state: State::Whole,
             version: 0,
             levels: Vec::new(),
+            room: Room::default(),
             draft,
         })
     }

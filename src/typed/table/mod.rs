@@ -7,6 +7,7 @@ pub(in crate::typed) mod encoded;
 pub mod entry;
 mod estimate;
 pub mod extract;
+mod fill;
 pub mod id;
 mod nearest;
 mod opening;
