@@ -1,6 +1,6 @@
-//! Calls of tables beside the loops that they stand for: 1,000,000 keys of 8 bytes, spread over the
-//! whole tree, with values of 100, in memory; values of three sizes that are made, in a file of each
-//! sink. Medians of five, in turns, without flushes.
+//! Calls of tables beside the loops that they stand for: 1,000,000 keys of 8 bytes, spread over
+//! the whole tree, with values of 100, in memory; values of three sizes that are made, in a file of
+//! each sink. Medians of five, in turns, without flushes.
 //!
 //!     cargo bench -p recto-benches --bench calls
 
@@ -160,8 +160,8 @@ fn copies(db: &Database) -> Result<()> {
     })
 }
 
-/// Values that are made: in the slice that the table gives, in a buffer for each, and in one that is
-/// used again. Ascending keys, so that the tree has little to do.
+/// Values that are made: in the slice that the table gives, in a buffer for each, and in one that
+/// is used again. Ascending keys, so that the tree has little to do.
 fn made(sink: Sink, len: usize) -> Result<()> {
     let dir = tempfile::tempdir()?;
     // SAFETY: nobody else has the directory.

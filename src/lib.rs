@@ -48,10 +48,10 @@
 //! ```
 //!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
-//! [`WriteTxn::open`]. Changes while walking: [`Cursor`]. To undo a part of a transaction:
-//! [`WriteTxn::nested`]. Several values of a key: [`SetTable`]. Without a lifetime:
-//! [`OwnedTable`]. `docs/design.md` in the repository says how it works and why, `docs/format.md`
-//! describes every byte of the file.
+//! [`WriteTxn::open`]. Changes while walking: [`Cursor`], [`TableMut::extract_if`]; of one key:
+//! [`TableMut::entry`]. Sets of values: [`SetTable`]. To undo a part of a transaction:
+//! [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
+//! says how it works and why, `docs/format.md` describes every byte of the file.
 //!
 //! # Features
 //!

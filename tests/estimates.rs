@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+type MakeKey = fn(u64) -> Vec<u8>;
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// The pairs between two bounds, which may be the wrong way round.
@@ -52,7 +53,7 @@ fn bounds(rng: &mut Rng, model: &Pairs, keys: &[Vec<u8>]) -> Bounds {
 /// Tables of one leaf and of several levels; filled in order, at random and backwards; with long
 /// keys, which make deep trees, with large values, and with half of their pairs deleted.
 fn tables(mut each: impl FnMut(&str, &Pairs, Table<'_>, &mut Rng)) {
-    let key_of: [(&str, fn(u64) -> Vec<u8>); 4] = [
+    let key_of: [(&str, MakeKey); 4] = [
         ("in order", |n| n.to_be_bytes().to_vec()),
         ("backwards", |n| (!n).to_be_bytes().to_vec()),
         ("at random", |n| spread(n).to_vec()),
