@@ -163,7 +163,7 @@ fn copies(db: &Database) -> Result<()> {
 /// Values that are made: in the slice that the table gives, in a buffer for each, and in one that
 /// is used again. Ascending keys, so that the tree has little to do.
 fn made(sink: Sink, len: usize) -> Result<()> {
-    let dir = tempfile::tempdir()?;
+    let dir = tempfile::tempdir().expect("a directory can be made");
     // SAFETY: nobody else has the directory.
     let db = unsafe { Builder::default().sink(sink).open(dir.path().join("made.recto"))? };
     let values = (64 << 20) / (len as u64).max(2_000);

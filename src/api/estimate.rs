@@ -32,10 +32,10 @@ impl<'t> Table<'t> {
     }
 
     /// About how many pairs a range has: for the choice of what to walk first, or of a buffer's
-    /// size. Ten descents of the tree, and fewer than 32 pages of each level near the root.
+    /// size. 34 descents of the tree, and fewer than 32 pages of each level near the root.
     ///
     /// Exact for the whole table, and for a range inside of a leaf or two that stand side by side.
-    /// Else the branches say which part of the tree it is, and eight leaves of it how full that is:
+    /// Else the branches say which part of the tree it is, and 32 leaves of it how full that is:
     /// some percent off where pages are about as full as their neighbours, more where they differ
     /// much, as after many deletions or where long values stand beside short ones. Nothing bounds
     /// the error, but the whole table.
@@ -87,8 +87,7 @@ impl<'t> Table<'t> {
     /// The same table and seed give the same pairs.
     ///
     /// Some tens of pages are read for each (a draw that would favour pairs on emptier pages is
-    /// thrown away), but never more than twice as many as there are leaves, and values only where
-    /// they are looked at.
+    /// thrown away), but of a table with few leaves for that the front of each, once.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

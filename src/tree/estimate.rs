@@ -9,6 +9,7 @@
 //! many entries as the product says.
 
 use super::cursor::Cursor;
+use super::leaves::Leaves;
 use super::range::is_empty;
 use super::search::{node_at, root_level};
 use super::{PageSource, TableDescriptor};
@@ -20,7 +21,7 @@ use std::ops::Bound;
 /// Children of a level from which on each counts as much as the others.
 const WIDE: u64 = 32;
 /// Leaves that are looked at to see how full they are, and the branches above them.
-const PROBES: u32 = 8;
+const PROBES: u32 = 32;
 /// Less than a leaf is of any tree, and more than sums of shares are off.
 const EPSILON: f64 = 1e-12;
 
@@ -59,23 +60,21 @@ fn count_between<S: PageSource>(
     from: Bound<&[u8]>,
     to: Bound<&[u8]>,
 ) -> Result<u64> {
-    let (mut cursor, mut last) = (Cursor::new(src, desc)?, Cursor::new(src, desc)?);
-    if !cursor.seek(from)? || !last.seek_back(to)? || cursor.key()? > last.key()? {
+    let (mut first, mut last) = (Cursor::new(src, desc)?, Cursor::new(src, desc)?);
+    if !first.seek(from)? || !last.seek_back(to)? || first.key()? > last.key()? {
         return Ok(0);
     }
-    let mut count = 0;
-    while let (Some(here), Some(last)) = (cursor.place(), last.place()) {
-        if here.leaf == last.leaf {
-            return Ok(count + (last.index + 1).saturating_sub(here.index) as u64);
-        }
-        count += node_at(src, here.leaf, 0)?.count().saturating_sub(here.index) as u64;
-        // The first one is of no account.
-        if cursor.leaves() > desc.leaf_pages {
-            return Err(corrupt(desc, "more leaves than it counts"));
-        }
-        cursor.next_leaf()?;
-    }
-    Err(corrupt(desc, "keys out of order"))
+    let (Some(first), Some(last)) = (first.place(), last.place()) else { return Ok(0) };
+    let Some(level) = root_level(desc)? else { return Ok(0) };
+    let (mut count, mut end) = (0u64, 0);
+    let (from, to) = (Some(first.steps), Some(last.steps));
+    Leaves::new(src, desc).visit((desc.root, level), from, to, &mut |leaf| {
+        (count, end) = (count + leaf.count() as u64, leaf.count());
+        Ok(true)
+    })?;
+    // Those in front of the first one, and those behind the last.
+    let beside = first.index + end.saturating_sub(last.index + 1);
+    count.checked_sub(beside as u64).ok_or_else(|| corrupt(desc, "keys out of order"))
 }
 
 /// About how many entries lie between two bounds. Exact where they lie in one leaf, or in two side

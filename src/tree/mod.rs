@@ -30,6 +30,7 @@ mod entry;
 mod estimate;
 mod insert;
 mod key;
+mod leaves;
 mod nearest;
 mod packed;
 mod pages;

@@ -7,14 +7,16 @@
 //! they could that this takes longer than a walk over all leaves, the numbers of the entries are
 //! drawn instead, and a walk finds them.
 
-use super::cursor::Cursor;
 use super::estimate::Top;
 use super::key::Key;
-use super::search::{node_at, value_bytes};
+use super::leaves::Leaves;
+use super::search::{node_at, root_level, value_bytes};
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use crate::format::node::{Node, most_entries};
-use crate::types::PageId;
+
+/// A page that is drawn takes so many times as long as the front of one in a walk over leaves.
+const DEARER: u64 = 8;
 
 /// So many entries, each drawn from all, so that one may come twice; in the order in which they
 /// were drawn. None in an empty tree.
@@ -29,7 +31,7 @@ pub fn sample<'a, S: PageSource>(
     let mut draws = Draws { state: seed };
     let mut drawn = Vec::with_capacity(number.min(1024));
     let mut pages = 0;
-    while drawn.len() < number && pages <= desc.leaf_pages {
+    while drawn.len() < number && pages <= desc.leaf_pages / DEARER {
         if let Some((leaf, index)) = draw(src, &top, &mut draws, &mut pages)? {
             drawn.push(entry(src, &leaf, index)?);
         }
@@ -72,28 +74,25 @@ fn walk<'a, S: PageSource>(
     numbers: Vec<u64>,
     drawn: &mut Vec<(Key<'a>, &'a [u8])>,
 ) -> Result<()> {
+    let Some(level) = root_level(desc)?.filter(|_| !numbers.is_empty()) else { return Ok(()) };
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_unstable_by_key(|&at| numbers[at]);
-    let mut found: Vec<(PageId, usize)> = vec![(PageId::NONE, 0); numbers.len()];
-    let mut cursor = Cursor::new(src, desc)?;
-    let (mut before, mut more) = (0, !numbers.is_empty() && cursor.first()?);
     let mut order = order.into_iter().peekable();
-    while let Some(&next) = order.peek() {
-        let place = cursor.place().filter(|_| more && cursor.leaves() <= desc.leaf_pages);
-        let Some(place) = place else {
-            return Err(Error::corrupt(desc.root, "root of a tree with fewer keys than it counts"));
-        };
-        let behind = before + node_at(src, place.leaf, 0)?.count() as u64;
-        if numbers[next] < behind {
-            found[next] = (place.leaf, (numbers[next] - before) as usize);
-            order.next();
-        } else {
-            before = behind;
-            more = cursor.next_leaf()?;
+    let mut found: Vec<Option<(Node<'a>, usize)>> = vec![None; numbers.len()];
+    let mut before = 0;
+    let to_the_end = Leaves::new(src, desc).visit((desc.root, level), None, None, &mut |leaf| {
+        let behind = before + leaf.count() as u64;
+        while let Some(next) = order.next_if(|&next| numbers[next] < behind) {
+            found[next] = Some((leaf, (numbers[next] - before) as usize));
         }
+        before = behind;
+        Ok(order.peek().is_some())
+    })?;
+    if to_the_end {
+        return Err(Error::corrupt(desc.root, "root of a tree with fewer keys than it counts"));
     }
-    for (leaf, index) in found {
-        drawn.push(entry(src, &node_at(src, leaf, 0)?, index)?);
+    for (leaf, index) in found.into_iter().flatten() {
+        drawn.push(entry(src, &leaf, index)?);
     }
     Ok(())
 }
