@@ -5,7 +5,7 @@ mod common;
 use common::{assert_clean, disk_dir, open_at, put};
 use fastrand::Rng;
 use recto::{Builder, Database, Error, Sink, TableDef, TableId, TableOptions, WriteTxn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -187,4 +187,39 @@ fn a_damaged_value_is_not_copied() {
     assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
     assert_eq!(db.check(None).unwrap().fault_count, 1);
     assert_eq!(db.read().unwrap().tables().unwrap().len(), 1);
+}
+
+/// Sets in leaves, in trees and in packed leaves.
+#[test]
+fn copies_of_sets_go_their_own_way() {
+    for (seed, options) in [(9, TableOptions::set()), (10, TableOptions::set_of(4))] {
+        let db = Database::in_memory().unwrap();
+        let rng = &mut Rng::with_seed(seed);
+        let mut model = BTreeSet::new();
+        let mut copies = Vec::new();
+        for round in 0..6 {
+            let mut txn = db.write().unwrap();
+            let mut main = txn.open_set_with("main", &options).unwrap();
+            for _ in 0..3_000 {
+                let pair = (rng.u8(..) / 50 * rng.u8(..4), rng.u32(..3_000));
+                let (key, value) = ([pair.0], pair.1.to_be_bytes());
+                if rng.u8(..4) == 0 {
+                    assert_eq!(main.remove(&key, &value).unwrap(), model.remove(&pair));
+                } else {
+                    assert_eq!(main.insert(&key, &value).unwrap(), model.insert(pair));
+                }
+            }
+            txn.copy_table("main", &format!("copy {round}")).unwrap();
+            copies.push(model.clone());
+            for (round, pairs) in copies.iter().enumerate() {
+                let copy = txn.set(&format!("copy {round}")).unwrap();
+                assert_eq!(copy.stats().pairs, pairs.len() as u64);
+                for pair in pairs {
+                    assert!(copy.contains(&[pair.0], &pair.1.to_be_bytes()).unwrap());
+                }
+            }
+            txn.commit().unwrap();
+            assert_clean(&db);
+        }
+    }
 }

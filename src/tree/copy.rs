@@ -2,13 +2,16 @@
 //! page is as full as the one that it was copied from.
 
 use super::PageSink;
+use super::packed;
 use super::pages::lower;
-use super::search::{node_at, root_level, value_bytes};
+use super::search::{no_set, node_at, root_level, value_bytes};
+use super::set::Set;
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::edit::NodeMut;
+use crate::format::node::set::encode_tree;
 use crate::format::node::{Node, Value};
 use crate::format::overflow::OverflowRef;
 use crate::format::page::set_birth;
@@ -21,8 +24,8 @@ pub fn copy_tree<S: PageSink>(sink: &mut S, desc: &TableDescriptor) -> Result<Ta
     // The counts bound the walk, as that of `drop_subtree`, and have to come out even.
     let mut left = *desc;
     let root = copy_subtree(sink, &mut left, desc.root, level)?;
-    let counts = [left.entries, left.branch_pages, left.leaf_pages, left.overflow_pages];
-    if counts != [0; 4] {
+    let pages = [left.branch_pages, left.leaf_pages, left.overflow_pages];
+    if (left.entries, left.pairs, pages) != (0, 0, [0; 3]) {
         let what = "root of a tree with fewer pages or keys than it counts";
         return Err(Error::corrupt(desc.root, what));
     }
@@ -38,48 +41,82 @@ fn copy_subtree<S: PageSink>(
 ) -> Result<PageId> {
     let root = left.root;
     lower(if level == 0 { &mut left.leaf_pages } else { &mut left.branch_pages }, 1, root)?;
+    if level == 0 && !left.is_set && left.value_size > 0 {
+        let count = packed::leaf_at(sink, left, page)?.count();
+        lower(&mut left.entries, count as u64, root)?;
+        return copy_page(sink, page);
+    }
     let node = node_at(sink, page, level)?;
     let count = node.count();
-    let (mut children, mut runs) = (Vec::new(), Vec::new());
+    let (mut children, mut values) = (Vec::new(), Vec::new());
     if level > 0 {
         for index in 0..=count {
             children.push(node.child(index)?);
         }
     } else {
         lower(&mut left.entries, count as u64, root)?;
-        if left.overflow_pages > 0 {
-            runs = runs_of(&node)?;
+        if left.overflow_pages > 0 || left.is_set {
+            values = values_apart(left, &node)?;
         }
     }
     for child in &mut children {
         *child = copy_subtree(sink, left, *child, level - 1)?;
     }
-    for (_, run) in &mut runs {
-        lower(&mut left.overflow_pages, run.pages(sink.page_size()), root)?;
-        *run = copy_run(sink, page, *run)?;
+    for (_, value) in &mut values {
+        let pages = match value {
+            Apart::Run(run) => run.pages(sink.page_size()),
+            Apart::Tree(tree) => tree.branch_pages.saturating_add(tree.leaf_pages),
+        };
+        lower(&mut left.overflow_pages, pages, root)?;
+        *value = match value {
+            Apart::Run(run) => Apart::Run(copy_run(sink, page, *run)?),
+            Apart::Tree(tree) => Apart::Tree(copy_tree(sink, tree)?),
+        };
     }
-    let copy = sink.allocate_copy(page)?;
-    let txn = sink.txn();
-    set_birth(sink.page_mut(copy)?, txn);
+    let copy = copy_page(sink, page)?;
     let mut node = NodeMut::open(copy, sink.page_mut(copy)?, level)?;
     for (index, child) in children.into_iter().enumerate() {
         node.set_child(index, child)?;
     }
-    for (index, run) in runs {
-        node.replace(index, Body::overflow(&run.encode()))?;
+    for (index, value) in values {
+        match value {
+            Apart::Run(run) => node.replace(index, Body::overflow(&run.encode()))?,
+            Apart::Tree(tree) => node.replace(index, Body::set(&encode_tree(&tree), true))?,
+        };
     }
     Ok(copy)
 }
 
-/// Which entries of a leaf have values on pages of their own, and where.
-fn runs_of(leaf: &Node<'_>) -> Result<Vec<(usize, OverflowRef)>> {
-    let mut runs = Vec::new();
+/// Copies a page, as one of this transaction.
+fn copy_page<S: PageSink>(sink: &mut S, page: PageId) -> Result<PageId> {
+    let copy = sink.allocate_copy(page)?;
+    let txn = sink.txn();
+    set_birth(sink.page_mut(copy)?, txn);
+    Ok(copy)
+}
+
+/// What an entry has outside its leaf.
+enum Apart {
+    Run(OverflowRef),
+    Tree(TableDescriptor),
+}
+
+/// Which entries of a leaf have something outside of it, and where; sets are counted off.
+fn values_apart(left: &mut TableDescriptor, leaf: &Node<'_>) -> Result<Vec<(usize, Apart)>> {
+    let (root, mut apart) = (left.root, Vec::new());
     for index in 0..leaf.count() {
-        if let Value::Overflow(run) = leaf.value(index)? {
-            runs.push((index, run));
+        let value = leaf.value(index)?;
+        if left.is_set {
+            lower(&mut left.pairs, Set::of(leaf, value)?.count(), root)?;
+        }
+        match value {
+            Value::Overflow(run) => apart.push((index, Apart::Run(run))),
+            Value::Tree(tree) if left.is_set => apart.push((index, Apart::Tree(tree))),
+            Value::Set(_) | Value::Tree(_) if !left.is_set => return Err(no_set(leaf)),
+            _ => {}
         }
     }
-    Ok(runs)
+    Ok(apart)
 }
 
 /// Copies a value on pages of its own. Its checksum is made anew, so the old one has to be right.

@@ -36,7 +36,9 @@ impl CopyTable {
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
         txn.copy_table(&self.from, &self.to).map_err(fail)?;
-        let pairs = txn.table(&self.to).map_err(fail)?.len();
+        let tables = txn.tables().map_err(fail)?;
+        let pairs =
+            tables.iter().find(|table| table.name == self.to).map(|table| table.stats.pairs);
         txn.commit().map_err(fail)?;
         let done = json!({ "copied": self.from, "to": self.to, "pairs": pairs });
         Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
