@@ -265,7 +265,7 @@ impl<'t> Values<'t> {
     /// while let Some(slice) = values.next_slice()? {
     ///     sum += slice.chunks_exact(4).map(|n| u64::from(n[3])).sum::<u64>();
     /// }
-    /// assert_eq!(sum, (0..5_000).map(|n| n % 256).sum());
+    /// assert_eq!(sum, (0..5_000).map(|n| n % 256).sum::<u64>());
     /// # Ok(()) }
     /// ```
     pub fn next_slice(&mut self) -> Result<Option<&'t [u8]>> {
