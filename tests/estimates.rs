@@ -204,7 +204,7 @@ fn what_is_drawn_is_there_and_the_same_for_a_seed() {
 
 /// Half of the keys have values of 4 bytes, half of them of 400, so that a leaf of the one kind has
 /// fifty times the keys of one of the other: by random children, those would be drawn much less.
-/// 200,000 draws, in samples of 20 (which are drawn) and of 20,000 (which are walked to).
+/// 200,000 draws, in samples of 20, some of which are drawn, and of 20,000, which are walked to.
 #[test]
 fn each_pair_is_as_likely_as_any_other() {
     const KEYS: u64 = 20_000;

@@ -9,8 +9,8 @@ use crate::tree::{self, Key};
 impl<'t> Table<'t> {
     /// How many pairs a range has. Exact; the whole table is O(1). Reads the front of each leaf
     /// between the ends, or of each beside them if those are fewer, and no key but at the ends: for
-    /// pairs of 100 bytes a twentieth of the time of a walk, or less. [`Table::estimate_range`]
-    /// reads next to nothing.
+    /// pairs of 100 bytes a twentieth of the time of a walk (docs/performance.md, *Calls of
+    /// tables*). [`Table::estimate_range`] reads next to nothing.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

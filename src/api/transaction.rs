@@ -428,10 +428,11 @@ impl WriteTxn {
     /// a table `to`, open or not: drop it first.
     ///
     /// Every page is read and written once, values on pages of their own too, and no key is looked
-    /// at: some times as fast as putting the pairs. Pages stay as full as they are; a load in order
-    /// makes a smaller table. Needs memory for the largest value. A page with damaged bits is
-    /// copied with them, unless they make it impossible ([`Error::Corrupt`]): pages are not
-    /// verified, as by no other change, but values on pages of their own are.
+    /// at, which takes less than half of the time of putting the pairs (docs/performance.md, *Calls
+    /// of tables*). Pages stay as full as they are; a load in order makes a smaller table. Needs
+    /// memory for the largest value. A page with damaged bits is copied with them, unless they make
+    /// it impossible ([`Error::Corrupt`]): pages are not verified, as by no other change, but
+    /// values on pages of their own are.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::format::node::{Node, most_entries};
 
 /// A page that is drawn takes so many times as long as the front of one in a walk over leaves.
-const DEARER: u64 = 8;
+const DEARER: u64 = 32;
 
 /// So many entries, each drawn from all, so that one may come twice; in the order in which they
 /// were drawn. None in an empty tree.
