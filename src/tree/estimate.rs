@@ -136,8 +136,8 @@ pub fn split_range<S: PageSource>(
     for part in 1..parts {
         let found = top.find(src, begin + (end - begin) * (part as f64 / parts as f64))?;
         let key = found.leaf.key(found.index)?.to_vec();
-        let before = cuts.last().map_or(first, |cut| cut);
-        if &key[..] > before && &key[..] <= last {
+        let before = cuts.last().map_or(&first[..], |cut| cut);
+        if &key[..] > before && key[..] <= last[..] {
             cuts.push(key);
         }
     }
