@@ -275,9 +275,9 @@ impl Salvager<'_> {
         }
         self.names.insert(name.clone());
         self.names.insert(format!("{name}-sets"));
-        let mut into = Into::Aside { name: &name, pairs: 0, shared };
+        let mut into = Into::Aside { name: &name, pairs: 0, set_pairs: 0, shared };
         self.walk(&mut into, Subtree::whole(orphan.id, orphan.level, orphan.birth));
-        let Into::Aside { pairs, .. } = into else { return };
+        let Into::Aside { pairs, set_pairs, .. } = into else { return };
         if pairs == 0 {
             // Everything it leads to came out elsewhere.
             return;
@@ -293,6 +293,7 @@ impl Salvager<'_> {
                 level: orphan.level as u8,
                 birth: TxnId(orphan.birth),
                 pairs,
+                set_pairs,
                 name,
             });
         }

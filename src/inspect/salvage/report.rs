@@ -62,6 +62,9 @@ pub struct Aside {
     pub birth: TxnId,
     /// Pairs that came out.
     pub pairs: u64,
+    /// Those of them that were in sets of several values. They are in a table of sets of their own,
+    /// with `-sets` behind the name.
+    pub set_pairs: u64,
     /// The tables they may belong to: those with a loss that they fit into.
     pub perhaps: Vec<String>,
 }

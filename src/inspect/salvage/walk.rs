@@ -18,8 +18,9 @@ pub enum Into<'t> {
     /// The table with this index in the report.
     Table(usize),
     /// A table of what is put aside, and one with this name and `-sets` of what stands in sets of
-    /// values: pairs so far, and whether others may own its pages too, as versions of the past do.
-    Aside { name: &'t str, pairs: u64, shared: bool },
+    /// values: pairs so far, those of sets among them, and whether others may own its pages too, as
+    /// versions of the past do.
+    Aside { name: &'t str, pairs: u64, set_pairs: u64, shared: bool },
 }
 
 impl Into<'_> {
@@ -226,7 +227,8 @@ impl<'a> Salvager<'a> {
         let (from, to) = (place.from.map(<[u8]>::to_vec), place.to.map(<[u8]>::to_vec));
         let table = into.table();
         let range = match place.values {
-            Some((key, _)) => (Some(key.to_vec()), None),
+            // Exactly this key.
+            Some((key, _)) => (Some(key.to_vec()), Some([key, &[0]].concat())),
             None => (from.clone(), to.clone()),
         };
         self.lose(table, PageId(place.id), Some(place.level as u8), range, why);
@@ -261,6 +263,9 @@ impl<'a> Salvager<'a> {
                     match set.list() {
                         Ok(list) => {
                             for i in in_order(list.len(), part.reverse) {
+                                if !self.scan.look() {
+                                    return;
+                                }
                                 self.give(into, node.birth, key.clone(), list[i], true);
                             }
                         }
@@ -338,9 +343,10 @@ impl<'a> Salvager<'a> {
                 self.figures[*index].found[0] += 1;
                 (&table.name[..], &table.options)
             }
-            Into::Aside { name, pairs, .. } => {
+            Into::Aside { name, pairs, set_pairs, .. } => {
                 *pairs += 1;
                 if of_set {
+                    *set_pairs += 1;
                     beside = format!("{name}-sets");
                     (&beside[..], &sets)
                 } else {
