@@ -1,6 +1,7 @@
 //! How every command opens its database.
 
 use crate::failure::{Failure, Outcome};
+use crate::pairs::PairsMut;
 use recto::inspect::{LOCK_MAGIC, MAGIC};
 use recto::{Builder, Database, TableOptions, WriteTxn};
 use std::fs::{File, Metadata};
@@ -126,15 +127,28 @@ impl NewArg {
         options
     }
 
-    /// Where it is still to be made: fails as it would at this table or key. It is tried in memory,
+    /// Where it is still to be made: fails as it would at this table or pair. It is tried in memory,
     /// so that what fails leaves no empty file behind.
-    pub fn try_first(&self, table: &str, options: &TableOptions, key: &[u8]) -> Outcome<()> {
+    pub fn try_first(
+        &self,
+        table: &str,
+        options: &TableOptions,
+        pair: Option<(&[u8], &[u8])>,
+    ) -> Outcome<()> {
         if self.path().symlink_metadata().is_ok() {
             return Ok(());
         }
         // What is wrong with the options is told when it is made.
         let Ok(db) = self.options().in_memory() else { return Ok(()) };
-        let put = || db.write()?.open_table_with(table, options)?.put(key, b"").map(drop);
+        let put = || {
+            let mut txn = db.write()?;
+            match (PairsMut::open(&mut txn, table, options)?, pair) {
+                // A value of any length has room there.
+                (PairsMut::Map(mut map), Some((key, _))) => map.put(key, b"").map(drop),
+                (PairsMut::Sets(mut sets), Some((key, value))) => sets.insert(key, value).map(drop),
+                (_, None) => Ok(()),
+            }
+        };
         put().map_err(|e| Failure::engine(self.path(), e))
     }
 

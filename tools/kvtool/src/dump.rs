@@ -6,9 +6,14 @@
 //! dump   = (header data)*
 //! header = "VERSION=3" field* "HEADER=END"
 //! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name
-//!        | "align=" bytes | "key_type=" name | "value_type=" name | other "=" value
+//!        | "align=" bytes | "key_type=" name | "value_type=" name
+//!        | "duplicates=1" | "dupsort=1" | "dupfixed=1" | "value_size=" bytes | other "=" value
 //! data   = (" " key, " " value)* "DATA=END"
 //! ```
+//!
+//! A table of sets is what LMDB calls `MDB_DUPSORT`: a key stands in front of each of its values.
+//! `duplicates` and `dupsort` both say so, since older readers know one of them; `dupfixed` says
+//! that all values have one size, and ours alone says which.
 //!
 //! Keys and values are hexadecimal digits (bytevalue), or printable bytes as they are with `\\` for
 //! a backslash and `\hh` for other bytes (print). `mdb_dump` of LMDB 0.9.24 and older leaves a
@@ -16,7 +21,7 @@
 //! makes no sense, the error says so.
 
 use crate::text::{decode_hex, encode_hex, hex_byte, hex_digits};
-use recto::TableOptions;
+use recto::{TableKind, TableOptions};
 use std::io::{self, BufRead, Write};
 
 /// How keys and values stand in a dump.
@@ -71,7 +76,14 @@ impl<W: Write> Writer<W> {
                 writeln!(self.out, "{field}={name}")?;
             }
         }
-        write!(self.out, "type=btree\nmapsize={map_size}\nHEADER=END\n")
+        write!(self.out, "type=btree\nmapsize={map_size}\n")?;
+        if let TableKind::Set { value_size } = options.kind {
+            self.out.write_all(b"duplicates=1\ndupsort=1\n")?;
+            if value_size > 0 {
+                write!(self.out, "dupfixed=1\nvalue_size={value_size}\n")?;
+            }
+        }
+        self.out.write_all(b"HEADER=END\n")
     }
 
     /// A pair of the database begun.
@@ -177,6 +189,8 @@ pub struct Reader<R> {
     format: Option<Format>,
     /// Names of databases are not looked at.
     unnamed: bool,
+    /// Values of the database begun have one size, and it is not said which.
+    of_one_size: bool,
     notes: Vec<String>,
 }
 
@@ -190,6 +204,7 @@ impl<R: BufRead> Reader<R> {
             bytes_read: 0,
             format: None,
             unnamed: false,
+            of_one_size: false,
             notes: Vec::new(),
         }
     }
@@ -207,6 +222,12 @@ impl<R: BufRead> Reader<R> {
     /// Bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
+    }
+
+    /// Whether all values of the database begun have one size, and nothing says which: that of the
+    /// first one, as LMDB writes such dumps.
+    pub fn is_of_one_size(&self) -> bool {
+        self.of_one_size
     }
 
     /// What the user should know about the dump, so far.
@@ -285,6 +306,13 @@ impl<R: BufRead> Reader<R> {
                 header.field(&self.line)?;
             }
         }
+        let kind = match (header.sets, header.value_size) {
+            (true, size) => TableKind::Set { value_size: size.unwrap_or(0) },
+            (false, None) => TableKind::Map,
+            (false, Some(_)) => return wrong("value_size is of sets of values, with dupsort=1"),
+        };
+        header.options.kind = kind;
+        self.of_one_size = header.of_one_size && header.value_size.is_none();
         self.format = Some(header.format);
         // Each once, however many databases it is true of.
         header.notes.retain(|note| !self.notes.contains(note));
@@ -299,6 +327,10 @@ struct Header {
     format: Format,
     name: Option<String>,
     options: TableOptions,
+    /// Keys have sets of values.
+    sets: bool,
+    of_one_size: bool,
+    value_size: Option<u16>,
     notes: Vec<String>,
 }
 
@@ -332,21 +364,33 @@ impl Header {
                 let types = &mut self.options;
                 *(if key { &mut types.key_type } else { &mut types.value_type }) = value;
             }
+            (b"value_size", value) => {
+                let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let Some(size @ 1..) = size else {
+                    return wrong("value_size is a number of bytes from 1 to 65535");
+                };
+                self.value_size = Some(size);
+            }
             (_, b"0") => {}
-            (b"duplicates" | b"dupsort" | b"dupfixed" | b"integerdup" | b"reversedup", _) => {
-                return wrong(
-                    "a database with several values per key (DUPSORT); recto keeps one per key",
-                );
+            (b"duplicates" | b"dupsort", _) => self.sets = true,
+            (b"dupfixed", _) => (self.sets, self.of_one_size) = (true, true),
+            (b"integerdup" | b"reversedup", _) => {
+                self.sets = true;
+                self.reordered("values", name == b"reversedup");
             }
             (b"keys", _) if value != b"1" => return wrong("a dump without keys cannot be loaded"),
-            (b"reversekey" | b"integerkey", _) => self.notes.push(format!(
-                "keys were in {} order, and are in the order of their bytes now",
-                if name == b"reversekey" { "reverse byte" } else { "integer" }
-            )),
+            (b"reversekey" | b"integerkey", _) => self.reordered("keys", name == b"reversekey"),
             // Sizes of the map, of pages and of the reader table: recto needs none of them.
             _ => {}
         }
         Ok(())
+    }
+
+    /// The order is another one here.
+    fn reordered(&mut self, what: &str, reversed: bool) {
+        let was = if reversed { "reverse byte" } else { "integer" };
+        let note = format!("{what} were in {was} order, and are in the order of their bytes now");
+        self.notes.push(note);
     }
 }
 
@@ -407,7 +451,9 @@ mod tests {
             ("VERSION=3\nHEADER\n".to_string(), "2: a line of the header"),
             ("VERSION=3\ntype=recno\n".to_string(), "2: only type=btree"),
             ("VERSION=3\nformat=other\n".to_string(), "2: only format="),
-            ("VERSION=3\nduplicates=1\n".to_string(), "2: a database with several values"),
+            ("VERSION=3\nvalue_size=0\n".to_string(), "2: value_size is a number"),
+            ("VERSION=3\nvalue_size=65536\n".to_string(), "2: value_size is a number"),
+            ("VERSION=3\nvalue_size=4\nHEADER=END\n".to_string(), "3: value_size is of sets"),
             ("VERSION=3\ntype=btree\n".to_string(), "2: the dump ends before HEADER=END"),
             (format!("{head} 00\n"), "4: the dump ends after a key"),
             (format!("{head} 00\n 00\n"), "5: the dump ends before DATA=END"),
@@ -440,6 +486,8 @@ mod tests {
             TableOptions::aligned(64),
             TableOptions::default().types("u64", ""),
             TableOptions::aligned(8).types("(u32, str)", "[f64]"),
+            TableOptions::set(),
+            TableOptions::set_of(8).types("str", "u64"),
         ] {
             let mut writer = Writer::new(Vec::new(), Format::Print);
             writer.begin(Some("t"), &options, 1 << 20).unwrap();
@@ -458,5 +506,31 @@ mod tests {
     #[test]
     fn a_flag_that_is_off_is_no_flag() {
         assert_eq!(read(b"VERSION=3\ndupsort=0\nHEADER=END\nDATA=END\n").unwrap(), []);
+    }
+
+    #[test]
+    fn flags_of_sets() {
+        let sets = TableOptions::set();
+        for (flags, of_one_size, notes) in [
+            ("duplicates=1\n", false, &[][..]),
+            ("dupsort=1\n", false, &[]),
+            ("duplicates=1\ndupsort=1\ndupfixed=1\n", true, &[]),
+            ("dupsort=1\ndupfixed=1\nintegerdup=1\n", true, &["values were in integer order"]),
+            (
+                "dupsort=1\nreversedup=1\nreversekey=1\n",
+                false,
+                &["values were in reverse byte order", "keys were in reverse byte order"],
+            ),
+        ] {
+            let text = format!("VERSION=3\n{flags}HEADER=END\nDATA=END\n");
+            let mut reader = Reader::new(text.as_bytes());
+            let next = reader.next(&mut Vec::new(), &mut Vec::new()).unwrap();
+            assert_eq!(next, Next::Database(None, sets.clone()), "{flags}");
+            assert_eq!(reader.is_of_one_size(), of_one_size, "{flags}");
+            assert_eq!(reader.notes().len(), notes.len(), "{flags}");
+            for (note, begins) in reader.notes().iter().zip(notes) {
+                assert!(note.starts_with(begins), "{note}");
+            }
+        }
     }
 }

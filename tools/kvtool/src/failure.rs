@@ -65,6 +65,9 @@ impl Failure {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 "the directory must be there; make it first"
             }
+            Error::TableOptions { .. } => {
+                "-t picks another table, and `kvtool tables` says what each was made with"
+            }
             Error::TableExists(_) => "choose another name, or `kvtool drop` it first",
             Error::FileSystem { .. } => {
                 "--allow-network opens it all the same, --no-lock where nobody writes meanwhile"

@@ -7,6 +7,7 @@ use crate::database::{DEFAULT_TABLE, TableArg, identity, lock_file};
 use crate::dump;
 use crate::failure::{Failure, Outcome};
 use crate::output::HexArg;
+use crate::pairs::is_set;
 use crate::signals::Interrupt;
 use crate::text::{Notation, one_line};
 use recto::TableOptions;
@@ -203,6 +204,11 @@ impl Input {
         }
     }
 
+    /// Whether all values of the table told last have one size, which nothing but the first says.
+    pub fn is_of_one_size(&self) -> bool {
+        matches!(&self.source, Source::Dump(reader) if reader.is_of_one_size())
+    }
+
     /// What the table told last is made with, as far as the input says.
     pub fn options(&self) -> &TableOptions {
         &self.options
@@ -230,7 +236,13 @@ impl Input {
             Source::Dump(reader) => loop {
                 match reader.next(&mut pair.key, &mut pair.value) {
                     // One table takes all, and is what the first of them was.
-                    Ok(dump::Next::Database(..)) if self.table.is_some() && self.started => {}
+                    Ok(dump::Next::Database(_, options))
+                        if self.table.is_some() && self.started =>
+                    {
+                        if is_set(&options) && !is_set(&self.options) {
+                            break Err(Wrong::Line(MIXED.into()));
+                        }
+                    }
                     Ok(dump::Next::Database(name, options)) => {
                         (self.started, self.options) = (true, options);
                         let name = self.table.clone().or(name);
@@ -306,6 +318,9 @@ fn cannot_read(file: &Path, error: io::Error) -> Failure {
         _ => Failure::at(file, error),
     }
 }
+
+const MIXED: &str = "a database with sets of values, behind one with a value for each key, and -t \
+    names one table for both; leave out -t, or take the dump apart";
 
 /// Why a line gives no pair.
 enum Wrong {

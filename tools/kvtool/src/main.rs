@@ -14,6 +14,7 @@ mod database;
 mod failure;
 mod input;
 mod output;
+mod pairs;
 mod process;
 mod progress;
 mod range;
@@ -55,9 +56,9 @@ enum Verb {
     Tables(command::tables::Tables),
     /// Say how full the pages of each table are, and how large its keys and values
     Stat(command::stat::Stat),
-    /// Count pairs
+    /// Count pairs, or keys
     Count(command::count::Count),
-    /// Print the value of a key
+    /// Print the value of a key, or each of its values
     Get(command::get::Get),
     /// Print pairs in the order of their keys: key, tab, value
     Scan(command::scan::Scan),
@@ -65,7 +66,7 @@ enum Verb {
     Watch(command::watch::Watch),
     /// Put a pair; makes the file and the table if there is none
     Put(command::put::Put),
-    /// Delete a key, or a range of keys
+    /// Delete a key, one value of a key, or a range of keys
     Del(command::del::Del),
     /// Make a database, or a table in it
     Create(command::create::Create),

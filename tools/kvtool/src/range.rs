@@ -2,6 +2,7 @@
 
 use crate::command::bytes_of;
 use crate::failure::Outcome;
+use crate::pairs::Bounds;
 use crate::text::Notation;
 use std::ffi::OsString;
 use std::ops::Bound;
@@ -28,7 +29,7 @@ pub struct KeyRange {
 
 impl KeyRange {
     /// The bounds as the engine takes them.
-    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub fn bounds(&self) -> Bounds<'_> {
         (self.start.as_ref().map(|k| &k[..]), self.end.as_ref().map(|k| &k[..]))
     }
 }

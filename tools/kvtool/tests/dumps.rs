@@ -59,10 +59,106 @@ fn reads_several_databases() {
 }
 
 #[test]
-fn several_values_per_key_are_refused() {
+fn several_values_per_key_make_a_table_of_sets() {
     let p = Place::new();
-    let said = load_dump(&p, &golden("dupsort.dump")).said(2);
-    assert!(said.contains("dupsort.dump line 6") && said.contains("DUPSORT"), "{said}");
+    load_dump(&p, &golden("dupsort.dump")).ok();
+    assert_eq!(p.scan(), "a\t1\na\t2\n");
+    p.run("compare", [&golden("dupsort.dump"), "--format", "dump"]).ok();
+    assert!(p.run("tables", NO_ARGS).ok().contains(" sets\n"));
+    let dump = p.run("dump", NO_ARGS).ok();
+    assert!(dump.contains("\nduplicates=1\ndupsort=1\nHEADER=END\n 61\n 31\n 61\n 32\n"), "{dump}");
+    // Not into a table that has one value for each key, whether another dump or a user made it.
+    let q = Place::new();
+    q.load("a\told\n");
+    let said = load_dump(&q, &golden("dupsort.dump")).said(2);
+    assert!(said.contains("table \"main\": its keys have one value each"), "{said}");
+    assert!(said.contains("dupsort.dump line ") && said.contains("-t picks another"), "{said}");
+    assert_eq!(q.scan(), "a\told\n");
+    // What has one value for each key may go into a table of sets.
+    q.run("create", ["-t", "sets", "--set"]).ok();
+    let one = q.run("dump", NO_ARGS).ok();
+    q.feed("load", &["-", "-t", "sets"], one.as_bytes()).ok();
+    q.run("load", [&golden("dupsort.dump"), "-t", "sets"]).ok();
+    assert_eq!(q.run("scan", ["-t", "sets"]).ok(), "a\t1\na\t2\na\told\n");
+    // And compare says of the pairs which are there.
+    let ran = q.run("compare", [&golden("dupsort.dump")]);
+    assert_eq!(ran.code, Some(1));
+    let told = String::from_utf8(ran.stdout).unwrap();
+    let expected = "missing  main  a\t1\nmissing  main  a\t2\nextra    main  a\told\n";
+    assert!(told.starts_with(expected), "{told}");
+    p.assert_clean();
+    q.assert_clean();
+}
+
+/// Sets behind single values, and one table for both: values would be lost.
+#[test]
+fn sets_do_not_go_into_one_table_with_others() {
+    let one = "VERSION=3\nformat=print\ndatabase=one\nHEADER=END\n a\n 1\nDATA=END\n";
+    let sets = one
+        .replace("database=one", "database=sets\ndupsort=1")
+        .replace(" a\n 1\n", " a\n 1\n a\n 2\n");
+    let both = format!("{one}{sets}");
+    for verb in ["load", "compare"] {
+        let p = Place::new();
+        p.run("create", NO_ARGS).ok();
+        let said = p.feed(verb, &["-", "-t", "all"], both.as_bytes()).said(2);
+        assert!(said.contains("line 12: a database with sets of values, behind one"), "{said}");
+        assert!(p.run("tables", NO_ARGS).ok().lines().count() == 1, "{said}");
+        let said = p.feed(verb, &["-"], both.replace("=sets", "=one").as_bytes()).said(2);
+        assert!(said.contains("table") && said.contains("one"), "{verb}: {said}");
+    }
+    let p = Place::new();
+    p.feed("load", &["-"], both.as_bytes()).ok();
+    p.feed("compare", &["-"], both.as_bytes()).ok();
+    p.feed("load", &["-", "-t", "all"], format!("{sets}{one}").as_bytes()).ok();
+    assert_eq!(p.run("scan", ["-t", "all"]).ok(), "a\t1\na\t2\n");
+    p.assert_clean();
+}
+
+#[test]
+fn values_of_one_size_have_that_of_the_first() {
+    let dump = |flags: &str, values: &[&str]| {
+        let data: String = values.iter().map(|value| format!(" k\n {value}\n")).collect();
+        format!("VERSION=3\nformat=print\n{flags}HEADER=END\n{data}DATA=END\n")
+    };
+    let made = |p: &Place| {
+        let table = p.run("tables", ["--json"]).ok();
+        serde_json::from_str::<serde_json::Value>(&table).unwrap()["value_size"].clone()
+    };
+    let fixed = "duplicates=1\ndupsort=1\ndupfixed=1\n";
+    let p = Place::new();
+    p.feed("load", &["-"], dump(fixed, &["abc", "abd"]).as_bytes()).ok();
+    assert_eq!(made(&p), 3);
+    // Again, and more of them, in batches.
+    p.feed("load", &["-", "--batch", "1"], dump(fixed, &["abd", "abe"]).as_bytes()).ok();
+    assert_eq!(p.scan(), "k\tabc\nk\tabd\nk\tabe\n");
+    let ours = p.run("dump", NO_ARGS).ok();
+    assert!(ours.contains("\ndupfixed=1\nvalue_size=3\nHEADER=END\n"), "{ours}");
+    let again = Place::new();
+    again.feed("load", &["-"], ours.as_bytes()).ok();
+    assert_eq!(made(&again), 3);
+    // Of several sizes: the line is named, and a table of any size takes them.
+    let wrong = dump(fixed, &["abc", "abcd"]);
+    let q = Place::new();
+    let said = q.feed("load", &["-"], wrong.as_bytes()).said(2);
+    assert!(said.contains("line 10: ") && said.contains("kvtool create -t NAME --set"), "{said}");
+    let q = Place::new();
+    q.run("create", ["-t", "main", "--set"]).ok();
+    q.feed("load", &["-"], wrong.as_bytes()).ok();
+    assert_eq!(q.scan(), "k\tabc\nk\tabcd\n");
+    let said = q.feed("load", &["-"], ours.as_bytes()).said(2);
+    assert!(said.contains("its values have any length, not 3 bytes"), "{said}");
+    // Without values nobody knows.
+    let r = Place::new();
+    r.feed("load", &["-"], dump(fixed, &[]).as_bytes()).ok();
+    assert_eq!(made(&r), serde_json::Value::Null);
+    // Other orders are said.
+    let ran = r.feed("load", &["-"], dump("dupsort=1\nintegerdup=1\n", &["b", "a"]).as_bytes());
+    let note = "values were in integer order, and are in the order of their bytes now";
+    assert!(ran.code == Some(0) && ran.stderr.contains(note), "{ran:?}");
+    for p in [p, again, q, r] {
+        p.assert_clean();
+    }
 }
 
 #[test]
@@ -195,6 +291,69 @@ fn mdb_load_takes_all_tables_and_back() {
     assert_eq!(data(&theirs), data(&std::fs::read_to_string(ours).unwrap()));
     q.feed("load", &["-", "--format", "dump"], theirs.as_bytes()).ok();
     assert_eq!(q.run("dump", ["-a"]).ok(), p.run("dump", ["-a"]).ok());
+}
+
+/// Sets of few and of many values, of any and of one length, through LMDB's tools and back.
+#[test]
+fn mdb_load_takes_sets_and_back() {
+    let p = Place::new();
+    p.run("create", ["-t", "any", "--set"]).ok();
+    p.run("create", ["-t", "fixed", "--set", "--value-size", "8"]).ok();
+    let (mut any, mut fixed) = (String::new(), String::new());
+    for i in 0..3_000u32 {
+        let n = i.wrapping_mul(2_654_435_761) >> 7;
+        let key = if n.is_multiple_of(2) { 0 } else { n % 500 };
+        // From 1 to 511 bytes, which is what LMDB takes.
+        any += &format!("key{key}\\x00\tvalue {n} {}\n", "\\xff".repeat((n % 490) as usize));
+        fixed += &format!("key{key}\t{n:08}\n");
+    }
+    any += &format!("long\t{}\nlong\tv\n", "v".repeat(511));
+    p.feed("load", &["-", "-t", "any"], any.as_bytes()).ok();
+    p.feed("load", &["-", "-t", "fixed"], fixed.as_bytes()).ok();
+    p.run("put", ["a", "1", "-t", "map"]).ok();
+    for print in [&["-a"][..], &["-a", "-p"]] {
+        let q = Place::new();
+        let (ours, env) = (q.path("ours.dump"), q.path("env.mdb"));
+        p.run("dump", [print, &["-o", text(&ours)]].concat()).ok();
+        let Some(()) = mdb_load(&ours, &env) else { return };
+        let theirs = lmdb("mdb_dump", &["-n", "-a", text(&env)], None).unwrap();
+        let ours_now = p.run("dump", ["-a"]).ok();
+        for (n, (theirs, ours)) in data(&theirs).iter().zip(data(&ours_now)).enumerate() {
+            assert_eq!(*theirs, ours, "line {n} of the data, {print:?}");
+        }
+        assert_eq!(data(&theirs).len(), data(&ours_now).len());
+        let theirs = q.file("theirs.dump", theirs);
+        q.run("load", [text(&theirs)]).ok();
+        // Whole but for a size that depends on how full pages are.
+        let whole = |dump: &str| -> Vec<String> {
+            dump.lines().filter(|l| !l.starts_with("mapsize=")).map(String::from).collect()
+        };
+        assert!(whole(&q.run("dump", ["-a"]).ok()) == whole(&ours_now), "value_size too");
+        p.run("compare", [text(&theirs)]).ok();
+        q.run("compare", [text(&ours)]).ok();
+        q.assert_clean();
+    }
+    p.assert_clean();
+}
+
+/// `mdb_load`, which names words of the header that it does not know: some it writes itself.
+fn mdb_load(dump: &Path, env: &Path) -> Option<()> {
+    let mut command = Command::new("mdb_load");
+    command.args(["-n", "-f", text(dump), text(env)]).stdin(Stdio::null());
+    match command.output() {
+        Ok(out) => {
+            let said = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(out.status.success(), "{said}");
+            let known = |line: &str| line.contains("unrecognized keyword ignored: ");
+            assert!(said.lines().all(known), "{said}");
+            Some(())
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: mdb_load is not installed (Debian: lmdb-utils)");
+            None
+        }
+        Err(e) => panic!("mdb_load: {e}"),
+    }
 }
 
 /// A dump never goes over a database, least of all the one it reads, nor over a lock file.

@@ -16,12 +16,12 @@ fn tsv_from_a_file_and_from_standard_input() {
     let input = p.file("in.tsv", "b\t2\na\tone\ttwo\\n\nc\t\n\tempty key\nlast\tno newline");
     let out = p.run("load", [text(&input)]).ok();
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!(lines[0], "pairs    5 (0 replaced)");
+    assert_eq!(lines[0], "pairs    5 (0 already there)");
     assert!(lines[1].starts_with("bytes "), "{out}");
     assert_eq!(lines[4], "commits  1");
     assert_eq!(p.scan(), "\tempty key\na\tone\\x09two\\x0a\nb\t2\nc\t\nlast\tno newline\n");
     let again = p.feed("load", &["-", "--json"], b"b\t3\nd\t4\n").ok();
-    assert!(again.contains("\"replaced\":1") && again.contains("\"pairs\":2"), "{again}");
+    assert!(again.contains("\"already_there\":1") && again.contains("\"pairs\":2"), "{again}");
     assert_eq!(p.run("get", ["b"]).ok(), "3\n");
     p.assert_clean();
 }
@@ -85,7 +85,7 @@ fn batches_commit_as_they_go() {
     assert_eq!(q.scan().lines().count(), 20);
     assert!(said.contains("--skip-pairs 20 goes on from there"), "{said}");
     let out = q.feed("load", &["-", "--skip-pairs", "20", "--json"], lines.as_bytes()).ok();
-    assert!(out.contains("\"pairs\":5") && out.contains("\"replaced\":0"), "{out}");
+    assert!(out.contains("\"pairs\":5") && out.contains("\"already_there\":0"), "{out}");
     assert_eq!(q.scan(), p.scan());
     p.assert_clean();
     q.assert_clean();
@@ -233,7 +233,7 @@ fn the_database_inside_the_tree_is_no_input() {
     let out = p2.run("load", [text(p.dir.path())]).ok();
     assert!(out.starts_with("pairs    2 "), "{out}");
     let out = p2.run("load", [text(p.dir.path())]).ok();
-    assert!(out.starts_with("pairs    2 (2 replaced)"), "{out}");
+    assert!(out.starts_with("pairs    2 (2 already there)"), "{out}");
     assert_eq!(p2.scan(), "one\t1\nsub/two\t2\n");
     p2.run("compare", [text(p.dir.path())]).ok();
     p2.assert_clean();

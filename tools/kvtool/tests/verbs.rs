@@ -67,7 +67,7 @@ fn tables_are_apart() {
     let widths: Vec<_> = tables.lines().map(|l| l.chars().count()).collect();
     assert!(widths.iter().all(|w| *w == widths[0]), "columns: {tables}");
     let json = p.run("tables", ["--json", "-t", "other"]).ok();
-    assert!(json.contains("\"name\":\"other\"") && json.contains("\"entries\":1"), "{json}");
+    assert!(json.contains("\"name\":\"other\"") && json.contains("\"keys\":1"), "{json}");
     assert_eq!(json.lines().count(), 1);
     for verb in ["scan", "tables", "dump"] {
         let said = p.run(verb, ["-t", "none"]).said(2);

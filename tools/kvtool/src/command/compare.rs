@@ -4,19 +4,24 @@
 //! Keys of the table that the walk has passed and the input has not named yet are remembered, and
 //! struck off if the input names them later; what is left in the end is extra. Of pairs with the
 //! same key the last one counts, as in `load`.
+//!
+//! Where a key has a set of values, what is compared is pairs: each is there or not, and none
+//! differs. Pairs are named by their key and value in one ([`join`]), which keeps their order.
 
 use super::Status;
 use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::{ALL, Pairs, Walk, is_set};
 use crate::progress::Progress;
 use crate::say;
 use crate::text::{grouped, one_line};
-use recto::{Error, Key, Range, ReadTxn, Table};
+use recto::{Error, Key, ReadTxn};
 use serde_json::json;
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::path::Path;
 use std::time::Instant;
 
@@ -54,6 +59,7 @@ impl Compare {
         for note in input.notes() {
             say(note);
         }
+        totals.only_sets = tables.values().all(|side| side.of_sets);
         for side in tables.values() {
             totals.repeated += side.repeated;
             side.problems().for_each(|(_, what)| totals.count(what));
@@ -74,7 +80,13 @@ impl Compare {
                     break;
                 }
                 left -= 1;
-                print_problem(&mut out, what.name(), name, key)?;
+                match side.of_sets {
+                    true => {
+                        let (key, value) = split(key);
+                        print_problem(&mut out, what.name(), name, &key, Some(value))?;
+                    }
+                    false => print_problem(&mut out, what.name(), name, key, None)?,
+                }
             }
         }
         let more = totals.problems().saturating_sub(self.limit);
@@ -95,14 +107,22 @@ fn compare_all<'t>(
 ) -> Outcome<BTreeMap<String, Side<'t>>> {
     let fail = |e| Failure::engine(file, e);
     let mut progress = Progress::bytes("compare", input.total());
-    let mut tables = BTreeMap::new();
+    let mut tables: BTreeMap<String, Side<'t>> = BTreeMap::new();
     let mut pair = Pair::default();
     let mut event = input.next(&mut pair)?;
     while let Next::Table(name) = event {
+        let of_sets = is_set(input.options());
         let side = match tables.entry(name) {
-            std::collections::btree_map::Entry::Occupied(old) => old.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => {
-                let side = Side::new(txn, new.key()).map_err(fail)?;
+            btree_map::Entry::Occupied(old) => {
+                if of_sets && !old.get().of_sets {
+                    let name = one_line(old.key());
+                    let what = format!("table {name} comes twice, with sets of values and without");
+                    return Err(Failure::said(format!("{}: {what}", input.place())));
+                }
+                old.into_mut()
+            }
+            btree_map::Entry::Vacant(new) => {
+                let side = Side::new(txn, new.key(), of_sets).map_err(fail)?;
                 new.insert(side)
             }
         };
@@ -122,6 +142,36 @@ fn compare_all<'t>(
         side.finish().map_err(fail)?;
     }
     Ok(tables)
+}
+
+/// A key and a value in one name, in the order of keys and then of values: the key, each zero of it
+/// with a 255 behind, two zeros, the value.
+fn join(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len() + value.len() + 2);
+    for &byte in key {
+        name.push(byte);
+        if byte == 0 {
+            name.push(255);
+        }
+    }
+    name.extend([0, 0]);
+    name.extend_from_slice(value);
+    name
+}
+
+/// The key and the value of such a name.
+fn split(name: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut key = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = name.get(at) {
+        match (byte, name.get(at + 1)) {
+            (0, Some(0)) => return (key, &name[at + 2..]),
+            (0, _) => at += 2,
+            _ => at += 1,
+        }
+        key.push(byte);
+    }
+    (key, b"")
 }
 
 /// In what a key differs.
@@ -144,10 +194,12 @@ impl Problem {
 
 /// The database's side of one table.
 struct Side<'t> {
-    table: Option<Table<'t>>,
-    walk: Option<Range<'t>>,
+    table: Option<Pairs<'t>>,
+    /// Pairs are compared, not keys: here or in the input a key has a set of values.
+    of_sets: bool,
+    walk: Option<Walk<'t>>,
     /// The pair of the walk that comes next; keys below it have been passed.
-    ahead: Option<(Key<'t>, &'t [u8])>,
+    ahead: Option<(Key<'t>, Key<'t>)>,
     /// Passed keys that the input has not named.
     unnamed: BTreeSet<Vec<u8>>,
     problems: BTreeMap<Vec<u8>, Problem>,
@@ -156,16 +208,17 @@ struct Side<'t> {
 }
 
 impl<'t> Side<'t> {
-    fn new(txn: &'t ReadTxn, name: &str) -> recto::Result<Side<'t>> {
-        let table = match txn.table(name) {
+    fn new(txn: &'t ReadTxn, name: &str, of_sets: bool) -> recto::Result<Side<'t>> {
+        let table = match Pairs::open(txn, name) {
             Ok(table) => Some(table),
             Err(Error::NoSuchTable(_)) => None,
             Err(error) => return Err(error),
         };
-        let mut walk = table.map(|t| t.iter()).transpose()?;
+        let of_sets = of_sets || matches!(table, Some(Pairs::Sets(_)));
+        let mut walk = table.map(|t| t.pairs(ALL)).transpose()?;
         let ahead = walk.as_mut().and_then(Iterator::next).transpose()?;
         let (unnamed, problems) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Side { table, walk, ahead, unnamed, problems, repeated: 0 })
+        Ok(Side { table, of_sets, walk, ahead, unnamed, problems, repeated: 0 })
     }
 
     fn advance(&mut self) -> recto::Result<()> {
@@ -173,50 +226,64 @@ impl<'t> Side<'t> {
         Ok(())
     }
 
+    /// By what a pair is known: its key, or both.
+    fn name<'n>(&self, key: &'n [u8], value: &[u8]) -> Cow<'n, [u8]> {
+        if self.of_sets { Cow::Owned(join(key, value)) } else { Cow::Borrowed(key) }
+    }
+
     fn compare(&mut self, key: &[u8], value: &[u8]) -> recto::Result<()> {
-        let stored = self.stored(key)?;
-        let problem = match stored {
-            Some(stored) if stored == value => None,
-            Some(_) => Some(Problem::Differs),
-            None => Some(Problem::Missing),
-        };
+        let problem = self.problem(key, value)?;
         match problem {
             Some(problem) => {
-                let before = self.problems.insert(key.to_vec(), problem);
+                let before = self.problems.insert(self.name(key, value).into_owned(), problem);
                 self.repeated += u64::from(before == Some(Problem::Missing));
             }
             None if self.problems.is_empty() => {}
             None => {
-                self.problems.remove(key);
+                self.problems.remove(&*self.name(key, value));
             }
         }
         Ok(())
     }
 
-    /// The value that the table has for `key`; moves the walk up to the key.
-    fn stored(&mut self, key: &[u8]) -> recto::Result<Option<&'t [u8]>> {
-        while let Some((ahead, value)) = &self.ahead {
-            match key.cmp(ahead) {
+    /// What is wrong with a pair; moves the walk up to it.
+    fn problem(&mut self, key: &[u8], value: &[u8]) -> recto::Result<Option<Problem>> {
+        let differs = |same: bool| (!same).then_some(Problem::Differs);
+        while let Some((ahead, stored)) = &self.ahead {
+            let by_value = || if self.of_sets { value.cmp(stored) } else { Ordering::Equal };
+            match key.cmp(ahead).then_with(by_value) {
                 Ordering::Greater => {
-                    self.unnamed.insert(ahead.to_vec());
+                    self.pass();
                     self.advance()?;
                 }
                 Ordering::Equal => {
-                    let value = *value;
+                    let same = value == &**stored;
                     self.advance()?;
-                    return Ok(Some(value));
+                    return Ok(differs(same));
                 }
                 Ordering::Less => break,
             }
         }
-        let first = self.unnamed.remove(key);
-        let stored = self.table.map(|table| table.get(key)).transpose()?.flatten();
+        let first = !self.unnamed.is_empty() && self.unnamed.remove(&*self.name(key, value));
+        let stored = match self.table {
+            Some(table) if self.of_sets => table.contains(key, value)?.then_some(true),
+            Some(table) => table.values(key)?.next().transpose()?.map(|stored| *stored == *value),
+            None => None,
+        };
         // The walk has passed it, so the input has named it before unless it was still open.
         self.repeated += u64::from(stored.is_some() && !first);
-        Ok(stored)
+        Ok(stored.map_or(Some(Problem::Missing), differs))
     }
 
-    /// What is wrong, key by key.
+    /// The walk goes by what is ahead.
+    fn pass(&mut self) {
+        if let Some((key, value)) = &self.ahead {
+            let name = self.name(key, value).into_owned();
+            self.unnamed.insert(name);
+        }
+    }
+
+    /// What is wrong, key by key, or pair by pair.
     fn problems(&self) -> impl Iterator<Item = (&Vec<u8>, Problem)> {
         let named = self.problems.iter().map(|(key, what)| (key, *what));
         named.chain(self.unnamed.iter().map(|key| (key, Problem::Extra)))
@@ -224,20 +291,33 @@ impl<'t> Side<'t> {
 
     /// The input is over: what the walk has not reached is not in it.
     fn finish(&mut self) -> recto::Result<()> {
-        while let Some((key, _)) = &self.ahead {
-            self.unnamed.insert(key.to_vec());
+        while self.ahead.is_some() {
+            self.pass();
             self.advance()?;
         }
         Ok(())
     }
 }
 
-fn print_problem(out: &mut Output, what: &str, table: &str, key: &[u8]) -> Outcome<()> {
+/// In a table of sets the value is named too.
+fn print_problem(
+    out: &mut Output,
+    what: &str,
+    table: &str,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Outcome<()> {
     if out.is_json() {
-        let key = out.json_value(key);
-        return out.object(&json!({ "problem": what, "table": table, "key": key }));
+        let mut object = json!({ "problem": what, "table": table, "key": out.json_value(key) });
+        if let Some(value) = value {
+            object["value"] = out.json_value(value);
+        }
+        return out.object(&object);
     }
-    let key = out.text_value(key);
+    let mut key = out.text_value(key);
+    if let Some(value) = value {
+        key = format!("{key}\t{}", out.text_value(value));
+    }
     out.line(&format!("{what:7}  {}  {key}", one_line(table)))
 }
 
@@ -249,6 +329,8 @@ struct Totals {
     missing: u64,
     extra: u64,
     repeated: u64,
+    /// Every table is one of sets.
+    only_sets: bool,
     seconds: f64,
 }
 
@@ -285,6 +367,7 @@ impl Totals {
         }
         let repeated = match self.repeated {
             0 => "0".into(),
+            n if self.only_sets => format!("{} (the same pair counts once)", grouped(n)),
             n => format!("{} (of pairs with the same key the last one counts)", grouped(n)),
         };
         out.fields(&[

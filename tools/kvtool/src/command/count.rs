@@ -1,9 +1,10 @@
-//! `kvtool count`: how many pairs there are in a table, or between two keys of it.
+//! `kvtool count`: how many pairs, or keys, there are in a table, or between two keys of it.
 
 use super::Status;
 use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::Pairs;
 use crate::range::RangeArgs;
 use serde_json::json;
 
@@ -13,14 +14,19 @@ Examples:
   kvtool count fruit.recto
   kvtool count fruit.recto --prefix ap
   kvtool count fruit.recto --from a --to k --estimate
+  kvtool count tags.recto -t tags --keys
 
 Exact, and without a walk where the whole table is counted. With --estimate a few pages are read of
-a table of any size; the number is some percent off where pages are about equally full.")]
+a table of any size; the number is some percent off where pages are about equally full. In a table
+of sets a key has as many pairs as it has values.")]
 pub struct Count {
     #[command(flatten)]
     file: ReadArg,
     #[command(flatten)]
     range: RangeArgs,
+    /// Count keys, not pairs (JSON has both)
+    #[arg(long)]
+    keys: bool,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -37,17 +43,24 @@ impl Count {
         let fail = |e| Failure::engine(self.file.path(), e);
         let keys = self.range.keys(self.hex.notation())?;
         let txn = self.file.open()?.read().map_err(fail)?;
-        let table = txn.table(self.table.name()).map_err(fail)?;
-        let count = match self.estimate {
-            true => table.estimate_range(keys.bounds()),
-            false => table.count_range(keys.bounds()),
+        let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
+        let (pairs, keys) = match table {
+            Pairs::Map(table) if self.estimate => {
+                let pairs = table.estimate_range(keys.bounds()).map_err(fail)?;
+                (pairs, pairs)
+            }
+            Pairs::Sets(_) if self.estimate => {
+                let what = "--estimate is for tables that have one value for each key";
+                return Err(Failure::said(what));
+            }
+            _ if self.range.is_given() => table.count(keys.bounds()).map_err(fail)?,
+            _ => (table.len(), table.key_count()),
         };
-        let count = count.map_err(fail)?;
         let mut out = Output::plain(self.json)?;
         if out.is_json() {
-            out.object(&json!({ "count": count }))?;
+            out.object(&json!({ "count": pairs, "keys": keys }))?;
         } else {
-            out.line(&count.to_string())?;
+            out.line(&if self.keys { keys } else { pairs }.to_string())?;
         }
         out.finish()?;
         Ok(Status::Fine)

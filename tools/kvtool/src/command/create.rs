@@ -4,7 +4,8 @@ use super::{COMMITTED, Status};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
-use recto::TableOptions;
+use crate::pairs::PairsMut;
+use recto::{Error, TableOptions};
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
@@ -13,6 +14,7 @@ Examples:
   kvtool create fruit.recto
   kvtool create fruit.recto -t apples --page-size 16384
   kvtool create words.recto -t vectors --align 64
+  kvtool create tags.recto -t tags --set
 
 A file or table that is there already is an error, and stays as it is.")]
 pub struct Create {
@@ -23,6 +25,13 @@ pub struct Create {
     /// Values of the table begin at multiples of so many bytes: a power of two up to 4096
     #[arg(long, value_name = "BYTES", requires = "named")]
     align: Option<usize>,
+    /// A key of the table has a set of values, in their order, and not one value
+    #[arg(long, requires = "named", conflicts_with = "align")]
+    set: bool,
+    /// Each value of the sets has so many bytes (default: any number)
+    #[arg(long, value_name = "BYTES", requires = "set",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    value_size: Option<u16>,
     #[command(flatten)]
     json: JsonArg,
     #[command(flatten)]
@@ -36,13 +45,26 @@ impl Create {
         if exists && self.table.named.is_none() {
             return Err(Failure::at(file, "exists already; -t makes a table in it"));
         }
-        let options = TableOptions::aligned(self.align.unwrap_or(1));
-        self.file.try_first(self.table.name(), &options, b"")?;
+        let options = match self.set {
+            true => TableOptions::set_of(self.value_size.unwrap_or(0)),
+            false => TableOptions::aligned(self.align.unwrap_or(1)),
+        };
+        let value = vec![0; self.value_size.unwrap_or(0).into()];
+        self.file.try_first(self.table.name(), &options, Some((b"", &value)))?;
         let db = self.file.open()?;
         if let Some(name) = &self.table.named {
             let fail = |e| Failure::engine(file, e);
             let mut txn = self.wait.begin(&db, file)?;
-            txn.create_table_with(name, &options).map_err(fail)?;
+            if txn.table_options(name).map_err(fail)?.is_some() {
+                return Err(fail(Error::TableExists(name.clone())));
+            }
+            let most = db.max_key_len();
+            if value.len() > most {
+                let size = value.len();
+                let what = format!("values of {size} bytes in sets, at most {most} are allowed");
+                return Err(Failure::at(file, what));
+            }
+            PairsMut::open(&mut txn, name, &options).map_err(fail)?;
             txn.commit().map_err(fail)?;
         }
         let done = json!({ "created_file": !exists, "created_table": self.table.named });

@@ -1,14 +1,15 @@
-//! `kvtool del`: removes one key, or all between two, in one durable transaction.
+//! `kvtool del`: removes one key, one value of it, or all keys between two, in one durable
+//! transaction.
 
 use super::get::absent;
 use super::{COMMITTED, Status, bytes_of};
 use crate::database::{FileArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::PairsMut;
 use crate::range::RangeArgs;
 use crate::say;
 use crate::text::grouped;
-use recto::TableMut;
 use serde_json::json;
 use std::ffi::{OsStr, OsString};
 
@@ -18,6 +19,9 @@ Examples:
   kvtool del fruit.recto apple
   kvtool del fruit.recto --prefix log/2024
   kvtool del fruit.recto --from a --to b -t other
+  kvtool del tags.recto rust --value /b -t tags
+
+In a table of sets a key goes with all its values.
 
 Exit status 1: there was nothing to delete.")]
 pub struct Del {
@@ -26,6 +30,9 @@ pub struct Del {
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: Option<OsString>,
+    /// Only this value of KEY: nothing, where it has not got it
+    #[arg(long, allow_negative_numbers = true, requires = "key")]
+    value: Option<OsString>,
     #[command(flatten)]
     range: RangeArgs,
     #[command(flatten)]
@@ -64,39 +71,43 @@ impl Del {
         out.finish()
     }
 
-    /// Removes one key; how many that were.
+    /// Removes one key, or one value of it; how many pairs that were.
     fn key(&self, key: &OsStr) -> Outcome<u64> {
         let notation = self.hex.notation();
         let key = bytes_of("key", key, notation)?;
-        let deleted = self.transaction(|table| Ok(table.delete(&key)?.into()))?;
+        let value = self.value.as_ref().map(|value| bytes_of("--value", value, notation));
+        let value = value.transpose()?;
+        let deleted = self.transaction(|table| match &value {
+            Some(value) => table.delete_pair(&key, value),
+            None => table.delete(&key),
+        })?;
         if deleted == 0 {
-            say(&absent(&notation.shown(&key), self.table.name()));
+            let mut what = notation.shown(&key);
+            if let Some(value) = &value {
+                what = format!("{what} with the value {}", notation.shown(value));
+            }
+            say(&absent(&what, self.table.name()));
         }
         Ok(deleted)
     }
 
-    /// Removes a range of keys; how many that were.
+    /// Removes a range of keys; how many pairs that were.
     fn keys(&self) -> Outcome<u64> {
         let keys = self.range.keys(self.hex.notation())?;
-        let (start, end) = keys.bounds();
-        self.transaction(|table| table.delete_range((start, end)))
+        self.transaction(|table| table.delete_range(keys.bounds()))
     }
 
     /// Runs a change of the table, and commits it unless nothing was deleted.
     fn transaction(
         &self,
-        change: impl FnOnce(&mut TableMut<'_>) -> recto::Result<u64>,
+        change: impl FnOnce(&mut PairsMut<'_>) -> recto::Result<u64>,
     ) -> Outcome<u64> {
         let file = &self.file.file;
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
-        // Looked for first: opening a table to change it would make it.
-        txn.table(self.table.name()).map_err(fail)?;
-        let deleted = txn
-            .open_table(self.table.name())
-            .and_then(|mut table| change(&mut table))
-            .map_err(fail)?;
+        let mut table = PairsMut::existing(&mut txn, self.table.name(), file)?;
+        let deleted = change(&mut table).map_err(fail)?;
         match deleted {
             0 => txn.abort(),
             _ => txn.commit().map_err(fail)?,

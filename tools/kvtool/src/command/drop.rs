@@ -5,6 +5,7 @@ use super::{COMMITTED, Status};
 use crate::database::{FileArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
+use crate::pairs::{ALL, PairsMut};
 use recto::Error;
 use serde_json::json;
 
@@ -54,9 +55,10 @@ impl Whole {
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
-        let pairs = txn.table(&self.name).map_err(fail)?.len();
+        let mut table = PairsMut::existing(&mut txn, &self.name, file)?;
+        let pairs = table.len();
         if keep {
-            txn.open_table(&self.name).and_then(|mut table| table.clear()).map_err(fail)?;
+            table.delete_range(ALL).map_err(fail)?;
         } else if !txn.drop_table(&self.name).map_err(fail)? {
             return Err(fail(Error::NoSuchTable(self.name.clone())));
         }

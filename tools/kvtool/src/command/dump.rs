@@ -5,6 +5,7 @@ use super::verify::{self, VerifyArg};
 use crate::database::{ReadArg, TableArg, belongs_to_database, identity, lock_file};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
+use crate::pairs::{ALL, Pairs};
 use crate::progress::Progress;
 use recto::inspect::salvage::Part;
 use recto::{Database, Error, ReadTxn, TableInfo, TableOptions};
@@ -16,9 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:\n  kvtool dump fruit.recto -o fruit.dump\n  kvtool dump fruit.recto --all | mdb_load fruit.mdb"
-)]
+#[command(after_help = "\
+Examples:
+  kvtool dump fruit.recto -o fruit.dump
+  kvtool dump fruit.recto --all | mdb_load fruit.mdb
+
+A table of sets has dupsort=1 in its header, and a key in front of each value. LMDB takes
+values of sets of 1 to 511 bytes, and mdb_load leaves others out or ends there.")]
 pub struct Dump {
     #[command(flatten)]
     file: ReadArg,
@@ -54,7 +59,7 @@ impl Dump {
         let format = if self.print { Format::Print } else { Format::ByteValue };
         // A bar would end up among the lines.
         let shown = self.output.is_some() || !io::stdout().is_terminal();
-        let pairs = tables.iter().map(|t| t.stats.entries).sum();
+        let pairs = tables.iter().map(|t| t.stats.pairs).sum();
         let mut sink = Sink {
             dump: &self,
             writer: None,
@@ -82,9 +87,10 @@ impl Dump {
         }
         for table in tables {
             sink.table(&table.name, &table.options)?;
-            for pair in txn.table(&table.name).and_then(|t| t.iter()).map_err(fail)? {
+            let there = Pairs::open(txn, &table.name).map_err(fail)?;
+            for pair in there.pairs(ALL).map_err(fail)? {
                 let (key, value) = pair.map_err(fail)?;
-                sink.pair(&key, value)?;
+                sink.pair(&key, &value)?;
             }
         }
         Ok(Status::Fine)
@@ -245,26 +251,41 @@ fn map_size(txn: &ReadTxn, tables: &[TableInfo], page_size: u32) -> u64 {
     let bytes = |table: &TableInfo| {
         let stats = &table.stats;
         let pages = stats.branch_pages + stats.leaf_pages + stats.overflow_pages + 1;
-        pages * u64::from(page_size) + stats.entries * HEAD + key_bytes(txn, table)
+        pages * u64::from(page_size) + stats.pairs * HEAD + key_bytes(txn, table)
     };
     let bytes = tables.iter().map(bytes).sum::<u64>();
     (bytes * 8 + STEP).next_multiple_of(STEP)
 }
 
-/// Bytes of the keys of a table, which share prefixes in its pages; of more than a million, or
-/// behind damage, those that have not been looked at count as the longest that LMDB takes.
+/// Bytes of the keys of a table, which share prefixes in its pages, and of values of sets, which
+/// are kept like keys; of more than a million, or behind damage, those that have not been looked at
+/// count as the longest that LMDB takes.
 fn key_bytes(txn: &ReadTxn, table: &TableInfo) -> u64 {
     const LOOKED_AT: u64 = 1 << 20;
     const LONGEST: u64 = 511;
-    let (mut bytes, mut left) = (0, table.stats.entries);
-    if let Ok(mut range) = txn.table(&table.name).and_then(|table| table.iter()) {
-        let enough = left.saturating_sub(LOOKED_AT);
+    let mut left = table.stats.pairs;
+    let enough = left.saturating_sub(LOOKED_AT);
+    let mut bytes = 0;
+    let mut look = |range: &mut dyn FnMut() -> Option<usize>| {
         while left > enough
-            && let Ok(Some((key, _))) = range.next_ref()
+            && let Some(len) = range()
         {
-            bytes += key.len() as u64;
+            bytes += len as u64;
             left -= 1;
         }
+    };
+    match Pairs::open(txn, &table.name) {
+        Ok(Pairs::Map(map)) => {
+            if let Ok(mut range) = map.iter() {
+                look(&mut || Some(range.next_ref().ok()??.0.len()));
+            }
+        }
+        Ok(Pairs::Sets(sets)) => {
+            if let Ok(mut pairs) = sets.pairs(ALL) {
+                look(&mut || pairs.next()?.ok().map(|(key, value)| key.len() + value.len()));
+            }
+        }
+        Err(_) => {}
     }
     bytes + left * LONGEST
 }

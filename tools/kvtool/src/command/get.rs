@@ -1,24 +1,29 @@
-//! `kvtool get`: the value of a key.
+//! `kvtool get`: the value of a key, or each of its values.
 
 use super::{Status, bytes_of};
 use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::Pairs;
 use crate::say;
-use crate::text::one_line;
+use crate::text::{grouped, one_line};
 use std::ffi::OsString;
 
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:\n  kvtool get fruit.recto apple\n  kvtool get fruit.recto photo -t pictures --raw > apple.jpg"
-)]
+#[command(after_help = "\
+Examples:
+  kvtool get fruit.recto apple
+  kvtool get fruit.recto photo -t pictures --raw > apple.jpg
+  kvtool get tags.recto rust -t tags
+
+In a table of sets each value of the key is printed, on a line of its own.")]
 pub struct Get {
     #[command(flatten)]
     file: ReadArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
-    /// Print the value's bytes and nothing else
+    /// Print the value's bytes and nothing else; of one value only
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     #[command(flatten)]
@@ -36,15 +41,27 @@ impl Get {
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
         let txn = self.file.open()?.read().map_err(fail)?;
-        let value = txn.table(self.table.name()).and_then(|t| t.get(&key)).map_err(fail)?;
-        let Some(value) = value else {
-            say(&absent(&notation.shown(&key), self.table.name()));
-            return Ok(Status::No);
-        };
+        let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
+        let values = table.values(&key).map_err(fail)?;
+        match values.len() {
+            0 => {
+                say(&absent(&notation.shown(&key), self.table.name()));
+                return Ok(Status::No);
+            }
+            many @ 2.. if self.raw => {
+                let (key, many) = (notation.shown(&key), grouped(many));
+                let what = "--raw would print them without anything in between; leave it out";
+                return Err(Failure::said(format!("key {key} has {many} values, and {what}")));
+            }
+            _ => {}
+        }
         let mut out = Output::new(notation, self.json.json)?;
-        match self.raw {
-            true => out.raw(value)?,
-            false => out.found(&key, value)?,
+        for value in values {
+            let value = value.map_err(fail)?;
+            match self.raw {
+                true => out.raw(&value)?,
+                false => out.found(&key, &value)?,
+            }
         }
         out.finish()?;
         Ok(Status::Fine)

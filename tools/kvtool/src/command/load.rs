@@ -9,11 +9,12 @@ use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::PairsMut;
 use crate::progress::Progress;
 use crate::say;
 use crate::signals::Interrupt;
 use crate::text::grouped;
-use recto::{Database, TableMut, TableOptions, WriteTxn};
+use recto::{Database, Error, TableKind, TableOptions, WriteTxn};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +25,10 @@ Examples:
   kvtool load files.recto ~/files --batch 1000
   sort lines.tsv | kvtool load lines.recto -
   mdb_dump other.mdb | kvtool load copy.recto -
+  kvtool create tags.recto -t tags --set && kvtool load tags.recto tags.tsv -t tags
+
+A table of sets takes every value of a key; what a dump says to have several values (dupsort=1)
+becomes such a table.
 
 Ctrl-C (or SIGTERM) ends it after the pair at hand, a second one at once: what was committed
 stays, and a message says how to go on. Sorted input is loaded fastest.")]
@@ -62,6 +67,7 @@ impl Load {
             pair: Pair::default(),
             table: String::new(),
             options: TableOptions::default(),
+            size_of_first: None,
             batch: self.batch.unwrap_or(u64::MAX),
             done: Done::default(),
             interrupt,
@@ -73,8 +79,9 @@ impl Load {
         let mut event = work.next()?;
         event = work.take_table(event)?;
         event = work.skip(event, self.skip_pairs)?;
-        let key = if matches!(event, Next::Pair) { &work.pair.key[..] } else { b"" };
-        let tried = self.file.try_first(&work.table, &work.options, key);
+        let pair = (&work.pair.key[..], &work.pair.value[..]);
+        let pair = matches!(event, Next::Pair).then_some(pair);
+        let tried = self.file.try_first(&work.table, &work.made_with(), pair);
         tried.map_err(|e| work.with_committed(work.with_place(e)))?;
         let db = self.file.open()?;
         work.input.leave_out_database(file);
@@ -109,7 +116,7 @@ impl Load {
         if out.is_json() {
             out.object(&json!({
                 "pairs": done.pairs,
-                "replaced": done.replaced,
+                "already_there": done.already,
                 "bytes": done.bytes,
                 "seconds": seconds,
                 "mb_per_second": rate,
@@ -118,7 +125,10 @@ impl Load {
             }))?;
         } else {
             out.fields(&[
-                ("pairs", format!("{} ({} replaced)", grouped(done.pairs), grouped(done.replaced))),
+                (
+                    "pairs",
+                    format!("{} ({} already there)", grouped(done.pairs), grouped(done.already)),
+                ),
                 ("bytes", grouped(done.bytes)),
                 ("seconds", format!("{seconds:.3}")),
                 ("MB/s", format!("{rate:.1}")),
@@ -136,7 +146,8 @@ impl Load {
 #[derive(Default)]
 struct Done {
     pairs: u64,
-    replaced: u64,
+    /// Of them those whose key, or in a table of sets which themselves, were there before.
+    already: u64,
     bytes: u64,
     commits: u64,
     /// Pairs of the input that were left out at its start, as asked for.
@@ -152,6 +163,8 @@ struct Work<'a> {
     /// The table that pairs go to now, and what it is made with.
     table: String,
     options: TableOptions,
+    /// Bytes of its first value, where the input says that all have as many, and not how many.
+    size_of_first: Option<u16>,
     batch: u64,
     done: Done,
     progress: Progress,
@@ -165,7 +178,7 @@ impl Work<'_> {
         let mut left = self.batch;
         let mut event = first;
         loop {
-            let opened = txn.open_table_with(&self.table, &self.options);
+            let opened = self.open(txn);
             let mut table = opened.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
             while matches!(event, Next::Pair) {
                 self.put(&mut table)?;
@@ -182,6 +195,22 @@ impl Work<'_> {
         }
     }
 
+    /// What the table is made with if there is none of its name.
+    fn made_with(&self) -> TableOptions {
+        let mut options = self.options.clone();
+        if let Some(size) = self.size_of_first {
+            options.kind = TableKind::Set { value_size: size };
+        }
+        options
+    }
+
+    fn open<'t>(&self, txn: &'t mut WriteTxn) -> recto::Result<PairsMut<'t>> {
+        // One that is there has a size of its own.
+        let is_new = txn.table_options(&self.table)?.is_none();
+        let options = if is_new { self.made_with() } else { self.options.clone() };
+        PairsMut::open(txn, &self.table, &options)
+    }
+
     /// Changes to the table that `event` names, if it names one, and reads on.
     fn take_table(&mut self, event: Next) -> Outcome<Next> {
         match event {
@@ -189,7 +218,11 @@ impl Work<'_> {
                 // Now: what is read next may be another table.
                 self.options = self.input.options().clone();
                 self.table = name;
-                self.next()
+                let of_one_size = self.input.is_of_one_size();
+                let event = self.next()?;
+                let size = u16::try_from(self.pair.value.len()).ok();
+                self.size_of_first = size.filter(|_| of_one_size && matches!(event, Next::Pair));
+                Ok(event)
             }
             other => Ok(other),
         }
@@ -205,12 +238,18 @@ impl Work<'_> {
         Ok(event)
     }
 
-    fn put(&mut self, table: &mut TableMut<'_>) -> Outcome<()> {
-        let replaced = table
-            .put(&self.pair.key, &self.pair.value)
-            .map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
+    fn put(&mut self, table: &mut PairsMut<'_>) -> Outcome<()> {
+        let already = table.put(&self.pair.key, &self.pair.value).map_err(|e| {
+            let other_size = self.size_of_first.is_some_and(|size| {
+                usize::from(size) != self.pair.value.len() && matches!(e, Error::InvalidArgument(_))
+            });
+            match (self.with_place(Failure::engine(self.file, e)), other_size) {
+                (Failure::Said(m), true) => Failure::Said(format!("{m}; {OTHER_SIZE}")),
+                (failure, _) => failure,
+            }
+        })?;
         self.done.pairs += 1;
-        self.done.replaced += u64::from(replaced);
+        self.done.already += u64::from(already);
         self.done.bytes += self.pair.len();
         Ok(())
     }
@@ -270,4 +309,6 @@ impl Work<'_> {
     }
 }
 
+const OTHER_SIZE: &str = "the dump says that all have one size (dupfixed=1), and the first has \
+    another; `kvtool create -t NAME --set` makes a table that takes any";
 const LOADED: &str = "of this input loaded";

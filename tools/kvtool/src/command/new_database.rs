@@ -3,6 +3,7 @@
 
 use crate::database::lock_file;
 use crate::failure::{Failure, Outcome};
+use crate::pairs::PairsMut;
 use crate::say;
 use crate::text::one_line;
 use recto::inspect::salvage::{Recovered, SalvageReport};
@@ -100,7 +101,7 @@ impl<'a> NewDatabase<'a> {
                 txn
             }
         };
-        let mut table = txn.open_table_with(&self.table, &self.options)?;
+        let mut table = PairsMut::open(&mut txn, &self.table, &self.options)?;
         for (key, value) in self.batch.drain(..) {
             table.put(&key, &value)?;
         }
@@ -159,7 +160,7 @@ impl<'a> NewDatabase<'a> {
             let mut txn = db.write()?;
             txn.set_durability(Durability::Deferred);
             for table in some {
-                txn.open_table_with(&table.name, &table.options)?;
+                PairsMut::open(&mut txn, &table.name, &table.options)?;
             }
             txn.commit()?;
         }

@@ -1,9 +1,10 @@
-//! `kvtool put`: one pair in one durable transaction.
+//! `kvtool put`: one pair, or one more value of a set, in one durable transaction.
 
 use super::{COMMITTED, Status, bytes_of};
 use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::PairsMut;
 use recto::TableOptions;
 use serde_json::json;
 use std::ffi::OsString;
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 Examples:
   kvtool put fruit.recto apple red
   kvtool put fruit.recto photo --from apple.jpg -t pictures
-  gzip -c notes | kvtool put fruit.recto notes --from -")]
+  gzip -c notes | kvtool put fruit.recto notes --from -
+
+In a table of sets (`kvtool create -t NAME --set`) the value comes to those that the key has.")]
 pub struct Put {
     #[command(flatten)]
     file: NewArg,
@@ -48,15 +51,18 @@ impl Put {
         let value = self.value()?;
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        self.file.try_first(self.table.name(), &TableOptions::default(), &key)?;
+        let (name, options) = (self.table.name(), TableOptions::default());
+        self.file.try_first(name, &options, Some((&key, &value)))?;
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
-        let replaced = txn
-            .open_table(self.table.name())
-            .and_then(|mut table| table.put(&key, &value))
-            .map_err(fail)?;
+        let mut table = PairsMut::open(&mut txn, name, &options).map_err(fail)?;
+        let already = table.put(&key, &value).map_err(fail)?;
+        let field = match table {
+            PairsMut::Map(_) => "replaced",
+            PairsMut::Sets(_) => "already_there",
+        };
         txn.commit().map_err(fail)?;
-        let done = json!({ "replaced": replaced });
+        let done = json!({ field: already });
         Status::Fine.done(COMMITTED, Output::only_json(self.json, &done))
     }
 

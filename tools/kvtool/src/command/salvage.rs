@@ -35,6 +35,9 @@ belong to a table, or to be its newest state, is put aside in tables of its own,
 lost+found/LEVEL-PAGE after the page it hangs on. `kvtool rename` gives such a table the
 name it had; where that is taken, `kvtool dump` and `kvtool load -t` put the two together.
 
+Sets of several values are put aside in lost+found/LEVEL-PAGE-sets, beside those keys of
+their table that had one value. Values whose key is lost are keys there, without values.
+
 Example:
   kvtool salvage damaged.recto -o saved.recto
 
@@ -104,12 +107,13 @@ impl Salvage {
                 [] => String::new(),
                 tables => format!(", perhaps of {tables:?}"),
             };
-            let pairs = grouped(aside.pairs);
-            let born = aside.birth;
-            out.line(&one_line(&format!(
-                "{}: {pairs} pairs, written in {born}{perhaps}",
-                aside.name
-            )))?;
+            let (name, born) = (&aside.name, aside.birth);
+            let tables = [("", aside.pairs - aside.set_pairs), ("-sets", aside.set_pairs)];
+            for (kind, pairs) in tables.into_iter().filter(|(_, pairs)| *pairs > 0) {
+                let pairs = grouped(pairs);
+                let line = format!("{name}{kind}: {pairs} pairs, written in {born}{perhaps}");
+                out.line(&one_line(&line))?;
+            }
         }
         more(out, report.aside_count, report.aside.len())?;
         renamed(report, out)?;
@@ -136,7 +140,7 @@ impl Salvage {
             .iter()
             .map(|a| {
                 json!({ "name": a.name, "page": a.page.0, "level": a.level, "written_in": a.birth.0,
-                        "pairs": a.pairs, "perhaps": a.perhaps })
+                        "pairs": a.pairs, "set_pairs": a.set_pairs, "perhaps": a.perhaps })
             })
             .collect();
         let losses: Vec<Value> = report
@@ -213,6 +217,9 @@ pub fn loss_line(loss: &Loss) -> String {
     let what = match (loss.level, &loss.from, &loss.to) {
         (None, Some(key), _) => format!(", the value of {}", notation.shown(key)),
         (None, None, _) => String::new(),
+        (Some(_), Some(key), Some(to)) if [key, &[0][..]].concat() == *to => {
+            format!(", values of {}", notation.shown(key))
+        }
         (Some(level), from, to) => {
             let from = from.as_ref().map_or("the first key".into(), |key| notation.shown(key));
             let to = to.as_ref().map_or("the end".into(), |key| notation.shown(key));

@@ -1,18 +1,22 @@
-//! `kvtool scan`: pairs in the order of their keys.
+//! `kvtool scan`: pairs in the order of their keys, and of the values of a set.
 
 use super::Status;
 use super::verify::{self, VerifyArg};
 use crate::database::{ReadArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
+use crate::pairs::Pairs;
 use crate::range::{KeyRange, RangeArgs};
 use recto::inspect::salvage::Part;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:\n  kvtool scan fruit.recto --prefix ap --limit 10\n  kvtool scan fruit.recto --from b --reverse --json"
-)]
+#[command(after_help = "\
+Examples:
+  kvtool scan fruit.recto --prefix ap --limit 10
+  kvtool scan fruit.recto --from b --reverse --json
+
+In a table of sets there is a line for each value of a key.")]
 pub struct Scan {
     #[command(flatten)]
     file: ReadArg,
@@ -49,15 +53,14 @@ impl Scan {
     fn plain(&self, keys: &KeyRange, out: &mut Output) -> Outcome<Status> {
         let fail = |e| Failure::engine(self.file.path(), e);
         let txn = self.file.open()?.read().map_err(fail)?;
-        let (start, end) = keys.bounds();
-        let mut range =
-            txn.table(self.table.name()).and_then(|t| t.range((start, end))).map_err(fail)?;
+        let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
+        let mut pairs = table.pairs(keys.bounds()).map_err(fail)?;
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
-            let pair = if self.reverse { range.next_back() } else { range.next() };
+            let pair = if self.reverse { pairs.next_back() } else { pairs.next() };
             let Some(pair) = pair else { break };
             let (key, value) = pair.map_err(fail)?;
-            out.pair(&key, value)?;
+            out.pair(&key, &value)?;
             left -= 1;
         }
         Ok(Status::Fine)

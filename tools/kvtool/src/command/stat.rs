@@ -75,27 +75,29 @@ impl Stat {
             ("free", share_of(report.free_pages(), pages)),
         ])?;
         for t in &report.tables {
-            let (keys, values) = (mean(t.key_bytes, t.entries), mean(t.value_bytes, t.entries));
+            let (keys, values) = (mean(t.key_bytes, t.entries), mean(t.value_bytes, t.pairs));
+            let pairs = match t.pairs == t.entries {
+                true => grouped(t.pairs),
+                false => format!("{} ({} keys)", grouped(t.pairs), grouped(t.entries)),
+            };
+            let overflow = grouped(t.overflow_pages);
+            let overflow = match t.overflow_values {
+                0 if t.overflow_pages > 0 => format!("{overflow} (sets of values)"),
+                values => format!("{overflow} ({} values)", grouped(values)),
+            };
             out.line("")?;
             out.line(&one_line(&t.name))?;
             out.fields(&[
                 ("  pages", share_of(t.pages(), pages)),
                 ("  leaf fill", share(t.leaf_fill(size))),
                 ("  branch fill", share(t.branch_fill(size))),
-                ("  pairs", grouped(t.entries)),
+                ("  pairs", pairs),
                 ("  keys", format!("{} bytes, {keys} each", grouped(t.key_bytes))),
                 ("  values", format!("{} bytes, {values} each", grouped(t.value_bytes))),
                 ("  depth", t.depth.to_string()),
                 ("  branch pages", grouped(t.branch_pages)),
                 ("  leaf pages", grouped(t.leaf_pages)),
-                (
-                    "  overflow pages",
-                    format!(
-                        "{} ({} values)",
-                        grouped(t.overflow_pages),
-                        grouped(t.overflow_values)
-                    ),
-                ),
+                ("  overflow pages", overflow),
             ])?;
         }
         Ok(())
@@ -106,7 +108,8 @@ fn object(t: &TableStats, report: &Report) -> Value {
     let size = report.meta.page_size;
     json!({
         "name": t.name,
-        "pairs": t.entries,
+        "pairs": t.pairs,
+        "keys": t.entries,
         "depth": t.depth,
         "key_bytes": t.key_bytes,
         "value_bytes": t.value_bytes,

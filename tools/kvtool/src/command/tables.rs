@@ -4,6 +4,7 @@ use super::Status;
 use crate::database::ReadArg;
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
+use crate::pairs::{is_set, value_size};
 use crate::text::{grouped, one_line};
 use recto::TableOptions;
 use serde_json::json;
@@ -22,11 +23,15 @@ pub struct Tables {
 
 /// The options of a table in a few words; none for a table of bytes.
 fn made_with(options: &TableOptions) -> String {
+    let sets = is_set(options).then(|| match value_size(options) {
+        0 => "sets".into(),
+        size => format!("sets of {} bytes", grouped(size.into())),
+    });
     let align = (options.align > 1).then(|| format!("align {}", options.align));
     let types = [("keys", &options.key_type), ("values", &options.value_type)];
     let types = types.iter().filter(|(_, name)| !name.is_empty());
     let types = types.map(|(what, name)| format!("{what} {}", one_line(name)));
-    align.into_iter().chain(types).collect::<Vec<_>>().join(", ")
+    sets.into_iter().chain(align).chain(types).collect::<Vec<_>>().join(", ")
 }
 
 impl Tables {
@@ -46,29 +51,35 @@ impl Tables {
             for t in &tables {
                 out.object(&json!({
                     "name": t.name,
-                    "entries": t.stats.entries,
+                    "pairs": t.stats.pairs,
+                    "keys": t.stats.entries,
                     "depth": t.stats.depth,
                     "branch_pages": t.stats.branch_pages,
                     "leaf_pages": t.stats.leaf_pages,
                     "overflow_pages": t.stats.overflow_pages,
+                    "sets": is_set(&t.options),
+                    "value_size": Some(value_size(&t.options)).filter(|size| *size > 0),
                     "align": t.options.align,
                     "key_type": t.options.key_type,
                     "value_type": t.options.value_type,
                 }))?;
             }
         } else {
-            let heads =
-                ["table", "entries", "depth", "branch pages", "leaf pages", "overflow pages"];
-            let mut rows = vec![heads.map(String::from).to_vec()];
+            // Where each key has one value there are as many.
+            let sets = tables.iter().any(|t| is_set(&t.options));
+            let keys = sets.then(|| "keys".into());
+            let pages = ["depth", "branch pages", "leaf pages", "overflow pages"];
+            let mut rows = vec![vec!["table".to_string(), "pairs".into()]];
+            rows[0].extend(keys.into_iter().chain(pages.map(String::from)));
             // Most databases have none.
             let options = tables.iter().any(|t| t.options != TableOptions::default());
             rows[0].extend(options.then(|| "made with".into()));
             rows.extend(tables.iter().map(|t| {
                 let s = &t.stats;
-                let counts =
-                    [s.entries, s.depth.into(), s.branch_pages, s.leaf_pages, s.overflow_pages];
-                let mut row = vec![one_line(&t.name)];
-                row.extend(counts.map(grouped));
+                let keys = sets.then_some(s.entries);
+                let pages = [s.depth.into(), s.branch_pages, s.leaf_pages, s.overflow_pages];
+                let mut row = vec![one_line(&t.name), grouped(s.pairs)];
+                row.extend(keys.into_iter().chain(pages).map(grouped));
                 row.extend(options.then(|| made_with(&t.options)));
                 row
             }));

@@ -71,7 +71,7 @@ fn print(out: &mut Output, txn: u64, before: &Sizes, now: &Sizes) -> Outcome<()>
     let changed: Vec<(&String, Option<u64>, Option<u64>)> = names
         .into_iter()
         .filter(|name| before.get(*name) != now.get(*name))
-        .map(|name| (name, before.get(name).map(|s| s.entries), now.get(name).map(|s| s.entries)))
+        .map(|name| (name, before.get(name).map(|s| s.pairs), now.get(name).map(|s| s.pairs)))
         .collect();
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if out.is_json() {
