@@ -18,6 +18,8 @@ struct Orphan {
     last: Box<[u8]>,
     /// Of a branch.
     children: Box<[u64]>,
+    /// Roots of trees of values that a leaf leads to.
+    sets: Box<[u64]>,
     /// It can be of a table of sets alone.
     of_sets: bool,
     /// What it adds to a table by itself: entries, branch, leaf and overflow pages.
@@ -71,8 +73,12 @@ pub fn place(salvager: &mut Salvager<'_>, start: &Start, newer: bool) {
     for table in salvager.contradicted(&orphans) {
         salvager.mark_stale(Some(table));
     }
-    // What one of them leads to has been claimed when its turn comes.
-    for orphan in &orphans {
+    // What one of them leads to has been claimed when its turn comes. Values last of all: whatever
+    // their level, a leaf that leads to them knows their key.
+    let values = values_among(&orphans);
+    let is_value = |orphan: &&Orphan| values.contains(&orphan.id);
+    let (last, first): (Vec<&Orphan>, Vec<&Orphan>) = orphans.iter().partition(is_value);
+    for orphan in first.into_iter().chain(last) {
         if !salvager.scan.is_owned(orphan.id) && !salvager.scan.stopped {
             salvager.place(orphan);
         }
@@ -140,6 +146,10 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
         Body::Overflow(run) => run.len.div_ceil(salvager.scan.page_size as u64),
         _ => 0,
     };
+    let set = |cell: &Cell<'_>| match cell.body {
+        Body::SetTree(tree) => Some(tree.root),
+        _ => None,
+    };
     let has_set = |cell: &Cell<'_>| matches!(cell.body, Body::Set(_) | Body::SetTree(_));
     let leftmost = node.branch.then(|| node.leftmost());
     Some(Orphan {
@@ -149,12 +159,26 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
         first: cells.first()?.key(&node).into(),
         last: cells.last()?.key(&node).into(),
         children: leftmost.into_iter().chain(cells.iter().filter_map(child)).collect(),
+        sets: cells.iter().filter_map(set).collect(),
         of_sets: node.packed > 0 || cells.iter().any(has_set),
         figures: match node.branch {
             true => [0, 1, 0, 0],
             false => [cells.len() as u64, 0, 1, cells.iter().map(run).fold(0, u64::saturating_add)],
         },
     })
+}
+
+/// The pages of the trees of values that leaves among the orphans lead to.
+fn values_among(orphans: &[Orphan]) -> BTreeSet<u64> {
+    let mut values: BTreeSet<u64> =
+        orphans.iter().flat_map(|orphan| orphan.sets.iter()).copied().collect();
+    // From the top down: branches before what they lead to.
+    for orphan in orphans {
+        if values.contains(&orphan.id) {
+            values.extend(orphan.children.iter());
+        }
+    }
+    values
 }
 
 /// Reads what nobody has claimed: the pages that verify and that are wanted, by birth and number.
