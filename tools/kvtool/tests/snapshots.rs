@@ -147,6 +147,49 @@ fn a_sound_database() {
 }
 
 #[test]
+fn tables_of_sets() {
+    let p = Place::new();
+    let mut session = Session { place: &p, text: String::new() };
+    session.run("create -t tags --set");
+    session.run("create -t ids --set --value-size 8 --json");
+    let lines: String = (1000..1600).map(|i| format!("key{}\t{i:08}\n", i % 7 / 5)).collect();
+    for table in ["tags", "ids"] {
+        p.feed("load", &["-", "-t", table], lines.as_bytes()).ok();
+    }
+    for line in [
+        "put rust /b -t tags",
+        "put rust /a -t tags --json",
+        "put rust 123 -t ids",
+        "get rust -t tags",
+        "get rust -t tags --json",
+        "get rust -t tags --raw",
+        "scan -t tags --prefix rust",
+        "scan -t tags --reverse --limit 3",
+        "del rust --value /z -t tags",
+        "del rust --value /a -t tags",
+        "count -t tags",
+        "count -t tags --keys",
+        "count -t tags --json",
+        "tables",
+        "tables --json",
+        "stat",
+        "stat --json",
+        "check",
+        "put one value",
+    ] {
+        session.run(line);
+    }
+    let dump = "VERSION=3\nformat=print\ndupsort=1\nHEADER=END\n k\n 1\nDATA=END\n";
+    let (dump, tsv) = (p.file("in.dump", dump), p.file("in.tsv", "rust\t/b\nrust\t/c\n"));
+    session.run(&format!("load {} -t main", dump.display()));
+    session.run(&format!("compare {} -t tags --limit 3 --json", tsv.display()));
+    session.run("clear ids --json");
+    session.run("drop tags --json");
+    session.compare("sets");
+    p.assert_clean();
+}
+
+#[test]
 fn a_damaged_database() {
     let p = damaged();
     let new = |name| p.path(name).to_str().unwrap().to_string();
