@@ -186,7 +186,7 @@ fn body(encoded: &Encoded) -> Body<'_> {
 fn list_of<'a>(set: &Set<'a>) -> std::result::Result<Vec<&'a [u8]>, &'static str> {
     match set {
         Set::One(value) => Ok(vec![value]),
-        Set::Inline(set) => set.to_list(),
+        Set::Inline(set) => set.list(),
         Set::Tree(_) => Err("tree where a list must be"),
     }
 }

@@ -92,7 +92,7 @@ impl<'a> InlineSet<'a> {
     }
 
     /// All values.
-    pub fn to_list(&self) -> Result<Vec<&'a [u8]>, &'static str> {
+    pub fn list(&self) -> Result<Vec<&'a [u8]>, &'static str> {
         (0..self.count).map(|index| self.get(index).ok_or(BAD_ENDS)).collect()
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         for list in lists {
             let bytes = encode_set(list, 0).unwrap();
             let set = InlineSet::decode(&bytes).unwrap();
-            assert_eq!((set.to_list().unwrap(), set.packed()), (list.to_vec(), None));
+            assert_eq!((set.list().unwrap(), set.packed()), (list.to_vec(), None));
             assert_eq!(set.get(list.len()), None);
             for (index, value) in list.iter().enumerate() {
                 assert_eq!(set.search(value), Ok(Ok(index)));
@@ -189,7 +189,7 @@ mod tests {
         let mut bytes = encode_set(&[b"a", b"bc", b"d"], 0).unwrap();
         bytes[set::BODY.at] = 9;
         let set = InlineSet::decode(&bytes).unwrap();
-        assert!(set.to_list().is_err() && set.get(0).is_none() && set.get(1).is_none());
+        assert!(set.list().is_err() && set.get(0).is_none() && set.get(1).is_none());
     }
 
     #[test]

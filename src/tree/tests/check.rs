@@ -212,7 +212,7 @@ impl<S: PageSource> Walk<'_, S> {
             let value = match node.value(i).unwrap() {
                 Value::Set(set) => {
                     assert!(self.desc.is_set && set.value_size() == value_size);
-                    let values = set.to_list().unwrap();
+                    let values = set.list().unwrap();
                     assert!(values.windows(2).all(|two| two[0] < two[1]));
                     assert!(values.iter().all(|value| sized(value)));
                     self.found.counts.pairs += values.len() as u64;

@@ -382,3 +382,19 @@ impl Totals {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_pairs_come_apart_and_keep_their_order() {
+        let parts: [&[u8]; 8] = [b"", b"\0", b"\0\0", b"\0\xff", b"\0a", b"a", b"a\0", b"a\xff"];
+        let pairs: BTreeSet<_> = parts.iter().flat_map(|key| parts.map(|v| (*key, v))).collect();
+        let names: Vec<_> = pairs.iter().map(|(key, value)| join(key, value)).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        for ((key, value), name) in pairs.iter().zip(&names) {
+            assert_eq!(split(name), (key.to_vec(), *value));
+        }
+    }
+}

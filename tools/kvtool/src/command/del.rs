@@ -30,7 +30,7 @@ pub struct Del {
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: Option<OsString>,
-    /// Only this value of KEY: nothing, where it has not got it
+    /// Delete only this value of KEY, if it has it
     #[arg(long, allow_negative_numbers = true, requires = "key")]
     value: Option<OsString>,
     #[command(flatten)]
