@@ -127,8 +127,8 @@ impl NewArg {
         options
     }
 
-    /// Where it is still to be made: fails as it would at this table or pair. It is tried in memory,
-    /// so that what fails leaves no empty file behind.
+    /// Where it is still to be made: fails as it would at this table or pair. It is tried in
+    /// memory, so that what fails leaves no empty file behind.
     pub fn try_first(
         &self,
         table: &str,

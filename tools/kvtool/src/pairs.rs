@@ -79,8 +79,8 @@ impl<'t> Pairs<'t> {
     /// The pairs of the keys between two bounds, by key and then by value.
     pub fn pairs(&self, keys: Bounds<'_>) -> recto::Result<Walk<'t>> {
         match self {
-            Pairs::Map(table) => table.range(keys).map(Walk::Map),
-            Pairs::Sets(table) => table.pairs(keys).map(Walk::Sets),
+            Pairs::Map(table) => table.range(keys).map(Box::new).map(Walk::Map),
+            Pairs::Sets(table) => table.pairs(keys).map(Box::new).map(Walk::Sets),
         }
     }
 
@@ -103,8 +103,8 @@ impl<'t> Pairs<'t> {
 
 /// Pairs from both ends.
 pub enum Walk<'t> {
-    Map(Range<'t>),
-    Sets(recto::Pairs<'t>),
+    Map(Box<Range<'t>>),
+    Sets(Box<recto::Pairs<'t>>),
 }
 
 type Pair<'t> = recto::Result<(Key<'t>, Key<'t>)>;
