@@ -86,6 +86,7 @@ pub mod typed;
 pub use api::checking::check_file;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::diff::{Diff, TableChange};
 pub use api::entry::{Entry, OccupiedEntry, VacantEntry};
 pub use api::extract::ExtractIf;
 pub use api::key_range::KeyRange;
@@ -100,7 +101,7 @@ pub use commit::durability::Durability;
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Fault, Report};
 pub use pager::Sink;
-pub use tree::Key;
+pub use tree::{Change, Key};
 pub use txn::write::TableId;
 pub use typed::{
     OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, SetDef, TableDef, TypedCursor, TypedId,

@@ -1,13 +1,15 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
 //! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
 //! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
-//! be undone, [`owned`] tables and walks that keep their snapshot, [`batch`] closures that share a
-//! commit, [`checking`] the inspector on an open database.
+//! be undone, [`diff`] what differs between snapshots, [`owned`] tables and walks that keep their
+//! snapshot, [`batch`] closures that share a commit, [`checking`] the inspector on an open
+//! database.
 
 pub mod batch;
 pub mod checking;
 pub mod cursor;
 pub mod db;
+pub mod diff;
 pub mod entry;
 mod estimate;
 pub mod extract;

@@ -1,20 +1,31 @@
 //! Tables: what a transaction reads and changes.
 
 use super::key_range::KeyRange;
+use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Key, Position, Versioned};
+use crate::tree::{self, Key, PageSource, Position, Version, Versioned};
 use crate::txn::read::Snapshot;
 use crate::txn::write::Writer;
 use std::fmt;
 use std::iter::FusedIterator;
+use std::sync::Arc;
 
 /// The pages a table is read from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'t> {
     Snapshot(&'t Snapshot),
     Writer(&'t Writer),
+}
+
+impl Source<'_> {
+    fn engine(&self) -> &Arc<Engine> {
+        match self {
+            Source::Snapshot(pages) => pages.engine(),
+            Source::Writer(writer) => writer.engine(),
+        }
+    }
 }
 
 /// Runs the same expression over either source. Whoever reads a write transaction has it.
@@ -67,6 +78,20 @@ impl<'t> Table<'t> {
 
     pub(super) fn source(&self) -> Source<'t> {
         self.source
+    }
+
+    /// What it is read from, to be compared.
+    pub(super) fn version(&self) -> Result<Version<'t>> {
+        let src: &'t dyn PageSource = match self.source {
+            Source::Snapshot(pages) => pages,
+            Source::Writer(writer) => writer.pages()?,
+        };
+        Ok(Version { src, desc: self.descriptor })
+    }
+
+    /// Whether both are read through one handle.
+    pub(super) fn is_beside(&self, other: &Table<'_>) -> bool {
+        Arc::ptr_eq(self.source.engine(), other.source.engine())
     }
 
     pub(super) fn descriptor(&self) -> TableDescriptor {

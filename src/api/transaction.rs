@@ -189,11 +189,13 @@ fn check_asked(options: &TableOptions, is_set: bool) -> Result<()> {
 }
 
 fn infos(catalog: &TableDescriptor, tables: Vec<Listed>) -> Result<Vec<TableInfo>> {
-    let info = |Listed { name, descriptor: d, options }| {
-        let options = table_options(catalog, &d, &options)?;
-        Ok(TableInfo { name, stats: TableStats::of(&d), options })
-    };
-    tables.into_iter().map(info).collect()
+    tables.into_iter().map(|listed| info(catalog, listed)).collect()
+}
+
+/// What users see of a table of this catalog.
+pub(super) fn info(catalog: &TableDescriptor, listed: Listed) -> Result<TableInfo> {
+    let options = table_options(catalog, &listed.descriptor, &listed.options)?;
+    Ok(TableInfo { name: listed.name, stats: TableStats::of(&listed.descriptor), options })
 }
 
 /// The write transaction: one at a time over all threads and processes. It sees its own changes;

@@ -1,6 +1,7 @@
 //! The catalog: a tree whose keys are the names of tables and whose values are their descriptors.
 
 use super::cursor::Cursor;
+use super::diff::{Found, Version, Walk};
 use super::insert::{RightmostPath, put};
 use super::search::{Path, find};
 use super::{PageSink, PageSource};
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::{self, MAX_NAME_LEN, TableDescriptor};
 use crate::format::node::Value;
 use crate::format::node::build::Body;
+use crate::format::node::key::KeyParts;
 
 /// A table as the catalog lists it.
 #[derive(Clone, Debug)]
@@ -45,12 +47,41 @@ pub fn tables<S: PageSource>(
         if cursor.leaves() > catalog.leaf_pages.saturating_add(2) {
             return Err(bad("more leaves than it counts"));
         }
-        let name = String::from_utf8(name.to_vec()).map_err(|_| bad("a name is not UTF-8"))?;
-        let (descriptor, options) = descriptor_of(value, page_count).map_err(bad)?;
-        tables.push(Listed { name, descriptor, options: options.to_vec() });
+        tables.push(listed(name, value, page_count).map_err(bad)?);
         more = cursor.next()?;
     }
     Ok(tables)
+}
+
+/// The tables whose descriptors or options differ between two catalogs, in the order of their
+/// names: as each has them, None where it has no such table.
+pub fn changed_tables(
+    (old, old_count): (Version<'_>, u64),
+    (new, new_count): (Version<'_>, u64),
+) -> Result<Vec<(Option<Listed>, Option<Listed>)>> {
+    let mut walk = Walk::over_all(old, new)?;
+    let mut tables = Vec::new();
+    while let Some(unlike) = walk.step()? {
+        let listed = |found: Option<Found<'_>>, catalog: &TableDescriptor, page_count| {
+            let listed = found.map(|found| listed(unlike.key, found.value, page_count)).transpose();
+            listed.map_err(|what| Error::corrupt(catalog.root, format!("catalog: {what}")))
+        };
+        tables.push((
+            listed(unlike.old, &old.desc, old_count)?,
+            listed(unlike.new, &new.desc, new_count)?,
+        ));
+    }
+    Ok(tables)
+}
+
+fn listed(
+    name: KeyParts<'_>,
+    value: Value<'_>,
+    page_count: u64,
+) -> std::result::Result<Listed, &'static str> {
+    let name = String::from_utf8(name.to_vec()).map_err(|_| "a name is not UTF-8")?;
+    let (descriptor, options) = descriptor_of(value, page_count)?;
+    Ok(Listed { name, descriptor, options: options.to_vec() })
 }
 
 fn descriptor_of(

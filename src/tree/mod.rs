@@ -26,6 +26,7 @@ mod branch;
 mod catalog;
 mod copy;
 mod cursor;
+mod diff;
 mod entry;
 mod estimate;
 mod insert;
@@ -50,10 +51,11 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{Listed, put_table, stored_table, tables};
+pub use catalog::{Listed, changed_tables, put_table, stored_table, tables};
 pub use copy::copy_tree;
 #[cfg(test)]
 pub use cursor::Cursor;
+pub use diff::{Change, Diff, Version};
 pub use entry::Located;
 pub use estimate::{count_range, estimate_range, split_range};
 pub use insert::{RightmostPath, append, insert};

@@ -36,13 +36,13 @@ pub(super) fn root_level(desc: &TableDescriptor) -> Result<Option<u8>> {
 
 /// A page as a node of this level.
 #[inline(always)]
-pub(super) fn node_at<S: PageSource>(src: &S, id: PageId, level: u8) -> Result<Node<'_>> {
+pub(super) fn node_at<S: PageSource + ?Sized>(src: &S, id: PageId, level: u8) -> Result<Node<'_>> {
     Node::open(id, src.page(id)?, level)
 }
 
 /// The bytes of a value, wherever they are. `leaf` is the page to blame.
 #[inline]
-pub(super) fn value_bytes<'a, S: PageSource>(
+pub(super) fn value_bytes<'a, S: PageSource + ?Sized>(
     src: &'a S,
     leaf: &Node<'a>,
     value: Value<'a>,

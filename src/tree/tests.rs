@@ -2,6 +2,7 @@
 
 mod catalog;
 mod check;
+mod diffs;
 mod hostile;
 mod measure;
 mod model;

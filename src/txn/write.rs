@@ -106,6 +106,11 @@ impl Writer {
         self.draft.txn()
     }
 
+    /// The handle it was begun on.
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.draft.engine()
+    }
+
     /// When [`Writer::commit`] is to return.
     pub fn set_durability(&mut self, durability: Durability) {
         self.draft.engine().writer_changes_here();

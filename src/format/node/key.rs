@@ -115,6 +115,14 @@ impl<'a> KeyParts<'a> {
             .then_with(|| self.rest.cmp(rest))
     }
 
+    /// How the key compares with another that is in parts.
+    pub fn compare_parts(&self, other: &KeyParts<'_>) -> Ordering {
+        if self.prefix != other.prefix {
+            return self.bytes().cmp(other.bytes());
+        }
+        self.head_part().cmp(other.head_part()).then_with(|| self.rest.cmp(other.rest))
+    }
+
     /// Length of the longest common prefix of two keys.
     pub fn common_prefix(&self, other: &KeyParts<'_>) -> usize {
         // Keys of one page share its prefix, mostly the same bytes in memory.
@@ -169,6 +177,13 @@ mod tests {
             [&b""[..], b"a", b"abcc", b"abcde", b"abcdefghij", b"abcdefghijk", b"abce", b"b"];
         for len in 0..=key.len() {
             let key = &key[..len];
+            let cut = |of: &[u8], n: usize| n.min(of.len());
+            for (n, other) in others.iter().enumerate() {
+                let theirs = KeyParts::of(other, cut(other, n % 4));
+                let same =
+                    |n| KeyParts::of(key, cut(key, n)).compare_parts(&theirs) == key.cmp(other);
+                assert!((0..4).all(same));
+            }
             for cut in 0..=len {
                 let parts = KeyParts::of(key, cut);
                 assert!(others.iter().all(|other| parts.compare(other) == key.cmp(other)));

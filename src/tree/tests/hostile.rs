@@ -10,7 +10,8 @@ use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
 use crate::tree::search::{Path, node_at};
 use crate::tree::{
-    Cursor, PausedRange, Position, Range, RightmostPath, Versioned, drop_tree, get_many,
+    Cursor, Diff, PausedRange, Position, Range, RightmostPath, Version, Versioned, drop_tree,
+    get_many,
 };
 use crate::types::PageId;
 use fastrand::Rng;
@@ -91,6 +92,7 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
         };
         assert!((0..limit * 100).any(|_| !matches!(step(), Ok(Some(_)))), "a walk without end");
     }
+    walk_differences(tree, &TableDescriptor::default(), limit * 100);
     if rng.u8(..3) == 0 {
         let (from, to) =
             (keys[2].clone().min(keys[3].clone()), keys[2].clone().max(keys[3].clone()));
@@ -104,6 +106,16 @@ fn use_it(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error>
         }
     }
     drop_tree(&mut tree.store, &tree.desc)
+}
+
+/// Walks over what differs between another tree of the store and this one, both ways.
+fn walk_differences(tree: &Tree, other: &TableDescriptor, limit: usize) {
+    let version = |desc| Version { src: &tree.store, desc };
+    for (old, new) in [(*other, tree.desc), (tree.desc, *other)] {
+        let diff = || Diff::new(version(old), version(new), Unbounded, Unbounded).unwrap();
+        assert!(diff().take(limit).count() < limit, "differences without end");
+        assert!(diff().rev().take(limit).count() < limit, "differences without end");
+    }
 }
 
 #[test]
@@ -233,5 +245,10 @@ fn a_cycle_of_branches_has_an_end() {
     let range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
     let all: Vec<_> = range.collect();
     assert!(all.last().unwrap().is_err() && all.len() < 100);
+    // Every way down two trees that lead to the same leaf all the time.
+    let root = node_at(&tree.store, tree.desc.root, tree.desc.depth as u8 - 1).unwrap();
+    let below =
+        TableDescriptor { root: root.child(0).unwrap(), depth: tree.desc.depth - 1, ..tree.desc };
+    walk_differences(&tree, &below, 1000);
     assert!(drop_tree(&mut tree.store, &tree.desc).is_err());
 }

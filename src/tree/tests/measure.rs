@@ -2,6 +2,7 @@
 //! --nocapture`.
 
 use super::check::walk;
+use super::diffs::pages_read;
 use super::store::Tree;
 use crate::tree::{Cursor, Range};
 use fastrand::Rng;
@@ -77,4 +78,39 @@ fn one_million_entries() {
         format!("https://www.site-{site:03}.example.org/users/{user:04}/articles/{page:06}")
             .into_bytes()
     });
+}
+
+/// How many pages it takes to find what a hundred changes among ten million keys are.
+#[test]
+#[ignore = "takes a while; prints figures"]
+fn differences_of_ten_million_entries() {
+    let mut rng = Rng::with_seed(1);
+    let mut tree = Tree::new(4096);
+    for n in 0..10 * N {
+        tree.insert(&n.to_be_bytes(), &[7; 16]).unwrap();
+    }
+    for what in ["replaced", "added", "removed"] {
+        tree.store.next_txn();
+        let old = (tree.store.txn_number() - 1, tree.desc);
+        for _ in 0..100 {
+            let mut key = rng.u64(..10 * N).to_be_bytes().to_vec();
+            match what {
+                "added" => key.push(0),
+                "removed" => drop(tree.remove(&key).unwrap()),
+                _ => {}
+            }
+            if what != "removed" {
+                tree.insert(&key, &[8; 16]).unwrap();
+            }
+        }
+        let new = (tree.store.txn_number(), tree.desc);
+        let start = Instant::now();
+        let [found, pages] = pages_read(&tree, old, new);
+        println!(
+            "{what}: {found} differences, {pages} of {} pages, {} us there and back",
+            tree.desc.branch_pages + tree.desc.leaf_pages,
+            start.elapsed().as_micros()
+        );
+        assert!(found >= 99 && pages < 2000);
+    }
 }

@@ -28,7 +28,7 @@ pub fn filled_aligned(
     (tree, model)
 }
 
-fn bound(shape: Shape, model: &Model, page_size: usize, rng: &mut Rng) -> Bound<Vec<u8>> {
+pub fn bound(shape: Shape, model: &Model, page_size: usize, rng: &mut Rng) -> Bound<Vec<u8>> {
     let mut at = match rng.u8(..3) {
         0 => some_key(model, rng).unwrap_or_default(),
         1 => model.iter().nth(rng.usize(..=model.len())).map_or(vec![255; 9], |(k, _)| k.clone()),
@@ -44,7 +44,7 @@ fn bound(shape: Shape, model: &Model, page_size: usize, rng: &mut Rng) -> Bound<
     }
 }
 
-fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+pub fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
     bound.as_ref().map(|key| &key[..])
 }
 
@@ -54,18 +54,23 @@ fn expected<'a>(
     from: Bound<&[u8]>,
     to: Bound<&[u8]>,
 ) -> Vec<(&'a [u8], &'a [u8])> {
-    let above = |k: &[u8]| match from {
-        Unbounded => true,
-        Included(b) => k >= b,
-        Excluded(b) => k > b,
-    };
-    let below = |k: &[u8]| match to {
-        Unbounded => true,
-        Included(b) => k <= b,
-        Excluded(b) => k < b,
-    };
     let all = model.iter().map(|(k, v)| (&k[..], &v[..]));
-    all.filter(|(k, _)| above(k) && below(k)).collect()
+    all.filter(|(k, _)| within(k, from, to)).collect()
+}
+
+/// Whether a key lies between two bounds, which may be the wrong way round.
+pub fn within(key: &[u8], from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    let above = match from {
+        Unbounded => true,
+        Included(b) => key >= b,
+        Excluded(b) => key > b,
+    };
+    let below = match to {
+        Unbounded => true,
+        Included(b) => key <= b,
+        Excluded(b) => key < b,
+    };
+    above && below
 }
 
 #[test]

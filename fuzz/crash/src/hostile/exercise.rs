@@ -88,6 +88,14 @@ impl Exercise<'_> {
         self.check(db)?;
         if let Some(txn) = expect(sound, "reading", db.read())? {
             self.read(&txn)?;
+            if let Some(before) = &before {
+                let compared = compare(before, &txn, self.rng);
+                let contradicted = expect(sound, "comparing two snapshots of", compared)?.flatten();
+                // In a damaged tree whose keys are out of order anything may come.
+                if let Some(what) = contradicted.filter(|_| sound) {
+                    return Err(format!("differences between two snapshots: {what}"));
+                }
+            }
         }
         Ok(())
     }
@@ -383,6 +391,36 @@ fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
         pairs.clear();
     }
     Ok(pairs)
+}
+
+/// Walks over what differs between two snapshots, both ways; what contradicts itself there.
+fn compare(old: &ReadTxn, new: &ReadTxn, rng: &mut Rng) -> recto::Result<Option<Wrong>> {
+    let mut wrong = None;
+    for change in new.diff_tables(old)?.iter().take(MOST_TABLES) {
+        let Some(table) = change.new.as_ref().or(change.old.as_ref()) else { continue };
+        let name = &table.name;
+        let mut count = 0u64;
+        for change in new.diff(old, name, ..)? {
+            let (key, change) = change?;
+            count += 1;
+            std::hint::black_box(change.new().map(digest));
+            if count < 64 && rng.u8(..4) == 0 {
+                let found = new.table_opt(name)?.map(|t| t.get(&key)).transpose()?.flatten();
+                if found != change.new() {
+                    wrong = Some(format!("key {} has another value", key.escape_ascii()));
+                }
+            }
+        }
+        let mut back = 0u64;
+        for change in new.diff(old, name, ..)?.rev() {
+            change?;
+            back += 1;
+        }
+        if back != count {
+            wrong = Some(format!("{count} of {name:?} forwards, {back} backwards"));
+        }
+    }
+    Ok(wrong)
 }
 
 /// A range that was begun before others wrote.
