@@ -78,6 +78,8 @@ pub struct Config {
     pub copies: bool,
     /// How far `id_limit` stands above the id of its meta; 0: there is none.
     pub id_limit: u8,
+    /// Transactions name what they stand on, and drop it.
+    pub named: bool,
     /// The rule that is taken away.
     pub bug: Option<Bug>,
     /// States after which the search ends.
@@ -132,6 +134,7 @@ impl Config {
             forget_high: false,
             copies: false,
             id_limit: 0,
+            named: false,
             bug: None,
             limit: 40_000_000,
         };
@@ -204,6 +207,7 @@ impl Config {
             "log" => &mut self.log,
             "forget-high" => &mut self.forget_high,
             "copies" => &mut self.copies,
+            "named" => &mut self.named,
             _ => return None,
         };
         *switch = match number {

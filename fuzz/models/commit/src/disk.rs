@@ -122,6 +122,7 @@ impl State {
         };
         (0..TREE).all(|i| holds(t.page[i], t.writer[i]))
             && (usize::from(t.log) == PAGES || holds(t.log, t.log_writer))
+            && t.named.pages().all(|(page, writer)| holds(page, writer))
     }
 }
 
@@ -145,6 +146,8 @@ fn choices(c: &Config, s: &State, page: usize, slots: [u8; 2], size: u8) -> Vec<
             if usize::from(t.log) == page && is(t.log_writer) {
                 relevant = t.log_writer;
             }
+            let named = t.named.pages().filter(|(at, by)| usize::from(*at) == page && is(*by));
+            relevant = named.map(|(_, by)| by).last().unwrap_or(relevant);
         }
         if !choices.contains(&relevant) {
             choices.push(relevant);

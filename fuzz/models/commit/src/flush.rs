@@ -22,6 +22,16 @@ pub fn set_manifest(c: &Config, s: &mut State, ghost: u8) -> bool {
             manifest[usize::from(t.page[i])] = t.writer[i];
         }
     }
+    // Rule 37: what a named snapshot sees is not done with; of one that was dropped it is only if
+    // it was durable before.
+    for (page, writer) in t.named.pages().chain(t.dropped.pages()) {
+        let told = c.bug(Bug::NamedPagesTold) && !t.page.contains(&page);
+        let place = &mut manifest[usize::from(page)];
+        if s.id[usize::from(writer)] > durable.id && *place == 0 && !told {
+            *place = writer;
+            count += 1;
+        }
+    }
     if usize::from(t.log) < PAGES && t.birth[usize::from(t.log)] > durable.id {
         count += 1;
         manifest[usize::from(t.log)] = t.log_writer;
@@ -167,6 +177,9 @@ fn begin(c: &Config, s: &State, second: bool, found: &mut Found) {
         for i in s.pages_since(q.target, s.words.durable) {
             let page = usize::from(s.txn(q.target).page[i]);
             q.write(c, page, q.cache(page));
+        }
+        for (page, _) in s.named_since(q.target, s.words.durable) {
+            q.write(c, usize::from(page), q.cache(usize::from(page)));
         }
     }
     let sealed = mark(c, &mut q);

@@ -82,11 +82,19 @@ pub enum Bug {
     SyncAskedOnly,
     /// 23: what a log page names is used before anybody asks whether it is what was built.
     LogNotProved,
+    /// 36: a named snapshot is not protected.
+    NamedNotProtected,
+    /// 36: one that was dropped is not, although a state that lists it may come back.
+    DroppedNotAwaited,
+    /// 37: pages that only a named snapshot sees are told to be free.
+    NamedPagesTold,
+    /// 37: a snapshot is dropped before what has named it is durable.
+    DroppedUndurable,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 56] = [
+    pub const ALL: [Bug; 60] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -143,6 +151,10 @@ impl Bug {
         Bug::WriteBackNotAskedFor,
         Bug::SyncAskedOnly,
         Bug::LogNotProved,
+        Bug::NamedNotProtected,
+        Bug::DroppedNotAwaited,
+        Bug::NamedPagesTold,
+        Bug::DroppedUndurable,
     ];
 
     pub fn named(name: &str) -> Option<Bug> {

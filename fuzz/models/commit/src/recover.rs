@@ -335,7 +335,11 @@ fn is_all_proved(c: &Config, s: &State, ghost: u8) -> bool {
         && t.birth[usize::from(t.log)] > s.txn(s.words.durable).id
         && !is_proved(c, s, t.log, t.log_writer);
     let mut pages = s.pages_since(ghost, s.words.durable);
-    t.high <= s.size && !log && pages.all(|i| is_proved(c, s, t.page[i], t.writer[i]))
+    let mut named = s.named_since(ghost, s.words.durable);
+    t.high <= s.size
+        && !log
+        && pages.all(|i| is_proved(c, s, t.page[i], t.writer[i]))
+        && named.all(|(page, writer)| is_proved(c, s, page, writer))
 }
 
 fn begin(c: &Config, s: &State, late: bool, found: &mut Found) {
@@ -370,7 +374,8 @@ fn begin(c: &Config, s: &State, late: bool, found: &mut Found) {
             let log = [t.log].into_iter().filter(|_| {
                 usize::from(t.log) < PAGES && t.birth[usize::from(t.log)] > s.txn(w.durable).id
             });
-            for page in pages.into_iter().chain(log) {
+            let named: Vec<u8> = s.named_since(w.newest, w.durable).map(|(page, _)| page).collect();
+            for page in pages.into_iter().chain(log).chain(named) {
                 let ghost = q.cache(usize::from(page));
                 q.write(c, usize::from(page), ghost);
             }

@@ -48,6 +48,30 @@ pub struct Txn {
     pub death: [u8; PAGES],
     /// Ghost that each page must hold; 0: not listed.
     pub manifest: [u8; PAGES],
+    /// The snapshot that has a name, and the one that was dropped.
+    pub named: Named,
+    pub dropped: Named,
+}
+
+/// A named snapshot. All zero: there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Named {
+    /// Id of the snapshot, of the transaction that named it, of the one that dropped it.
+    pub id: u8,
+    pub created: u8,
+    pub dropped: u8,
+    /// Where its pages are, and who wrote them.
+    pub page: [u8; TREE],
+    pub writer: [u8; TREE],
+}
+
+impl Named {
+    /// Its pages, and who wrote each.
+    pub fn pages(self) -> impl Iterator<Item = (u8, u8)> {
+        let there = self.id != 0;
+        (0..TREE).filter(move |_| there).map(move |i| (self.page[i], self.writer[i]))
+    }
 }
 
 /// A page or a slot.
@@ -237,6 +261,14 @@ impl State {
         (0..TREE).filter(move |&i| t.birth[usize::from(t.page[i])] > id)
     }
 
+    /// Pages, and who wrote each, that were born after `durable` and that only a named snapshot of
+    /// `ghost` sees.
+    pub fn named_since(&self, ghost: u8, durable: u8) -> impl Iterator<Item = (u8, u8)> + use<> {
+        let (t, id, ids) = (*self.txn(ghost), self.txn(durable).id, self.id);
+        let only = move |page: u8| !t.page.contains(&page);
+        t.named.pages().filter(move |&(page, writer)| only(page) && ids[usize::from(writer)] > id)
+    }
+
     /// Everybody is gone.
     pub fn end_processes(&mut self) {
         (self.writer, self.protected, self.building, self.rewrites) = (0, 0, 0, 0);
@@ -335,6 +367,12 @@ impl State {
             }
             if usize::from(t.log) == page && t.log_writer != 0 {
                 set |= 1 << t.log_writer;
+            }
+            for (_, writer) in t.named.pages().filter(|(at, _)| usize::from(*at) == page) {
+                set |= 1 << writer;
+            }
+            for (_, writer) in t.dropped.pages().filter(|(at, _)| usize::from(*at) == page) {
+                set |= 1 << writer;
             }
         }
         set

@@ -144,6 +144,14 @@ pub const MATRIX: &[Row] = &[
     ),
     row("ids", "id-limit=2 lock-losses=2 deferred=1 most=5 cuts=2 remount=1 saves=1 rewrites=1"),
     quick("ids4", "id-limit=2 lock-losses=2 deferred=1 most=4 rewrites=1"),
+    quick("named", "named=1 deferred=1 most=5 rewrites=1 cuts=1"),
+    row("named-g", "named=1 group=1 deferred=1 most=5 rewrites=1 cuts=1 kills=1 manifest=1"),
+    row("named-2", "named=1 deferred=1 most=5 cuts=2 rewrites=1"),
+    row(
+        "named-f",
+        "named=1 deferred=1 most=5 rewrites=1 fails=1 write-backs=1 all-die=1 kills=1 evicts=1",
+    ),
+    row("named-s", "named=1 size=2 deferred=1 most=5 rewrites=1 shrink=1 kills=1"),
 ];
 
 /// Something must be found in each of these.
@@ -243,4 +251,8 @@ pub const PLANTED: &[Row] = &[
     ),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=4 rewrites=1 bug=IdLimitIgnored"),
     quick("ids", "id-limit=2 lock-losses=1 deferred=1 most=6 rewrites=1 bug=ShownAboveIdLimit"),
+    quick("named", "named=1 deferred=1 most=6 rewrites=1 bug=NamedNotProtected"),
+    quick("named", "named=1 deferred=1 most=6 rewrites=1 bug=DroppedNotAwaited"),
+    quick("named", "named=1 deferred=1 most=6 rewrites=1 manifest=4 bug=NamedPagesTold"),
+    quick("named", "named=1 deferred=1 most=6 rewrites=1 manifest=4 bug=DroppedUndurable"),
 ];

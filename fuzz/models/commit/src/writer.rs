@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::explore::Found;
 use crate::planted::Bug;
-use crate::state::{GHOSTS, PAGES, REPAIR, SYNC_FAILED, State, TREE, Txn, WAITS};
+use crate::state::{GHOSTS, Named, PAGES, REPAIR, SYNC_FAILED, State, TREE, Txn, WAITS};
 use crate::step::Step;
 
 /// Everything that the writer may do next. `marked`: the repair mark is up.
@@ -81,8 +81,29 @@ fn collect(c: &Config, s: &State, found: &mut Found) {
     }
 }
 
+/// Rule 36: whether nothing keeps a page for a named snapshot of the base. One that was dropped is
+/// needed as long as a state that lists it is.
+fn is_free_of_named(c: &Config, s: &State, birth: u8, death: u8) -> bool {
+    let base = s.txn(s.words.newest);
+    let sees = |id: u8| id != 0 && birth <= id && id < death;
+    if sees(base.named.id) && !c.bug(Bug::NamedNotProtected) {
+        return false;
+    }
+    let dropped = base.dropped;
+    if !sees(dropped.id) || c.bug(Bug::DroppedNotAwaited) {
+        return true;
+    }
+    let w = &s.words;
+    let listing = |ghost: u8| (dropped.created..dropped.dropped).contains(&s.txn(ghost).id);
+    let states = [s.reader, w.visible, w.durable, w.flushing, s.cache(PAGES), s.cache(PAGES + 1)];
+    s.txn(w.visible).id >= dropped.dropped && !states.into_iter().any(|g| g != 0 && listing(g))
+}
+
 /// Rule 4: whether a page that was born and died under these ids may be used again.
 fn is_reusable(c: &Config, s: &State, birth: u8, death: u8, was_log: bool) -> bool {
+    if c.named && !is_free_of_named(c, s, birth, death) {
+        return false;
+    }
     let is_free_of = |ghost: u8| {
         let id = s.txn(ghost).id;
         ghost == 0 || !(birth <= id && id < death)
@@ -181,19 +202,42 @@ fn allocate(c: &Config, s: &State, found: &mut Found) {
                         if unlisted && !c.unlisted {
                             continue;
                         }
-                        let want = Want { rewrites, deferred, unlisted, log, high };
-                        let Some((q, step)) = take(c, s, &base, &list, want, pinned, found) else {
-                            continue;
-                        };
-                        if !seen.contains(&q) {
-                            seen.push(q);
-                            found.next(q, step);
+                        for naming in namings(c, s, &base) {
+                            let want = Want { rewrites, deferred, unlisted, log, high, naming };
+                            let taken = take(c, s, &base, &list, want, pinned, found);
+                            let Some((q, step)) = taken else { continue };
+                            if !seen.contains(&q) {
+                                seen.push(q);
+                                found.next(q, step);
+                            }
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// What a transaction does with the named snapshot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Nothing,
+    /// Its base gets the name.
+    Names,
+    Drops,
+}
+
+fn namings(c: &Config, s: &State, base: &Txn) -> Vec<Naming> {
+    let mut all = vec![Naming::Nothing];
+    if c.named && base.named.id == 0 && base.dropped.id == 0 {
+        all.push(Naming::Names);
+    }
+    // Rule 37.
+    let durable = base.named.created <= s.txn(s.words.durable).id;
+    if base.named.id != 0 && (durable || c.bug(Bug::DroppedUndurable)) {
+        all.push(Naming::Drops);
+    }
+    all
 }
 
 #[derive(Clone, Copy)]
@@ -204,6 +248,7 @@ struct Want {
     log: Log,
     /// Highest page count that counts from here on.
     high: u8,
+    naming: Naming,
 }
 
 /// The state with this transaction begun; None if there are not enough pages.
@@ -218,13 +263,24 @@ fn take(
 ) -> Option<(State, Step)> {
     let ghost = s.ghosts + 1;
     let id = s.words.last_id + 1;
-    let Want { rewrites, deferred, unlisted, log, high } = want;
+    let Want { rewrites, deferred, unlisted, log, high, naming } = want;
     let mut q = *s;
     q.words.high = high;
     let mut t =
         Txn { id, ancestors: base.ancestors | 1 << ghost, deferred: deferred.into(), ..*base };
     (t.mode, t.manifest) = (0, [0; PAGES]);
     t.unlisted = if unlisted { id } else { base.unlisted };
+    match naming {
+        Naming::Nothing => {}
+        Naming::Names => {
+            let (page, writer) = (base.page, base.writer);
+            t.named = Named { id: base.id, created: id, dropped: 0, page, writer };
+        }
+        Naming::Drops => {
+            t.dropped = Named { dropped: id, ..base.named };
+            t.named = Named::default();
+        }
+    }
     let step = Step::Allocates { ghost, rewrites, deferred };
     let mut list = list.iter().copied();
     let mut fresh = |q: &mut State, t: &mut Txn, found: &mut Found| {
@@ -317,7 +373,10 @@ fn take(
 fn look_for_readers(c: &Config, s: &State, ghost: u8, page: u8, step: Step, found: &mut Found) {
     let reader = if c.split && s.reader_step < 3 { 0 } else { s.reader };
     for seen in [reader, s.words.visible, s.words.newest] {
-        if seen != 0 && s.txn(seen).page.contains(&page) {
+        let leads_to = |seen: &Txn| {
+            seen.page.contains(&page) || seen.named.pages().any(|(named, _)| named == page)
+        };
+        if seen != 0 && leads_to(s.txn(seen)) {
             let what = format!("g{ghost} writes to page {page}, which g{seen} leads to");
             found.wrong(what, step);
         }

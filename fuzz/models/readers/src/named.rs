@@ -7,7 +7,8 @@ use crate::words::*;
 use crate::{compute, constant, value};
 
 /// named snapshot: locs 0 visible 1 slotN 2 delgen 3 page0(of named snapshot 1) 4 slotV ; writer
-/// deletes the name at txn 2, then reuses its page at txn 3
+/// deletes the name at txn 2, then reuses its page at txn 3. In slotV the named snapshot is 9: as
+/// the one that it was named in, it has its own number there
 fn named(memory: Memory, kind: &'static str) -> Model {
     // reader looked the name up in snapshot 1 (registered or not); registers id 1 in its slot;
     // rechecks
@@ -47,7 +48,29 @@ fn named(memory: Memory, kind: &'static str) -> Model {
             End,
         ];
     }
-    let p = if kind == "via-parent" { p } else { a };
+    if kind == "moved" || kind == "left and came" {
+        p = vec![
+            Label(1),
+            Load(Order::Acquire, constant!(0), 0),
+            compute!(|r| { if r[0] >= 2 { Some(9) } else { None } }),
+            Store(Order::Release, constant!(4), value!(|r| r[0])),
+            Fence(Order::SeqCst),
+            Load(Order::Relaxed, constant!(0), 1),
+            compute!(|r| { if r[0] != r[1] { Some(1) } else { None } }),
+        ];
+        if kind == "left and came" {
+            p.push(Store(Order::Release, constant!(4), constant!(0)));
+        }
+        p.extend([
+            Store(Order::Release, constant!(4), constant!(9)),
+            PlainLoad(constant!(3), 4),
+            assert_that("named snapshot's page reused", |r| r[4] == 1),
+            Store(Order::Release, constant!(4), constant!(0)),
+            Label(9),
+            End,
+        ]);
+    }
+    let p = if p.is_empty() { a } else { p };
     let mut w = vec![
         Store(Order::Release, constant!(2), constant!(2)),
         Store(Order::Release, constant!(0), constant!(2)),
@@ -55,7 +78,7 @@ fn named(memory: Memory, kind: &'static str) -> Model {
     w.push(Fence(Order::SeqCst));
     w.push(Load(Order::Acquire, constant!(1), 5));
     w.push(Load(Order::Acquire, constant!(4), 6));
-    w.push(compute!(|r| { if r[5] != 0 || r[6] == 1 { Some(9) } else { None } }));
+    w.push(compute!(|r| { if r[5] != 0 || r[6] == 1 || r[6] == 9 { Some(9) } else { None } }));
     w.push(PlainStore(constant!(3), constant!(3)));
     w.push(Label(9));
     w.push(End);
@@ -79,4 +102,6 @@ pub fn run(memory: Memory) {
         false,
         &named(memory, "via-parent"),
     );
+    expect("moves over in the parent's slot (rule 38)", true, &named(memory, "moved"));
+    expect("the same, idle in between", false, &named(memory, "left and came"));
 }
