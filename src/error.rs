@@ -83,6 +83,10 @@ pub enum Error {
     NoSuchTableId,
     /// The savepoint was released, or went with an earlier one, or its transaction has ended.
     NoSuchSavepoint,
+    /// No snapshot of this name.
+    NoSuchSnapshot(String),
+    /// There is a snapshot of this name already.
+    SnapshotExists(String),
     /// There is a table of this name already.
     TableExists(String),
     /// The table was made with other options than those asked for ([`crate::TableOptions`]).
@@ -248,6 +252,8 @@ impl fmt::Display for Error {
             Error::NoSuchSavepoint => f.write_str(
                 "the savepoint was released, or went with an earlier one, or is of another transaction",
             ),
+            Error::NoSuchSnapshot(name) => write!(f, "no snapshot {name:?}"),
+            Error::SnapshotExists(name) => write!(f, "snapshot {name:?} exists already"),
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
             Error::Decode { type_name, detail } => write!(f, "not of type {type_name}: {detail}"),
@@ -305,6 +311,8 @@ pub enum ErrorKind {
     NoSuchTable,
     NoSuchTableId,
     NoSuchSavepoint,
+    NoSuchSnapshot,
+    SnapshotExists,
     TableExists,
     TableOptions,
     Decode,
@@ -348,6 +356,8 @@ impl Error {
             Error::NoSuchTable(_) => ErrorKind::NoSuchTable,
             Error::NoSuchTableId => ErrorKind::NoSuchTableId,
             Error::NoSuchSavepoint => ErrorKind::NoSuchSavepoint,
+            Error::NoSuchSnapshot(_) => ErrorKind::NoSuchSnapshot,
+            Error::SnapshotExists(_) => ErrorKind::SnapshotExists,
             Error::TableExists(_) => ErrorKind::TableExists,
             Error::TableOptions { .. } => ErrorKind::TableOptions,
             Error::Decode { .. } => ErrorKind::Decode,
@@ -390,8 +400,11 @@ impl From<Error> for io::Error {
             | Error::Encode { .. }
             | Error::OutOfOrder
             | Error::InvalidArgument(_) => Io::InvalidInput,
-            Error::NoSuchTable(_) | Error::NoSuchTableId | Error::NoSuchSavepoint => Io::NotFound,
-            Error::TableExists(_) => Io::AlreadyExists,
+            Error::NoSuchTable(_)
+            | Error::NoSuchTableId
+            | Error::NoSuchSavepoint
+            | Error::NoSuchSnapshot(_) => Io::NotFound,
+            Error::TableExists(_) | Error::SnapshotExists(_) => Io::AlreadyExists,
             Error::ReadOnly => Io::PermissionDenied,
             Error::WriterOnThisThread => Io::Deadlock,
             Error::Busy => Io::ResourceBusy,

@@ -44,7 +44,10 @@ pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
     match newer {
         Newer::Version => m::VERSION.put(&mut bytes, 0, u64::from(meta::VERSION) + 1),
         Newer::ToRead => m::READ_FEATURES.put(&mut bytes, 0, 1 << 31),
-        Newer::ToWrite => m::WRITE_FEATURES.put(&mut bytes, 0, 1 << 31),
+        Newer::ToWrite => {
+            let known = m::WRITE_FEATURES.of(&bytes);
+            m::WRITE_FEATURES.put(&mut bytes, 0, known | 1 << 31);
+        }
     }
     m::TXN.put(&mut bytes, 0, txn.0 + 1);
     // The first commit of a session stands at the limit itself; above it a meta is damaged.

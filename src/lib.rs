@@ -90,6 +90,7 @@ pub use api::diff::{Diff, TableChange};
 pub use api::entry::{Entry, OccupiedEntry, VacantEntry};
 pub use api::extract::ExtractIf;
 pub use api::key_range::KeyRange;
+pub use api::named::SnapshotInfo;
 pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};
 pub use api::set::{Pairs, SetRange, SetTable, Values};

@@ -108,8 +108,49 @@ fn sample(txn: &ReadTxn, n: u64) -> Vec<Vec<u8>> {
     (0..n).step_by(step).map(|i| table.get(&spread(i)).unwrap().unwrap().to_vec()).collect()
 }
 
+/// Somebody for whom the state of now is kept: who reads it, or a name.
+enum Keeper {
+    Reader(ReadTxn),
+    Name(String),
+}
+
+impl Keeper {
+    fn new(db: &Database, name: Option<&str>, durability: Durability) -> Keeper {
+        let Some(name) = name else { return Keeper::Reader(db.read().unwrap()) };
+        let mut txn = db.write().unwrap();
+        txn.set_durability(durability);
+        txn.create_snapshot(name).unwrap();
+        txn.commit().unwrap();
+        Keeper::Name(name.into())
+    }
+
+    fn sample(&self, db: &Database, n: u64) -> Vec<Vec<u8>> {
+        match self {
+            Keeper::Reader(txn) => sample(txn, n),
+            Keeper::Name(name) => sample(&db.read_snapshot(name).unwrap(), n),
+        }
+    }
+
+    fn end(self, db: &Database, durability: Durability) {
+        let Keeper::Name(name) = self else { return };
+        let mut txn = db.write().unwrap();
+        txn.set_durability(durability);
+        assert!(txn.drop_snapshot(&name).unwrap());
+        txn.commit().unwrap();
+    }
+}
+
 #[test]
 fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
+    one_that_stays(None);
+}
+
+#[test]
+fn a_named_snapshot_costs_no_more_than_what_it_sees() {
+    one_that_stays(Some("kept"));
+}
+
+fn one_that_stays(name: Option<&str>) {
     let (n, batches, batch) = pick((20_000, 600, 100), (1_000_000, 1_000, 1_000));
     for durability in [Durability::Durable, Durability::Deferred] {
         let dir = dir();
@@ -122,8 +163,8 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
             overwrite(&db, &mut rng, n, batch, round, durability);
         }
         let (start, seen) = (file_bytes(&db), live_bytes(&db));
-        let reader = db.read().unwrap();
-        let old = sample(&reader, n);
+        let keeper = Keeper::new(&db, name, durability);
+        let old = keeper.sample(&db, n);
         let mut at_two_thirds = 0;
         for round in 0..batches {
             if round == batches * 2 / 3 {
@@ -137,14 +178,14 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
              thirds, {end} in the end: {:.3} times what was loaded",
             end as f64 / loaded as f64
         );
-        assert!(sample(&reader, n) == old, "the snapshot has changed");
+        assert!(keeper.sample(&db, n) == old, "the snapshot has changed");
         // The file grows in steps of a 32nd, or a quarter of a megabyte.
         assert!(
             end <= (start + seen) * 33 / 32 + (512 << 10),
             "{start} + {seen} bytes have become {end}"
         );
         assert!(end * 100 <= at_two_thirds * 105, "still growing: {at_two_thirds}, {end}");
-        drop(reader);
+        keeper.end(&db, durability);
         for round in 0..batches / 3 {
             overwrite(&db, &mut rng, n, batch, 9_000 + round, durability);
         }
@@ -156,6 +197,15 @@ fn a_reader_that_stays_costs_no_more_than_what_it_sees() {
 
 #[test]
 fn readers_that_come_and_go_keep_the_file_bounded() {
+    many_that_come_and_go(false);
+}
+
+#[test]
+fn named_snapshots_that_come_and_go_keep_the_file_bounded() {
+    many_that_come_and_go(true);
+}
+
+fn many_that_come_and_go(named: bool) {
     let (n, batches, batch) = pick((20_000, 4_000, 50), (1_000_000, 2_000, 500));
     let dir = dir();
     let db = open_at(&dir.path().join("x.recto"), &Builder::default());
@@ -163,17 +213,19 @@ fn readers_that_come_and_go_keep_the_file_bounded() {
     let start = file_bytes(&db);
     let mut rng = Rng::with_seed(3);
     // Six readers overlap at any time; each sees the batches of its life.
-    let mut readers: Vec<(ReadTxn, Vec<Vec<u8>>)> = Vec::new();
+    let mut readers: Vec<(Keeper, Vec<Vec<u8>>)> = Vec::new();
     let mut at_two_thirds = 0;
     for round in 0..batches {
         if round % 20 == 0 {
-            let txn = db.read().unwrap();
-            let seen = sample(&txn, n);
-            readers.push((txn, seen));
+            let name = named.then(|| format!("of round {round}"));
+            let keeper = Keeper::new(&db, name.as_deref(), Durability::Deferred);
+            let seen = keeper.sample(&db, n);
+            readers.push((keeper, seen));
             if readers.len() > 6 {
                 let leaver = rng.usize(..readers.len());
-                let (txn, seen) = readers.swap_remove(leaver);
-                assert!(sample(&txn, n) == seen, "a snapshot has changed");
+                let (keeper, seen) = readers.swap_remove(leaver);
+                assert!(keeper.sample(&db, n) == seen, "a snapshot has changed");
+                keeper.end(&db, Durability::Deferred);
             }
         }
         let durable = if round % 10 == 0 { Durability::Durable } else { Durability::Deferred };
@@ -188,7 +240,7 @@ fn readers_that_come_and_go_keep_the_file_bounded() {
     // that only one of many readers sees may wait for another.
     assert!(end <= 16 * start, "{start} bytes have become {end}");
     assert!(end * 100 <= at_two_thirds * 115, "still growing: {at_two_thirds}, {end}");
-    readers.clear();
+    readers.into_iter().for_each(|(keeper, _)| keeper.end(&db, Durability::Deferred));
     for round in 0..batches / 3 {
         overwrite(&db, &mut rng, n, batch, 9_000 + round, Durability::Durable);
     }

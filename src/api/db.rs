@@ -29,7 +29,7 @@ use std::time::Duration;
 /// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     path: Option<PathBuf>,
     durability: Durability,
     batches: Arc<Batches>,

@@ -1,9 +1,9 @@
 //! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
 //! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
 //! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
-//! be undone, [`diff`] what differs between snapshots, [`owned`] tables and walks that keep their
-//! snapshot, [`batch`] closures that share a commit, [`checking`] the inspector on an open
-//! database.
+//! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
+//! tables and walks that keep their snapshot, [`batch`] closures that share a commit, [`checking`]
+//! the inspector on an open database.
 
 pub mod batch;
 pub mod checking;
@@ -16,6 +16,7 @@ pub mod extract;
 mod fill;
 pub mod key_range;
 pub mod moves;
+pub mod named;
 mod nearest;
 pub mod owned;
 pub mod savepoint;

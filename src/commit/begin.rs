@@ -6,17 +6,31 @@ use super::durability::Durability;
 use super::engine::Engine;
 use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
-use crate::error::Result;
+use super::named;
+use crate::error::{Error, Result};
 use crate::format::meta::Meta;
+use crate::format::snapshot::NamedSnapshot;
 use crate::pager::store::{PageStore, Proof};
 use crate::pager::view::PageView;
 use crate::pager::workspace::Workspace;
 use crate::shared::words::WriterHeld;
 use crate::space::allocator::{Allocator, Start};
 use crate::space::pins::Pins;
+use crate::tree::ListedSnapshot;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What a write transaction stands on.
+struct Base {
+    image: BuiltImage,
+    /// Length of the file.
+    len: u64,
+    listed: Vec<ListedSnapshot>,
+}
+
+/// Times that a base is repaired because a write-back failed while it was looked at.
+const LOOKS: u32 = 4;
 
 /// Rule 23, for what the base names as free: a transaction writes there, and what it has written it
 /// cannot take back.
@@ -38,16 +52,10 @@ impl Engine {
         self.check_writable()?;
         let end = end_of(timeout);
         let mut lock = WriterLock::take(Arc::clone(self), end)?;
-        self.repair_if_marked(&lock, end)?;
-        let image = self.settled_base(&lock, end)?;
+        let Base { image, len, listed } = self.base_of_write(&lock, end)?;
         let base = image.meta.clone();
-        let map = self.platform.storage().refresh()?;
-        let view = PageView::new(map, self.page_size, base.page_count);
-        if !view.is_covered() {
-            return Err(view.too_short());
-        }
-        let (pins, on_dead) = self.collect_pins(&base)?;
-        self.shrink(&base, map.len as u64, &pins)?;
+        let (pins, on_dead, settled) = self.collect_pins(&base, &listed)?;
+        self.shrink(&base, len, &pins)?;
         let page_high = self.page_high(&lock, &base, on_dead);
         let txn = self.next_id(base.txn)?;
         let durable = self.durable().txn;
@@ -73,7 +81,31 @@ impl Engine {
         }
         store.make_room(alloc.page_count())?;
         let pages = Box::new(Workspace::new(store, alloc));
-        Ok(Draft::new(lock, pages, image, base_is_durable, durability))
+        Ok(Draft::new(lock, pages, image, base_is_durable, durability, settled))
+    }
+
+    /// W, once it is repaired, and the named snapshots that it lists. What it does not list is used
+    /// again: so these are pages that the kernel has been asked about (rule 23).
+    fn base_of_write(
+        self: &Arc<Engine>,
+        lock: &WriterLock<Arc<Engine>>,
+        end: Option<Instant>,
+    ) -> Result<Base> {
+        for _ in 0..LOOKS {
+            self.repair_if_marked(lock, end)?;
+            let image = self.settled_base(lock, end)?;
+            let (base, map) = (&image.meta, self.platform.storage().refresh()?);
+            let view = PageView::new(map, self.page_size, base.page_count);
+            if !view.is_covered() {
+                return Err(view.too_short());
+            }
+            let durable = base.txn <= self.durable().txn;
+            let listed = named::listed(base, &view, &*self.platform);
+            if durable || base.system.root.is_none() || self.prove_base().is_ok() {
+                return Ok(Base { listed: listed?, image, len: map.len as u64 });
+            }
+        }
+        Err(Error::TransactionBroken)
     }
 
     /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock
@@ -96,8 +128,13 @@ impl Engine {
     }
 
     /// Rule 2, B6: visible before the readers, the flush target before the durable snapshot. True
-    /// if somebody reads a snapshot that was rolled back, or may be about to.
-    fn collect_pins(&self, base: &Meta) -> Result<(Pins, bool)> {
+    /// if somebody reads a snapshot that was rolled back, or may be about to. Rule 36: of the named
+    /// snapshots in `listed` those that were dropped and need not be waited for any more.
+    fn collect_pins(
+        &self,
+        base: &Meta,
+        listed: &[ListedSnapshot],
+    ) -> Result<(Pins, bool, Vec<NamedSnapshot>)> {
         let mut scan = self.shared.scan()?;
         // The dead cost system calls to find: now and then, and when somebody stops all reuse.
         // Commits are counted for it: ids have gaps where transactions have savepoints.
@@ -116,7 +153,14 @@ impl Engine {
         // Who has not said yet what it reads may have chosen before the roll-back.
         let rolled_back = dead.lowest() != TxnId::NONE;
         let on_dead = on_dead || (scan.pending && rolled_back);
-        Ok((Pins::new(scan.visible, &commits, &scan.readers, no_reuse), on_dead))
+        let states = || commits.iter().chain(&scan.readers).copied();
+        let (named, settled): (Vec<_>, Vec<_>) = listed
+            .iter()
+            .map(|listed| listed.snapshot)
+            .partition(|s| no_reuse || named::is_protected(s, scan.visible, states()));
+        let named: Vec<TxnId> = named.iter().map(|s| s.txn).collect();
+        let pins = Pins::new(scan.visible, &commits, &scan.readers, no_reuse).with_named(&named);
+        Ok((pins, on_dead, settled))
     }
 
     /// Rule 5: pages from here on have not been used by a snapshot that was rolled back and is

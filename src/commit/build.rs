@@ -24,14 +24,24 @@ pub struct Built {
     pub flush: bool,
 }
 
+/// Where the trees of a transaction begin.
+pub struct Roots {
+    /// The tables.
+    pub catalog: TableDescriptor,
+    /// What is not a user's.
+    pub system: TableDescriptor,
+    /// The newest snapshot that has a name there; none if there is none.
+    pub newest_named: TxnId,
+}
+
 impl Draft {
-    /// Builds the transaction, with this catalog and these features that must be known to read it
+    /// Builds the transaction, with these trees and these features that must be known to read it
     /// beside those of its base, and gives the writer lock back. The error is
     /// [`Error::OutcomeUnknown`] if the transaction exists, and another one if it does not. One
     /// that the list does not name is durable by then.
-    pub fn build(mut self, catalog: TableDescriptor, read_features: u32) -> Result<Built> {
+    pub fn build(mut self, roots: Roots, read_features: u32) -> Result<Built> {
         let engine = Arc::clone(self.engine());
-        let image = self.prepare(catalog, read_features).map_err(did_not_happen)?;
+        let image = self.prepare(roots, read_features).map_err(did_not_happen)?;
         engine.store_image(&self.lock, &image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
         let mut built = self.show(&image).map_err(may_have_happened)?;
@@ -47,15 +57,18 @@ impl Draft {
     }
 
     /// Rule 8 up to where W moves: everything that can fail.
-    fn prepare(&mut self, catalog: TableDescriptor, read_features: u32) -> Result<BuiltImage> {
+    fn prepare(&mut self, roots: Roots, read_features: u32) -> Result<BuiltImage> {
         let engine = Arc::clone(self.engine());
         let txn = self.txn();
         let Workspace { store, alloc, .. } = self.pages_mut();
         let space = alloc.finish(store)?;
         let page_count = alloc.page_count();
         store.make_room(page_count.max(store.page_count()))?;
-        let mut records: Vec<ListRecord> =
-            alloc.freed_undurable().iter().map(|&p| ListRecord::Freed(p)).collect();
+        // What a named snapshot sees is not done with (rule 37).
+        let Roots { catalog, system, newest_named } = roots;
+        let is_done = |birth: TxnId| newest_named < birth;
+        let freed = alloc.freed_undurable().iter().filter(|&&(_, birth)| is_done(birth));
+        let mut records: Vec<ListRecord> = freed.map(|&(p, _)| ListRecord::Freed(p)).collect();
         let judged_at = alloc.judged_at();
         let written = store.seal()?;
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
@@ -71,6 +84,7 @@ impl Draft {
             txn,
             page_count,
             catalog,
+            system,
             space,
             commits,
             session,

@@ -3,9 +3,10 @@
 use super::durability::Durability;
 use super::engine::Engine;
 use super::image::BuiltImage;
-use super::locks::WriterLock;
+use super::locks::{FlushLock, WriterLock};
 use crate::error::{Error, Result};
 use crate::format::meta::Meta;
+use crate::format::snapshot::NamedSnapshot;
 use crate::pager::workspace::Workspace;
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Draft {
     /// W as it began, and whether that was durable.
     pub(super) base: BuiltImage,
     pub(super) base_is_durable: bool,
+    /// Named snapshots that were dropped, and that nothing needs any more (rule 36).
+    settled: Vec<NamedSnapshot>,
     /// Released last: after the pages' buffers have gone back to it.
     pub(super) lock: WriterLock<Arc<Engine>>,
 }
@@ -30,8 +33,37 @@ impl Draft {
         base: BuiltImage,
         base_is_durable: bool,
         durability: Durability,
+        settled: Vec<NamedSnapshot>,
     ) -> Draft {
-        Draft { pages, durability, base, base_is_durable, lock }
+        Draft { pages, durability, base, base_is_durable, settled, lock }
+    }
+
+    /// Named snapshots that were dropped, and need not be listed any more.
+    pub fn take_settled(&mut self) -> Vec<NamedSnapshot> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Seconds since 1970.
+    pub fn time(&self) -> u64 {
+        self.engine().platform.unix_seconds()
+    }
+
+    /// Rule 37: makes the snapshot that it stands on durable, if what happened in transaction `by`
+    /// is not yet. An error leaves pages of the transaction in doubt.
+    pub fn make_durable_up_to(&self, by: TxnId) -> Result<()> {
+        let engine = self.engine();
+        if by <= engine.durable().txn {
+            return Ok(());
+        }
+        let flush = FlushLock::take(engine, None)?;
+        if engine.words().repair_mark().sync_failed() {
+            return Err(Error::TransactionBroken);
+        }
+        if by > engine.durable().txn {
+            engine.repair_or_lead(&self.lock, &flush).map_err(|_| Error::TransactionBroken)?;
+        }
+        drop(flush);
+        self.check_base()
     }
 
     /// The handle it was begun on.

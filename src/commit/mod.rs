@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `engine` | one open database; `close`: its end |
 //! | `locks`, `leadership`, `writer_thread` | the writer lock, the flush lock, and who waits for them in this process |
-//! | `begin`, `draft`, `shrink` | a write transaction until it is built (rules 1 to 7) |
+//! | `begin`, `draft`, `shrink` | a write transaction until it is built (rules 1 to 7); `named`: what it must leave alone for named snapshots (rule 36) |
 //! | `build` | it exists, and is visible if it is deferred (rule 8) |
 //! | `flush` | it is durable (rules 9 to 17); `acknowledged`: what it owes to who committed deferred |
 //! | `repair`, `rewrite`, `roll_back` | after a failed sync or a death (rules 18 to 23) |
@@ -36,6 +36,7 @@ mod leadership;
 mod list;
 pub mod locks;
 mod meta_io;
+mod named;
 pub mod open;
 pub mod repair;
 mod rewrite;

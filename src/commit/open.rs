@@ -10,7 +10,7 @@ use super::engine::{Engine, EngineOptions};
 use super::image::{BuiltImage, load_image_of, store_image_in};
 use super::leadership::Leadership;
 use super::slots::{Chosen, Found, Reader, Refused, RefusedMeta, Slots, fits};
-use super::snapshot::{encode_snapshot, is_whole};
+use super::snapshot::{encode_snapshot, is_whole, page_count_of};
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
@@ -207,8 +207,7 @@ fn survives<'a>(
         }
         // Its pages may all be there, and the file end before those that it counts and has not
         // used.
-        let [_, page_count, ..] = descriptor?;
-        let fits = fits(page_count)? && fits(image.meta.page_count)?;
+        let fits = fits(page_count_of(&descriptor?))? && fits(image.meta.page_count)?;
         if !fits || !reader.visible_pages_survive(shared, &image)? {
             return Ok(None);
         }
@@ -238,7 +237,7 @@ fn keep(
         shared.reset_visible(&encode_snapshot(&durable.meta))?;
     }
     // Nobody reads what was rolled back before, so this word need not be believed either (rule 5).
-    let [_, shown, ..] = shared.look()?;
+    let shown = page_count_of(&shared.look()?);
     let high = shown.max(page_count).max(durable.meta.page_count);
     words.keep_session(alone, last, durable.meta.id_limit, high);
     Ok(())

@@ -230,6 +230,16 @@ fields! {
 }
 
 fields! {
+    /// What the system tree has under the name of a snapshot.
+    snapshot, "Named snapshot":
+    TXN = "txn" 0 8;
+    CREATED = "created" 8 8;
+    DROPPED = "dropped" 16 8;
+    TIME = "time" 24 8;
+    CATALOG = "catalog" 32 64;
+}
+
+fields! {
     /// One of the five free-log queues in the meta page.
     queue, "Free-log queue":
     PIN = "pin" 0 8;
@@ -289,6 +299,8 @@ pub const DESCRIPTOR_SIZE: usize = table::PAIRS.end();
 pub const SET_TREE_SIZE: usize = set_tree::LEAF_PAGES.end();
 /// Bytes of an overflow reference.
 pub const OVERFLOW_SIZE: usize = overflow::ZERO.end();
+/// Bytes of a named snapshot.
+pub const SNAPSHOT_SIZE: usize = snapshot::CATALOG.end();
 /// Bytes of one free-log queue in the meta page.
 pub const QUEUE_SIZE: usize = queue::PAGES.end();
 /// Bytes of a ready extent.
@@ -319,6 +331,7 @@ pub mod table_of_fields {
             table::ALL,
             option::ALL,
             meta::ALL,
+            snapshot::ALL,
             queue::ALL,
             ready::ALL,
             free::ALL,

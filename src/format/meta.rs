@@ -32,9 +32,11 @@ pub const ALIGNED_VALUES: u32 = 1;
 pub const TABLE_OPTIONS: u32 = 2;
 /// And tables with a set of values for each key.
 pub const SETS: u32 = 4;
+/// Feature that must be known to write: named snapshots, whose pages are not to be used again.
+pub const NAMED_SNAPSHOTS: u32 = 1;
 /// Features that this build knows: of those that must be known to write, and of those that must be
 /// known to read.
-pub const KNOWN_TO_WRITE: u32 = 0;
+pub const KNOWN_TO_WRITE: u32 = NAMED_SNAPSHOTS;
 pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS | SETS;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
@@ -107,6 +109,8 @@ pub struct Meta {
     pub page_count: u64,
     /// Tree of tables.
     pub catalog: TableDescriptor,
+    /// Tree of what is not a user's: the named snapshots.
+    pub system: TableDescriptor,
     /// Free pages.
     pub space: SpaceState,
     /// Session in which it was written, random; 0 until the first one writes.
@@ -179,6 +183,7 @@ impl Meta {
             txn: TxnId::FIRST,
             page_count: 2,
             catalog: TableDescriptor::default(),
+            system: TableDescriptor::default(),
             space: SpaceState::default(),
             session: 0,
             id_limit: TxnId::NONE,
@@ -229,6 +234,10 @@ impl Meta {
         m::ID_LIMIT.put(out, 0, self.id_limit.0);
         m::COMMITS.put(out, 0, self.commits);
         m::READ_FEATURES.put(out, 0, self.read_features.into());
+        if !self.system.root.is_none() {
+            m::WRITE_FEATURES.put(out, 0, NAMED_SNAPSHOTS.into());
+            self.system.encode(&mut out[m::SYSTEM.range(0)]);
+        }
         let mut at = BODY;
         for &(start, len) in &self.space.ready {
             ready::START.put(out, at, start.0);
@@ -303,6 +312,14 @@ impl Meta {
         if catalog.align_shift > 0 || catalog.is_set {
             return Err(Bad("a catalog with aligned values, or with sets of them"));
         }
+        let write_features = m::WRITE_FEATURES.of(b) as u32;
+        let system = match write_features & NAMED_SNAPSHOTS {
+            0 => TableDescriptor::default(),
+            _ => TableDescriptor::decode(&b[m::SYSTEM.range(0)], page_count).map_err(Bad)?,
+        };
+        if system.align_shift > 0 {
+            return Err(Bad("a system tree with aligned values"));
+        }
         let mut at = BODY;
         let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;
@@ -314,11 +331,12 @@ impl Meta {
             txn,
             page_count,
             catalog,
+            system,
             space,
             session: m::SESSION.of(b),
             id_limit,
             commits: m::COMMITS.of(b),
-            unknown_to_write: m::WRITE_FEATURES.of(b) as u32 & !KNOWN_TO_WRITE,
+            unknown_to_write: write_features & !KNOWN_TO_WRITE,
             read_features,
         };
         Ok((meta, phase))

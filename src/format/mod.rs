@@ -11,3 +11,4 @@ pub mod node;
 pub mod overflow;
 pub mod packed;
 pub mod page;
+pub mod snapshot;

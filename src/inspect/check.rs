@@ -13,7 +13,7 @@ use super::owners::PageKind;
 use super::pages::Pages;
 use super::report::{Report, SlotState, TableStats};
 use super::scan::{PageInfo, Scan, Step, Tree, Visit};
-use super::{space, tree};
+use super::{snapshots, space, tree};
 use crate::error::Result;
 use crate::types::{PageId, TxnId};
 use std::ops::ControlFlow;
@@ -126,9 +126,11 @@ fn everything(scan: &mut Scan<'_>, opened: &OpenedMeta) -> (TableStats, Vec<Tabl
         }
         tables.push(tree::table(scan, table));
     }
+    let snapshots = snapshots::listed(scan, &opened.meta);
     if !scan.stopped {
         space::free_space(scan, &opened.meta);
     }
+    snapshots::all(scan, snapshots);
     scan.finish();
     (catalog, tables)
 }
@@ -154,8 +156,12 @@ fn meta_pages(scan: &mut Scan<'_>, opened: &OpenedMeta) {
     }
     let page = meta.slot.map(u64::from);
     // What a feature keeps there is its own.
-    let reserved = [m::ZERO_A, m::ZERO_B, m::SYSTEM, m::REDO_LOG, m::ZERO_C];
-    let reserved = if meta.has_unknown_features() { &reserved[..0] } else { &reserved[..] };
+    let reserved = [m::ZERO_A, m::ZERO_B, m::REDO_LOG, m::ZERO_C, m::SYSTEM];
+    let reserved = match (meta.has_unknown_features(), meta.system()) {
+        (true, _) => &reserved[..0],
+        (_, Some(_)) => &reserved[..4],
+        _ => &reserved[..],
+    };
     for field in reserved {
         if !field.is_zero(&meta.bytes[..], 0) {
             scan.fault(page, || format!("bytes {}..{} are not zero", field.at, field.end()));

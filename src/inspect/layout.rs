@@ -24,6 +24,16 @@ pub const TABLE_OPTIONS: u64 = 2;
 pub const SETS: u64 = 4;
 /// Features this room knows, of those that must be known to read.
 pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS;
+/// Feature that must be known to write: named snapshots.
+pub const NAMED_SNAPSHOTS: u64 = 1;
+/// Features this room knows, of those that must be known to write.
+pub const KNOWN_TO_WRITE: u64 = NAMED_SNAPSHOTS;
+/// First byte of the key of a named snapshot in the system tree, and second one of the key of one
+/// that was dropped.
+pub const SNAPSHOT_FAMILY: u8 = 1;
+pub const SNAPSHOT_DROPPED: u8 = 0xff;
+/// Longest name of a snapshot.
+pub const MAX_SNAPSHOT_NAME: usize = 255;
 /// Smallest and largest page.
 pub const PAGE_SIZES: [usize; 2] = [4096, 65536];
 /// Kinds of pages with a header.

@@ -313,13 +313,21 @@ impl Meta {
     /// be used.
     pub fn has_unknown_features(&self) -> bool {
         let b = &self.bytes[..];
-        let others = [m::FEATURES, m::WRITE_FEATURES].iter().any(|f| !f.is_zero(b, 0));
+        let to_write = word(m::WRITE_FEATURES, b, 0) & !layout::KNOWN_TO_WRITE;
+        let others = !m::FEATURES.is_zero(b, 0) || to_write != 0;
         others || self.read_features() & !layout::KNOWN_TO_READ != 0
     }
 
     /// Features that must be known to read.
     pub fn read_features(&self) -> u64 {
         word(m::READ_FEATURES, &self.bytes[..], 0)
+    }
+
+    /// The descriptor of the system tree, where a feature says that there is one.
+    pub fn system(&self) -> Option<&[u8]> {
+        let b = &self.bytes[..];
+        let said = word(m::WRITE_FEATURES, b, 0) & layout::NAMED_SNAPSHOTS != 0;
+        said.then(|| m::SYSTEM.slice(b, 0)).flatten()
     }
 
     /// What two metas of one transaction, or of one file, cannot disagree on.
@@ -334,6 +342,7 @@ impl Meta {
         // counts.
         let same = self.page_count == other.page_count
             && m::CATALOG.slice(&self.bytes[..], 0) == m::CATALOG.slice(&other.bytes[..], 0)
+            && m::SYSTEM.slice(&self.bytes[..], 0) == m::SYSTEM.slice(&other.bytes[..], 0)
             && self.free_pages == other.free_pages
             && self.ready == other.ready
             && self.queues == other.queues;

@@ -25,6 +25,7 @@
 mod check;
 mod layout;
 mod meta;
+mod named;
 mod node;
 mod opening;
 mod owners;
@@ -32,6 +33,7 @@ mod pages;
 mod report;
 pub mod salvage;
 mod scan;
+mod snapshots;
 mod space;
 mod tree;
 

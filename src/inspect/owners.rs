@@ -119,8 +119,13 @@ impl Owners {
     }
 
     pub fn is_owned(&self, page: u64) -> bool {
-        let chunk = self.chunks.get(&(page - page % CHUNK));
-        chunk.is_some_and(|chunk| chunk.get((page % CHUNK) as usize).is_some_and(|&o| o != 0))
+        self.owner(page).is_some()
+    }
+
+    /// What the page is for, if somebody has claimed it.
+    pub fn owner(&self, page: u64) -> Option<PageKind> {
+        let chunk = self.chunks.get(&(page - page % CHUNK))?;
+        PageKind::of(*chunk.get((page % CHUNK) as usize)?)
     }
 
     /// The page has no owner any more.

@@ -10,6 +10,7 @@
 
 use super::layout;
 use super::meta::Meta;
+use super::named::Named;
 use super::owners::{Conflict, Owners, PageKind};
 use super::pages::Pages;
 use super::report::{Fault, MAX_FAULTS, PageCounts, TableStats};
@@ -29,6 +30,8 @@ pub enum Tree<'a> {
     Catalog,
     /// The table of this name.
     Table(&'a str),
+    /// What is not a user's.
+    System,
 }
 
 /// A page, or pages side by side, as a walk meets it.
@@ -58,6 +61,8 @@ pub(super) enum Step {
     Meta,
     Catalog,
     Table(String),
+    System,
+    Snapshot(String),
     Page(PageKind, u64),
     Entry(usize),
     Queue(usize),
@@ -71,6 +76,8 @@ impl Step {
             Step::Meta => "meta".into(),
             Step::Catalog => "catalog".into(),
             Step::Table(name) => format!("table {}", short(name)),
+            Step::System => "system tree".into(),
+            Step::Snapshot(name) => format!("snapshot {}", short(name)),
             Step::Page(PageKind::Branch, id) => format!("branch {id}"),
             Step::Page(PageKind::Leaf, id) => format!("leaf {id}"),
             Step::Page(PageKind::FreeLog, id) => format!("log page {id}"),
@@ -105,7 +112,7 @@ pub(super) struct Scan<'a> {
     pub page_count: u64,
     pub txn: u64,
     pub verify_values: bool,
-    owners: Owners,
+    pub(super) owners: Owners,
     path: Vec<Step>,
     pub faults: Vec<Fault>,
     pub fault_count: u64,
@@ -116,6 +123,10 @@ pub(super) struct Scan<'a> {
     pub counts: PageCounts,
     /// Figures of the tree being walked.
     pub table: TableStats,
+    /// Pairs of the system tree, while it is walked.
+    pub collected: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Named snapshots, and the entries that wait in the queues where there are any.
+    pub named: Named,
     /// Something could not be read: what belongs to it may look leaked.
     pub incomplete: bool,
     /// Ended on demand.
@@ -151,6 +162,8 @@ impl<'a> Scan<'a> {
             watched: None,
             counts: PageCounts::default(),
             table: TableStats::default(),
+            collected: None,
+            named: Named::default(),
             incomplete: false,
             stopped: false,
             manifest: meta.manifest.iter().map(|l| (l.page, l.pages)).collect(),
@@ -168,6 +181,11 @@ impl<'a> Scan<'a> {
     /// Makes this the second walk: it collects who claims these pages, and nothing else.
     pub fn watch(&mut self, pages: impl Iterator<Item = u64>) {
         self.watched = Some(pages.map(|p| (p, Vec::new())).collect());
+    }
+
+    /// Whether this is the second walk.
+    pub fn is_second(&self) -> bool {
+        self.watched.is_some()
     }
 
     /// What the second walk found.
@@ -255,6 +273,9 @@ impl<'a> Scan<'a> {
             });
             return false;
         };
+        if self.named.current.is_some() {
+            return self.find_in_snapshot(start..end, kind);
+        }
         if let Some(watched) = &mut self.watched {
             let here: Vec<u64> = watched.range(start..end).map(|(&page, _)| page).collect();
             if !here.is_empty() {
@@ -342,6 +363,13 @@ impl<'a> Scan<'a> {
     /// with a header).
     pub fn born(&mut self, id: u64, run: u64, birth: u64) {
         let txn = self.txn;
+        if let Some(current) = &self.named.current {
+            let snapshot = current.txn;
+            if birth > snapshot {
+                self.fault(Some(id), || format!("born in {birth}, the snapshot is of {snapshot}"));
+            }
+            return;
+        }
         if birth > txn {
             self.fault(Some(id), || format!("born in transaction {birth}, the meta is of {txn}"));
         }
@@ -360,6 +388,7 @@ impl<'a> Scan<'a> {
     pub fn show(&mut self, info: &PageInfo<'_>) {
         if let Some(visit) = &mut self.visit
             && !self.stopped
+            && self.named.current.is_none()
             && visit(info).is_break()
         {
             self.stopped = true;
@@ -370,7 +399,11 @@ impl<'a> Scan<'a> {
     pub fn show_tree(&mut self, info: PageInfo<'_>, catalog: bool) {
         // Taken out for the call: the visitor borrows the name, the scan is borrowed to call it.
         let name = std::mem::take(&mut self.table.name);
-        let tree = if catalog { Tree::Catalog } else { Tree::Table(&name) };
+        let tree = match &self.collected {
+            Some(_) => Tree::System,
+            None if catalog => Tree::Catalog,
+            None => Tree::Table(&name),
+        };
         self.show(&PageInfo { tree, ..info });
         self.table.name = name;
     }
@@ -430,6 +463,10 @@ impl<'a> Scan<'a> {
         }
         if !self.incomplete {
             for page in std::mem::take(&mut self.manifest).into_keys() {
+                // A named snapshot may need it (rule 37).
+                if self.named.has_pinned(page) {
+                    continue;
+                }
                 self.fault(Some(page), || "listed in the manifest, but nothing leads to it".into());
             }
         }

@@ -202,6 +202,7 @@ impl QueueWalk<'_, '_> {
             self.scan.fault(page, || format!("dead in {death}, after an entry dead in {last}"));
         }
         self.last_death = self.last_death.max(death);
+        self.scan.note_queued(extent, birth, death);
         for (snapshot, held) in &mut self.scan.held {
             if (birth..death).contains(snapshot) {
                 *held = held.saturating_add(extent.len);

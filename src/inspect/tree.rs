@@ -123,12 +123,29 @@ fn options(mut b: &[u8], align_shift: u64) -> Result<TableOptions, String> {
 
 /// Walks the catalog and answers its figures and what it lists.
 pub(super) fn catalog(scan: &mut Scan<'_>, descriptor: &[u8]) -> (TableStats, Vec<Listed>) {
+    let txn = scan.txn;
+    catalog_of(scan, descriptor, txn)
+}
+
+/// The same of a catalog that nothing in is younger than `ceiling`.
+pub(super) fn catalog_of(
+    scan: &mut Scan<'_>,
+    descriptor: &[u8],
+    ceiling: u64,
+) -> (TableStats, Vec<Listed>) {
     let mut tables = Vec::new();
-    let ceiling = scan.txn;
     let stats = scan.within(Step::Catalog, |scan| {
         tree(scan, descriptor, ceiling, String::new(), Some(&mut tables))
     });
     (stats, tables)
+}
+
+/// Walks the system tree and answers its pairs.
+pub(super) fn system(scan: &mut Scan<'_>, descriptor: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let ceiling = scan.txn;
+    scan.collected = Some(Vec::new());
+    scan.within(Step::System, |scan| tree(scan, descriptor, ceiling, String::new(), None));
+    scan.collected.take().unwrap_or_default()
 }
 
 /// Walks a table and answers its figures.
@@ -172,7 +189,7 @@ fn tree(
         }
     }
     let stats = std::mem::take(&mut scan.table);
-    if !scan.incomplete && !scan.stopped {
+    if !scan.incomplete && !scan.stopped && scan.named.current.is_none() {
         if d.is_set && d.pairs != stats.pairs {
             let (said, found) = (d.pairs, stats.pairs);
             scan.fault(None, || format!("the descriptor says {said} pairs, there are {found}"));
@@ -467,6 +484,9 @@ impl TreeWalk<'_, '_, '_> {
         stats.pairs += 1;
         stats.key_bytes = stats.key_bytes.saturating_add(cell.key_len(node) as u64);
         stats.value_bytes = stats.value_bytes.saturating_add(value_len);
+        if let (Some(pairs), Body::Value(value)) = (&mut scan.collected, cell.body) {
+            pairs.push((cell.key(node), value.to_vec()));
+        }
         let intact = match cell.body {
             Body::Overflow(run) => self.run(node, run),
             _ => true,

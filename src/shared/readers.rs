@@ -137,6 +137,19 @@ impl Shared {
         taken
     }
 
+    /// Moves a reader to an older snapshot, which is protected as long as the one where it stands
+    /// is registered. In its slot: no look at it finds neither. An observer stays registered where
+    /// it stands, which protects both.
+    pub fn move_to(&self, lease: &Lease, txn: TxnId) {
+        if [Lease::OBSERVED, Lease::ENDED].contains(&lease.index) || !self.region.is_alive() {
+            return;
+        }
+        let slot = self.leases.slot(lease.index).unwrap_or(lease.index.wrapping_sub(KEPT));
+        self.step("read: before the move to a named snapshot");
+        self.slot(slot).txn.store(txn.0, Release);
+        self.step("read: moved to a named snapshot");
+    }
+
     /// The same for an observer, which has no slot: begins there, then ends here.
     #[cold]
     fn renew_elsewhere(

@@ -114,8 +114,8 @@ pub struct Allocator {
     /// Freed in this transaction, born before it.
     freed: Vec<FreeExtent>,
     durable: TxnId,
-    /// First pages of what was freed here and born after `durable`.
-    freed_undurable: Vec<PageId>,
+    /// First pages of what was freed here and born after `durable`, with their births.
+    freed_undurable: Vec<(PageId, TxnId)>,
     /// Pages in free-log entries of the base that have not been taken.
     logged_pages: u64,
 }
@@ -217,8 +217,8 @@ impl Allocator {
     }
 
     /// First pages of everything freed in this transaction that was born after the durable
-    /// snapshot.
-    pub fn freed_undurable(&self) -> &[PageId] {
+    /// snapshot, with its birth.
+    pub fn freed_undurable(&self) -> &[(PageId, TxnId)] {
         &self.freed_undurable
     }
 
@@ -366,7 +366,7 @@ impl Allocator {
     /// Pages born before this transaction are given up, and nothing can undo that.
     fn free_older(&mut self, Born { start, len, birth }: Born) {
         if birth > self.durable {
-            self.freed_undurable.push(start);
+            self.freed_undurable.push((start, birth));
         }
         self.free_range(start, len, birth);
     }

@@ -12,6 +12,8 @@ pub struct Pins {
     commits: Vec<TxnId>,
     /// Live readers; ascending.
     readers: Vec<TxnId>,
+    /// Named snapshots; ascending.
+    named: Vec<TxnId>,
     /// Nothing at all may be reused: a reader is still choosing its snapshot, or one stands on a
     /// snapshot that was rolled back (rule 5).
     no_reuse: bool,
@@ -22,7 +24,7 @@ pub struct Pins {
 pub enum Verdict {
     /// Nobody can see it, now or later.
     Reusable,
-    /// A reader sees it; nobody who comes later will.
+    /// A reader or a named snapshot sees it; nobody who comes later will, but at that snapshot.
     PinnedByReader(TxnId),
     /// The commit protocol still needs it, or it died too recently to be judged: later.
     NotYet,
@@ -31,13 +33,13 @@ pub enum Verdict {
 impl Pins {
     /// Ids that are 0 stand for nobody.
     pub fn new(visible: TxnId, commits: &[TxnId], readers: &[TxnId], no_reuse: bool) -> Pins {
-        let sorted = |ids: &[TxnId]| {
-            let mut v: Vec<TxnId> = ids.iter().copied().filter(|&t| t != TxnId::NONE).collect();
-            v.sort_unstable();
-            v.dedup();
-            v
-        };
-        Pins { visible, commits: sorted(commits), readers: sorted(readers), no_reuse }
+        let (commits, readers) = (sorted(commits), sorted(readers));
+        Pins { visible, commits, readers, named: Vec::new(), no_reuse }
+    }
+
+    /// The same, and these named snapshots, which keep their pages as readers do (rule 36).
+    pub fn with_named(self, named: &[TxnId]) -> Pins {
+        Pins { named: sorted(named), ..self }
     }
 
     /// The visible snapshot, by which all is judged.
@@ -59,7 +61,9 @@ impl Pins {
         if first_in(&self.commits, birth, death).is_some() {
             return Verdict::NotYet;
         }
-        match first_in(&self.readers, birth, death) {
+        // What waits for a named snapshot waits longest.
+        let named = first_in(&self.named, birth, death);
+        match named.or_else(|| first_in(&self.readers, birth, death)) {
             Some(reader) => Verdict::PinnedByReader(reader),
             None => Verdict::Reusable,
         }
@@ -85,13 +89,13 @@ impl Pins {
 
     /// Whether snapshot `id` is still protected by anybody.
     pub fn holds(&self, id: TxnId) -> bool {
-        self.commits.binary_search(&id).is_ok() || self.readers.binary_search(&id).is_ok()
+        [&self.commits, &self.readers, &self.named].iter().any(|ids| ids.binary_search(&id).is_ok())
     }
 
     /// A birth that gives the same verdict as `birth` now and at any later time, the same one for
     /// as many births as possible: pages freed together can then share an entry. Between two
     /// neighbouring protected ids nobody stands, and nobody can come: who registers later is at
-    /// least as young as `visible`.
+    /// least as young as `visible`, or reads a named snapshot.
     pub fn canonical_birth(&self, birth: TxnId) -> TxnId {
         if birth > self.visible || self.no_reuse {
             return birth;
@@ -100,9 +104,17 @@ impl Pins {
             0 => TxnId::NONE,
             n => ids[n - 1],
         };
-        let nearest = below(&self.commits).max(below(&self.readers));
+        let nearest = [&self.commits, &self.readers, &self.named].map(|ids| below(ids));
+        let nearest = nearest.into_iter().max().unwrap_or_default();
         TxnId(nearest.0 + 1)
     }
+}
+
+fn sorted(ids: &[TxnId]) -> Vec<TxnId> {
+    let mut v: Vec<TxnId> = ids.iter().copied().filter(|&t| t != TxnId::NONE).collect();
+    v.sort_unstable();
+    v.dedup();
+    v
 }
 
 fn first_in(ids: &[TxnId], birth: TxnId, death: TxnId) -> Option<TxnId> {

@@ -354,7 +354,7 @@ fn live_a_life(seed: u64) -> bool {
         let txn = a.txn();
         w.next = txn.0 + 1;
         // What the list of pages is told to be free is what was given up, and nothing else.
-        let told: HashSet<u64> = a.freed_undurable().iter().map(|id| id.0).collect();
+        let told: HashSet<u64> = a.freed_undurable().iter().map(|(id, _)| id.0).collect();
         for (&at, &(_, birth)) in w.base.live.iter() {
             let gone = live.get(&at).is_none_or(|&(_, now)| now != birth);
             assert!(birth <= w.durable.txn() || gone == told.contains(&at), "{when}: page {at}");

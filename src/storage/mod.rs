@@ -329,6 +329,11 @@ pub trait Platform: Send + Sync {
     fn seconds(&self) -> u32 {
         crate::os::clock::seconds_since_boot()
     }
+    /// Seconds since 1970.
+    fn unix_seconds(&self) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |time| time.as_secs())
+    }
     /// Whether a write-back of the data file has failed since this handle was opened, or since the
     /// last call that said so. Every failure counts, whoever else is told of it, also a
     /// [`Storage::sync`] of this handle; whoever is told here has to remember it. True as well

@@ -47,6 +47,7 @@ mod set;
 mod set_values;
 mod sets;
 mod split;
+mod system;
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub use search::{get, get_many};
 pub use set::Set;
 pub use set_values::{SetValues, get_set, set_contains};
 pub use sets::{insert_pair, remove_pair};
+pub use system::{ListedSnapshot, put_snapshot, remove_snapshot, snapshot, snapshots};
 
 use crate::error::{Error, Result};
 pub use crate::format::descriptor::TableDescriptor;

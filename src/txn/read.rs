@@ -5,6 +5,7 @@ use crate::commit::snapshot::decode_snapshot;
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::view::{PageView, check_birth};
+use crate::shared::layout::Descriptor;
 use crate::shared::{Lease, Reading};
 use crate::tree::PageSource;
 use crate::types::{PageId, TxnId};
@@ -25,7 +26,18 @@ impl Engine {
     /// handle's map.
     #[inline]
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
-        let mut reading = self.shared.begin_read()?;
+        self.read_at(self.shared.begin_read()?)
+    }
+
+    /// The same, with all that is said of the snapshot.
+    pub(super) fn begin_read_whole(self: &Arc<Engine>) -> Result<(Snapshot, Descriptor)> {
+        let reading = self.shared.begin_read()?;
+        let descriptor = reading.descriptor;
+        Ok((self.read_at(reading)?, descriptor))
+    }
+
+    #[inline]
+    fn read_at(self: &Arc<Engine>, mut reading: Reading) -> Result<Snapshot> {
         let map = self.platform.storage().view();
         match decode_snapshot(&self.shared, &reading.descriptor) {
             Ok((txn, page_count, catalog)) => {
@@ -86,6 +98,12 @@ impl Snapshot {
             Ok(())
         })?;
         Ok(self.txn != before)
+    }
+
+    /// Moves to a named snapshot, which the one where it stands lists (rule 38).
+    pub(super) fn move_to(&mut self, txn: TxnId, catalog: TableDescriptor) {
+        self.engine.shared.move_to(&self.lease, txn);
+        (self.txn, self.catalog) = (txn, catalog);
     }
 
     /// The handle it was begun on.

@@ -17,8 +17,8 @@ impl Writer {
         self.check_changeable()?;
         self.draft.pages_mut().savepoint()?;
         let tables = self.tables.iter().map(SavedTable::of).collect();
-        let (number, catalog) = (next_number(), self.catalog);
-        self.levels.push(Level { number, catalog, tables, dropped: Vec::new() });
+        let (number, catalog, system) = (next_number(), self.catalog, self.system);
+        self.levels.push(Level { number, catalog, system, tables, dropped: Vec::new() });
         Ok(number)
     }
 
@@ -96,6 +96,7 @@ impl Writer {
         let number = level.number;
         let (saved, dropped) = (level.tables.clone(), std::mem::take(&mut level.dropped));
         self.catalog = level.catalog;
+        self.system = level.system;
         let now = std::mem::take(&mut self.tables);
         for SavedTable { number, name, descriptor, options, changed, found } in saved {
             self.remember(number, name, descriptor, options, changed, found);

@@ -118,6 +118,7 @@ pub struct Level {
     /// Tables with greater numbers were opened since.
     pub number: u64,
     pub catalog: TableDescriptor,
+    pub system: TableDescriptor,
     pub tables: Vec<SavedTable>,
     /// Tables that were dropped since, as they were then.
     pub dropped: Vec<OpenTable>,

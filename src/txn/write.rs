@@ -2,7 +2,7 @@
 
 use super::room::Room;
 use super::tables::{Found, Level, OpenTable, OpenTables, next_number};
-use crate::commit::build::Built;
+use crate::commit::build::{Built, Roots};
 use crate::commit::draft::Draft;
 use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
@@ -49,6 +49,8 @@ pub struct Writer {
     /// No other transaction of this process has it.
     number: u64,
     pub(super) catalog: TableDescriptor,
+    /// Tree of what is not a user's.
+    pub(super) system: TableDescriptor,
     pub(super) tables: OpenTables,
     /// Features of tables made in this transaction, undone or not, that must be known to read them.
     read_features: u32,
@@ -82,10 +84,11 @@ impl Writer {
         durability: Durability,
     ) -> Result<Writer> {
         let draft = engine.begin_write(timeout, durability)?;
-        let catalog = draft.base().catalog;
+        let (catalog, system) = (draft.base().catalog, draft.base().system);
         Ok(Writer {
             number: next_number(),
             catalog,
+            system,
             tables: OpenTables::default(),
             read_features: 0,
             state: State::Whole,
@@ -143,7 +146,10 @@ impl Writer {
         if !self.store_tables()? {
             return self.draft.end_unchanged().map(|()| None);
         }
-        self.draft.build(self.catalog, self.read_features).map(Some)
+        let newest_named = self.finish_snapshots()?;
+        let (catalog, system) = (self.catalog, self.system);
+        let roots = Roots { catalog, system, newest_named };
+        self.draft.build(roots, self.read_features).map(Some)
     }
 
     /// Everything can only go on while no operation has failed half-way. Asked before each read.
@@ -181,7 +187,7 @@ impl Writer {
 
     /// Runs a change. An error that may have left pages half-changed makes the transaction useless,
     /// and so does a panic.
-    fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn change<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.check_changeable()?;
         // Until it is done: a panic on the way may be caught.
         self.state = State::Changing;
@@ -195,6 +201,8 @@ impl Writer {
                     | Error::TableOptions { .. }
                     | Error::NoSuchTable(_)
                     | Error::NoSuchTableId
+                    | Error::NoSuchSnapshot(_)
+                    | Error::SnapshotExists(_)
                     | Error::OutOfOrder
                     | Error::InvalidArgument(_))
         );
@@ -510,7 +518,8 @@ impl Writer {
                     stored?;
                 }
             }
-            Ok(w.catalog != w.draft.base().catalog)
+            let base = w.draft.base();
+            Ok(w.catalog != base.catalog || w.system != base.system)
         })
     }
 }

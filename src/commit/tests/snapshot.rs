@@ -3,7 +3,7 @@
 use super::engine;
 use crate::commit::check_word::check_word;
 use crate::commit::deadline::{end_of, left_until};
-use crate::commit::snapshot::{decode_snapshot, encode_snapshot, is_whole};
+use crate::commit::snapshot::{decode_snapshot, encode_snapshot, is_whole, system_of};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::Meta;
 use crate::types::{PageId, TxnId};
@@ -29,6 +29,11 @@ fn a_snapshot_comes_back_and_each_word_is_checked() {
     let shown = encode_snapshot(&meta);
     let (txn, pages, catalog) = decode_snapshot(shared, &shown).unwrap();
     assert_eq!((txn, pages, catalog), (meta.txn, meta.page_count, meta.catalog));
+    assert_eq!(system_of(shared, &shown).unwrap(), TableDescriptor::default());
+    let system = TableDescriptor { root: PageId(11), entries: 1, ..meta.catalog };
+    let both = encode_snapshot(&Meta { system, ..meta.clone() });
+    assert_eq!(system_of(shared, &both).unwrap(), system);
+    assert_eq!(decode_snapshot(shared, &both).unwrap().2, meta.catalog);
     assert!(is_whole(&shown, meta.session) && !is_whole(&shown, meta.session ^ 2));
     for word in 0..shown.len() {
         for bit in [0, 17, 63] {
@@ -51,10 +56,20 @@ fn impossible_snapshots_are_refused() {
     };
     assert!(with(0, 8) && with(1, 41), "any id, and any length that holds the tables");
     assert!(!with(0, 0), "transaction 0");
-    assert!(!with(1, 0) && !with(1, 1) && !with(1, PageId::MAX.0 + 1), "page counts");
+    assert!(!with(1, 0) && !with(1, 1) && !with(1, 1 << 63), "page counts");
     assert!(!with(1, 9) && !with(2, 40) && !with(2, 1), "roots outside the file");
-    assert!(!with(3, 1 << 16) && !with(3, 999), "depths");
+    assert!(!with(3, 0) && !with(3, 999), "depths");
     assert!(!with(6, 41) && !with(7, u64::MAX), "more pages than the file has");
+    let system = |word: usize, value: u64| {
+        let mut other = shown;
+        other[word] |= value;
+        system_of(&engine.shared, &other).is_ok()
+    };
+    assert!(system(0, 8), "none, as it is");
+    assert!(
+        !system(1, 1 << 48) && !system(3, 9 << 16),
+        "a depth without a root, and a root without"
+    );
 }
 
 #[test]

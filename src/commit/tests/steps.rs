@@ -1,6 +1,7 @@
 //! What moves at each step of a commit, and what does not.
 
 use super::engine;
+use crate::commit::build::Roots;
 use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::Error;
@@ -17,8 +18,8 @@ fn letters(engine: &Engine) -> [u64; 4] {
 /// A transaction without any change to its tables, as far as it is to be built.
 fn build(engine: &Arc<Engine>, durability: Durability) -> TxnId {
     let draft = engine.begin_write(None, durability).unwrap();
-    let catalog = draft.base().catalog;
-    let built = draft.build(catalog, 0).unwrap();
+    let (catalog, system) = (draft.base().catalog, draft.base().system);
+    let built = draft.build(Roots { catalog, system, newest_named: TxnId::NONE }, 0).unwrap();
     assert_eq!(built.flush, durability == Durability::Durable);
     built.txn
 }

@@ -17,6 +17,7 @@ fn sample() -> (Meta, Phase) {
     m.txn = TxnId(12);
     m.page_count = 1000;
     m.catalog = TableDescriptor { root: PageId(5), depth: 2, entries: 3, ..Default::default() };
+    m.system = TableDescriptor { root: PageId(6), depth: 1, entries: 2, ..Default::default() };
     m.space.ready = vec![(PageId(10), 4), (PageId(20), 900)];
     m.space.queues[0] = Queue {
         head: PageId(30),
@@ -37,6 +38,11 @@ fn round_trip() {
     let (m, phase) = sample();
     let bytes = m.encode(&phase);
     assert_eq!(Meta::decode(&bytes[..]).unwrap(), (m.clone(), phase));
+    // Without a system tree no feature is needed.
+    let none = Meta { system: TableDescriptor::default(), ..m.clone() };
+    let plain = none.encode(&Phase::TwoPhase);
+    assert!(m::WRITE_FEATURES.is_zero(&plain[..], 0) && m::SYSTEM.is_zero(&plain[..], 0));
+    assert!(!m::WRITE_FEATURES.is_zero(&bytes[..], 0));
     let two = m.encode(&Phase::TwoPhase);
     assert_eq!(Meta::decode(&two[..]).unwrap().1, Phase::TwoPhase);
 }
@@ -91,7 +97,7 @@ fn the_future_is_told_from_damage() {
         assert_eq!(changed(m::VERSION.at, version, true), Err(MetaFault::Version(version)));
     }
     assert_eq!(changed(m::READ_FEATURES.at, 24, true), Err(MetaFault::Features(24)));
-    assert_eq!(changed(m::WRITE_FEATURES.at, 6, true).unwrap().0.unknown_to_write, 6);
+    assert_eq!(changed(m::WRITE_FEATURES.at, 7, true).unwrap().0.unknown_to_write, 6);
     assert_eq!(changed(m::WRITE_FEATURES.at - 4, 6, true).unwrap().0, m);
     for at in [m::VERSION.at, m::READ_FEATURES.at, m::WRITE_FEATURES.at] {
         assert!(matches!(changed(at, 3, false), Err(MetaFault::Bad(_))));

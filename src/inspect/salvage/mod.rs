@@ -465,6 +465,10 @@ impl Salvager<'_> {
             return true;
         }
         let (faults, conflicts) = (self.scan.fault_count, self.scan.conflicts.len());
+        // Named snapshots are not saved; what they are listed in is nobody's table.
+        if let Some(system) = start.meta.system() {
+            tree::system(&mut self.scan, system);
+        }
         space::free_space(&mut self.scan, &start.meta);
         self.report.space_known = self.scan.fault_count == faults && !self.scan.stopped;
         // What is not whole there may be somebody else's, or free.

@@ -166,9 +166,9 @@ fn an_intact_slot_of_a_newer_format_refuses_the_file() {
 
 #[test]
 fn features_that_may_be_unknown_may_use_what_is_reserved() {
-    for field in [296, 300] {
+    for (field, bit) in [(296, 1), (300, 2)] {
         let mut i = sample(4096);
-        i.meta().patches.push((field, vec![1]));
+        i.meta().patches.push((field, vec![bit]));
         i.meta().patches.push((340, vec![7; 8]));
         assert!(check(&i.build(), CheckOptions::default()).unwrap().is_clean(), "{field}");
         i.meta().patches.remove(0);

@@ -21,6 +21,7 @@ fn a_walk_meets_every_page_once() {
         let tree = match info.tree {
             Tree::None => "-".to_string(),
             Tree::Catalog => "catalog".to_string(),
+            Tree::System => "system".to_string(),
             Tree::Table(name) => name.to_string(),
         };
         if matches!(info.kind, PageKind::Branch | PageKind::Leaf | PageKind::Overflow) {

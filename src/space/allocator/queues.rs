@@ -220,7 +220,7 @@ impl Allocator {
     /// before the snapshots that have it reserved are out of reach, as if the durable one saw it.
     fn free_log_page(&mut self, id: PageId, birth: TxnId) -> Result<()> {
         if birth > self.durable {
-            self.freed_undurable.push(id);
+            self.freed_undurable.push((id, birth));
         }
         self.free_log(id, birth.min(self.durable))
     }

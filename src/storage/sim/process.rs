@@ -287,6 +287,9 @@ impl Platform for SimProcess {
     fn seconds(&self) -> u32 {
         0
     }
+    fn unix_seconds(&self) -> u64 {
+        0
+    }
     fn step(&self, step: Step) {
         if self.alive.load(Ordering::Acquire) == 1 {
             // As in `stored`.
