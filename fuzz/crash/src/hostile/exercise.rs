@@ -80,6 +80,7 @@ impl Exercise<'_> {
         if let Some(txn) = &before {
             self.seen.read |= self.read(txn)?;
         }
+        self.named(db)?;
         let mut held = before.as_ref().and_then(Held::begin);
         self.write(db)?;
         if let Some(held) = &mut held {
@@ -98,6 +99,34 @@ impl Exercise<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the named snapshots, gives another name and drops one.
+    fn named(&mut self, db: &Database) -> Result<(), Wrong> {
+        let sound = self.model.is_some();
+        let list = expect(sound, "listing snapshots of", db.snapshots())?.unwrap_or_default();
+        for info in list.iter().take(MOST_TABLES) {
+            let txn = expect(sound, "reading a snapshot of", db.read_snapshot(&info.name))?;
+            let Some(txn) = txn else { continue };
+            let whole = model_of(&txn);
+            if sound {
+                whole?;
+            }
+            drop(txn.tables());
+        }
+        let renamed = || {
+            let mut txn = db.write()?;
+            txn.create_snapshot("of exercise")?;
+            if let Some(info) = list.first() {
+                txn.drop_snapshot(&info.name)?;
+            }
+            txn.commit()
+        };
+        match renamed() {
+            // From the time before.
+            Err(Error::SnapshotExists(_)) => Ok(()),
+            other => expect(sound, "naming a state of", other).map(drop),
+        }
     }
 
     fn check(&mut self, db: &Database) -> Result<(), Wrong> {

@@ -107,6 +107,12 @@ impl Making {
         txn.commit()
     }
 
+    fn name(&self, name: &str) -> Result<()> {
+        let mut txn = self.db.write()?;
+        txn.create_snapshot(name)?;
+        txn.commit()
+    }
+
     /// Small commits that are not flushed.
     fn deferred(&self, table: &str, rounds: u32) -> Result<()> {
         for round in 0..rounds {
@@ -174,6 +180,7 @@ pub fn all() -> Result<Vec<Origin>> {
         })?,
     ];
     all.push(origin("free log", staged(4096)?, free_log)?);
+    all.push(origin("named", staged(4096)?, named)?);
     for (name, page_size) in
         [("8 KiB", 8192), ("16 KiB", 16_384), ("32 KiB", 32_768), ("64 KiB", 65_536)]
     {
@@ -272,6 +279,23 @@ fn pinned(m: &mut Making) -> Result<()> {
     m.put("t", 4..6, 20)?;
     drop(second);
     Ok(())
+}
+
+/// Named snapshots, one of which was dropped while a reader might still ask for it.
+fn named(m: &mut Making) -> Result<()> {
+    m.put("t", 0..60, 150)?;
+    m.put("u", 0..3, 5000)?;
+    m.name("first")?;
+    m.put("t", 10..20, 160)?;
+    m.name("second")?;
+    m.drop_table("u")?;
+    m.name("third")?;
+    m.keep()?;
+    m.held.push(m.db.read()?);
+    let mut txn = m.db.write()?;
+    txn.drop_snapshot("second")?;
+    txn.open_table("t")?.delete_range("key 03".as_bytes()..)?;
+    txn.commit()
 }
 
 /// More free entries than the meta page holds: every other leaf is rewritten while somebody reads

@@ -1,7 +1,7 @@
 //! What a process asks of the engine, side by side with the oracle.
 
 use super::causes::During;
-use super::content::{Content, Snapshot, print_of};
+use super::content::{Content, Shown, Snapshot, print_of};
 use super::edit::{Edit, Editing, Saved};
 use super::oracle::SharedOracle;
 use super::script::Setup;
@@ -45,7 +45,7 @@ pub fn begin(oracle: &SharedOracle, p: u8, db: &Database) -> Option<Writing> {
     };
     let (print, _) = read_or_die(&txn, "what a writer starts from");
     let base = oracle.lock().begins(p, horizon, print);
-    Some(Writing { txn, content: Content::clone(&base), base, saved: Saved::default() })
+    Some(Writing { txn, content: base.begin(), base, saved: Saved::default() })
 }
 
 impl Writing {
@@ -270,6 +270,40 @@ pub fn read(
         }
     }
     Some((txn, print, durable))
+}
+
+/// Begins to read the first of the named snapshots, if there is one.
+pub fn read_named(oracle: &SharedOracle, db: &Database) -> Option<(ReadTxn, u64, bool)> {
+    let forgiven = |e: &Error| assert!(oracle.lock().forgives(e, During::Read), "read: {e}");
+    let list = db.snapshots().inspect_err(forgiven).ok()?;
+    let txn = match db.read_snapshot(&list.first()?.name) {
+        // Somebody has dropped it meanwhile.
+        Err(Error::NoSuchSnapshot(_)) => return None,
+        other => other.inspect_err(forgiven).ok()?,
+    };
+    let durable = db.info().is_ok_and(|info| info.durable >= txn.id());
+    match print_of(&txn) {
+        Ok((print, _)) => Some((txn, print, durable)),
+        Err(_) if !durable && oracle.lock().unreliable() => None,
+        Err(e) => panic!("a named snapshot: {e}"),
+    }
+}
+
+/// The database has the named snapshots of a content, and each shows what it did.
+pub fn assert_named(db: &Database, content: &Content, what: &dyn Fn() -> String) {
+    let list = db.snapshots().unwrap_or_else(|e| panic!("{}: snapshots: {e}", what()));
+    let expected: Vec<(String, u64)> = content.named().collect();
+    let names = expected.iter().map(|(name, _)| name);
+    assert!(list.iter().map(|info| &info.name).eq(names), "{}: {list:?}", what());
+    for (name, print) in expected {
+        let shown: Shown =
+            db.read_snapshot(&name).map_err(|e| e.to_string()).and_then(|txn| print_of(&txn));
+        match shown {
+            Ok((found, _)) if found == print => {}
+            Ok((_, found)) => panic!("{}: {name} shows {found}", what()),
+            Err(e) => panic!("{}: {name}: {e}", what()),
+        }
+    }
 }
 
 fn read_or_die(snapshot: &impl Snapshot, what: &str) -> (u64, String) {

@@ -8,7 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names of the tables.
-pub const TABLES: [&str; 6] = ["main", "wide", "big", "side", "tail", "t"];
+pub const TABLES: [&str; 7] = ["main", "wide", "big", "side", "tail", "t", NAMES];
+/// How many of them are for everything.
+pub const COMMON: usize = 6;
+/// The last has a pair for each name that was given or taken: so no two contents that differ in
+/// their named snapshots hold the same.
+const NAMES: &str = "names";
 
 /// A value that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +31,15 @@ type Pairs = BTreeMap<u16, (Value, u64)>;
 pub struct Content {
     tables: BTreeMap<u8, Arc<Pairs>>,
     print: u64,
+    /// Fingerprints of the named snapshots.
+    named: BTreeMap<u8, u64>,
+    /// Fingerprint of what the transaction has begun from.
+    base: u64,
+}
+
+/// The name of a snapshot.
+pub fn snapshot_name(name: u8) -> String {
+    format!("snapshot {name}")
 }
 
 /// Bytes of key number `key`: short ones, long ones, binary ones, the empty one, and some that only
@@ -77,6 +91,28 @@ impl Content {
     /// Differs where contents differ, but for a chance of one in 2^32.
     pub fn print(&self) -> u64 {
         self.print
+    }
+
+    /// A transaction begins from it.
+    pub fn begin(&self) -> Content {
+        Content { base: self.print, ..self.clone() }
+    }
+
+    /// The base of the transaction gets a name. Whether it was free.
+    pub fn name(&mut self, name: u8) -> bool {
+        let free = !self.named.contains_key(&name);
+        self.named.entry(name).or_insert(self.base);
+        free
+    }
+
+    /// Whether there was a snapshot of this name.
+    pub fn unname(&mut self, name: u8) -> bool {
+        self.named.remove(&name).is_some()
+    }
+
+    /// Name and fingerprint of each named snapshot.
+    pub fn named(&self) -> impl Iterator<Item = (String, u64)> {
+        self.named.iter().map(|(&name, &print)| (snapshot_name(name), print))
     }
 
     /// The table is there from now on, perhaps empty.

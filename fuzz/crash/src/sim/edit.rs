@@ -1,7 +1,7 @@
 //! What happens inside a write transaction: the grammar, the model and the engine's call of each
 //! edit, side by side.
 
-use super::content::{Content, TABLES, Value, key_bytes};
+use super::content::{COMMON, Content, TABLES, Value, key_bytes, snapshot_name};
 use recto::harness::sim::Rng;
 use recto::{Error, Savepoint, TableMut, TableOptions, WriteTxn};
 use std::fmt;
@@ -32,6 +32,10 @@ pub enum Edit {
     Keep { down: u8 },
     /// `back N`: undoes everything since that savepoint, which stays.
     Back { down: u8 },
+    /// `name N`: what the transaction has begun from gets a name.
+    Name { name: u8 },
+    /// `unname N`: the snapshot of this name is dropped.
+    Unname { name: u8 },
 }
 
 /// The savepoints of a write transaction, with its content at each.
@@ -223,6 +227,22 @@ impl Edit {
                 gone.next().map_or(Ok(()), |(savepoint, _)| e.txn.release(savepoint))
             }
             Edit::Back { down } => e.back(down),
+            Edit::Name { name } => {
+                e.put(COMMON as u8, name.into(), 8)?;
+                let free = match e.txn.create_snapshot(&snapshot_name(name)) {
+                    Ok(()) => true,
+                    Err(Error::SnapshotExists(_)) => false,
+                    Err(e) => return Err(e),
+                };
+                assert!(free == e.content.name(name) || e.doubtful, "{self}: it was free: {free}");
+                Ok(())
+            }
+            Edit::Unname { name } => {
+                e.put(COMMON as u8, name.into(), 8)?;
+                let there = e.txn.drop_snapshot(&snapshot_name(name))?;
+                assert!(there == e.content.unname(name) || e.doubtful, "{self}: there: {there}");
+                Ok(())
+            }
         }
     }
 
@@ -250,7 +270,7 @@ impl Edit {
 
     /// Something to do.
     pub fn random(rng: &mut Rng, page_size: usize) -> Edit {
-        let table = if rng.chance(3, 5) { 0 } else { rng.index(TABLES.len()) as u8 };
+        let table = if rng.chance(3, 5) { 0 } else { rng.index(COMMON) as u8 };
         let key = match rng.below(4) {
             0 => rng.below(12) as u16,
             1 => rng.below(400) as u16,
@@ -267,7 +287,7 @@ impl Edit {
         let step = 1 + rng.below(4) as u16;
         match rng.below(32) {
             0 => Edit::Drop { table },
-            1 => Edit::Rename { from: table, to: rng.index(TABLES.len()) as u8 },
+            1 => Edit::Rename { from: table, to: rng.index(COMMON) as u8 },
             2 | 3 => {
                 let (count, len) = (10 + rng.below(120) as u16, (4 + rng.below(200)) as u32);
                 Edit::Fill { table, from: key, count, step, len }
@@ -304,6 +324,20 @@ impl Edit {
             }
         }
         all.extend(some(rng));
+        all
+    }
+
+    /// The same edits, and names given to what they begin from, or taken.
+    pub fn named(edits: &[Edit], rng: &mut Rng) -> Vec<Edit> {
+        let name = rng.below(4) as u8;
+        let given = if rng.chance(3, 5) { Edit::Name { name } } else { Edit::Unname { name } };
+        let mut all = edits.to_vec();
+        all.insert(rng.index(edits.len() + 1), given);
+        if rng.chance(1, 6) {
+            // Under another name, or with it again.
+            all.push(Edit::Unname { name: rng.below(4) as u8 });
+            all.push(Edit::Name { name });
+        }
         all
     }
 
@@ -386,6 +420,11 @@ impl Edit {
                 let down = small(1).and_then(|n| u8::try_from(n).map_err(|_| bad()))?;
                 Ok(if how == "keep" { Edit::Keep { down } } else { Edit::Back { down } })
             }
+            Some(how @ ("name" | "unname")) => {
+                want(2)?;
+                let name = small(1).and_then(|n| u8::try_from(n).map_err(|_| bad()))?;
+                Ok(if how == "name" { Edit::Name { name } } else { Edit::Unname { name } })
+            }
             Some("rename") => {
                 want(3)?;
                 Ok(Edit::Rename { from: table(1)?, to: table(2)? })
@@ -416,6 +455,8 @@ impl fmt::Display for Edit {
             Edit::Save => f.write_str("save"),
             Edit::Keep { down } => write!(f, "keep {down}"),
             Edit::Back { down } => write!(f, "back {down}"),
+            Edit::Name { name } => write!(f, "name {name}"),
+            Edit::Unname { name } => write!(f, "unname {name}"),
         }
     }
 }

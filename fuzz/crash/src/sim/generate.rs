@@ -13,10 +13,28 @@ use recto::{Durability, Sink};
 pub fn generate(seed: u64) -> Script {
     // Of each kind some, and none of the others is another script for it.
     match seed % 8 {
-        2 | 7 => nested(seed),
+        2 => nested(seed),
+        5 if seed.is_multiple_of(3) => profiles::names(seed),
+        5 => named(flat(seed), seed),
+        7 => named(nested(seed), seed),
         _ => flat(seed),
     }
 }
+
+/// A script in which transactions give names to snapshots, and take them.
+pub fn named(mut script: Script, seed: u64) -> Script {
+    let rng = &mut Rng::new(seed ^ NAMED << 32);
+    let share = [1, 2, 6][rng.index(3)];
+    for op in &mut script.ops {
+        let edits = op.kind.edits();
+        if !edits.is_empty() && rng.chance(share, 8) {
+            op.kind = op.kind.with_edits(Edit::named(edits, rng));
+        }
+    }
+    script
+}
+
+const NAMED: u64 = 0x5a7e_b01d;
 
 const NESTED: u64 = 0x5a7e_b01c;
 

@@ -1,7 +1,7 @@
 //! After a cut: machines boot, the database opens in a content that is allowed, checks clean, and
 //! goes on; also when the power fails again on the way, and again.
 
-use super::calls::{commit, read};
+use super::calls::{assert_named, commit, read};
 use super::content::{Content, any_of, print_of};
 use super::coverage::{Column, Row, Tally};
 use super::edit::Edit;
@@ -155,6 +155,7 @@ impl Judge {
         let db = enter(disk, &self.setup, (seed % 3) as u8)
             .unwrap_or_else(|e| panic!("{}: open: {e}", what()));
         let found = find(&db, allowed, what);
+        assert_named(&db, &allowed[found], what);
         assert_clean(&db, &what());
         self.assert_bounded(&db, what);
         if again {

@@ -1,7 +1,7 @@
-//! Random scripts of four worlds, each with much of what stands in the way of one kind of promise:
+//! Random scripts of five worlds, each with much of what stands in the way of one kind of promise:
 //! lock files that are older than the file, or another's; a device that refuses what it is to
 //! write; bounds that are reached; long chains of deferred commits that are rolled back under
-//! readers. A mix of everything finds these rarely.
+//! readers; names that are given to snapshots and taken. A mix of everything finds these rarely.
 
 use super::edit::Edit;
 use super::op::{Fault, How, Op, OpKind, What};
@@ -13,16 +13,21 @@ use recto::{Durability, Sink};
 pub type Profile = (&'static str, fn(u64) -> Script);
 
 /// All of them.
-pub const PROFILES: [Profile; 4] = [
+pub const PROFILES: [Profile; 5] = [
     ("lock files", lock_files),
     ("bad device", bad_device),
     ("bounds", bounds),
     ("chains", chains),
+    ("names", names),
 ];
+
+/// How many of them [`any`] chooses from: all but the last, which has seeds of its own, so that
+/// those of the others stay what they were.
+const MIXED: usize = 4;
 
 /// A script of one of them.
 pub fn any(seed: u64) -> Script {
-    let (_, script) = PROFILES[Rng::new(seed).index(PROFILES.len())];
+    let (_, script) = PROFILES[Rng::new(seed).index(MIXED)];
     script(seed)
 }
 
@@ -386,5 +391,53 @@ fn chains(seed: u64) -> Script {
     builder.op(OpKind::Release);
     let edits = puts(&mut builder);
     builder.commit(Durability::Durable, edits);
+    builder.script(setup)
+}
+
+/// Small commits, of which many name what they begin from, or drop a name: pages that only a
+/// snapshot sees, and their places soon after.
+pub fn names(seed: u64) -> Script {
+    let mut builder = ScriptBuilder::new(seed, 2);
+    let setup = Setup {
+        probe: builder.of([0, 3, 40]),
+        second: builder.of([0, 40]),
+        lists: builder.of([0, 0, 4]),
+        manifest: builder.of([[40, 180, 12], [4, 40, 3], [1, 4, 1]]),
+        growth: 1,
+        ..plain(&mut builder)
+    };
+    builder.begins_with(40);
+    let deferred = builder.of([1, 3, 5]);
+    for _ in 0..25 + builder.rng.below(60) {
+        let durability = match builder.rng.below(6) {
+            n if n < deferred => Durability::Deferred,
+            _ => Durability::Durable,
+        };
+        let edits = builder.small();
+        let edits = match builder.rng.below(3) {
+            0 => Edit::named(&edits, &mut builder.rng),
+            _ => edits,
+        };
+        let edits = match builder.rng.below(4) {
+            0 => Edit::nested(&edits, &mut builder.rng),
+            _ => edits,
+        };
+        builder.commit(durability, edits);
+        match builder.rng.below(24) {
+            0 => builder.op(OpKind::Flush),
+            1 => builder.op(OpKind::Hold),
+            2 => builder.op(OpKind::Release),
+            3 => builder.op(OpKind::Leave),
+            4 => builder.op(OpKind::AllDie { keep_lock_file: seed.is_multiple_of(2) }),
+            5 => {
+                let seed = builder.rng.below(13);
+                builder.op(OpKind::Cut { seed, lock_file: false });
+            }
+            6 => builder.inject(What::Kill),
+            7 => builder.inject(What::Fail { errno: libc::EIO, times: 1 }),
+            8 => builder.op(OpKind::Check),
+            _ => {}
+        }
+    }
     builder.script(setup)
 }

@@ -11,7 +11,9 @@ mod leftovers;
 mod others;
 mod writing;
 
-use super::calls::{Built, Pending, Writing, begin, commit, finish, flush, read};
+use super::calls::{
+    Built, Pending, Writing, assert_named, begin, commit, finish, flush, read, read_named,
+};
 use super::causes::During;
 use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
@@ -390,6 +392,9 @@ impl World {
         if let Some(Some(seen)) = held {
             self.readers.push_back(Held::new(p, seen));
         }
+        if let Some(Some(seen)) = self.in_process(p, |db| read_named(&oracle, db)) {
+            self.readers.push_back(Held::new(p, seen));
+        }
     }
 
     /// Somebody who may not write to the lock file reads; somebody else must have the database
@@ -483,6 +488,9 @@ impl World {
         let setup = self.setup.clone();
         self.in_process(1, |db| {
             read(&oracle, &setup, 1, db);
+            // The hook locks it as well.
+            let newest = oracle.lock().newest();
+            assert_named(db, &newest, &|| "in the end".into());
             assert_clean(db, "in the end");
         });
         let cut = self.disk.cut_point();
