@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::pairs::PairsMut;
 use recto::inspect::{LOCK_MAGIC, MAGIC};
-use recto::{Builder, Database, TableOptions, WriteTxn};
+use recto::{Builder, Database, ReadTxn, TableOptions, WriteTxn};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -70,9 +70,38 @@ impl ReadArg {
         Ok(self.place.open_with(Database::builder().read_only(true).no_lock(self.no_lock)))
     }
 
+    /// Opens it to be changed. Never makes a file.
+    pub fn open_to_change(&self) -> Outcome<Database> {
+        self.place.open()
+    }
+
     /// Opens it. Never makes a file.
     pub fn open(&self) -> Outcome<Database> {
         self.try_open()?.map_err(|e| Failure::engine(self.path(), e))
+    }
+}
+
+/// Which state is read.
+#[derive(clap::Args, Debug)]
+pub struct SnapshotArg {
+    /// Read this named snapshot (default: the newest state). Without a look at checksums; `check`
+    /// looks at them
+    #[arg(long = "snapshot", value_name = "NAME")]
+    named: Option<String>,
+}
+
+impl SnapshotArg {
+    /// Whether one is named.
+    pub fn is_given(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// Begins to read.
+    pub fn read(&self, db: &Database) -> recto::Result<ReadTxn> {
+        match &self.named {
+            Some(name) => db.read_snapshot(name),
+            None => db.read(),
+        }
     }
 }
 

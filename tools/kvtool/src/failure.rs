@@ -68,6 +68,8 @@ impl Failure {
             Error::TableOptions { .. } => {
                 "-t picks another table, and `kvtool tables` says what each was made with"
             }
+            Error::NoSuchSnapshot(_) => "`kvtool snapshot FILE` lists them",
+            Error::SnapshotExists(_) => "choose another name, or drop it first",
             Error::TableExists(_) => "choose another name, or `kvtool drop` it first",
             Error::FileSystem { .. } => {
                 "--allow-network opens it all the same, --no-lock where nobody writes meanwhile"

@@ -68,6 +68,8 @@ enum Verb {
     Put(command::put::Put),
     /// Delete a key, one value of a key, or a range of keys
     Del(command::del::Del),
+    /// Give states of the database a name, list them, drop them
+    Snapshot(command::snapshot::Snapshot),
     /// Make a database, or a table in it
     Create(command::create::Create),
     /// Give a table another name
@@ -106,6 +108,7 @@ impl Verb {
             Verb::Watch(command) => command.run(),
             Verb::Put(command) => command.run(),
             Verb::Del(command) => command.run(),
+            Verb::Snapshot(command) => command.run(),
             Verb::Create(command) => command.run(),
             Verb::Rename(command) => command.run(),
             Verb::CopyTable(command) => command.run(),

@@ -68,6 +68,35 @@ fn copies_of_tables() {
 }
 
 #[test]
+fn snapshots_stand_until_they_are_dropped() {
+    let p = Place::new();
+    p.load("a\t1\nb\t2\n");
+    p.run("snapshot", ["create", "one"]).ok();
+    assert!(p.run("snapshot", ["create", "one"]).said(2).contains("exists already"));
+    p.load("b\t3\nc\t4\n");
+    assert_eq!(p.scan(), "a\t1\nb\t3\nc\t4\n");
+    let named = ["--snapshot", "one"];
+    assert_eq!(p.run("scan", named).ok(), "a\t1\nb\t2\n");
+    assert_eq!(p.run("get", ["b", "--snapshot", "one"]).ok(), "2\n");
+    assert_eq!(p.run("count", named).ok(), "2\n");
+    assert!(p.run("tables", named).ok().contains("main"));
+    let dump = p.run("dump", ["--print", "--snapshot", "one"]).ok();
+    assert!(dump.contains("\n b\n 2\nDATA=END"), "{dump}");
+    let list = p.run("snapshot", ["--json"]).ok();
+    let line: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(line["name"], "one");
+    assert_eq!(p.run("snapshot", NO_ARGS).ok().lines().count(), 2);
+    p.assert_clean();
+    assert_eq!(p.run("snapshot", ["drop", "one", "--json"]).ok(), "{\"dropped\":\"one\"}\n");
+    for args in [&["drop", "one"][..], &["list", "one"]] {
+        assert!(p.run("snapshot", args).said(2).contains("no snapshot \"one\""));
+    }
+    assert!(p.run("get", ["b", "--snapshot", "one"]).said(2).contains("`kvtool snapshot"));
+    assert_eq!(p.run("snapshot", NO_ARGS).ok().lines().count(), 1, "only the heads");
+    p.assert_clean();
+}
+
+#[test]
 fn count_and_delete_ranges() {
     let p = Place::new();
     let lines: String = (0..10_000).map(|i| format!("k{i:04}\t{i}\n")).collect();

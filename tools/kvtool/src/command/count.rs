@@ -1,7 +1,7 @@
 //! `kvtool count`: how many pairs, or keys, there are in a table, or between two keys of it.
 
 use super::Status;
-use crate::database::{ReadArg, TableArg};
+use crate::database::{ReadArg, SnapshotArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::pairs::Pairs;
@@ -23,6 +23,8 @@ pub struct Count {
     #[command(flatten)]
     file: ReadArg,
     #[command(flatten)]
+    snapshot: SnapshotArg,
+    #[command(flatten)]
     range: RangeArgs,
     /// Count keys, not pairs (JSON has both)
     #[arg(long)]
@@ -42,7 +44,7 @@ impl Count {
     pub fn run(self) -> Outcome<Status> {
         let fail = |e| Failure::engine(self.file.path(), e);
         let keys = self.range.keys(self.hex.notation())?;
-        let txn = self.file.open()?.read().map_err(fail)?;
+        let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
         let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
         let (pairs, keys) = match table {
             Pairs::Map(table) if self.estimate => {

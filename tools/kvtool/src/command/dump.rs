@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::verify::{self, VerifyArg};
-use crate::database::{ReadArg, TableArg, belongs_to_database, identity, lock_file};
+use crate::database::{ReadArg, SnapshotArg, TableArg, belongs_to_database, identity, lock_file};
 use crate::dump::{Format, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::pairs::{ALL, Pairs};
@@ -27,6 +27,8 @@ values of sets of 1 to 511 bytes, and mdb_load leaves others out or ends there."
 pub struct Dump {
     #[command(flatten)]
     file: ReadArg,
+    #[command(flatten)]
+    snapshot: SnapshotArg,
     /// Printable bytes as they are, not all in hexadecimal
     #[arg(short, long)]
     print: bool,
@@ -48,7 +50,7 @@ impl Dump {
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
         let page_size = db.info().map_err(fail)?.page_size;
-        let txn = db.read().map_err(fail)?;
+        let txn = self.snapshot.read(&db).map_err(fail)?;
         // For sizes only, where they can be had: a damaged list of tables is the reader's to tell.
         let sizes = match txn.tables() {
             Err(Error::Corrupt { .. }) if !self.verify.no_verify => Vec::new(),
@@ -69,7 +71,7 @@ impl Dump {
             begun: BTreeSet::new(),
             last: None,
         };
-        let status = match self.verify.no_verify {
+        let status = match self.verify.no_verify || self.snapshot.is_given() {
             true => self.plain(&txn, &tables, &mut sink)?,
             false => {
                 drop(txn);

@@ -1,7 +1,7 @@
 //! `kvtool get`: the value of a key, or each of its values.
 
 use super::{Status, bytes_of};
-use crate::database::{ReadArg, TableArg};
+use crate::database::{ReadArg, SnapshotArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::pairs::Pairs;
@@ -20,6 +20,8 @@ In a table of sets each value of the key is printed, on a line of its own.")]
 pub struct Get {
     #[command(flatten)]
     file: ReadArg,
+    #[command(flatten)]
+    snapshot: SnapshotArg,
     /// The key
     #[arg(allow_negative_numbers = true)]
     key: OsString,
@@ -40,7 +42,7 @@ impl Get {
         let key = bytes_of("key", &self.key, notation)?;
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let txn = self.file.open()?.read().map_err(fail)?;
+        let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
         let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
         let values = table.values(&key).map_err(fail)?;
         match values.len() {

@@ -17,6 +17,7 @@ pub mod put;
 pub mod rename;
 pub mod salvage;
 pub mod scan;
+pub mod snapshot;
 pub mod stat;
 pub mod tables;
 pub mod upgrade;

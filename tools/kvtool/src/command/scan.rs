@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::verify::{self, VerifyArg};
-use crate::database::{ReadArg, TableArg};
+use crate::database::{ReadArg, SnapshotArg, TableArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{HexArg, JsonArg, Output};
 use crate::pairs::Pairs;
@@ -20,6 +20,8 @@ In a table of sets there is a line for each value of a key.")]
 pub struct Scan {
     #[command(flatten)]
     file: ReadArg,
+    #[command(flatten)]
+    snapshot: SnapshotArg,
     #[command(flatten)]
     range: RangeArgs,
     /// From the last key to the first
@@ -42,7 +44,7 @@ impl Scan {
     pub fn run(self) -> Outcome<Status> {
         let keys = self.range.keys(self.hex.notation())?;
         let mut out = Output::new(self.hex.notation(), self.json.json)?;
-        let status = match self.verify.no_verify {
+        let status = match self.verify.no_verify || self.snapshot.is_given() {
             true => self.plain(&keys, &mut out)?,
             false => self.verified(&keys, &mut out)?,
         };
@@ -52,7 +54,7 @@ impl Scan {
     /// Pairs as a program reads them: without a look at checksums.
     fn plain(&self, keys: &KeyRange, out: &mut Output) -> Outcome<Status> {
         let fail = |e| Failure::engine(self.file.path(), e);
-        let txn = self.file.open()?.read().map_err(fail)?;
+        let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
         let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
         let mut pairs = table.pairs(keys.bounds()).map_err(fail)?;
         let mut left = self.limit.unwrap_or(u64::MAX);

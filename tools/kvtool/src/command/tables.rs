@@ -1,7 +1,7 @@
 //! `kvtool tables`: the tables with their sizes.
 
 use super::Status;
-use crate::database::ReadArg;
+use crate::database::{ReadArg, SnapshotArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::pairs::{is_set, value_size};
@@ -14,6 +14,8 @@ use serde_json::json;
 pub struct Tables {
     #[command(flatten)]
     file: ReadArg,
+    #[command(flatten)]
+    snapshot: SnapshotArg,
     /// Only this table (default: all)
     #[arg(short = 't', long = "table", value_name = "TABLE")]
     named: Option<String>,
@@ -38,7 +40,7 @@ impl Tables {
     pub fn run(self) -> Outcome<Status> {
         let file = self.file.path();
         let fail = |e| Failure::engine(file, e);
-        let txn = self.file.open()?.read().map_err(fail)?;
+        let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
         let mut tables = txn.tables().map_err(fail)?;
         if let Some(name) = &self.named {
             tables.retain(|t| t.name == *name);
