@@ -228,19 +228,19 @@ impl<'a, S: PageSource> Range<'a, S> {
 
     /// The next key from one end, with its values: in a table of sets.
     pub fn advance_set(&mut self, forward: bool) -> Option<Result<(Key<'a>, Set<'a>)>> {
-        if let Some(near) = self.step_inside(forward) {
-            let entry = near.cursor.set_entry();
-            return self.settle(entry);
-        }
-        if self.done {
-            return None;
-        }
-        let entry = match self.src.check().and_then(|()| self.step_to(forward)) {
-            Ok(Some(near)) => near.cursor.set_entry(),
-            Ok(None) => Ok(None),
-            Err(e) => Err(e),
+        let entry = match self.step_inside(forward).map(|near| near.cursor.set_entry()) {
+            Some(entry) => entry,
+            None if self.done => return None,
+            None => match self.src.check().and_then(|()| self.step_to(forward)) {
+                Ok(Some(near)) => near.cursor.set_entry(),
+                Ok(None) => Ok(None),
+                Err(e) => Err(e),
+            },
         };
-        self.settle(entry)
+        let checked = entry.and_then(|entry| {
+            entry.map(|(key, set)| Ok((key, set.checked(&self.desc)?))).transpose()
+        });
+        self.settle(checked)
     }
 
     /// After an error nothing more comes from either end.

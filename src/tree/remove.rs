@@ -5,7 +5,7 @@ use super::branch::{Edit, Rewrite, climb, old_page};
 use super::packed;
 use super::pages::{OldPage, drop_page, drop_run, items_of, lower, touch};
 use super::search::{Path, Step, no_set, node_at, root_level};
-use super::set::Set;
+use super::set::{Set, pages_of};
 use super::split::{Cut, is_underfull};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
@@ -84,7 +84,7 @@ enum Apart {
 /// What a value that goes has outside its leaf; its set is counted out of the descriptor.
 fn apart(desc: &mut TableDescriptor, leaf: &Node<'_>, value: Value<'_>) -> Result<Apart> {
     if desc.is_set {
-        let set = Set::of(leaf, value)?;
+        let set = Set::of(leaf, value)?.checked(desc)?;
         let root = desc.root;
         lower(&mut desc.pairs, set.count(), root)?;
     }
@@ -103,8 +103,7 @@ fn drop_apart<S: PageSink>(sink: &mut S, desc: &mut TableDescriptor, apart: Apar
         Apart::Run(run) => drop_run(sink, desc, run),
         Apart::Tree(tree) => {
             let root = desc.root;
-            let pages = tree.branch_pages.saturating_add(tree.leaf_pages);
-            lower(&mut desc.overflow_pages, pages, root)?;
+            lower(&mut desc.overflow_pages, pages_of(&tree), root)?;
             drop_tree(sink, &tree)
         }
     }

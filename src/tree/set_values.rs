@@ -5,7 +5,7 @@ use super::key::Key;
 use super::packed::{self, PackedRange};
 use super::range::Range;
 use super::search::find;
-use super::set::Set;
+use super::set::{Set, bad};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::set::{BAD_ENDS, InlineSet};
@@ -18,7 +18,7 @@ pub fn get_set<'a, S: PageSource>(
     key: &[u8],
 ) -> Result<Option<Set<'a>>> {
     match find(src, desc, key)? {
-        Some((leaf, value)) => Set::of(&leaf, value).map(Some),
+        Some((leaf, value)) => Set::of(&leaf, value)?.checked(desc).map(Some),
         None => Ok(None),
     }
 }
@@ -38,10 +38,6 @@ pub fn set_contains<S: PageSource>(
         Set::Tree(tree) if tree.value_size > 0 => packed::contains(src, tree, value),
         Set::Tree(tree) => Ok(find(src, tree, value)?.is_some()),
     }
-}
-
-pub(super) fn bad(desc: &TableDescriptor, why: &str) -> Error {
-    Error::corrupt(desc.root, format!("root of a tree with a {why}"))
 }
 
 /// The values of one key between two bounds, from both ends. After an error, and after the end, it

@@ -17,8 +17,8 @@ use super::packed;
 use super::pages::lower;
 use super::remove::{drop_tree, remove};
 use super::search::{Path, find, node_at};
-use super::set::Set;
-use super::set_values::{SetValues, bad, get_set, set_contains};
+use super::set::{Set, bad, pages_of};
+use super::set_values::{SetValues, get_set, set_contains};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
@@ -45,7 +45,7 @@ pub fn insert_pair<S: PageSink>(
     let before = match &path {
         Some(path) if path.place.found => {
             let leaf = node_at(sink, path.leaf, 0)?;
-            Some(Set::of(&leaf, leaf.value(path.place.index)?)?)
+            Some(Set::of(&leaf, leaf.value(path.place.index)?)?.checked(desc)?)
         }
         _ => None,
     };
@@ -204,10 +204,6 @@ fn with<'a>(
             Ok(Some(list))
         }
     }
-}
-
-fn pages_of(tree: &TableDescriptor) -> u64 {
-    tree.branch_pages.saturating_add(tree.leaf_pages)
 }
 
 fn insert_in_tree<S: PageSink>(

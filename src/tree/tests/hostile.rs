@@ -10,8 +10,8 @@ use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
 use crate::tree::search::{Path, node_at};
 use crate::tree::{
-    Cursor, Diff, PausedRange, Position, Range, RightmostPath, Version, Versioned, drop_tree,
-    get_many,
+    Cursor, Diff, PausedRange, Position, Range, RightmostPath, Set, SetValues, Version, Versioned,
+    drop_tree, get_many, get_set, set_contains,
 };
 use crate::types::PageId;
 use fastrand::Rng;
@@ -251,4 +251,142 @@ fn a_cycle_of_branches_has_an_end() {
         TableDescriptor { root: root.child(0).unwrap(), depth: tree.desc.depth - 1, ..tree.desc };
     walk_differences(&tree, &below, 1000);
     assert!(drop_tree(&mut tree.store, &tree.desc).is_err());
+}
+
+fn set_value(size: u16, n: u64) -> Vec<u8> {
+    match size {
+        0 if n % 5 == 0 => [&[b'v'; 700][..], &n.to_be_bytes()].concat(),
+        0 => format!("value {n}").into_bytes(),
+        size => (n as u32).to_be_bytes().into_iter().cycle().take(size.into()).collect(),
+    }
+}
+
+/// A table of sets whose keys have one value, a few, and many.
+fn filled_sets(size: u16) -> (Tree, Vec<Vec<u8>>) {
+    let mut tree = Tree::sets(4096, size);
+    let mut keys: Vec<Vec<u8>> = (0..60).map(|n| format!("key {n:03}").into_bytes()).collect();
+    keys.push(b"many".to_vec());
+    for (i, key) in keys.iter().enumerate() {
+        let count = if key == b"many" { 3_000 } else { [1, 1, 3, 8, 90][i % 5] };
+        for n in 0..count {
+            tree.insert_pair(key, &set_value(size, n * 7)).unwrap();
+        }
+    }
+    (tree, keys)
+}
+
+/// Reads sets and changes them until something says that they are damaged.
+fn use_sets(tree: &mut Tree, keys: &[Vec<u8>], rng: &mut Rng) -> Result<(), Error> {
+    const LIMIT: usize = 1_000_000;
+    let size = tree.desc.value_size;
+    let read = |set: &Set<'_>, rng: &mut Rng| -> Result<(), Error> {
+        let bounds = [set_value(size, rng.u64(..900)), set_value(size, rng.u64(..9_000))];
+        let all = (Unbounded, Unbounded);
+        for (from, to) in [all, (Excluded(&bounds[0][..]), Included(&bounds[1][..]))] {
+            let mut values = SetValues::new(&tree.store, &tree.desc, set, from, to)?;
+            let mut step = || values.advance(rng.u8(..3) > 0);
+            assert!((0..LIMIT).any(|_| !matches!(step(), Ok(Some(_)))), "a set without end");
+            let mut values = SetValues::new(&tree.store, &tree.desc, set, from, to)?;
+            let mut step = || values.next_slice();
+            assert!((0..LIMIT).any(|_| !matches!(step(), Ok(Some(_)))), "slices without end");
+        }
+        set_contains(&tree.store, &tree.desc, set, &bounds[0]).map(drop)
+    };
+    for key in &keys[..10] {
+        if let Ok(Some(set)) = get_set(&tree.store, &tree.desc, key) {
+            let _ = read(&set, rng);
+        }
+    }
+    for forward in [true, false] {
+        let mut range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded)?;
+        let mut step = || range.advance_set(forward);
+        assert!((0..LIMIT).any(|_| !matches!(step(), Some(Ok(_)))), "a range without end");
+    }
+    if rng.u8(..3) == 0 {
+        tree.remove_range(Included(&keys[0]), Excluded(&keys[1]))?;
+    }
+    for key in keys {
+        match rng.u8(..4) {
+            0 => drop(tree.remove(key)?),
+            1 => drop(tree.remove_pair(key, &set_value(size, 7 * rng.u64(..9)))?),
+            _ => drop(tree.insert_pair(key, &set_value(size, rng.u64(..30_000)))?),
+        }
+    }
+    drop_tree(&mut tree.store, &tree.desc)
+}
+
+#[test]
+fn damage_of_sets_is_never_a_panic() {
+    let mut rng = Rng::with_seed(33);
+    let (mut errors, mut rounds) = (0, 0);
+    for size in [0, 1, 4, 8, 900, 1900] {
+        let (tree, mut keys) = filled_sets(size);
+        for _ in 0..120 {
+            let mut tree = Tree::of(tree.store.clone(), tree.desc);
+            tree.store.lenient();
+            if rng.bool() {
+                tree.store.next_txn();
+            }
+            damage(&mut tree, &mut rng);
+            match rng.u8(..12) {
+                0 => tree.desc.value_size = [0, 1, 4, 8, 900][rng.usize(..5)],
+                1 => tree.desc.overflow_pages = rng.u64(..4),
+                2 => tree.desc.pairs = rng.u64(..4),
+                _ => {}
+            }
+            rounds += 1;
+            rng.shuffle(&mut keys);
+            match use_sets(&mut tree, &keys, &mut rng) {
+                Ok(()) => {}
+                // Of a table whose descriptor says another size than it did.
+                Err(Error::Corrupt { .. } | Error::InvalidArgument(_)) => errors += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(errors * 4 > rounds, "{errors} of {rounds}: damage goes unnoticed");
+}
+
+/// A value went into a packed leaf of values of another size, and out of its page.
+#[test]
+fn sets_of_another_size_are_damage() {
+    let of_another = |tree: &mut Tree, key: &[u8], value: &[u8]| {
+        let corrupt =
+            |done: Result<bool, Error>| assert!(matches!(done, Err(Error::Corrupt { .. })));
+        corrupt(get_set(&tree.store, &tree.desc, key).map(|set| set.is_some()));
+        corrupt(tree.insert_pair(key, value));
+        corrupt(tree.remove_pair(key, value));
+        corrupt(tree.remove(key));
+        let mut range = Range::new(&tree.store, &tree.desc, Unbounded, Unbounded).unwrap();
+        corrupt(
+            (0..200).find_map(|_| range.advance_set(true).unwrap().err()).map_or(Ok(true), Err),
+        );
+        assert!(range.advance_set(true).is_none());
+    };
+    for key in [&b"many"[..], b"key 000", b"key 003"] {
+        for (size, other) in [(4, 8), (8, 4), (4, 0), (0, 4)] {
+            let (mut tree, _) = filled_sets(size);
+            tree.desc.value_size = other;
+            if (size, other, key) == (4, 0, b"key 000") {
+                // One value of any length.
+                continue;
+            }
+            of_another(&mut tree, key, &set_value(other, 1));
+        }
+    }
+}
+
+/// The counts of a tree of values bound the walks over it, and nothing had bounded them.
+#[test]
+fn a_set_has_no_more_pages_than_its_table_counts() {
+    for size in [0, 8] {
+        let (mut tree, _) = filled_sets(size);
+        let Some(Set::Tree(set)) = get_set(&tree.store, &tree.desc, b"many").unwrap() else {
+            panic!("no tree");
+        };
+        tree.desc.overflow_pages = set.branch_pages + set.leaf_pages - 1;
+        let found = get_set(&tree.store, &tree.desc, b"many");
+        assert!(matches!(found, Err(Error::Corrupt { .. })));
+        assert!(matches!(tree.remove(b"many"), Err(Error::Corrupt { .. })));
+    }
 }
