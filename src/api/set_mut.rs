@@ -3,7 +3,7 @@
 use super::key_range::KeyRange;
 use super::set::{Pairs, SetRange, SetTable, Values};
 use super::table::{Source, after_prefix};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tree::Key;
 use crate::txn::write::{TableId, Writer};
 use std::fmt;
@@ -101,10 +101,10 @@ impl<'t> SetTableMut<'t> {
     }
 
     fn take_out(&mut self, pair: Option<(Vec<u8>, Vec<u8>)>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        if let Some((key, value)) = &pair {
-            self.remove(key, value)?;
+        match &pair {
+            Some((key, value)) if !self.remove(key, value)? => Err(self.out_of_order()),
+            _ => Ok(pair),
         }
-        Ok(pair)
     }
 
     /// Keeps of the pairs of the keys of a range those for which `keep` is true; how many went.
@@ -129,28 +129,41 @@ impl<'t> SetTableMut<'t> {
     ) -> Result<u64> {
         let (start, end) = keys.bounds();
         let before = self.len();
-        let mut from = start.map(<[u8]>::to_vec);
-        while let Some(key) = self.first_key((from, end))? {
-            let mut behind: Bound<Vec<u8>> = Bound::Unbounded;
-            while let Some(value) = self.first_value(&key, behind)? {
+        // In a damaged table what stands behind may be what was there before, for ever.
+        let mut last_key: Option<Vec<u8>> = None;
+        while let Some(key) =
+            self.first_key((last_key.as_deref().map_or(start, Bound::Excluded), end))?
+        {
+            if last_key.is_some_and(|last| last >= key) {
+                return Err(self.out_of_order());
+            }
+            let mut last: Option<Vec<u8>> = None;
+            while let Some(value) = self.first_value(&key, last.as_deref())? {
+                if last.is_some_and(|last| last >= value) {
+                    return Err(self.out_of_order());
+                }
                 if !keep(&key, &value) {
                     self.remove(&key, &value)?;
                 }
-                behind = Bound::Excluded(value);
+                last = Some(value);
             }
-            from = Bound::Excluded(key);
+            last_key = Some(key);
         }
         Ok(before - self.len())
     }
 
-    fn first_key(&self, (from, to): (Bound<Vec<u8>>, Bound<&[u8]>)) -> Result<Option<Vec<u8>>> {
-        let from = from.as_ref().map(|key| &key[..]);
-        let next = self.range((from, to))?.next().transpose()?;
+    fn first_key(&self, keys: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Option<Vec<u8>>> {
+        let next = self.range(keys)?.next().transpose()?;
         Ok(next.map(|(key, _)| key.into_vec()))
     }
 
-    fn first_value(&self, key: &[u8], from: Bound<Vec<u8>>) -> Result<Option<Vec<u8>>> {
-        let from = from.as_ref().map(|value| &value[..]);
+    fn out_of_order(&self) -> Error {
+        let root = self.writer.table(self.index).root;
+        Error::corrupt(root, "root of a table of sets whose pairs are out of order")
+    }
+
+    fn first_value(&self, key: &[u8], behind: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let next = self.values(key, (from, Bound::Unbounded))?.next().transpose()?;
         Ok(next.map(Key::into_vec))
     }

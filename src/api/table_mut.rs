@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::key_range::KeyRange;
 use super::table::{Range, Source, Table, after_prefix};
 use super::walk::Walk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tree::Key;
 use crate::txn::write::{TableId, Writer};
 use std::fmt;
@@ -125,10 +125,13 @@ impl<'t> TableMut<'t> {
     }
 
     fn take_out(&mut self, pair: Option<(Vec<u8>, Vec<u8>)>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        if let Some((key, _)) = &pair {
-            self.delete(key)?;
+        match &pair {
+            Some((key, _)) if !self.delete(key)? => {
+                let root = self.writer.table(self.index).root;
+                Err(Error::corrupt(root, "root of a table whose keys are out of order"))
+            }
+            _ => Ok(pair),
         }
-        Ok(pair)
     }
 
     /// Removes all pairs of a range; how many there were. Whole subtrees go at once: of the

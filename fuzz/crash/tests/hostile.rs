@@ -5,7 +5,7 @@ use recto::harness::{SHARED_LEN, check_image, open};
 use recto::inspect::Report;
 use recto::{Builder, Database, Error};
 use recto_crash::alive::Alive;
-use recto_crash::hostile::bytes::{get, put};
+use recto_crash::hostile::bytes::{Node, TAG_SET, get, put};
 use recto_crash::hostile::mutate::KINDS;
 use recto_crash::hostile::origins::{self, Origin};
 use recto_crash::hostile::{Case, Options, repair};
@@ -219,6 +219,37 @@ fn free_pages_are_counted_within_the_file() {
     repair::repair(&mut image, 4096);
     let db = database(&image, 4096).1.unwrap();
     assert!((0..4).any(|_| matches!(commit(&db), Err(Error::Corrupt { .. }))));
+}
+
+/// What stood behind a value was what had stood before it, and `retain` went round; a first pair
+/// that cannot be found was popped again and again.
+#[test]
+fn a_list_of_values_out_of_order_has_an_end() {
+    let origin = origin("sets");
+    let mut image = origin.image.clone();
+    for &id in &origin.live {
+        let page = &mut image[id * 4096..][..4096];
+        let Some(node) = Node::of(page) else { continue };
+        let lists: Vec<usize> =
+            (0..node.count).filter_map(|index| node.tagged(page, index, TAG_SET)).collect();
+        for at in lists {
+            if get(page, at + 2, 2) == 8 && get(page, at + 4, 2) == 4 {
+                // Of a, b, c, d the order c, a, d, b: behind d stands b, and behind that d again.
+                let [a, b, c, d] = [0, 8, 16, 24].map(|i| get(page, at + 6 + i, 8));
+                for (i, value) in [c, a, d, b].into_iter().enumerate() {
+                    put(page, at + 6 + 8 * i, 8, value);
+                }
+            }
+        }
+    }
+    repair::repair(&mut image, 4096);
+    let corrupt = |done: recto::Result<bool>| assert!(matches!(done, Err(Error::Corrupt { .. })));
+    let (_disk, db) = database(&image, 4096);
+    let db = db.unwrap();
+    let mut txn = db.write().unwrap();
+    let mut set = txn.open_set("eight").unwrap();
+    corrupt(set.retain(.., |_, _| true).map(|_| true));
+    corrupt((0..10_000).find_map(|_| set.pop_first().err()).map_or(Ok(false), Err));
 }
 
 #[test]
