@@ -32,8 +32,8 @@
 //!
 //! Everything else that fits some hole is put aside: each topmost page with all below it in a table
 //! of its own, `lost+found/LEVEL-PAGE`, where it overwrites nothing, and sets of values in a table
-//! with `-sets` behind that name. What fits no hole is of the
-//! past and does not come out.
+//! with `-sets` behind that name. Trees of values come with the leaf that leads to them, where that
+//! is found. What fits no hole is of the past and does not come out.
 //!
 //! Where to begin: at the meta page that an opener would take; else at a refused one whose own
 //! checksum holds; else at the newest root of a catalog, found by reading every page (each commit
@@ -411,9 +411,12 @@ impl Salvager<'_> {
         }
     }
 
-    /// Whether a table of the report is known to be one of sets.
+    /// Whether a table of the report is one of sets, or may be, if its descriptor is lost.
     fn is_set(&self, table: Option<usize>) -> bool {
-        table.is_some_and(|table| self.report.tables[table].options.kind != TableKind::Map)
+        table.is_some_and(|table| match self.figures[table].said {
+            Some(_) => self.report.tables[table].options.kind != TableKind::Map,
+            None => self.scan.read_features & layout::SETS != 0,
+        })
     }
 
     /// A name that a table can have, and that no other one has.

@@ -8,7 +8,7 @@ use crate::inspect::layout::{self, header};
 use crate::inspect::meta::run_crc;
 use crate::inspect::node::{Body, Cell, Node, Run};
 use crate::inspect::tree::Listed;
-use crate::types::{PageId, TableOptions};
+use crate::types::{PageId, TableKind, TableOptions};
 use std::borrow::Cow;
 
 /// Who gets what is found.
@@ -110,6 +110,10 @@ fn fits(node: &Node<'_>, cells: &[Cell<'_>], place: Subtree<'_>) -> Result<(), S
         return Err("its keys do not lie between the separators that lead here".into());
     }
     Ok(())
+}
+
+fn is_set(cell: &Cell<'_>) -> bool {
+    matches!(cell.body, Body::Set(_) | Body::SetTree(_))
 }
 
 /// Indexes below `count`, from either end.
@@ -258,27 +262,9 @@ impl<'a> Salvager<'a> {
                 // A leaf of a catalog of the past: no pairs of users.
                 continue;
             }
-            match cell.body {
-                Body::Set(set) if !matches!(into, Into::Catalog(_)) => {
-                    match set.list() {
-                        Ok(list) => {
-                            for i in in_order(list.len(), part.reverse) {
-                                if !self.scan.look() {
-                                    return;
-                                }
-                                self.give(into, node.birth, key.clone(), list[i], true);
-                            }
-                        }
-                        Err(why) => {
-                            self.lose(into.table(), PageId(leaf), None, (Some(key), None), why);
-                        }
-                    }
-                    continue;
-                }
-                Body::SetTree(tree) if !matches!(into, Into::Catalog(_)) => {
-                    let values = Some((&key[..], tree.value_size));
-                    let whole = Subtree::whole(tree.root, tree.depth - 1, node.birth);
-                    self.walk(into, Subtree { values, ..whole });
+            match self.sets_of(into) {
+                Some(wanted) if wanted.is_some() || is_set(cell) => {
+                    self.set(into, node, cell, key, wanted, leaf);
                     continue;
                 }
                 _ => {}
@@ -297,6 +283,71 @@ impl<'a> Salvager<'a> {
                     }
                 },
             }
+        }
+    }
+
+    /// Whether sets may come out: of a table of sets the size of its values, of what is put aside
+    /// nothing more.
+    fn sets_of(&self, into: &Into<'_>) -> Option<Option<u64>> {
+        match into {
+            Into::Catalog(_) => None,
+            Into::Aside { .. } => Some(None),
+            Into::Table(index) => match self.report.tables[*index].options.kind {
+                TableKind::Map => None,
+                TableKind::Set { value_size } => Some(Some(value_size.into())),
+            },
+        }
+    }
+
+    /// What stands beside a key of a table of sets. Values that such a table cannot have are lost:
+    /// none of them is certain then.
+    fn set(
+        &mut self,
+        into: &mut Into<'_>,
+        node: &Node<'_>,
+        cell: &Cell<'_>,
+        key: Vec<u8>,
+        wanted: Option<u64>,
+        leaf: u64,
+    ) {
+        let max = layout::max_key(self.scan.page_size);
+        let size = |found: u64| match wanted {
+            Some(size) if found != size => Err("values of another size than the table says"),
+            _ => Ok(()),
+        };
+        let list = match cell.body {
+            Body::Value(value) => Ok(vec![value]),
+            Body::Set(set) => {
+                size(set.value_size as u64).map_err(String::from).and_then(|()| set.list())
+            }
+            Body::SetTree(tree) => match size(tree.value_size) {
+                Ok(()) => {
+                    let values = Some((&key[..], tree.value_size));
+                    let whole = Subtree::whole(tree.root, tree.depth - 1, node.birth);
+                    return self.walk(into, Subtree { values, ..whole });
+                }
+                Err(why) => Err(why.into()),
+            },
+            _ => Err("no set of values beside a key".into()),
+        };
+        let fits = |value: &&[u8]| match wanted {
+            Some(size) if size > 0 => value.len() as u64 == size,
+            _ => value.len() <= max,
+        };
+        let list = list.and_then(|list| {
+            let right = list.iter().all(fits) && list.windows(2).all(|two| two[0] < two[1]);
+            right.then_some(list).ok_or_else(|| "values that the table cannot have".into())
+        });
+        match list {
+            Ok(list) => {
+                for i in in_order(list.len(), self.part_of(into).reverse) {
+                    if !self.scan.look() {
+                        return;
+                    }
+                    self.give(into, node.birth, key.clone(), list[i], true);
+                }
+            }
+            Err(why) => self.lose(into.table(), PageId(leaf), None, (Some(key), None), why),
         }
     }
 

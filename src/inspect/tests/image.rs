@@ -12,6 +12,8 @@ pub enum Value {
     /// At a multiple of 2^this bytes.
     Aligned(u8, Vec<u8>),
     Table(Vec<u8>),
+    /// A tag and what it stands for.
+    Tagged(u64, Vec<u8>),
     /// First page, length, birth; the checksum is that of the run.
     Run(u64, u64, u64),
 }
@@ -26,6 +28,8 @@ pub struct Node {
     pub prefix: Vec<u8>,
     pub leftmost: u64,
     pub keys: Vec<(Vec<u8>, Value)>,
+    /// Bytes of each value of a packed leaf, which are its keys; 0 in another page.
+    pub packed: usize,
     /// Bytes of the heap that belong to no cell.
     pub dead: usize,
     pub patches: Vec<Patch>,
@@ -125,7 +129,13 @@ pub fn descriptor(root: u64, depth: u64, counts: [u64; 4]) -> Vec<u8> {
 impl Node {
     pub fn leaf(birth: u64, prefix: &str, keys: Vec<(Vec<u8>, Value)>) -> Node {
         let prefix = prefix.as_bytes().to_vec();
-        Node { level: 0, birth, prefix, leftmost: 0, keys, dead: 0, patches: vec![] }
+        Node { level: 0, birth, prefix, leftmost: 0, keys, packed: 0, dead: 0, patches: vec![] }
+    }
+
+    /// A packed leaf of these numbers, of four bytes each.
+    pub fn packed(birth: u64, values: &[u32]) -> Node {
+        let values = values.iter().map(|n| (n.to_be_bytes().to_vec(), Value::Inline(vec![])));
+        Node { packed: 4, ..Node::leaf(birth, "", values.collect()) }
     }
 
     pub fn branch(level: u8, birth: u64, prefix: &str, left: u64, keys: &[(&str, u64)]) -> Node {
@@ -145,6 +155,17 @@ impl Node {
 
     fn encode(&self, page_size: usize, runs: &BTreeMap<u64, u32>) -> Vec<u8> {
         let mut b = vec![0; page_size];
+        if self.packed > 0 {
+            b[4] = 4;
+            put(&mut b, 6, 2, self.keys.len() as u64);
+            put(&mut b, 8, 8, self.birth);
+            put(&mut b, 20, 2, self.packed as u64);
+            for (value, at) in self.keys.iter().zip((24..).step_by(self.packed)) {
+                b[at..at + self.packed].copy_from_slice(&value.0);
+            }
+            apply(&mut b, &self.patches);
+            return b;
+        }
         let branch = self.level > 0;
         b[4] = if branch { 1 } else { 2 };
         b[5] = self.level;
@@ -190,6 +211,10 @@ impl Node {
                 Value::Table(descriptor) => {
                     put(&mut cell, 2, 2, 0xc000 + descriptor.len() as u64);
                     cell.extend_from_slice(descriptor);
+                }
+                Value::Tagged(tag, bytes) => {
+                    put(&mut cell, 2, 2, *tag);
+                    cell.extend_from_slice(bytes);
                 }
                 Value::Run(first, len, birth) => {
                     put(&mut cell, 2, 2, 0x8000);
@@ -348,12 +373,106 @@ impl Image {
         }
     }
 
+    /// What stands beside a key of a leaf.
+    pub fn body(&mut self, leaf: u64, key: &str) -> &mut Value {
+        let entry = self.node(leaf).keys.iter_mut().find(|(k, _)| k == key.as_bytes());
+        &mut entry.unwrap().1
+    }
+
+    /// Puts bytes over those that stand for a set.
+    pub fn patch_set(&mut self, leaf: u64, key: &str, at: usize, bytes: &[u8]) {
+        match self.body(leaf, key) {
+            Value::Tagged(_, body) => body[at..at + bytes.len()].copy_from_slice(bytes),
+            _ => panic!("no set beside {key}"),
+        }
+    }
+
     /// Adds to a number of a descriptor.
     pub fn add(&mut self, name: &str, at: usize, size: usize, n: u64) {
         let b = self.table(name);
         let value = get(b, at, size) + n;
         put(b, at, size, value);
     }
+}
+
+/// Several values of a key.
+pub fn set(size: usize, values: &[&[u8]]) -> Value {
+    let mut b = vec![0; 6];
+    put(&mut b, 2, 2, size as u64);
+    put(&mut b, 4, 2, values.len() as u64);
+    let mut end = 0;
+    for value in values.iter().filter(|_| size == 0) {
+        end += value.len() as u16;
+        b.extend_from_slice(&end.to_le_bytes());
+    }
+    values.iter().for_each(|value| b.extend_from_slice(value));
+    let len = b.len() - 2;
+    put(&mut b, 0, 2, len as u64);
+    Value::Tagged(0x8001, b)
+}
+
+/// The tree of the values of a key: entries, branch and leaf pages.
+fn set_tree(size: u64, root: u64, depth: u64, counts: [u64; 3]) -> Value {
+    let mut b = vec![0; 36];
+    put(&mut b, 0, 2, 34);
+    put(&mut b, 2, 2, size);
+    put(&mut b, 4, 2, depth);
+    put(&mut b, 6, 6, root);
+    for (i, n) in counts.into_iter().enumerate() {
+        put(&mut b, 12 + 8 * i, 8, n);
+    }
+    Value::Tagged(0x8002, b)
+}
+
+/// [`sample`] with two tables of sets.
+///
+/// | pages | what |
+/// | --- | --- |
+/// | 28; 29, 30, 31 | few, with values of any length; the tree of the values of c |
+/// | 32; 33, 34, 35 | packed, with values of 4 bytes; the tree of the values of many |
+/// | 36, 37 | beyond the page count |
+pub fn sample_with_sets() -> Image {
+    let mut image = sample(4096);
+    let word = |n: u32| n.to_be_bytes();
+    let of_sets = |root, counts, size: u64, pairs| {
+        let mut b = descriptor(root, 1, counts);
+        put(&mut b, 42, 1, 1);
+        put(&mut b, 46, 2, size);
+        put(&mut b, 56, 8, pairs);
+        Value::Table(b)
+    };
+    let tables = &mut image.node(2).keys;
+    tables.push((b"few".to_vec(), of_sets(28, [3, 0, 1, 3], 0, 10)));
+    tables.push((b"packed".to_vec(), of_sets(32, [3, 0, 1, 3], 4, 11)));
+    let values = |from: u32, to: u32| {
+        let keys = (from..to).map(|n| entry(&format!("value {n}"), "")).collect();
+        Node::leaf(7, "value ", keys)
+    };
+    let few = vec![
+        entry("a", "only"),
+        (b"b".to_vec(), set(0, &[b"", b"x", b"xyz"])),
+        (b"c".to_vec(), set_tree(0, 29, 2, [6, 1, 2])),
+    ];
+    image.nodes.insert(28, Node::leaf(8, "", few));
+    image.nodes.insert(29, Node::branch(1, 7, "", 30, &[("value 3", 31)]));
+    image.nodes.insert(30, values(0, 3));
+    image.nodes.insert(31, values(3, 6));
+    let packed = vec![
+        (b"many".to_vec(), set_tree(4, 33, 2, [8, 1, 2])),
+        (b"one".to_vec(), Value::Inline(word(5).to_vec())),
+        (b"two".to_vec(), set(4, &[&word(6), &word(7)])),
+    ];
+    image.nodes.insert(32, Node::leaf(8, "", packed));
+    let separators = vec![(word(10).to_vec(), Value::Child(35))];
+    let root = Node { level: 1, leftmost: 34, ..Node::leaf(7, "", separators) };
+    image.nodes.insert(33, root);
+    image.nodes.insert(34, Node::packed(7, &[1, 2, 3, 4]));
+    image.nodes.insert(35, Node::packed(6, &[10, 11, 12, 13]));
+    let meta = image.meta();
+    (meta.catalog, meta.page_count) = (descriptor(2, 1, [5, 0, 1, 0]), 36);
+    meta.patches.push((304, vec![4]));
+    image.pages_in_file = 38;
+    image
 }
 
 fn entry(key: &str, value: &str) -> (Vec<u8>, Value) {

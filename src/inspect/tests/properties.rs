@@ -1,7 +1,7 @@
 //! One thing is wrong, everything else is right, all checksums included: each such image must give
 //! the fault that names it.
 
-use super::image::{Image, Log, Node, Value, descriptor, sample};
+use super::image::{Image, Log, Node, Value, descriptor, sample, sample_with_sets, set};
 use crate::inspect::{CheckOptions, Fault, Report, check};
 use crate::types::PageId;
 
@@ -37,10 +37,10 @@ fn right_images_are_clean_at_every_page_size() {
 
 /// Runs the breaks: each must give a fault at the page, or for 0 at the meta page or none, whose
 /// text contains the words.
-fn expect(cases: &[(&str, u64, &str, Break)]) {
+fn expect(sample: Image, cases: &[(&str, u64, &str, Break)]) {
     let mut wrong = String::new();
     for (name, page, words, damage) in cases {
-        let mut image = sample(4096);
+        let mut image = sample.clone();
         damage(&mut image);
         let r = report(&image);
         let at = |f: &Fault| f.page.unwrap_or(PageId(0)).0 == *page;
@@ -54,10 +54,10 @@ fn expect(cases: &[(&str, u64, &str, Break)]) {
 
 /// A test of its own for each property.
 macro_rules! properties {
-    ($($name:ident: $page:literal, $words:literal, $damage:expr;)*) => {$(
+    ($sample:expr => $($name:ident: $page:literal, $words:literal, $damage:expr;)*) => {$(
         #[test]
         fn $name() {
-            expect(&[(stringify!($name), $page, $words, $damage)]);
+            expect($sample, &[(stringify!($name), $page, $words, $damage)]);
         }
     )*};
 }
@@ -68,7 +68,7 @@ fn add_key(image: &mut Image, leaf: u64, key: &str) {
     image.add("alpha", 8, 8, 1);
 }
 
-properties! {
+properties! { sample(4096) =>
     // Pages with a header.
     page_checksum: 7, "the checksum is", |i| i.raw.push((7 * 4096 + 2000, vec![1]));
     run_checksum: 11, "the checksum of the run", |i| {
@@ -401,4 +401,168 @@ fn faults_are_bounded_and_counted() {
     let r = report(&image);
     assert!(r.fault_count > 500);
     assert!(r.faults.len() <= crate::inspect::MAX_FAULTS);
+}
+
+#[test]
+fn right_sets_are_clean() {
+    let r = report(&sample_with_sets());
+    assert!(r.is_clean(), "{}", faults(&r));
+    let of = |name: &str| r.tables.iter().find(|t| t.name == name).unwrap();
+    let figures = |t: &crate::inspect::TableStats| {
+        [t.entries, t.pairs, t.leaf_pages, t.overflow_pages, t.key_bytes, t.value_bytes]
+    };
+    assert_eq!(figures(of("few")), [3, 10, 1, 3, 3, 4 + 4 + 6 * 7]);
+    assert_eq!(figures(of("packed")), [3, 11, 1, 3, 10, 11 * 4]);
+    assert_eq!((r.pages.branch, r.pages.leaf, r.pages.leaked), (5, 12, 0));
+}
+
+/// Without what the tree of a set has had.
+fn without_a_tree(image: &mut Image, name: &str, pairs: u8) {
+    let b = image.table(name);
+    (b[32], b[56]) = (0, pairs);
+    image.meta().ready.push(if name == "few" { (29, 3) } else { (33, 3) });
+    image.meta().free_pages += 3;
+}
+
+properties! { sample_with_sets() =>
+    // Tables.
+    pairs_that_are_not_there: 0, "says 11 pairs, there are 10", |i| i.add("few", 56, 8, 1);
+    alignment_of_sets: 0, "field align_shift", |i| i.add("few", 43, 1, 3);
+    sets_without_their_feature: 0, "does not say feature 0x4", |i| i.meta().patches.clear();
+    catalog_of_sets: 0, "a catalog with aligned values, or with sets", |i| {
+        i.meta().catalog[42] = 1;
+    };
+    pages_of_trees_that_are_not_there: 0, "says 4 overflow pages", |i| i.add("few", 32, 8, 1);
+    set_beside_single_values: 28, "a set of values where the table has one", |i| {
+        let b = i.table("few");
+        (b[42], b[56]) = (0, 0);
+    };
+    run_beside_sets: 28, "no set of values beside a key", |i| {
+        *i.body(28, "a") = Value::Run(11, 4996, 8);
+    };
+    descriptor_beside_sets: 28, "no set of values beside a key", |i| {
+        *i.body(28, "a") = Value::Table(descriptor(0, 0, [0; 4]));
+    };
+    aligned_beside_sets: 28, "no set of values beside a key", |i| {
+        *i.body(28, "a") = Value::Aligned(3, vec![7; 8]);
+    };
+
+    // Lists.
+    list_beyond_the_page: 28, "the values of cell 1 lie outside", |i| {
+        i.patch_set(28, "b", 0, &[0xff, 0xff]);
+    };
+    list_of_one: 28, "for a set of 1 values", |i| *i.body(28, "b") = set(0, &[b"x"]);
+    list_of_more_than_it_has: 28, "for a set of 4 values", |i| i.patch_set(28, "b", 4, &[4]);
+    list_of_fewer_than_it_has: 32, "for a set of 1 values", |i| i.patch_set(32, "two", 4, &[1]);
+    ends_out_of_order: 28, "the ends of the values of a set do not ascend", |i| {
+        i.patch_set(28, "b", 6, &[2]);
+    };
+    list_out_of_order: 28, "values of a set that do not ascend", |i| {
+        *i.body(28, "b") = set(0, &[b"", b"xyz", b"x"]);
+    };
+    value_twice_in_a_list: 32, "values of a set that do not ascend", |i| {
+        *i.body(32, "two") = set(4, &[&[0; 4], &[0; 4]]);
+    };
+    list_of_another_size: 32, "a set of values of 2 bytes where the table says 4", |i| {
+        *i.body(32, "two") = set(2, &[&[0, 1], &[0, 2]]);
+    };
+    one_value_of_another_size: 32, "a value of a length that", |i| {
+        *i.body(32, "one") = Value::Inline(vec![7; 5]);
+    };
+    value_longer_than_a_key: 28, "a value of a length that", |i| {
+        *i.body(28, "a") = Value::Inline(vec![7; 2023]);
+    };
+    list_longer_than_half_a_leaf: 28, "stands in the leaf", |i| {
+        *i.body(28, "b") = set(0, &[&[1; 1010], &[2; 1010]]);
+    };
+
+    // Trees of values.
+    reference_of_another_length: 28, "the tree of cell 2 has a reference of a wrong length", |i| {
+        i.patch_set(28, "c", 0, &[33]);
+    };
+    reference_beyond_the_page: 32, "the tree of cell 0 lies outside", |i| {
+        if let Value::Tagged(_, body) = i.body(32, "many") {
+            body.truncate(20);
+        }
+    };
+    tree_without_depth: 28, "the tree of cell 2 cannot be", |i| i.patch_set(28, "c", 4, &[0]);
+    tree_too_deep: 28, "the tree of cell 2 cannot be", |i| i.patch_set(28, "c", 4, &[200]);
+    tree_without_values: 28, "the tree of cell 2 cannot be", |i| i.patch_set(28, "c", 12, &[0]);
+    tree_of_another_size: 28, "a tree of values of 4 bytes where the table says 0", |i| {
+        i.patch_set(28, "c", 2, &[4]);
+    };
+    tree_with_more_values: 28, "says [7, 1, 2] values, branches and leaves", |i| {
+        i.patch_set(28, "c", 12, &[7]);
+    };
+    tree_with_more_branches: 28, "says [6, 2, 2] values", |i| i.patch_set(28, "c", 20, &[2]);
+    tree_with_more_leaves: 32, "says [8, 1, 3] values", |i| i.patch_set(32, "many", 28, &[3]);
+    tree_of_another_table: 33, "owned twice", |i| i.patch_set(28, "c", 6, &[33]);
+    tree_that_is_its_table: 28, "owned twice", |i| i.patch_set(28, "c", 6, &[28]);
+    tree_in_a_free_page: 17, "owned twice", |i| i.patch_set(28, "c", 6, &[17]);
+    tree_outside_the_file: 0, "at page 99, outside 2..36", |i| i.patch_set(28, "c", 6, &[99]);
+    tree_younger_than_its_key: 29, "born in 9, after what leads here, 8", |i| i.node(29).birth = 9;
+    value_beside_a_value: 30, "a value beside a value of a set", |i| {
+        *i.body(30, "value 1") = Value::Inline(b"x".to_vec());
+    };
+    values_beyond_their_separator: 30, "is not below the next separator", |i| i.node(30).keys[2].0 = b"value 4".to_vec();
+
+    // Packed leaves.
+    packed_leaf_of_single_values: 10, "a leaf of values of 4 bytes where 0 are said", |i| {
+        *i.node(10) = Node::packed(9, &[1, 2, 3, 4]);
+    };
+    packed_leaf_of_any_length: 30, "a leaf of values of 4 bytes where 0 are said", |i| {
+        *i.node(30) = Node::packed(7, &[1, 2, 3]);
+    };
+    leaf_where_a_packed_one_must_be: 34, "a leaf of values of 0 bytes where 4 are said", |i| {
+        i.node(34).packed = 0;
+    };
+    packed_leaf_of_another_size: 34, "a leaf of values of 2 bytes where 4 are said", |i| {
+        i.node(34).patches.push((20, vec![2]));
+    };
+    packed_leaf_beyond_the_page: 34, "1019 values of 4 bytes reach to byte 4100", |i| {
+        i.node(34).patches.push((6, 1019u16.to_le_bytes().to_vec()));
+    };
+    packed_leaf_without_values: 34, "a leaf without keys", |i| {
+        i.node(34).patches.push((6, vec![0, 0]));
+    };
+    packed_values_of_no_length: 34, "4 values of 0 bytes", |i| {
+        i.node(34).patches.push((20, vec![0]));
+    };
+    packed_leaf_with_a_heap: 34, "a packed leaf with a heap", |i| {
+        i.node(34).patches.push((16, vec![1]));
+    };
+    packed_leaf_with_dead_bytes: 34, "a packed leaf with a heap", |i| {
+        i.node(34).patches.push((18, vec![1]));
+    };
+    packed_header_zero: 34, "header are not zero", |i| i.node(34).patches.push((22, vec![1]));
+    packed_branch: 34, "a leaf of level 1 where level 0 must be", |i| {
+        i.node(34).patches.push((5, vec![1]));
+    };
+    packed_out_of_order: 34, "key 2 is not above key 1", |i| {
+        i.node(34).keys.swap(1, 2);
+    };
+    packed_twice: 34, "key 3 is not above key 2", |i| i.node(34).keys[3].0[3] = 3;
+    packed_beyond_the_separator: 34, "is not below the next separator", |i| i.node(34).keys[3].0[3] = 10;
+    packed_before_the_separator: 35, "below the separator that leads here", |i| i.node(35).keys[0].0[3] = 9;
+    packed_younger_than_its_branch: 34, "born in 8, after what leads here, 7", |i| {
+        i.node(34).birth = 8;
+    };
+    packed_fewer_than_counted: 32, "says [8, 1, 2] values, branches and leaves, there are [7", |i| {
+        i.node(35).keys.pop();
+    };
+    tree_left_behind: 33, "3 page(s) from page 33 on belong to nothing", |i| {
+        *i.body(32, "many") = Value::Inline(vec![0; 4]);
+        let b = i.table("packed");
+        (b[32], b[56]) = (0, 4);
+    };
+}
+
+/// A tree may stand where few values are, and hold a single one.
+#[test]
+fn a_tree_of_one_value_is_clean() {
+    let mut image = sample_with_sets();
+    let pages = image.meta().ready.clone();
+    without_a_tree(&mut image, "few", 5);
+    *image.body(28, "c") = Value::Inline(b"v".to_vec());
+    assert!(report(&image).is_clean(), "{}{pages:?}", faults(&report(&image)));
 }

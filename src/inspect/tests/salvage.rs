@@ -1,6 +1,6 @@
 //! What a salvage says of images in which something is missing or odd.
 
-use super::image::{Image, Node, Value, descriptor, sample};
+use super::image::{Image, Node, Value, descriptor, sample, sample_with_sets, set};
 use crate::inspect::SlotState;
 use crate::inspect::salvage::{SalvageOptions, SalvageReport, Source, read_all, salvage};
 
@@ -271,4 +271,150 @@ fn a_table_name_that_is_not_utf8_is_reported() {
     assert_eq!((came.len(), report.tables.len()), (20, 3));
     assert!(!report.is_whole(), "{report:?}");
     assert!(report.losses[0].why.contains(r"b\xfc\xfd"), "{report:?}");
+}
+
+/// With tables of sets, and without a manifest.
+fn unsealed_sets() -> Image {
+    let mut image = sample_with_sets();
+    image.meta().phase = 2;
+    image.meta().manifest.clear();
+    image
+}
+
+type Pairs = Vec<(String, Vec<u8>, Vec<u8>)>;
+
+/// What is said, and all pairs that came out with their tables.
+fn pairs_of(bytes: &Vec<u8>) -> (SalvageReport, Pairs) {
+    let mut came = Pairs::new();
+    let report = salvage(bytes, SalvageOptions::default(), &mut |pair| {
+        came.push((pair.table.into(), pair.key.into(), pair.value.into()));
+        Ok(())
+    });
+    (report.unwrap(), came)
+}
+
+/// How many came out in each table; in the others of the sample all of theirs do.
+fn counted(came: &Pairs) -> Vec<(&str, usize)> {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for (table, ..) in came {
+        match counts.iter_mut().find(|(name, _)| name == table) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((table, 1)),
+        }
+    }
+    assert_eq!(counts[..2], [("alpha", 16), ("beta", 4)], "{counts:?}");
+    counts.split_off(2)
+}
+
+#[test]
+fn sets_come_out_whole() {
+    let (report, came) = pairs_of(&unsealed_sets().build());
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(counted(&came), [("few", 10), ("packed", 11)]);
+    let word = |n: u32| n.to_be_bytes().to_vec();
+    for (key, value) in [("a", &b"only"[..]), ("b", b""), ("b", b"xyz"), ("c", b"value 5")] {
+        assert!(came.contains(&("few".into(), key.into(), value.into())), "{key}");
+    }
+    for (key, n) in [("many", 1), ("many", 13), ("one", 5), ("two", 6), ("two", 7)] {
+        assert!(came.contains(&("packed".into(), key.into(), word(n))), "{key} {n}");
+    }
+}
+
+/// The leaf of the keys is gone: of which key the values were nobody knows.
+#[test]
+fn a_lost_leaf_of_keys_puts_the_values_aside() {
+    let (report, came) = pairs_of(&damaged(&unsealed_sets(), &[28]));
+    assert!(!report.is_whole() && report.space_known, "{report:?}");
+    assert_eq!(counted(&came), [("packed", 11), ("lost+found/1-29", 6)]);
+    let (report, came) = pairs_of(&damaged(&unsealed_sets(), &[32]));
+    assert!(!report.is_whole(), "{report:?}");
+    assert_eq!(counted(&came), [("few", 10), ("lost+found/1-33", 8)]);
+}
+
+#[test]
+fn a_lost_leaf_of_a_tree_of_values_loses_its_own() {
+    for (page, few, packed) in [(30, 7, 11), (31, 7, 11), (34, 10, 7), (35, 10, 7)] {
+        let (report, came) = pairs_of(&damaged(&unsealed_sets(), &[page]));
+        assert_eq!(counted(&came), [("few", few), ("packed", packed)], "{page}");
+        assert_eq!((report.is_whole(), report.aside_pairs), (false, 0), "{report:?}");
+    }
+}
+
+#[test]
+fn a_lost_branch_of_a_tree_of_values_puts_them_aside() {
+    let (_, came) = pairs_of(&damaged(&unsealed_sets(), &[29]));
+    let aside = [("lost+found/0-30", 3), ("lost+found/0-31", 3)];
+    assert_eq!(counted(&came), [&[("few", 4), ("packed", 11)][..], &aside].concat());
+    let (_, came) = pairs_of(&damaged(&unsealed_sets(), &[33]));
+    let aside = [("lost+found/0-34", 4), ("lost+found/0-35", 4)];
+    let mut counts = counted(&came);
+    counts.sort_unstable();
+    assert_eq!(counts, [&[("few", 10)][..], &aside, &[("packed", 3)]].concat());
+    assert!(came.contains(&("lost+found/0-34".into(), vec![0, 0, 0, 2], vec![])));
+}
+
+/// Alpha has a hole too, in which the values would fit.
+#[test]
+fn values_are_not_put_into_another_table() {
+    let mut image = unsealed_sets();
+    image.node(30).keys.iter_mut().for_each(|(key, _)| key[0] = b'k');
+    image.node(30).prefix = b"kalue ".to_vec();
+    let (report, came) = pairs_of(&damaged(&image, &[3, 29]));
+    assert!(came.iter().all(|(table, key, _)| table != "alpha" || key.starts_with(b"key")));
+    assert!(came.iter().all(|(table, ..)| table != "few" || report.aside_pairs >= 6), "{came:?}");
+}
+
+/// A tree of values is higher than the leaf that leads to it, and came out before it, without its
+/// key.
+#[test]
+fn sets_of_a_lost_catalog_are_put_aside_with_their_keys() {
+    let (report, came) = pairs_of(&damaged(&unsealed_sets(), &[2]));
+    assert_eq!((came.len(), report.aside_pairs), (41, 41), "{report:?}");
+    let of = |name: &str| came.iter().filter(|(table, ..)| table == name).count();
+    assert_eq!((of("lost+found/0-28"), of("lost+found/0-28-sets")), (1, 9));
+    assert_eq!((of("lost+found/0-32"), of("lost+found/0-32-sets")), (1, 10));
+}
+
+/// Nobody knows whether a table without a descriptor was one of sets.
+#[test]
+fn a_table_of_an_unknown_kind_gets_nothing_back() {
+    let mut image = unsealed_sets();
+    image.table("few")[42] = 9;
+    let (report, came) = pairs_of(&image.build());
+    assert!(came.iter().all(|(table, ..)| table != "few"), "{came:?}");
+    assert_eq!(report.aside_pairs, 10, "{report:?}");
+    // All its keys have one value: they could be of a map.
+    *image.body(28, "b") = Value::Inline(vec![1]);
+    *image.body(28, "c") = Value::Inline(vec![2]);
+    let (report, came) = pairs_of(&image.build());
+    assert!(came.iter().all(|(table, ..)| table != "few"), "{came:?} {report:?}");
+}
+
+/// Several values of a key came out in a table that has one for each, lists twice, and values
+/// that the table refuses, which ended the salvage of all tables behind it.
+#[test]
+fn values_that_a_table_cannot_have_are_lost() {
+    let word = |n: u32| n.to_be_bytes();
+    let breaks: [(&str, usize, &dyn Fn(&mut Image)); 9] = [
+        ("alpha", 15, &|i| i.node(7).keys[0].1 = set(0, &[b"x", b"y"])),
+        ("few", 7, &|i| *i.body(28, "b") = set(0, &[b"", b"x", b"x"])),
+        ("few", 7, &|i| *i.body(28, "b") = set(4, &[&word(1), &word(2)])),
+        ("few", 9, &|i| *i.body(28, "a") = Value::Inline(vec![1; 2023])),
+        ("few", 9, &|i| *i.body(28, "a") = Value::Run(11, 4996, 8)),
+        ("packed", 9, &|i| *i.body(32, "two") = set(4, &[&word(7), &word(6)])),
+        ("packed", 9, &|i| *i.body(32, "two") = set(2, &[b"aa", b"bb"])),
+        ("packed", 10, &|i| *i.body(32, "one") = Value::Inline(vec![1; 5])),
+        ("packed", 3, &|i| i.patch_set(32, "many", 2, &[8])),
+    ];
+    for (n, (table, left, change)) in breaks.into_iter().enumerate() {
+        let mut image = unsealed_sets();
+        change(&mut image);
+        let (report, came) = pairs_of(&image.build());
+        let of = came.iter().filter(|(name, ..)| name == table).count();
+        assert_eq!(of, left, "{n}: {report:?}");
+        assert!(!report.is_whole() && report.loss_count > 0, "{n}: {report:?}");
+        let mut once: Vec<_> = came.iter().collect();
+        once.sort_unstable();
+        assert!(once.windows(2).all(|two| two[0] != two[1]), "{n}: twice");
+    }
 }
