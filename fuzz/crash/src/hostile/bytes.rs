@@ -9,8 +9,14 @@ pub const BRANCH: u8 = 1;
 pub const LEAF: u8 = 2;
 /// A free-log page.
 pub const LOG: u8 = 3;
+/// A leaf of values that have one size.
+pub const PACKED: u8 = 4;
 /// Value tag of an overflow reference.
 pub const TAG_OVERFLOW: u64 = 0x8000;
+/// Value tag of several values of a key.
+pub const TAG_SET: u64 = 0x8001;
+/// Value tag of a reference to the tree of the values of a key.
+pub const TAG_SET_TREE: u64 = 0x8002;
 /// Value tag of a value at an aligned place.
 pub const TAG_ALIGNED: u64 = 0x8004;
 /// Bytes of an overflow reference.
@@ -74,7 +80,7 @@ impl Node {
     }
 
     /// Where what stands behind the key begins, if it has this tag.
-    fn tagged(&self, page: &[u8], index: usize, tag: u64) -> Option<usize> {
+    pub fn tagged(&self, page: &[u8], index: usize, tag: u64) -> Option<usize> {
         let at = self.cell(page, index);
         if self.branch || get(page, at + 2, 2) != tag {
             return None;

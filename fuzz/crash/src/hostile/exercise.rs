@@ -4,22 +4,23 @@
 //! The right answers are a model: what the tables held at first, and what was done since. It is
 //! kept only for databases that passed the check: of others nobody knows what is right.
 
+use super::sets::{pair_of, read_set, value_of};
 use fastrand::Rng;
-use recto::{Database, Durability, Error, ReadTxn, Table, WriteTxn};
+use recto::{Database, Durability, Error, ReadTxn, Table, TableInfo, TableKind, WriteTxn};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// What is wrong.
 pub type Wrong = String;
 
-/// Digests of the values of a table, by key.
+/// Digests of the values of a table, by key; in a table of sets by pair.
 pub type Pairs = BTreeMap<Vec<u8>, u32>;
 /// Tables by name.
 pub type Model = BTreeMap<String, Pairs>;
 
 /// Pairs of a table that are looked at in full: a damaged tree may show the same leaf any number of
 /// times.
-const MOST_PAIRS: usize = 5_000;
+pub(super) const MOST_PAIRS: usize = 5_000;
 /// Tables that are used.
 const MOST_TABLES: usize = 6;
 
@@ -154,16 +155,12 @@ impl Exercise<'_> {
         }
         let mut all = true;
         for info in tables.iter().take(if sound { usize::MAX } else { MOST_TABLES }) {
-            let Some(table) = expect(sound, "opening a table of", txn.table(&info.name))? else {
-                all = false;
-                continue;
-            };
-            let read = expect(sound, "reading a table of", read_table(&table, self.rng))?;
+            let read = expect(sound, "reading a table of", read_any(txn, info, self.rng))?;
             all &= read.is_some();
             let expected = self.model.as_ref().and_then(|model| model.get(&info.name));
-            let (Some(found), Some(expected)) = (read, expected) else { continue };
-            if found != *expected || table.len() != expected.len() as u64 {
-                let len = (found.len(), table.len(), expected.len());
+            let (Some((found, said)), Some(expected)) = (read, expected) else { continue };
+            if found != *expected || said != expected.len() as u64 {
+                let len = (found.len(), said, expected.len());
                 return Err(format!("table {:?} holds other pairs: {len:?}", info.name));
             }
         }
@@ -248,18 +245,21 @@ fn undone(txn: &mut WriteTxn) -> recto::Result<()> {
 }
 
 /// A write transaction, and the model as it will be.
-struct Step<'a> {
-    txn: &'a mut WriteTxn,
+pub(super) struct Step<'a> {
+    pub(super) txn: &'a mut WriteTxn,
     model: Option<&'a mut Model>,
-    rng: &'a mut Rng,
+    pub(super) rng: &'a mut Rng,
 }
 
 impl Step<'_> {
-    fn pairs(&mut self, name: &str) -> Option<&mut Pairs> {
+    pub(super) fn pairs(&mut self, name: &str) -> Option<&mut Pairs> {
         self.model.as_mut().map(|model| model.entry(name.into()).or_default())
     }
 
     fn put(&mut self, name: &str, key: &[u8], value: &[u8]) -> recto::Result<()> {
+        if let Some(size) = self.set_size(name)? {
+            return self.insert_pair(name, key, &value_of(size, digest(value).into()));
+        }
         self.txn.open_table(name)?.put(key, value)?;
         if let Some(pairs) = self.pairs(name) {
             pairs.insert(key.to_vec(), digest(value));
@@ -268,6 +268,9 @@ impl Step<'_> {
     }
 
     fn delete(&mut self, name: &str, key: &[u8]) -> recto::Result<()> {
+        if self.set_size(name)?.is_some() {
+            return self.remove_all(name, key);
+        }
         self.txn.open_table(name)?.delete(key)?;
         if let Some(pairs) = self.pairs(name) {
             pairs.remove(key);
@@ -277,6 +280,9 @@ impl Step<'_> {
 
     /// Deletes, replaces and inserts.
     fn change(&mut self, name: &str, keys: &[Vec<u8>]) -> recto::Result<()> {
+        if let Some(size) = self.set_size(name)? {
+            return self.change_set(name, size, keys);
+        }
         let salt = self.rng.usize(..3);
         for (i, key) in keys.iter().enumerate() {
             match (i + salt) % 3 {
@@ -303,12 +309,7 @@ impl Step<'_> {
                     self.put(name, &key, &[round as u8; 60])?;
                     continue;
                 }
-                let last = {
-                    let table = self.txn.table(name)?;
-                    let end = if self.rng.bool() { table.last()? } else { table.first()? };
-                    end.map(|(key, _)| key.to_vec())
-                };
-                if let Some(key) = last {
+                if let Some(key) = self.end_of(name)? {
                     self.delete(name, &key)?;
                 }
             }
@@ -316,8 +317,24 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// The first or the last key.
+    fn end_of(&mut self, name: &str) -> recto::Result<Option<Vec<u8>>> {
+        let last = self.rng.bool();
+        if self.set_size(name)?.is_some() {
+            let table = self.txn.set(name)?;
+            let end = if last { table.last()? } else { table.first()? };
+            return Ok(end.map(|(key, _)| key.into_vec()));
+        }
+        let table = self.txn.table(name)?;
+        let end = if last { table.last()? } else { table.first()? };
+        Ok(end.map(|(key, _)| key.into_vec()))
+    }
+
     /// Walks over some pairs both ways and takes out what it stands on, then all between two keys.
     fn walk_and_cut(&mut self, name: &str, keys: &[Vec<u8>]) -> recto::Result<()> {
+        if self.set_size(name)?.is_some() {
+            return self.cut_set(name, keys);
+        }
         let table = self.txn.open(name)?;
         let mut cursor = self.txn.cursor(table);
         for step in 0..60 {
@@ -369,9 +386,23 @@ impl Step<'_> {
 
 fn keys_of(db: &Database, name: &str) -> recto::Result<Vec<Vec<u8>>> {
     let txn = db.read()?;
-    let range = txn.table(name)?.iter()?;
     // An error ends the range; the keys in front of it are used.
+    if matches!(txn.table_options(name)?, Some(options) if options.kind != TableKind::Map) {
+        let range = txn.set(name)?.iter()?;
+        return Ok(range.map_while(Result::ok).take(30).map(|(key, _)| key.into_vec()).collect());
+    }
+    let range = txn.table(name)?.iter()?;
     Ok(range.map_while(Result::ok).take(30).map(|(key, _)| key.into_vec()).collect())
+}
+
+/// Reads a table of any kind in every way; its pairs, and how many it says there are.
+fn read_any(txn: &ReadTxn, info: &TableInfo, rng: &mut Rng) -> recto::Result<(Pairs, u64)> {
+    if info.options.kind != TableKind::Map {
+        let table = txn.set(&info.name)?;
+        return Ok((read_set(&table, rng)?, table.len()));
+    }
+    let table = txn.table(&info.name)?;
+    Ok((read_table(&table, rng)?, table.len()))
 }
 
 /// Reads a table in every way. The error is the first one met; every way is tried all the same.
@@ -492,6 +523,16 @@ pub fn model_of(txn: &ReadTxn) -> Result<Model, Wrong> {
     let failed = |e: Error| format!("reading a database that passes the check: {e}");
     for info in txn.tables().map_err(failed)? {
         let mut pairs = Pairs::new();
+        if info.options.kind != TableKind::Map {
+            for pair in txn.set(&info.name).and_then(|t| t.pairs(..)).map_err(failed)? {
+                let (key, value) = pair.map_err(failed)?;
+                if pairs.insert(pair_of(&key, &value), digest(&value)).is_some() {
+                    return Err(format!("a pair of {:?} twice", info.name));
+                }
+            }
+            model.insert(info.name, pairs);
+            continue;
+        }
         let mut last: Option<Vec<u8>> = None;
         for pair in txn.table(&info.name).and_then(|t| t.iter()).map_err(failed)? {
             let (key, value) = pair.map_err(failed)?;

@@ -12,6 +12,7 @@
 //! | `mutate` | spoils them, kind by kind |
 //! | `repair` | makes checksums right again |
 //! | `exercise` | uses what came out |
+//! | `sets` | the same for tables of sets |
 //! | `salvaged` | what salvage must get out |
 //! | `lock_file` | spoils the memory that processes share |
 //! | `campaign` | very many of all this, and a summary |
@@ -24,6 +25,7 @@ pub mod mutate;
 pub mod origins;
 pub mod repair;
 pub mod salvaged;
+pub mod sets;
 
 use exercise::{Exercise, Model, Seen, Wrong, model_of};
 use fastrand::Rng;
@@ -100,7 +102,8 @@ impl Case {
         rng = Rng::with_seed(rng.u64(..));
         // The first are the smallest; large pages cost the most time and say the least.
         let most = if rng.u8(..4) == 0 { origins.len() } else { origins.len().min(origins::SMALL) };
-        let chosen = rng.usize(..most);
+        let drawn = rng.usize(..most);
+        let chosen = mutate::only_origin(origins).unwrap_or(drawn);
         let origin = &origins[chosen];
         let mut image = origin.image.clone();
         if let (0, Some(earlier)) = (rng.u8(..8), rng.choice(&origin.earlier)) {

@@ -138,7 +138,7 @@ fn origin(
 }
 
 /// So many come first that are small.
-pub const SMALL: usize = 13;
+pub const SMALL: usize = 14;
 
 /// All of them.
 pub fn all() -> Result<Vec<Origin>> {
@@ -178,6 +178,7 @@ pub fn all() -> Result<Vec<Origin>> {
             m.keep()?;
             m.put("u", 0..3, 5000)
         })?,
+        origin("sets", staged(4096)?, sets)?,
     ];
     all.push(origin("free log", staged(4096)?, free_log)?);
     all.push(origin("named", staged(4096)?, named)?);
@@ -210,6 +211,55 @@ fn aligned(m: &mut Making) -> Result<()> {
     m.keep()?;
     m.delete("a", (0..50).filter(|i| i % 3 > 0))?;
     m.put("b", 20..30, 200)
+}
+
+/// Tables of sets, of values of any length and of one size: keys with one value, with a few, and
+/// with trees of them, of several levels too, of ordinary leaves and of packed ones.
+fn sets(m: &mut Making) -> Result<()> {
+    let tables = [("any", 0), ("eight", 8), ("four", 4), ("sixteen", 16), ("wide", 1900)];
+    for (name, size) in tables {
+        let mut txn = m.db.write()?;
+        let mut table = txn.open_set_with(name, &TableOptions::set_of(size))?;
+        for key in 0..30u64 {
+            for n in 0..[1, 4, 1, 0][key as usize % 4] {
+                let value = super::sets::value_of(size, key * 3 + n * n);
+                // Two of the wide ones would be a tree.
+                if size < 1000 || key < 3 && n == 0 {
+                    table.insert(format!("key {key:03}").as_bytes(), &value)?;
+                }
+            }
+        }
+        let many = [200, 600, 1100, 300, 0][tables.iter().position(|t| t.0 == name).unwrap_or(0)];
+        for n in 0..many {
+            table.insert(b"many", &super::sets::value_of(size, n * 7 % 1999))?;
+        }
+        txn.commit()?;
+    }
+    m.put("map", 0..20, 60)?;
+    m.keep()?;
+    let deep = |name: &str, half: usize, groups: std::ops::Range<u8>| -> Result<()> {
+        let mut txn = m.db.write()?;
+        let mut table = txn.open_set(name)?;
+        for group in groups {
+            for member in 0..5u8 {
+                let value = [vec![b'a' + group; half], vec![member * 40; half]].concat();
+                table.insert(b"deep", &value)?;
+            }
+        }
+        txn.commit()
+    };
+    deep("wide", 950, 0..4)?;
+    deep("any", 970, 0..4)?;
+    m.keep()?;
+    let mut txn = m.db.write()?;
+    for (name, size) in [("any", 0), ("four", 4), ("eight", 8)] {
+        let mut table = txn.open_set(name)?;
+        (0..400).step_by(3).try_for_each(|n| {
+            table.remove(b"many", &super::sets::value_of(size, n * 7 % 1999)).map(drop)
+        })?;
+        table.delete_range(&b"key 020"[..]..&b"key 024"[..])?;
+    }
+    txn.commit()
 }
 
 /// Long keys in groups that share their first half: separators between leaves of one group are long

@@ -5,8 +5,10 @@
 //! that was followed. Nothing left: every pair whose leaf and run are undamaged comes out, in its
 //! table or put aside. Nothing twice in one table.
 
-use super::bytes::{LEAF, Node, get};
+use super::bytes::{LEAF, Node, PACKED, TAG_ALIGNED, TAG_OVERFLOW, TAG_SET, TAG_SET_TREE, get};
 use super::exercise::{Model, Wrong, digest};
+use super::sets::pair_of;
+use recto::TableKind;
 use recto::inspect::salvage::{SalvageOptions, SalvageReport, Source, salvage};
 use recto::inspect::{MetaChoice, PageKind, Tree, walk};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +19,14 @@ use std::ops::ControlFlow;
 pub struct Held {
     /// Its table.
     pub table: String,
-    /// Its key.
+    /// Its key; in a table of sets what stands for the pair.
     pub key: Vec<u8>,
+    /// The same where it is put aside: there nobody knows that a key with one value is of a table
+    /// of sets.
+    pub aside: Vec<u8>,
     /// Digest of its value.
     pub value: u32,
-    /// Its leaf, and the pages of its run.
+    /// Its leaf, and the pages of its run; of a value in a tree of values those that lead to it.
     pub pages: Vec<u64>,
 }
 
@@ -38,47 +43,155 @@ pub fn snapshots(image: &[u8], page_size: usize) -> recto::Result<Vec<Snapshot>>
     let image = image.to_vec();
     let mut all = Vec::new();
     for slot in [0, 1] {
-        let mut pairs = Vec::new();
+        let mut reading = Reading { image: &image, page_size, ..Reading::default() };
         let report = walk(&image, &MetaChoice::Slot(slot), &mut |page| {
-            if let (PageKind::Leaf, Tree::Table(table)) = (page.kind, page.tree) {
-                let id = page.id.0 as usize;
-                leaf_pairs(&image, page_size, id, table, &mut pairs);
+            match (page.kind, page.tree) {
+                (PageKind::Leaf, Tree::Catalog) => reading.catalog_leaf(page.id.0),
+                (PageKind::Leaf, Tree::Table(table)) => {
+                    reading.leaves.push((table.into(), page.id.0));
+                }
+                _ => {}
             }
             ControlFlow::Continue(())
         })?;
-        all.push(Snapshot { txn: report.meta.txn.0, pairs });
+        all.push(Snapshot { txn: report.meta.txn.0, pairs: reading.pairs() });
     }
     all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.txn));
     Ok(all)
 }
 
-fn leaf_pairs(image: &[u8], page_size: usize, id: usize, table: &str, out: &mut Vec<Held>) {
-    let page = &image[id * page_size..][..page_size];
-    let Some(node) = Node::of(page).filter(|_| page[4] == LEAF) else { return };
-    let prefix = &page[24..24 + get(page, 20, 2) as usize];
-    for index in 0..node.count {
-        let at = node.cell(page, index);
-        let suffix = get(page, at, 2) as usize;
-        let head = (get(page, node.heads + 4 * index, 4) as u32).to_be_bytes();
-        let rest = at + 4..at + 4 + suffix.saturating_sub(4);
-        let key = [prefix, &head[..suffix.min(4)], &page[rest.clone()]].concat();
-        let mut pages = vec![id as u64];
-        let value = match node.overflow(page, index) {
-            None => digest(value(page, &node, index, rest.end)),
-            Some(run) => {
-                let (first, len) = (get(page, run, 8), get(page, run + 8, 8) as usize);
-                pages.extend(first..first + len.div_ceil(page_size) as u64);
-                digest(&image[first as usize * page_size..][..len])
-            }
+/// An undamaged image, and what a walk over it has met.
+#[derive(Default)]
+struct Reading<'i> {
+    image: &'i [u8],
+    page_size: usize,
+    /// Names of the tables of sets.
+    sets: BTreeSet<Vec<u8>>,
+    /// Leaves with their tables; of tables of sets those of the trees of values too.
+    leaves: Vec<(String, u64)>,
+}
+
+/// A cell of a leaf: its key, its tag, and where what stands behind the key begins in the page.
+type LeafCell = (Vec<u8>, u64, usize);
+
+impl<'i> Reading<'i> {
+    fn page(&self, id: u64) -> &'i [u8] {
+        &self.image[id as usize * self.page_size..][..self.page_size]
+    }
+
+    fn cells(&self, id: u64) -> Vec<LeafCell> {
+        let page = self.page(id);
+        let Some(node) = Node::of(page).filter(|_| page[4] == LEAF) else { return Vec::new() };
+        let prefix = &page[24..24 + get(page, 20, 2) as usize];
+        let cell = |index: usize| {
+            let at = node.cell(page, index);
+            let suffix = get(page, at, 2) as usize;
+            let head = (get(page, node.heads + 4 * index, 4) as u32).to_be_bytes();
+            let rest = at + 4..at + 4 + suffix.saturating_sub(4);
+            let key = [prefix, &head[..suffix.min(4)], &page[rest.clone()]].concat();
+            (key, get(page, at + 2, 2), rest.end)
         };
-        out.push(Held { table: table.into(), key, value, pages });
+        (0..node.count).map(cell).collect()
+    }
+
+    fn catalog_leaf(&mut self, id: u64) {
+        let page = self.page(id);
+        let sets = self.cells(id).into_iter().filter(|&(_, _, at)| page[at + 42] == 1);
+        self.sets.extend(sets.map(|(name, ..)| name));
+    }
+
+    fn pairs(&self) -> Vec<Held> {
+        let roots = self.leaves.iter().flat_map(|(_, id)| {
+            let trees = self.cells(*id).into_iter().filter(|cell| cell.1 == TAG_SET_TREE);
+            trees.map(|(_, _, at)| get(self.page(*id), at + 6, 6))
+        });
+        let mut of_trees = Vec::new();
+        roots.for_each(|root| self.tree(root, &[], &mut |_, pages| of_trees.extend(pages)));
+        let of_trees: BTreeSet<u64> = of_trees.into_iter().collect();
+        let mut out = Vec::new();
+        for (table, id) in self.leaves.iter().filter(|(_, id)| !of_trees.contains(id)) {
+            let is_set = self.sets.contains(table.as_bytes());
+            for cell in self.cells(*id) {
+                match is_set {
+                    true => self.set(table, *id, &cell, &mut out),
+                    false => out.push(self.single(table, *id, cell)),
+                }
+            }
+        }
+        out
+    }
+
+    fn single(&self, table: &str, id: u64, (key, tag, at): LeafCell) -> Held {
+        let page = self.page(id);
+        let mut pages = vec![id];
+        let value = match tag {
+            TAG_OVERFLOW => {
+                let (first, len) = (get(page, at, 8), get(page, at + 8, 8) as usize);
+                pages.extend(first..first + len.div_ceil(self.page_size) as u64);
+                digest(&self.image[first as usize * self.page_size..][..len])
+            }
+            _ => digest(value(page, tag, at)),
+        };
+        Held { table: table.into(), aside: key.clone(), key, value, pages }
+    }
+
+    /// The values of a key of a table of sets.
+    fn set(&self, table: &str, id: u64, (key, tag, at): &LeafCell, out: &mut Vec<Held>) {
+        let (page, at) = (self.page(id), *at);
+        let mut give = |value: &[u8], pages: &[u64], several: bool| {
+            let pair = pair_of(key, value);
+            let aside = if several { pair.clone() } else { key.clone() };
+            let pages = [&[id], pages].concat();
+            out.push(Held { table: table.into(), key: pair, aside, value: digest(value), pages });
+        };
+        match *tag {
+            TAG_SET_TREE => {
+                let root = get(page, at + 6, 6);
+                self.tree(root, &[], &mut |value, pages| give(value, pages, true));
+            }
+            TAG_SET => {
+                let [size, count] = [2, 4].map(|field| get(page, at + field, 2) as usize);
+                let ends = if size == 0 { 2 * count } else { 0 };
+                let end = |i: usize| match size {
+                    0 => get(page, at + 6 + 2 * i, 2) as usize,
+                    _ => size * (i + 1),
+                };
+                let values = &page[at + 6 + ends..];
+                for i in 0..count {
+                    let from = if i == 0 { 0 } else { end(i - 1) };
+                    give(&values[from..end(i)], &[], true);
+                }
+            }
+            len => give(&page[at..][..len as usize], &[], false),
+        }
+    }
+
+    /// The values of a tree, each with the pages that lead to it.
+    fn tree(&self, id: u64, above: &[u64], give: &mut dyn FnMut(&[u8], &[u64])) {
+        let page = self.page(id);
+        let pages = [above, &[id]].concat();
+        let count = get(page, 6, 2) as usize;
+        match (page[4], Node::of(page)) {
+            (PACKED, _) => {
+                let size = get(page, 20, 2) as usize;
+                page[24..][..size * count].chunks(size).for_each(|value| give(value, &pages));
+            }
+            (LEAF, _) => self.cells(id).iter().for_each(|(value, ..)| give(value, &pages)),
+            (_, Some(node)) => {
+                self.tree(get(page, 24, 8), &pages, give);
+                for index in 0..count {
+                    self.tree(get(page, node.cell(page, index), 6), &pages, give);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
 /// The value of a leaf's cell of a sound page, behind its key from byte `at` on.
-fn value<'p>(page: &'p [u8], node: &Node, index: usize, at: usize) -> &'p [u8] {
-    if node.aligned(page, index).is_none() {
-        return &page[at..][..get(page, node.cell(page, index) + 2, 2) as usize];
+fn value(page: &[u8], tag: u64, at: usize) -> &[u8] {
+    if tag != TAG_ALIGNED {
+        return &page[at..][..tag as usize];
     }
     let len = get(page, at, 2) as usize;
     if len == 0 {
@@ -94,7 +207,11 @@ pub fn run(image: &[u8]) -> Result<(SalvageReport, Model), Wrong> {
     let mut twice = None;
     let report = salvage(&image, SalvageOptions::default(), &mut |pair| {
         let pairs = model.entry(pair.table.to_owned()).or_default();
-        if pairs.insert(pair.key.to_vec(), digest(pair.value)).is_some() {
+        let key = match pair.options.kind {
+            TableKind::Map => pair.key.to_vec(),
+            _ => pair_of(pair.key, pair.value),
+        };
+        if pairs.insert(key, digest(pair.value)).is_some() {
             twice = Some(format!("key {} of {:?} came out twice", short(pair.key), pair.table));
         }
         Ok(())
@@ -167,7 +284,7 @@ pub fn compare(
         }
         salvaged.undamaged += 1;
         if !here {
-            if !anywhere.contains(&(&held.key[..], held.value)) {
+            if !anywhere.contains(&(&held.aside[..], held.value)) {
                 let key = short(&held.key);
                 return Err(format!(
                     "table {:?}, key {key}: undamaged, and did not come out",

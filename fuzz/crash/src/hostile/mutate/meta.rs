@@ -23,7 +23,7 @@ const FIELDS: [(usize, usize); 12] = [
 ];
 
 /// Where descriptors stand in the file: in the metas, and in leaves of catalogs.
-fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
+pub fn descriptors(t: &mut Target<'_>) -> Vec<usize> {
     let size = t.page_size;
     let mut found = vec![48, size + 48];
     for id in 2..t.pages() {

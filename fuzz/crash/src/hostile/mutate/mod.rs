@@ -8,6 +8,7 @@
 mod meta;
 mod node;
 mod pages;
+mod sets;
 mod space;
 
 use super::bytes::get;
@@ -23,10 +24,12 @@ pub struct Kind {
     spoil: fn(&mut Target<'_>),
     /// It puts whole pages elsewhere, which no checksum of a page at its own number can tell.
     pub moves_pages: bool,
+    /// The origin that has what it spoils: where no other kind is used, no other origin is.
+    pub origin: Option<&'static str>,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 24] = [
+pub const KINDS: [Kind; 25] = [
     kind("bits", pages::bits),
     kind("bytes", pages::bytes),
     kind("copy within", pages::copy_within),
@@ -40,6 +43,7 @@ pub const KINDS: [Kind; 24] = [
     kind("cell", node::cell),
     kind("key order", node::order),
     kind("overflow", node::overflow),
+    Kind { origin: Some("sets"), ..kind("sets", sets::sets) },
     kind("descriptor", meta::descriptor),
     kind("meta", meta::field),
     kind("manifest", meta::manifest),
@@ -54,11 +58,11 @@ pub const KINDS: [Kind; 24] = [
 ];
 
 const fn kind(name: &'static str, spoil: fn(&mut Target<'_>)) -> Kind {
-    Kind { name, spoil, moves_pages: false }
+    Kind { name, spoil, moves_pages: false, origin: None }
 }
 
 const fn moving(name: &'static str, spoil: fn(&mut Target<'_>)) -> Kind {
-    Kind { name, spoil, moves_pages: true }
+    Kind { moves_pages: true, ..kind(name, spoil) }
 }
 
 /// An image being spoiled.
@@ -169,6 +173,12 @@ pub fn only(name: &str) -> Result<(), String> {
     let kind = kind
         .ok_or_else(|| format!("no such kind; there are {}", KINDS.map(|k| k.name).join(", ")))?;
     ONLY.set(kind).map_err(|_| "told twice".into())
+}
+
+/// Index of the only origin that is used, if the only kind is made for one.
+pub fn only_origin(origins: &[Origin]) -> Option<usize> {
+    let name = ONLY.get()?.origin?;
+    origins.iter().position(|origin| origin.name == name)
 }
 
 /// Spoils an image in one to a few ways, and says in which.

@@ -2,15 +2,15 @@
 
 use super::Target;
 use super::meta::TAG_TABLE;
-use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, TAG_ALIGNED, get, put};
+use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, PACKED, TAG_ALIGNED, get, put};
 
 /// A field of the header of some page.
 pub fn header(t: &mut Target<'_>) {
-    let Some(id) = t.page_of(&[BRANCH, LEAF, LOG]) else { return };
+    let Some(id) = t.page_of(&[BRANCH, LEAF, LOG, PACKED]) else { return };
     let (at, len) =
         [(4, 1), (5, 1), (6, 2), (8, 8), (16, 2), (18, 2), (20, 2), (22, 2)][t.rng.usize(..8)];
     let value = match at {
-        4 => t.rng.u64(..5),
+        4 => t.rng.u64(..6),
         5 => t.rng.u64(..60),
         8 => t.odd(),
         _ => t.odd_small(),

@@ -19,7 +19,7 @@ pub fn bytes(t: &mut Target<'_>) {
         if pages == 0 {
             return;
         }
-        let id = match t.page_of(&[1, 2, 3]) {
+        let id = match t.page_of(&[1, 2, 3, 4]) {
             Some(id) if t.rng.bool() && id < pages => id,
             _ => t.rng.usize(..pages),
         };
