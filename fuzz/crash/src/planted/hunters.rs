@@ -2,7 +2,7 @@
 
 use super::pitfalls;
 use crate::sim::faults::{KINDS, everywhere, shuffled};
-use crate::sim::generate::{generate, nested};
+use crate::sim::generate::{generate, nested, sets};
 use crate::sim::profiles::PROFILES;
 use crate::sim::scenarios;
 use crate::sim::script::Script;
@@ -64,6 +64,7 @@ pub fn all(seed: u64) -> Vec<Hunter> {
     all.extend(profiles);
     all.extend([
         Hunter::of("savepoints", || (), move |(), n| Some(nested(seed.wrapping_add(n)))),
+        Hunter::of("sets", || (), move |(), n| Some(sets(seed.wrapping_add(n)))),
         Hunter::of("random", || (), move |(), n| Some(generate(seed.wrapping_add(n)))),
         Hunter::of_list("long", || {
             ["long", "free-log", "pool"].into_iter().flat_map(both).collect()

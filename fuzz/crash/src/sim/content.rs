@@ -3,17 +3,17 @@
 //! Values are not kept: length and stamp give their bytes. No two writes of a run have the same
 //! stamp, so content that is old, mixed or from elsewhere has another fingerprint.
 
-use recto::{ReadTxn, Table, TableInfo, WriteTxn};
+use super::sets::{is_set, set_print};
+use recto::{ReadTxn, SetTable, Table, TableInfo, WriteTxn};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names of the tables.
-pub const TABLES: [&str; 7] = ["main", "wide", "big", "side", "tail", "t", NAMES];
-/// How many of them are for everything.
-pub const COMMON: usize = 6;
-/// The last has a pair for each name that was given or taken: so no two contents that differ in
-/// their named snapshots hold the same.
-const NAMES: &str = "names";
+pub const TABLES: [&str; 10] =
+    ["main", "wide", "big", "side", "tail", "t", "few", "packed", "deep", "names"];
+/// The last has a pair for each name of a snapshot that was given or taken: so no two contents that
+/// differ in their named snapshots hold the same.
+pub const NAMES: u8 = TABLES.len() as u8 - 1;
 
 /// A value that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,12 +25,15 @@ pub struct Value {
 }
 
 type Pairs = BTreeMap<u16, (Value, u64)>;
+/// Fingerprints of the pairs of a table of sets.
+pub(super) type SetPairs = BTreeMap<(u16, u16), u64>;
 
 /// A whole content. Cheap to clone: tables are shared until they change.
 #[derive(Clone, Default)]
 pub struct Content {
     tables: BTreeMap<u8, Arc<Pairs>>,
-    print: u64,
+    pub(super) sets: BTreeMap<u8, Arc<SetPairs>>,
+    pub(super) print: u64,
     /// Fingerprints of the named snapshots.
     named: BTreeMap<u8, u64>,
     /// Fingerprint of what the transaction has begun from.
@@ -78,12 +81,12 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn pair_print(table: u8, key: &[u8], value: &[u8]) -> u64 {
+pub(super) fn pair_print(table: u8, key: &[u8], value: &[u8]) -> u64 {
     let key = mix((u64::from(crc32fast::hash(key)) << 16) | (u64::from(table) + 1));
     mix(key ^ ((u64::from(crc32fast::hash(value)) << 32) | value.len() as u64))
 }
 
-fn table_print(table: u8) -> u64 {
+pub(super) fn table_print(table: u8) -> u64 {
     mix(0x7ab1e + u64::from(table))
 }
 
@@ -149,8 +152,11 @@ impl Content {
     /// All keys whose bytes stand between those of two keys, the second not included; how many
     /// there were.
     pub fn delete_range(&mut self, table: u8, from: u16, to: u16) -> u64 {
-        self.make_table(table);
         let bounds = key_bytes(from)..key_bytes(to);
+        if is_set(table) {
+            return self.remove_pairs(table, |(key, _)| bounds.contains(&key_bytes(key)));
+        }
+        self.make_table(table);
         let keys = self.tables.get(&table).into_iter().flat_map(|pairs| pairs.keys().copied());
         let within: Vec<u16> = keys.filter(|&key| bounds.contains(&key_bytes(key))).collect();
         within.iter().filter(|&&key| self.delete(table, key)).count() as u64
@@ -158,6 +164,12 @@ impl Content {
 
     /// Whether the table was there.
     pub fn drop_table(&mut self, table: u8) -> bool {
+        if self.sets.contains_key(&table) {
+            self.remove_pairs(table, |_| true);
+            self.sets.remove(&table);
+            self.print = self.print.wrapping_sub(table_print(table));
+            return true;
+        }
         let Some(pairs) = self.tables.remove(&table) else { return false };
         self.print = self.print.wrapping_sub(table_print(table));
         for (_, print) in pairs.values() {
@@ -187,7 +199,8 @@ impl Content {
 
     /// Pairs in all tables.
     pub fn len(&self) -> usize {
-        self.tables.values().map(|pairs| pairs.len()).sum()
+        let sets = self.sets.values().map(|pairs| pairs.len()).sum::<usize>();
+        sets + self.tables.values().map(|pairs| pairs.len()).sum::<usize>()
     }
 
     /// Whether there is not a single pair.
@@ -197,8 +210,10 @@ impl Content {
 
     /// For people: tables and numbers of pairs.
     pub fn summary(&self) -> String {
-        let tables = self.tables.iter();
-        in_words(self.print, tables.map(|(&table, pairs)| (TABLES[table as usize], pairs.len())))
+        let tables = self.tables.iter().map(|(&table, pairs)| (table, pairs.len()));
+        let sets = self.sets.iter().map(|(&table, pairs)| (table, pairs.len()));
+        let all = tables.chain(sets).map(|(table, len)| (TABLES[table as usize], len));
+        in_words(self.print, all)
     }
 }
 
@@ -234,6 +249,8 @@ pub trait Snapshot {
     fn tables(&self) -> recto::Result<Vec<TableInfo>>;
     /// One of them.
     fn table(&self, name: &str) -> recto::Result<Table<'_>>;
+    /// One of sets.
+    fn set(&self, name: &str) -> recto::Result<SetTable<'_>>;
 }
 
 impl Snapshot for ReadTxn {
@@ -243,6 +260,9 @@ impl Snapshot for ReadTxn {
     fn table(&self, name: &str) -> recto::Result<Table<'_>> {
         ReadTxn::table(self, name)
     }
+    fn set(&self, name: &str) -> recto::Result<SetTable<'_>> {
+        ReadTxn::set(self, name)
+    }
 }
 
 impl Snapshot for WriteTxn {
@@ -251,6 +271,9 @@ impl Snapshot for WriteTxn {
     }
     fn table(&self, name: &str) -> recto::Result<Table<'_>> {
         WriteTxn::table(self, name)
+    }
+    fn set(&self, name: &str) -> recto::Result<SetTable<'_>> {
+        WriteTxn::set(self, name)
     }
 }
 
@@ -268,6 +291,14 @@ pub fn print_of(snapshot: &impl Snapshot) -> Shown {
         };
         let table = table as u8;
         print = print.wrapping_add(table_print(table));
+        if is_set(table) {
+            let read = snapshot.set(&info.name).and_then(|t| set_print(table, &t));
+            let read = read.map_err(|e| e.to_string()).and_then(|found| found);
+            let (sum, count) = read.map_err(|what| format!("table {}: {what}", info.name))?;
+            print = print.wrapping_add(sum);
+            counts.push((TABLES[table as usize], count));
+            continue;
+        }
         let pairs = snapshot.table(&info.name).and_then(|t| t.iter());
         let mut count = 0;
         for pair in pairs.map_err(|e| format!("table {}: {e}", info.name))? {

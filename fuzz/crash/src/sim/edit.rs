@@ -1,7 +1,8 @@
 //! What happens inside a write transaction: the grammar, the model and the engine's call of each
 //! edit, side by side.
 
-use super::content::{COMMON, Content, TABLES, Value, key_bytes, snapshot_name};
+use super::content::{Content, NAMES, TABLES, Value, key_bytes, snapshot_name};
+use super::sets::{MAPS, is_set};
 use recto::harness::sim::Rng;
 use recto::{Error, Savepoint, TableMut, TableOptions, WriteTxn};
 use std::fmt;
@@ -20,6 +21,12 @@ pub enum Edit {
     Fill { table: u8, from: u16, count: u16, step: u16, len: u32 },
     /// `erase TABLE FROM COUNT STEP`
     Erase { table: u8, from: u16, count: u16, step: u16 },
+    /// `join TABLE KEY FROM COUNT STEP`: a key gets every STEP-th value, in a table of sets.
+    Join { table: u8, key: u16, from: u16, count: u16, step: u16 },
+    /// `leave TABLE KEY FROM COUNT STEP`: a key loses these values.
+    Leave { table: u8, key: u16, from: u16, count: u16, step: u16 },
+    /// `leave-all TABLE KEY`: it loses all of them.
+    LeaveAll { table: u8, key: u16 },
     /// `cut-out TABLE KEY KEY`: all keys from the one to below the other, by their bytes.
     CutOut { table: u8, from: u16, to: u16 },
     /// `drop TABLE`
@@ -184,17 +191,33 @@ impl Edit {
             Edit::Erase { table, from, count, step } => {
                 keys(from, count, step).try_for_each(|key| e.delete(table, key))
             }
+            Edit::Join { table, key, from, count, step } => {
+                keys(from, count, step).try_for_each(|value| e.join(table, key, value))?;
+                e.look_at_set(table, key)
+            }
+            Edit::Leave { table, key, from, count, step } => {
+                keys(from, count, step).try_for_each(|value| e.leave(table, key, value))?;
+                e.look_at_set(table, key)
+            }
+            Edit::LeaveAll { table, key } => {
+                e.leave_all(table, key)?;
+                e.look_at_set(table, key)
+            }
             Edit::CutOut { table, from, to } => {
                 let (start, end) = (key_bytes(from), key_bytes(to));
                 let bounds = (Bound::Included(&start), Bound::Excluded(&end));
-                let mut t = open(e.txn, table)?;
-                let gone = t.delete_range(bounds)?;
+                let gone = match is_set(table) {
+                    true => e.open_set(table)?.delete_range(bounds)?,
+                    false => open(e.txn, table)?.delete_range(bounds)?,
+                };
                 let wanted = e.content.delete_range(table, from, to);
                 let right = gone == wanted || e.doubtful;
                 assert!(right, "{self} says that {gone} keys went, and not {wanted}");
-                let left = open(e.txn, table)?;
-                let some = left.range(bounds)?.next().transpose()?;
-                assert!(some.is_none() || e.doubtful, "{self} leaves a key");
+                let some = match is_set(table) {
+                    true => e.open_set(table)?.range(bounds)?.next().transpose()?.is_some(),
+                    false => open(e.txn, table)?.range(bounds)?.next().transpose()?.is_some(),
+                };
+                assert!(!some || e.doubtful, "{self} leaves a key");
                 Ok(())
             }
             Edit::Drop { table } => {
@@ -228,7 +251,7 @@ impl Edit {
             }
             Edit::Back { down } => e.back(down),
             Edit::Name { name } => {
-                e.put(COMMON as u8, name.into(), 8)?;
+                e.put(NAMES, name.into(), 8)?;
                 let free = match e.txn.create_snapshot(&snapshot_name(name)) {
                     Ok(()) => true,
                     Err(Error::SnapshotExists(_)) => false,
@@ -238,7 +261,7 @@ impl Edit {
                 Ok(())
             }
             Edit::Unname { name } => {
-                e.put(COMMON as u8, name.into(), 8)?;
+                e.put(NAMES, name.into(), 8)?;
                 let there = e.txn.drop_snapshot(&snapshot_name(name))?;
                 assert!(there == e.content.unname(name) || e.doubtful, "{self}: there: {there}");
                 Ok(())
@@ -249,10 +272,11 @@ impl Edit {
     /// Single keys that are put or deleted.
     pub fn weight(&self) -> u64 {
         match *self {
-            Edit::Fill { count, step, .. } | Edit::Erase { count, step, .. } => {
-                u64::from(count.div_ceil(step.max(1)))
-            }
-            Edit::CutOut { .. } => 40,
+            Edit::Fill { count, step, .. }
+            | Edit::Erase { count, step, .. }
+            | Edit::Join { count, step, .. }
+            | Edit::Leave { count, step, .. } => u64::from(count.div_ceil(step.max(1))),
+            Edit::CutOut { .. } | Edit::LeaveAll { .. } => 40,
             Edit::Save | Edit::Keep { .. } | Edit::Back { .. } => 0,
             _ => 1,
         }
@@ -270,7 +294,7 @@ impl Edit {
 
     /// Something to do.
     pub fn random(rng: &mut Rng, page_size: usize) -> Edit {
-        let table = if rng.chance(3, 5) { 0 } else { rng.index(COMMON) as u8 };
+        let table = if rng.chance(3, 5) { 0 } else { rng.index(MAPS) as u8 };
         let key = match rng.below(4) {
             0 => rng.below(12) as u16,
             1 => rng.below(400) as u16,
@@ -287,7 +311,7 @@ impl Edit {
         let step = 1 + rng.below(4) as u16;
         match rng.below(32) {
             0 => Edit::Drop { table },
-            1 => Edit::Rename { from: table, to: rng.index(COMMON) as u8 },
+            1 => Edit::Rename { from: table, to: rng.index(MAPS) as u8 },
             2 | 3 => {
                 let (count, len) = (10 + rng.below(120) as u16, (4 + rng.below(200)) as u32);
                 Edit::Fill { table, from: key, count, step, len }
@@ -361,7 +385,25 @@ impl Edit {
                 ]
             }
             Edit::Erase { table, from, .. } => vec![Edit::Del { table, key: from }],
+            Edit::CutOut { table, from, .. } if is_set(table) => {
+                vec![Edit::LeaveAll { table, key: from }]
+            }
             Edit::CutOut { table, from, .. } => vec![Edit::Del { table, key: from }],
+            Edit::Join { table, key, from, count, step } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Join { table, key, from, count: half, step },
+                    Edit::Join { table, key, from: from + half, count: count - half, step },
+                    Edit::Join { table, key, from, count: count - 1, step },
+                ]
+            }
+            Edit::Leave { table, key, from, count, step } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Leave { table, key, from, count: half, step },
+                    Edit::Leave { table, key, from: from + half, count: count - half, step },
+                ]
+            }
             Edit::Put { table, key, len } if len > 8 => {
                 vec![Edit::Put { table, key, len: 8 }, Edit::Put { table, key, len: len / 2 }]
             }
@@ -375,10 +417,14 @@ impl Edit {
         let bad = || format!("no edit: {text:?}");
         let number = |i: usize| words.get(i).and_then(|w| w.parse::<u32>().ok()).ok_or_else(bad);
         let small = |i: usize| number(i).and_then(|n| u16::try_from(n).map_err(|_| bad()));
-        let table = |i: usize| {
+        let any = |i: usize| {
             let name = words.get(i).ok_or_else(bad)?;
             TABLES.iter().position(|t| t == name).map(|t| t as u8).ok_or_else(bad)
         };
+        let of_kind = |i: usize, sets: bool| {
+            any(i).and_then(|table| if is_set(table) == sets { Ok(table) } else { Err(bad()) })
+        };
+        let (table, sets) = (|i| of_kind(i, false), |i| of_kind(i, true));
         let want = |count: usize| if words.len() == count { Ok(()) } else { Err(bad()) };
         match words.first().copied() {
             Some("put") => {
@@ -405,11 +451,24 @@ impl Edit {
             }
             Some("cut-out") => {
                 want(4)?;
-                Ok(Edit::CutOut { table: table(1)?, from: small(2)?, to: small(3)? })
+                Ok(Edit::CutOut { table: any(1)?, from: small(2)?, to: small(3)? })
+            }
+            Some(how @ ("join" | "leave")) => {
+                want(6)?;
+                let (table, key, from) = (sets(1)?, small(2)?, small(3)?);
+                let (count, step) = (small(4)?, small(5)?);
+                Ok(match how {
+                    "join" => Edit::Join { table, key, from, count, step },
+                    _ => Edit::Leave { table, key, from, count, step },
+                })
+            }
+            Some("leave-all") => {
+                want(3)?;
+                Ok(Edit::LeaveAll { table: sets(1)?, key: small(2)? })
             }
             Some("drop") => {
                 want(2)?;
-                Ok(Edit::Drop { table: table(1)? })
+                Ok(Edit::Drop { table: any(1)? })
             }
             Some("save") => {
                 want(1)?;
@@ -450,6 +509,13 @@ impl fmt::Display for Edit {
             Edit::CutOut { table, from, to } => {
                 write!(f, "cut-out {} {from} {to}", name(table))
             }
+            Edit::Join { table, key, from, count, step } => {
+                write!(f, "join {} {key} {from} {count} {step}", name(table))
+            }
+            Edit::Leave { table, key, from, count, step } => {
+                write!(f, "leave {} {key} {from} {count} {step}", name(table))
+            }
+            Edit::LeaveAll { table, key } => write!(f, "leave-all {} {key}", name(table)),
             Edit::Drop { table } => write!(f, "drop {}", name(table)),
             Edit::Rename { from, to } => write!(f, "rename {} {}", name(from), name(to)),
             Edit::Save => f.write_str("save"),

@@ -16,6 +16,7 @@ pub fn generate(seed: u64) -> Script {
         2 => nested(seed),
         5 if seed.is_multiple_of(3) => profiles::names(seed),
         5 => named(flat(seed), seed),
+        6 => sets(seed),
         7 => named(nested(seed), seed),
         _ => flat(seed),
     }
@@ -48,6 +49,26 @@ pub fn nested(seed: u64) -> Script {
         if !edits.is_empty() && rng.chance(3, 4) {
             op.kind = op.kind.with_edits(Edit::nested(edits, rng));
         }
+    }
+    script
+}
+
+const SETS: u64 = 0x5e75;
+
+/// The script of a seed with tables of sets, half of them with savepoints.
+pub fn sets(seed: u64) -> Script {
+    let mut script = flat(seed);
+    let rng = &mut Rng::new(seed ^ SETS << 32);
+    for op in &mut script.ops {
+        let edits = op.kind.edits();
+        if edits.is_empty() || rng.chance(1, 4) {
+            continue;
+        }
+        let mut edits = Edit::with_sets(edits, rng);
+        if seed & 8 > 0 {
+            edits = Edit::nested(&edits, rng);
+        }
+        op.kind = op.kind.with_edits(edits);
     }
     script
 }

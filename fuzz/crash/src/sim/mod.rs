@@ -34,5 +34,6 @@ pub mod profiles;
 pub mod returns;
 pub mod scenarios;
 pub mod script;
+pub mod sets;
 pub mod shrink;
 pub mod world;
