@@ -36,6 +36,8 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::SpilledPageNotVerified, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
+    // Takes a damaged file.
+    (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
 ];
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
