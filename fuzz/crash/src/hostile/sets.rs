@@ -166,7 +166,9 @@ impl Step<'_> {
         if let Some(pairs) = self.pairs(name) {
             let of_key: Vec<_> = pairs_of(pairs, key).cloned().collect();
             assert_eq!(gone, of_key.len() as u64, "values that a key had");
-            of_key.iter().for_each(|pair| drop(pairs.remove(pair)));
+            for pair in &of_key {
+                pairs.remove(pair);
+            }
         }
         Ok(())
     }
