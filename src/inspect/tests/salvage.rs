@@ -395,7 +395,8 @@ fn a_table_of_an_unknown_kind_gets_nothing_back() {
 #[test]
 fn values_that_a_table_cannot_have_are_lost() {
     let word = |n: u32| n.to_be_bytes();
-    let breaks: [(&str, usize, &dyn Fn(&mut Image)); 9] = [
+    type Break<'a> = (&'a str, usize, &'a dyn Fn(&mut Image));
+    let breaks: [Break<'_>; 9] = [
         ("alpha", 15, &|i| i.node(7).keys[0].1 = set(0, &[b"x", b"y"])),
         ("few", 7, &|i| *i.body(28, "b") = set(0, &[b"", b"x", b"x"])),
         ("few", 7, &|i| *i.body(28, "b") = set(4, &[&word(1), &word(2)])),
