@@ -1,5 +1,5 @@
-//! Tables of sets, used in every way there is, as `exercise` does it with the others. In the model a
-//! pair of key and value is a key of its own.
+//! Tables of sets, used in every way there is, as `exercise` does it with the others. In the model
+//! a pair of key and value is a key of its own.
 
 use super::exercise::{MOST_PAIRS, Pairs, Step, digest};
 use fastrand::Rng;
