@@ -86,19 +86,19 @@ impl ReadArg {
 pub struct SnapshotArg {
     /// Read this named snapshot (default: the newest state). Without a look at checksums; `check`
     /// looks at them
-    #[arg(long = "snapshot", value_name = "NAME")]
-    named: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<String>,
 }
 
 impl SnapshotArg {
     /// Whether one is named.
     pub fn is_given(&self) -> bool {
-        self.named.is_some()
+        self.snapshot.is_some()
     }
 
     /// Begins to read.
     pub fn read(&self, db: &Database) -> recto::Result<ReadTxn> {
-        match &self.named {
+        match &self.snapshot {
             Some(name) => db.read_snapshot(name),
             None => db.read(),
         }
