@@ -9,6 +9,7 @@ use common::{
 };
 use recto::{Builder, Database, Durability, Error};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -167,6 +168,29 @@ fn an_empty_file_becomes_a_database() {
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(names.iter().all(|name| !name.to_string_lossy().contains("-new-")), "{names:?}");
     }
+}
+
+/// Whoever may read an empty file can lock it, and may be gone for ever.
+#[test]
+fn an_empty_file_that_is_locked_is_not_waited_for_without_end() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    fs::write(&path, b"").unwrap();
+    let locked = fs::File::open(&path).unwrap();
+    // SAFETY: a plain C struct of integers, for which zeros are a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_RDLCK as libc::c_short;
+    // SAFETY: an open descriptor, and a struct that lives across the call.
+    let done = unsafe { libc::fcntl(locked.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+    assert_eq!(done, 0);
+    let mut builder = Builder::default();
+    builder.open_timeout(Duration::from_millis(50));
+    // SAFETY: the directory belongs to the test.
+    let refused = unsafe { builder.open(&path) };
+    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    drop(locked);
+    assert_clean(&open_at(&path, &builder));
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl Builder {
         self
     }
 
-    /// How long `open` waits for another process that is just opening. Default: ten seconds.
+    /// How long `open` waits for another process that is just opening, or has locked the empty file
+    /// that is to become a database. Default: ten seconds.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.engine.open_timeout = timeout;
         self
@@ -280,15 +281,19 @@ impl Builder {
     /// Makes the file under a temporary name and links it into place when it is complete and
     /// durable, without replacing one that somebody else made meanwhile, or one that has content.
     fn create_file(&self, path: &Path) -> Result<()> {
-        let create = match path.metadata() {
-            Ok(meta) if meta.is_file() && meta.len() == 0 => mmap::replace_empty_file,
+        let is_there = match path.metadata() {
+            Ok(meta) if meta.is_file() && meta.len() == 0 => true,
             Ok(_) => return Ok(()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => mmap::create_file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
             Err(e) => return Err(Error::io("look for", e).at(path)),
         };
         self.check_page_size()?;
         let content = initial_file(self.page_size, new_uuid()?);
-        create(path, &content, &self.platform)
+        let timeout = self.engine.open_timeout;
+        match is_there {
+            true => mmap::replace_empty_file(path, &content, &self.platform, timeout),
+            false => mmap::create_file(path, &content, &self.platform),
+        }
     }
 
     fn check_page_size(&self) -> Result<()> {

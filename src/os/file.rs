@@ -2,10 +2,10 @@
 //!
 //! Invariants: every descriptor closes on exec; a symbolic link in the last place of a path is
 //! refused, and so is everything that is not a regular file; a file is created whole or not at all
-//! ([`create_unlinked`]) and never over another, but for one that is empty ([`create_beside`]).
+//! ([`create_unlinked`]) and never over another, but for one that is empty ([`NewFile::replace`]).
 
 use super::{check, check_repeat};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -270,12 +270,6 @@ pub fn create_unlinked(path: &Path, mode: u32) -> io::Result<NewFile> {
     create_named(directory, target, name, mode)
 }
 
-/// The same with a temporary name, so that it can take the place of a file that stands there.
-pub fn create_beside(path: &Path, mode: u32) -> io::Result<NewFile> {
-    let (directory, name) = directory_of(path)?;
-    create_named(directory, c_string(name)?, name, mode)
-}
-
 /// The directory of a path, open, and the name in it.
 fn directory_of(path: &Path) -> io::Result<(File, &OsStr)> {
     let name = path.file_name().ok_or_else(|| {
@@ -292,13 +286,7 @@ fn directory_of(path: &Path) -> io::Result<(File, &OsStr)> {
 /// The same with a temporary name in the same directory.
 fn create_named(directory: File, target: CString, name: &OsStr, mode: u32) -> io::Result<NewFile> {
     for _ in 0..100 {
-        let mut random = [0u8; 8];
-        super::random_bytes(&mut random)?;
-        let mut temporary = b".".to_vec();
-        // A name has at most 255 bytes.
-        temporary.extend_from_slice(&name.as_bytes()[..name.len().min(200)]);
-        temporary.extend_from_slice(format!("-new-{:016x}", u64::from_ne_bytes(random)).as_bytes());
-        let temporary = CString::new(temporary)?;
+        let temporary = temporary_name(name.as_bytes())?;
         match open_at(&directory, &temporary, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, mode) {
             Ok(file) => {
                 let temporary = Some(temporary);
@@ -309,6 +297,17 @@ fn create_named(directory: File, target: CString, name: &OsStr, mode: u32) -> io
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+/// A name that no file has, for one that is to have another.
+fn temporary_name(name: &[u8]) -> io::Result<CString> {
+    let mut random = [0u8; 8];
+    super::random_bytes(&mut random)?;
+    let mut temporary = b".".to_vec();
+    // A name has at most 255 bytes.
+    temporary.extend_from_slice(&name[..name.len().min(200)]);
+    temporary.extend_from_slice(format!("-new-{:016x}", u64::from_ne_bytes(random)).as_bytes());
+    Ok(CString::new(temporary)?)
 }
 
 impl NewFile {
@@ -331,12 +330,18 @@ impl NewFile {
         Ok(self.file.take().expect("present until link"))
     }
 
-    /// Gives a file of [`create_beside`] its name, in place of the file that has it, and syncs the
-    /// directory.
+    /// Gives the file its name, in place of the file that has it, and syncs the directory. Only a
+    /// name can take the place of another: a file without one has a temporary one for a moment.
     pub fn replace(mut self) -> io::Result<File> {
-        let Some(temporary) = &self.temporary else {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None => {
+                let temporary = temporary_name(self.name.as_bytes())?;
+                self.link_as(&temporary)?;
+                temporary
+            }
         };
+        let temporary = self.temporary.insert(temporary);
         let dir = self.directory.as_raw_fd();
         // SAFETY: an open descriptor and strings that end in zero.
         check(unsafe { libc::renameat(dir, temporary.as_ptr(), dir, self.name.as_ptr()) })?;
@@ -347,23 +352,27 @@ impl NewFile {
 
     fn give_name(&mut self) -> io::Result<()> {
         match self.temporary.take() {
-            None => {
-                let through = format!("/proc/self/fd/{}", self.file().as_raw_fd());
-                let through = CString::new(through)?;
-                // SAFETY: open descriptors and strings that end in zero.
-                check(unsafe {
-                    libc::linkat(
-                        libc::AT_FDCWD,
-                        through.as_ptr(),
-                        self.directory.as_raw_fd(),
-                        self.name.as_ptr(),
-                        libc::AT_SYMLINK_FOLLOW,
-                    )
-                })
-                .map(drop)
-            }
+            None => self.link_as(&self.name),
             Some(temporary) => self.link_named(temporary),
         }
+    }
+
+    /// Gives a file without a name this one.
+    fn link_as(&self, name: &CStr) -> io::Result<()> {
+        let through = format!("/proc/self/fd/{}", self.file().as_raw_fd());
+        let through = CString::new(through)?;
+        let dir = self.directory.as_raw_fd();
+        // SAFETY: open descriptors and strings that end in zero.
+        check(unsafe {
+            libc::linkat(
+                libc::AT_FDCWD,
+                through.as_ptr(),
+                dir,
+                name.as_ptr(),
+                libc::AT_SYMLINK_FOLLOW,
+            )
+        })
+        .map(drop)
     }
 
     fn link_named(&mut self, temporary: CString) -> io::Result<()> {
@@ -646,6 +655,13 @@ mod tests {
         assert!(is_same_file(&file, &path).unwrap());
         let meta = file.metadata().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.nlink()), (0o600, 1));
+
+        let third = make(&path);
+        pwrite_all(third.file(), 0, b"third").unwrap();
+        let file = third.replace().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"third");
+        assert!(is_same_file(&file, &path).unwrap());
+        assert_eq!((names(), file.metadata().unwrap().nlink()), (1, 1));
     }
 
     #[test]

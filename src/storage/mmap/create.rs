@@ -9,6 +9,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Makes a file with this content at `path`, unless there is one already: then that one stays.
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
@@ -33,8 +34,15 @@ fn fill(new: &os::NewFile, path: &Path, content: &[u8], options: &MapOptions) ->
 
 /// A file without a byte, such as programs make that choose a name, becomes one with this content:
 /// a new file takes its place as a whole, with its users and permissions. Nothing is done where the
-/// file has content, also where another process has just given it some.
-pub fn replace_empty_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
+/// file has content, also where another process has just given it some. [`Error::Busy`] if somebody
+/// has it locked for the whole of `timeout`: another process that is at this, or one that has
+/// nothing to do with it.
+pub fn replace_empty_file(
+    path: &Path,
+    content: &[u8],
+    options: &MapOptions,
+    timeout: Duration,
+) -> Result<()> {
     let path = &path.canonicalize().map_err(|e| Error::io("finding the file", e).at(path))?;
     let failed = |what, e| Error::io(what, e).at(path);
     let is_empty = |meta: &Metadata| meta.is_file() && meta.len() == 0;
@@ -44,15 +52,21 @@ pub fn replace_empty_file(path: &Path, content: &[u8], options: &MapOptions) -> 
     lock_file::refuse_same_path(path, options)?;
     // Of those who find it empty one replaces it; the others find that another file is there.
     let empty = os::OfdLocks::open(|| os::open_data(path, true)).map_err(|e| failed("open", e))?;
-    empty.lock(0, true, None).map_err(|e| failed("lock", e))?;
+    if !empty.lock(0, true, Some(timeout)).map_err(|e| failed("lock", e))? {
+        return Err(Error::Busy);
+    }
     let meta = empty.file().metadata().map_err(|e| failed("asking about", e))?;
     let now = path.symlink_metadata().map_err(|e| failed("asking about", e))?;
     if !is_empty(&meta) || (meta.dev(), meta.ino()) != (now.dev(), now.ino()) {
         return Ok(());
     }
-    let new = os::create_beside(path, os::PRIVATE).map_err(|e| failed("create", e))?;
+    let new = os::create_unlinked(path, os::PRIVATE).map_err(|e| failed("create", e))?;
     fill(&new, path, content, options)?;
     give_as(new.file(), &meta).map_err(|e| failed("create", e))?;
+    // The sync has taken its time: what somebody has written meanwhile must not go.
+    if os::file_len(empty.file()).map_err(|e| failed("asking about", e))? > 0 {
+        return Ok(());
+    }
     new.replace().map(drop).map_err(|e| failed("create", e))
 }
 
