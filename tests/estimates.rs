@@ -5,7 +5,7 @@ mod common;
 
 use common::{assert_clean, spread};
 use fastrand::Rng;
-use recto::{Builder, Database, Table, TableDef};
+use recto::{Builder, Database, Error, Table, TableDef};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
@@ -205,6 +205,22 @@ fn what_is_drawn_is_there_and_the_same_for_a_seed() {
 /// Half of the keys have values of 4 bytes, half of them of 400, so that a leaf of the one kind has
 /// fifty times the keys of one of the other: by random children, those would be drawn much less.
 /// 200,000 draws, in samples of 20, some of which are drawn, and of 20,000, which are walked to.
+#[test]
+fn a_sample_for_which_there_is_no_memory_is_refused() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    assert!(table.sample(usize::MAX, 1).unwrap().is_empty());
+    table.put(b"key", b"value").unwrap();
+    for number in [usize::MAX, usize::MAX / 64] {
+        let refused = table.sample(number, 1);
+        assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
+    }
+    assert_eq!(table.sample(3, 1).unwrap().len(), 3);
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
 #[test]
 fn each_pair_is_as_likely_as_any_other() {
     const KEYS: u64 = 20_000;

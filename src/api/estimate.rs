@@ -89,6 +89,9 @@ impl<'t> Table<'t> {
     /// Some tens of pages are read for each (a draw that would favour pairs on emptier pages is
     /// thrown away), but of a table with few leaves for that the front of each, once.
     ///
+    /// Errors: [`Error::InvalidArgument`](crate::Error::InvalidArgument) if there is no memory for
+    /// so many.
+    ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// # let db = recto::Database::in_memory()?;

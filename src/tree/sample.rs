@@ -29,7 +29,10 @@ pub fn sample<'a, S: PageSource>(
     src.check()?;
     let Some(top) = Top::of(src, desc)? else { return Ok(Vec::new()) };
     let mut draws = Draws { state: seed };
-    let mut drawn = Vec::with_capacity(number.min(1024));
+    let mut drawn = Vec::new();
+    if drawn.try_reserve_exact(number).is_err() {
+        return Err(Error::InvalidArgument(format!("no memory for a sample of {number} pairs")));
+    }
     let mut pages = 0;
     while drawn.len() < number && pages <= desc.leaf_pages / DEARER {
         if let Some((leaf, index)) = draw(src, &top, &mut draws, &mut pages)? {
