@@ -383,3 +383,25 @@ fn slices_come_straight_from_the_leaves() {
     assert_eq!((values.next_slice().unwrap(), values.next().is_none()), (None, true));
     assert_clean(&db);
 }
+
+/// A value that finds no room in its list any more, where there is no room for a tree either, was
+/// told as damage.
+#[test]
+fn a_full_database_is_full_while_a_set_becomes_a_tree() {
+    for value_size in [0, 8] {
+        for pages in 20..50 {
+            let dir = memory_dir();
+            let path = dir.path().join("x.recto");
+            let db = open_at(&path, Database::builder().max_bytes(2 * 4096 * pages));
+            let mut txn = db.write().unwrap();
+            let options = TableOptions::set_of(value_size);
+            let mut table = txn.open_set_with("sets", &options).unwrap();
+            let full = (0..400u32)
+                .flat_map(|key| (0..260u64).map(move |n| (key, n)))
+                .find_map(|(key, n)| table.insert(&key.to_be_bytes(), &n.to_be_bytes()).err());
+            assert!(matches!(full, Some(Error::DatabaseFull { .. })), "{full:?}");
+            drop(txn);
+            assert_clean(&db);
+        }
+    }
+}

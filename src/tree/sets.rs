@@ -241,8 +241,13 @@ fn grow_tree<S: PageSink>(
     let mut edge = RightmostPath::default();
     for value in list {
         match tree.value_size {
-            0 => append(sink, &mut tree, &mut edge, value, b"")
-                .map_err(|_| bad(desc, "set whose values are out of order"))?,
+            0 => append(sink, &mut tree, &mut edge, value, b"").map_err(|e| match e {
+                // Not of this insertion: nobody may go on.
+                Error::OutOfOrder | Error::KeyTooLong { .. } => {
+                    bad(desc, "set whose values cannot be")
+                }
+                other => other,
+            })?,
             _ => drop(packed::insert(sink, &mut tree, value)?),
         }
     }
