@@ -7,6 +7,7 @@ use common::{assert_clean, memory_dir, open_at};
 use fastrand::Rng;
 use recto::{Database, Durability, Error, SetTable, Sink, TableKind, TableOptions};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::ops::Bound;
 
 type Model = BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>;
@@ -403,5 +404,38 @@ fn a_full_database_is_full_while_a_set_becomes_a_tree() {
             drop(txn);
             assert_clean(&db);
         }
+    }
+}
+
+/// One bit, and the leaves of the set had no room for what went into them.
+#[test]
+fn a_table_that_lost_the_size_of_its_values_gives_errors() {
+    for (count, value) in [(300u64, vec![7; 900]), (508, vec![7; 9]), (509, vec![0xff; 5])] {
+        let dir = memory_dir();
+        let path = dir.path().join("x.recto");
+        let db = open_at(&path, &Database::builder());
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_set_with("sets", &TableOptions::set_of(8)).unwrap();
+        for n in 0..count {
+            table.insert(b"key", &n.to_be_bytes()).unwrap();
+        }
+        txn.commit().unwrap();
+        drop(db);
+        let mut bytes = fs::read(&path).unwrap();
+        let is_it = |at: &usize| {
+            let b = &bytes[*at..][..64];
+            (b[8], b[42], b[46]) == (1, 1, 8) && b[56..64] == count.to_le_bytes()
+        };
+        let places: Vec<usize> = (0..bytes.len() - 64).filter(is_it).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + 46] = 0);
+        fs::write(&path, bytes).unwrap();
+        let db = open_at(&path, &Database::builder());
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_set("sets").unwrap();
+        let inserted = table.insert(b"key", &value);
+        assert!(matches!(inserted, Err(Error::Corrupt { .. })), "{inserted:?}");
+        drop(txn);
+        assert!(db.check(None).unwrap().fault_count > 0);
     }
 }

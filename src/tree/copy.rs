@@ -107,7 +107,8 @@ fn values_apart(left: &mut TableDescriptor, leaf: &Node<'_>) -> Result<Vec<(usiz
     for index in 0..leaf.count() {
         let value = leaf.value(index)?;
         if left.is_set {
-            lower(&mut left.pairs, Set::of(leaf, value)?.count(), root)?;
+            let set = Set::of(leaf, value)?.checked(left)?;
+            lower(&mut left.pairs, set.count(), root)?;
         }
         match value {
             Value::Overflow(run) => apart.push((index, Apart::Run(run))),

@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod diffs;
 mod hostile;
+mod hostile_sets;
 mod measure;
 mod model;
 mod nodes;

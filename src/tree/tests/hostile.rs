@@ -18,7 +18,7 @@ use fastrand::Rng;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// Damages some bytes, mostly in headers and arrays, where they tell most.
-fn damage(tree: &mut Tree, rng: &mut Rng) {
+pub fn damage(tree: &mut Tree, rng: &mut Rng) {
     let pages = tree.store.page_count();
     let size = tree.store.page_size;
     for _ in 0..rng.usize(1..4) {
