@@ -432,7 +432,9 @@ impl TreeWalk<'_, '_, '_> {
         let scan = &mut *self.scan;
         let found = std::mem::replace(&mut scan.table, outer);
         let counts = [found.entries, found.branch_pages, found.leaf_pages];
-        if tree.counts != counts && !scan.incomplete && !scan.stopped {
+        // What a named snapshot shares with the newest state is not walked again.
+        let whole = !scan.incomplete && !scan.stopped && scan.named.current.is_none();
+        if tree.counts != counts && whole {
             let said = tree.counts;
             scan.fault(Some(id), || {
                 format!("a tree of values says {said:?} values, branches and leaves, there are {counts:?}")

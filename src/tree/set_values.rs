@@ -9,6 +9,7 @@ use super::set::{Set, bad};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::set::{BAD_ENDS, InlineSet};
+use crate::types::PageId;
 use std::ops::Bound;
 
 /// The values of a key; None if it has none.
@@ -49,8 +50,8 @@ pub struct SetValues<'a, S> {
 enum Kind<'a, S> {
     None,
     One(&'a [u8]),
-    /// The values of a list from the first index up to the second.
-    Inline(InlineSet<'a>, usize, usize),
+    /// The values of a list from the first index up to the second; the root of the table's tree.
+    Inline(InlineSet<'a>, usize, usize, PageId),
     Tree(Box<Range<'a, S>>),
     Packed(Box<PackedRange<'a, S>>),
 }
@@ -79,7 +80,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
                     Bound::Included(value) => place(value)?.map_or_else(|at| at, |at| at + 1),
                     Bound::Excluded(value) => place(value)?.unwrap_or_else(|at| at),
                 };
-                Kind::Inline(set, start, end)
+                Kind::Inline(set, start, end, desc.root)
             }
             Set::Tree(tree) => return SetValues::of_tree(src, &tree, from, to),
         };
@@ -107,14 +108,14 @@ impl<'a, S: PageSource> SetValues<'a, S> {
                 self.kind = Kind::None;
                 Some(value)
             }
-            Kind::Inline(set, start, end) => {
+            Kind::Inline(set, start, end, root) => {
                 if *start >= *end {
                     return Ok(None);
                 }
-                let index = if forward { *start } else { *end - 1 };
+                let (index, root) = (if forward { *start } else { *end - 1 }, *root);
                 let Some(value) = set.get(index) else {
                     self.kind = Kind::None;
-                    return Err(Error::corrupt(crate::types::PageId::NONE, BAD_ENDS));
+                    return Err(Error::corrupt(root, format!("root of a tree with a {BAD_ENDS}")));
                 };
                 *(if forward { start } else { end }) = if forward { index + 1 } else { index };
                 Some(value)
@@ -135,7 +136,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
                 self.kind = Kind::None;
                 Ok(Some(value))
             }
-            &mut Kind::Inline(set, start, end) => {
+            &mut Kind::Inline(set, start, end, _) => {
                 self.kind = Kind::None;
                 let size = set.value_size();
                 Ok(set.packed().and_then(|values| values.get(size * start..size * end)))
