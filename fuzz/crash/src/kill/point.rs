@@ -32,12 +32,14 @@ pub enum Setting {
 
 /// Points that stand close beside others, or that only readers pass: the simulation stops there,
 /// the campaign of processes does not.
-pub const UNNAMED: [&str; 13] = [
+pub const UNNAMED: [&str; 15] = [
     // Takes a page that leaves the page cache, which nothing here can ask for.
     "opening: chosen again",
     "begin: flush target seen",
     "flush: target chosen",
     "observe: snapshot copied",
+    "read: before the move to a named snapshot",
+    "read: moved to a named snapshot",
     "read: slot claimed",
     "read: slot pins all",
     "repair: flush of a dead leader finished",
