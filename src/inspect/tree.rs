@@ -189,6 +189,11 @@ fn tree(
         }
     }
     let stats = std::mem::take(&mut scan.table);
+    // What a named snapshot shares with the newest state is not counted again.
+    let pages = d.counts[1..].iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+    if scan.named.current.is_some() && pages > scan.page_count {
+        scan.fault(None, || format!("the descriptor says {pages} pages, more than the file has"));
+    }
     if !scan.incomplete && !scan.stopped && scan.named.current.is_none() {
         if d.is_set && d.pairs != stats.pairs {
             let (said, found) = (d.pairs, stats.pairs);

@@ -275,10 +275,19 @@ pub fn read(
 /// Begins to read the first of the named snapshots, if there is one.
 pub fn read_named(oracle: &SharedOracle, db: &Database) -> Option<(ReadTxn, u64, bool)> {
     let forgiven = |e: &Error| assert!(oracle.lock().forgives(e, During::Read), "read: {e}");
-    let list = db.snapshots().inspect_err(forgiven).ok()?;
+    // As what a snapshot holds, its list may be lost with pages that a device has refused.
+    let lost = |e: &Error| {
+        let durable = db.info().is_ok_and(|info| info.durable >= info.visible);
+        matches!(e, Error::Corrupt { .. }) && !durable && oracle.lock().unreliable()
+    };
+    let list = match db.snapshots() {
+        Err(e) if lost(&e) => return None,
+        other => other.inspect_err(forgiven).ok()?,
+    };
     let txn = match db.read_snapshot(&list.first()?.name) {
         // Somebody has dropped it meanwhile.
         Err(Error::NoSuchSnapshot(_)) => return None,
+        Err(e) if lost(&e) => return None,
         other => other.inspect_err(forgiven).ok()?,
     };
     let durable = db.info().is_ok_and(|info| info.durable >= txn.id());
