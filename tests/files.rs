@@ -198,7 +198,10 @@ fn new_files_have_the_mode_that_is_asked_for() {
     let dir = memory_dir();
     // SAFETY: no other test of this file looks at the umask; it is put back.
     let before = unsafe { libc::umask(0o007) };
-    for (n, (mode, has)) in [(0o600, 0o600), (0o644, 0o640), (0o666, 0o660)].into_iter().enumerate()
+    for (n, (mode, has)) in
+        [(0o600, 0o600), (0o644, 0o640), (0o666, 0o660), (0, 0o600), (0o777, 0o660)]
+            .into_iter()
+            .enumerate()
     {
         let path = dir.path().join(format!("{n}"));
         let db = open_at(&path, Builder::default().mode(mode));

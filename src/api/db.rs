@@ -95,8 +95,9 @@ impl Builder {
         self
     }
 
-    /// Permission bits of a new data file, as `open` takes them: the umask takes some off. The lock
-    /// file gets those of the data file. Default: 0o600.
+    /// Permission bits of a new data file, for reading and writing, as `open` takes them: the umask
+    /// takes some off. The owner may read and write it in any case. The lock file gets those of the
+    /// data file. Default: 0o600.
     ///
     /// ```
     /// # use std::os::unix::fs::PermissionsExt;
@@ -110,7 +111,7 @@ impl Builder {
     /// # Ok(()) }
     /// ```
     pub fn mode(&mut self, bits: u32) -> &mut Self {
-        self.platform.mode = bits & 0o777;
+        self.platform.mode = bits;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Tables of sets: a key has several values, in their order.
 
 use super::key_range::KeyRange;
-use super::table::{Source, TableStats, after_prefix};
+use super::table::{Source, TableStats, after_prefix, over};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
@@ -49,10 +49,7 @@ impl<'t> SetTable<'t> {
     }
 
     fn set(&self, key: &[u8]) -> Result<Option<Set<'t>>> {
-        match self.source {
-            Source::Snapshot(pages) => tree::get_set(pages, &self.descriptor, key),
-            Source::Writer(writer) => tree::get_set(writer.pages()?, &self.descriptor, key),
-        }
+        over!(self.source, pages => tree::get_set(pages, &self.descriptor, key))
     }
 
     /// The values of a key in their order, from either end; none if the key is not there. One
@@ -101,12 +98,7 @@ impl<'t> SetTable<'t> {
     /// Whether a key has a value.
     pub fn contains(&self, key: &[u8], value: &[u8]) -> Result<bool> {
         let Some(set) = self.set(key)? else { return Ok(false) };
-        match self.source {
-            Source::Snapshot(pages) => tree::set_contains(pages, &self.descriptor, &set, value),
-            Source::Writer(writer) => {
-                tree::set_contains(writer.pages()?, &self.descriptor, &set, value)
-            }
-        }
+        over!(self.source, pages => tree::set_contains(pages, &self.descriptor, &set, value))
     }
 
     /// Whether a key has any value.

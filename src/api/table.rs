@@ -40,7 +40,6 @@ macro_rules! over {
         }
     };
 }
-
 pub(super) use over;
 
 /// The tree of a cursor's table, over either source. Nothing changes while it is borrowed.

@@ -148,6 +148,16 @@ impl TableDescriptor {
         Ok((TableDescriptor::decode(b, page_count)?, options))
     }
 
+    /// Decodes the descriptor of a tree that is no user's table: its values are neither aligned nor
+    /// sets.
+    pub fn decode_plain(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
+        let d = TableDescriptor::decode(b, page_count)?;
+        let plain = d.align_shift == 0 && !d.is_set;
+        plain
+            .then_some(d)
+            .ok_or("a catalog or system tree with aligned values, or with sets of them")
+    }
+
     /// Decodes, and says what is wrong with a descriptor that cannot be.
     pub fn decode(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
         if b.len() != SIZE {

@@ -308,18 +308,15 @@ impl Meta {
         if id_limit != TxnId::NONE && !(txn..=TxnId::MAX).contains(&id_limit) {
             return Err(Bad("impossible limit of transaction ids"));
         }
-        let catalog = TableDescriptor::decode(&b[m::CATALOG.range(0)], page_count).map_err(Bad)?;
-        if catalog.align_shift > 0 || catalog.is_set {
-            return Err(Bad("a catalog with aligned values, or with sets of them"));
-        }
+        let tree = |field: super::fields::Field| {
+            TableDescriptor::decode_plain(&b[field.range(0)], page_count).map_err(Bad)
+        };
+        let catalog = tree(m::CATALOG)?;
         let write_features = m::WRITE_FEATURES.of(b) as u32;
         let system = match write_features & NAMED_SNAPSHOTS {
             0 => TableDescriptor::default(),
-            _ => TableDescriptor::decode(&b[m::SYSTEM.range(0)], page_count).map_err(Bad)?,
+            _ => tree(m::SYSTEM)?,
         };
-        if system.align_shift > 0 {
-            return Err(Bad("a system tree with aligned values"));
-        }
         let mut at = BODY;
         let space = decode_space(b, page_count, &mut at).ok_or(Bad("damaged free space"))?;
         let phase = decode_phase(b, page_count, at).ok_or(Bad("damaged manifest"))?;

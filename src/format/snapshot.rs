@@ -51,12 +51,12 @@ impl NamedSnapshot {
         if b.len() != SNAPSHOT_SIZE {
             return Err("a named snapshot of another length");
         }
-        let catalog = TableDescriptor::decode(&b[s::CATALOG.range(0)], page_count)?;
+        let catalog = TableDescriptor::decode_plain(&b[s::CATALOG.range(0)], page_count)?;
         let id = |field: super::fields::Field| TxnId(field.of(b));
         let (txn, created, dropped) = (id(s::TXN), id(s::CREATED), id(s::DROPPED));
         let in_order = TxnId::NONE < txn && txn < created && created <= TxnId::MAX;
         let in_order = in_order && (dropped == TxnId::NONE || created < dropped);
-        if !in_order || dropped > TxnId::MAX || catalog.align_shift > 0 {
+        if !in_order || dropped > TxnId::MAX {
             return Err("a named snapshot that cannot be");
         }
         Ok(NamedSnapshot { txn, created, dropped, time: s::TIME.of(b), catalog })
@@ -111,6 +111,13 @@ mod tests {
         for (txn, created, dropped) in [(0, 7, 0), (7, 7, 0), (5, 7, 7), (5, 1 << 48, 0)] {
             let [txn, created, dropped] = [txn, created, dropped].map(TxnId);
             let bad = NamedSnapshot { txn, created, dropped, ..s };
+            assert!(NamedSnapshot::decode(&bad.encode(), 10).is_err(), "{bad:?}");
+        }
+        for catalog in [
+            TableDescriptor { align_shift: 3, ..catalog },
+            TableDescriptor { is_set: true, ..catalog },
+        ] {
+            let bad = NamedSnapshot { catalog, ..s };
             assert!(NamedSnapshot::decode(&bad.encode(), 10).is_err(), "{bad:?}");
         }
         let listed = |s: NamedSnapshot| [6, 7, 8, 9].map(|txn| s.is_listed_by(TxnId(txn)));

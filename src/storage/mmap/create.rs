@@ -15,7 +15,8 @@ use std::time::Duration;
 pub fn create_file(path: &Path, content: &[u8], options: &MapOptions) -> Result<()> {
     let failed = |what, e| Error::io(what, e).at(path);
     lock_file::refuse_same_path(path, options)?;
-    let new = os::create_unlinked(path, options.mode).map_err(|e| failed("create", e))?;
+    let new = os::create_unlinked(path, options.mode & 0o666 | os::PRIVATE)
+        .map_err(|e| failed("create", e))?;
     fill(&new, path, content, options)?;
     match new.link() {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(failed("create", e)),

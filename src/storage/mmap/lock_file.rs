@@ -104,9 +104,7 @@ fn whose(file: &File) -> io::Result<&'static str> {
     // LMDB: a page header, of 16 bytes or, since its version 1, of 24, then the magic number.
     let lmdb = |at: usize| start.get(at..at + 4) == Some(&0xbeef_c0de_u32.to_le_bytes());
     Ok(match start {
-        [] => {
-            "it is empty, and was not to be made: `Builder::create` and a handle that writes do that"
-        }
+        [] => "it is empty; opened to be written to, with `Builder::create`, it becomes a database",
         _ if start.starts_with(&LOCK_MAGIC) => {
             "it is the lock file of a recto database; give the path without \"-lock\""
         }

@@ -54,7 +54,8 @@ pub struct MapOptions {
     pub zero_fill_growth: bool,
     /// Addresses to reserve, in bytes; 0: 1 GiB or four times the file, whichever is more.
     pub reserve: u64,
-    /// Permission bits of a new data file, from which the umask takes some off.
+    /// Permission bits of a new data file, from which the umask takes some off; those of its owner
+    /// are added.
     pub mode: u32,
     /// Length of the lock file: `shared::layout::SIZE`.
     pub shared_len: usize,
