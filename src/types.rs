@@ -40,8 +40,8 @@ pub enum TableKind {
     Map,
     /// A set of values in their order, each as long as a key at most.
     Set {
-        /// Bytes that each value has; 0 where they may have any length. Values of one size take
-        /// less room, and are read many at a time.
+        /// Bytes that each value has, no more than a key may have; 0 where they may have any
+        /// length. Values of one size take less room, and are read many at a time.
         value_size: u16,
     },
 }

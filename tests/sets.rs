@@ -268,6 +268,7 @@ fn sets_come_back_and_kinds_are_not_mixed_up() {
     refused(txn.open_set("map").map(drop));
     refused(txn.open_set_with("ids", &TableOptions::set_of(4)).map(drop));
     refused(txn.open_set_with("new", &TableOptions::default()).map(drop));
+    refused(txn.open_set_with("new", &TableOptions::set_of(2_023)).map(drop));
     refused(txn.table("ids").map(drop));
     refused(txn.set("map").map(drop));
     let (ids, map) = (txn.open_set("ids").unwrap().id(), txn.open("map").unwrap());

@@ -44,7 +44,7 @@ type Fences<'k> = (Option<&'k [u8]>, Option<&'k [u8]>);
 
 impl Descriptor {
     /// Decodes 64 bytes, and options behind them; the text says what cannot be.
-    pub fn decode(b: &[u8]) -> Result<Descriptor, String> {
+    pub fn decode(b: &[u8], page_size: usize) -> Result<Descriptor, String> {
         let len = b.len();
         let split = b.split_at_checked(layout::DESCRIPTOR_SIZE);
         let (b, behind) = split.ok_or_else(|| format!("a table descriptor of {len} bytes"))?;
@@ -65,13 +65,19 @@ impl Descriptor {
         if align_shift > layout::MAX_SHIFT {
             return Err(format!("values aligned to 2^{align_shift} bytes"));
         }
+        let (value_size, most) = (word(t::VALUE_SIZE), layout::max_key(page_size) as u64);
+        if value_size > most {
+            return Err(format!(
+                "sets of values of {value_size} bytes, at most {most} are allowed"
+            ));
+        }
         let d = Descriptor {
             root: word(t::ROOT),
             depth: word(t::DEPTH),
             counts: [t::ENTRIES, t::BRANCH_PAGES, t::LEAF_PAGES, t::OVERFLOW_PAGES].map(word),
             align_shift,
             is_set,
-            value_size: word(t::VALUE_SIZE),
+            value_size,
             pairs: word(t::PAIRS),
             options: options(behind, align_shift)?,
         };
@@ -161,7 +167,7 @@ fn tree(
     name: String,
     tables: Option<&mut Vec<Listed>>,
 ) -> TableStats {
-    let d = match Descriptor::decode(descriptor) {
+    let d = match Descriptor::decode(descriptor, scan.page_size) {
         Ok(d) => d,
         Err(what) => {
             scan.cut_off(None, || what);

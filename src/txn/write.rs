@@ -9,8 +9,9 @@ use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
 use crate::format::meta::{ALIGNED_VALUES, SETS, TABLE_OPTIONS};
+use crate::format::node::max_key_len;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Listed, RightmostPath, Versioned};
+use crate::tree::{self, Listed, PageSource, RightmostPath, Versioned};
 use crate::types::{TableKind, TableOptions, TxnId};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
@@ -315,6 +316,12 @@ impl Writer {
     pub fn create_table(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
         check_name(name)?;
         let (descriptor, options) = TableDescriptor::new(options)?;
+        let size = usize::from(descriptor.value_size);
+        let most = max_key_len(self.draft.pages().page_size());
+        if size > most {
+            let what = format!("values of {size} bytes in sets, at most {most} are allowed");
+            return Err(Error::InvalidArgument(what));
+        }
         self.change(|w| {
             if w.find(name)?.is_some() {
                 return Err(Error::TableExists(name.into()));

@@ -336,7 +336,7 @@ impl Salvager<'_> {
     /// Walks the catalog from its root and answers the tables it lists.
     fn catalog(&mut self, start: &Start) -> Vec<tree::Listed> {
         let mut listed = Vec::new();
-        match tree::Descriptor::decode(&start.catalog) {
+        match tree::Descriptor::decode(&start.catalog, self.scan.page_size) {
             Ok(d) if d.root == 0 && start.source != Source::Nothing => {}
             Ok(d) if d.root != 0 => {
                 let root = Subtree::whole(d.root, d.depth - 1, start.meta.txn);
@@ -358,7 +358,7 @@ impl Salvager<'_> {
         let index = self.report.tables.len();
         let name = self.name_for(&listed.name);
         let renamed = (name != listed.name).then_some(listed.name);
-        let descriptor = tree::Descriptor::decode(&listed.descriptor);
+        let descriptor = tree::Descriptor::decode(&listed.descriptor, self.scan.page_size);
         let said = descriptor.as_ref().ok().map(|d| match d.is_set {
             true => [d.pairs, d.counts[1], d.counts[2], d.counts[3]],
             false => d.counts,

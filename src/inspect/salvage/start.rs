@@ -324,7 +324,7 @@ impl Search<'_> {
                 (None, Body::Overflow(run)) if long(run) => continue,
                 _ => return None,
             };
-            let d = Descriptor::decode(descriptor).ok()?;
+            let d = Descriptor::decode(descriptor, self.page_size).ok()?;
             if d.root == 0 {
                 continue;
             }

@@ -427,6 +427,9 @@ fn without_a_tree(image: &mut Image, name: &str, pairs: u8) {
 properties! { sample_with_sets() =>
     // Tables.
     pairs_that_are_not_there: 0, "says 11 pairs, there are 10", |i| i.add("few", 56, 8, 1);
+    values_of_sets_too_long_for_any_tree: 0, "values of 2023 bytes, at most 2022", |i| {
+        i.add("few", 46, 2, 2023);
+    };
     alignment_of_sets: 0, "field align_shift", |i| i.add("few", 43, 1, 3);
     sets_without_their_feature: 0, "does not say feature 0x4", |i| i.meta().patches.clear();
     catalog_of_sets: 0, "a catalog with aligned values, or with sets", |i| {

@@ -118,7 +118,7 @@ fn what_cannot_be_made_leaves_no_file() {
         (&["-t", "x", "--set", "--value-size", "0"], "0"),
         (
             &["-t", "x", "--set", "--value-size", "5000"],
-            "5000 bytes in a table of sets, at most 2022",
+            "values of 5000 bytes in sets, at most 2022",
         ),
     ] {
         let p = Place::new();

@@ -49,20 +49,13 @@ impl Create {
             true => TableOptions::set_of(self.value_size.unwrap_or(0)),
             false => TableOptions::aligned(self.align.unwrap_or(1)),
         };
-        let value = vec![0; self.value_size.unwrap_or(0).into()];
-        self.file.try_first(self.table.name(), &options, Some((b"", &value)))?;
+        self.file.try_first(self.table.name(), &options, None)?;
         let db = self.file.open()?;
         if let Some(name) = &self.table.named {
             let fail = |e| Failure::engine(file, e);
             let mut txn = self.wait.begin(&db, file)?;
             if txn.table_options(name).map_err(fail)?.is_some() {
                 return Err(fail(Error::TableExists(name.clone())));
-            }
-            let most = db.max_key_len();
-            if value.len() > most {
-                let size = value.len();
-                let what = format!("values of {size} bytes in sets, at most {most} are allowed");
-                return Err(Failure::at(file, what));
             }
             PairsMut::open(&mut txn, name, &options).map_err(fail)?;
             txn.commit().map_err(fail)?;

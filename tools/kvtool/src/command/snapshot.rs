@@ -4,7 +4,7 @@ use super::{COMMITTED, Status};
 use crate::database::{ReadArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
-use crate::text::one_line;
+use crate::text::{one_line, span};
 use recto::SnapshotInfo;
 use serde_json::json;
 use std::time::UNIX_EPOCH;
@@ -87,9 +87,9 @@ impl Snapshot {
                 out.object(&json!({ "name": s.name, "id": s.id, "created": created }))?;
             }
         } else {
-            let heads = ["snapshot", "id", "created (seconds since 1970)"];
-            let row =
-                |s: &SnapshotInfo| [one_line(&s.name), s.id.to_string(), seconds(s).to_string()];
+            let heads = ["snapshot", "id", "age"];
+            let age = |s: &SnapshotInfo| s.created.elapsed().map_or(0, |time| time.as_secs());
+            let row = |s: &SnapshotInfo| [one_line(&s.name), s.id.to_string(), span(age(s))];
             let rows = snapshots.iter().map(row);
             let rows: Vec<_> = [heads.map(String::from)].into_iter().chain(rows).collect();
             out.columns(&rows.into_iter().map(Vec::from).collect::<Vec<_>>())?;
