@@ -55,6 +55,8 @@ pub struct Exercise<'a> {
     /// The lock file lies: the check may wait a second for a moment that never comes, so it is
     /// seldom asked for.
     pub lies: bool,
+    /// The free lists hold no page that is anybody's, and at least once nothing has been written.
+    pub free_once: bool,
 }
 
 /// An error is an answer, unless the database is known to be sound.
@@ -174,6 +176,7 @@ impl Exercise<'_> {
             Some(tables) => tables.into_iter().map(|t| t.name).collect(),
             None => Vec::new(),
         };
+        self.apart(db, &names)?;
         self.transaction(db, Durability::Durable, |step| step.change_in_turn(&names))?;
         for name in names.iter().take(MOST_TABLES) {
             let keys = expect(sound, "reading", keys_of(db, name))?.unwrap_or_default();
@@ -206,6 +209,59 @@ impl Exercise<'_> {
         }
         expect(sound, "flushing", db.flush())?;
         Ok(())
+    }
+
+    /// T6: a table that is made in a transaction has pages of its own, whatever the trees of the
+    /// others share: they take away what they hold, append, and take away again, and it holds what
+    /// was put into it. The transaction is given up.
+    fn apart(&mut self, db: &Database, names: &[String]) -> Result<(), Wrong> {
+        // Where a free list names a page of a tree, that page may be given to both.
+        if !std::mem::take(&mut self.free_once) {
+            return Ok(());
+        }
+        let sound = self.model.is_some();
+        let Some(mut txn) = expect(sound, "writing to", db.write())? else { return Ok(()) };
+        let mut put = Pairs::new();
+        let mut turns = || -> recto::Result<()> {
+            for round in 0..60u32 {
+                for name in names.iter().take(MOST_TABLES) {
+                    if matches!(txn.table_options(name)?, Some(o) if o.kind != TableKind::Map) {
+                        continue;
+                    }
+                    let mut table = txn.open_table(name)?;
+                    let key = [&[0xff; 8][..], &round.to_be_bytes()].concat();
+                    let done = match self.rng.u8(..8) {
+                        0 => table.delete_range(..).map(drop),
+                        1..4 => table.pop_last().map(drop),
+                        4 => table.pop_first().map(drop),
+                        _ => table.put(&key, &[1; 60]).map(drop),
+                    };
+                    // In a damaged file one that fails does not keep the others from going on.
+                    done.or_else(|e| if sound { Err(e) } else { Ok(()) })?;
+                }
+                for part in 0..3u8 {
+                    let key = [&round.to_be_bytes()[..], &[part]].concat();
+                    txn.open_table("apart")?.put(&key, &[part; 500])?;
+                    put.insert(key, digest(&[part; 500]));
+                }
+            }
+            let mut found = Pairs::new();
+            for pair in txn.table("apart")?.iter()? {
+                let (key, value) = pair?;
+                found.insert(key.into_vec(), digest(value));
+            }
+            put.retain(|key, value| found.remove(key) != Some(*value));
+            put.append(&mut found);
+            Ok(())
+        };
+        let done = expect(sound, "a table made apart in", turns())?;
+        txn.abort();
+        match done {
+            Some(()) if !put.is_empty() => {
+                Err(format!("a table of its own holds {} other pairs", put.len()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn transaction(
