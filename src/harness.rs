@@ -131,6 +131,14 @@ pub const LOCK_FILE_SESSION: usize = std::mem::offset_of!(layout::Layout, identi
 
 pub use crate::commit::image::mend_image;
 
+/// As a newer build leaves the image of its commit, whose words these are: with a feature that must
+/// be known to write.
+pub fn newer_image(words: &mut [u64], session: u64) {
+    const BIT: usize = 8 * m::WRITE_FEATURES.at + 31;
+    words[BIT / 64] |= 1 << (BIT % 64);
+    mend_image(words, session);
+}
+
 /// Parts of the lock file: name, offset and length in bytes. All but the identity may change while
 /// somebody has it open.
 pub const LOCK_FILE_PARTS: [(&str, usize, usize); 10] = {

@@ -327,3 +327,30 @@ fn sets_of_values_stay_what_they_were() {
         assert_clean(&db);
     }
 }
+
+/// Those that were dropped count until nobody needs them: a transaction that only creates takes
+/// them out too.
+#[test]
+fn after_all_were_dropped_there_is_room_for_others() {
+    const MOST: u32 = 1 << 16;
+    let db = Database::in_memory().unwrap();
+    fill(&db, 1, Durability::Durable);
+    let mut txn = db.write().unwrap();
+    (0..MOST).for_each(|n| txn.create_snapshot(&n.to_string()).unwrap());
+    let full = txn.create_snapshot("one more").unwrap_err();
+    assert!(matches!(&full, Error::InvalidArgument(what) if what.contains("65536")), "{full}");
+    txn.commit().unwrap();
+    // Each under an id of its own, so that each leaves an entry.
+    let mut txn = db.write().unwrap();
+    for n in 0..MOST {
+        let savepoint = txn.savepoint().unwrap();
+        assert!(txn.drop_snapshot(&n.to_string()).unwrap());
+        txn.release(savepoint).unwrap();
+    }
+    txn.commit().unwrap();
+    // The state before it may be come back to until the next durable commit.
+    fill(&db, 2, Durability::Durable);
+    create(&db, "new", Durability::Durable);
+    assert_eq!(names(&db), ["new"]);
+    assert_clean(&db);
+}

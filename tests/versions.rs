@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{assert_clean, memory_dir, open_at, pairs, put};
-use recto::{Builder, Database, Error};
-use std::fs;
+use common::{assert_clean, memory_dir, open_at, pairs, put, write};
+use recto::harness::{LOCK_FILE_PARTS, LOCK_FILE_SESSION, mend_image};
+use recto::{Builder, Database, Durability, Error};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const VERSION: usize = 8;
@@ -47,6 +49,62 @@ fn forget_session(path: &Path) {
 fn open(path: &Path) -> recto::Result<Database> {
     // SAFETY: the directory belongs to the test.
     unsafe { Database::open(path) }
+}
+
+/// As a newer build leaves the image of its commit in the lock file: with a feature, in this field,
+/// that this build does not know.
+fn newer_image(path: &Path, field: usize) {
+    let lock = File::options().read(true).write(true).open(common::lock_of(path)).unwrap();
+    let &(_, at, len) = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "images").unwrap();
+    let mut session = [0; 8];
+    lock.read_exact_at(&mut session, LOCK_FILE_SESSION as u64).unwrap();
+    for side in 0..2 {
+        let at = (at + side * len / 2) as u64;
+        let mut bytes = vec![0; len / 2];
+        lock.read_exact_at(&mut bytes, at).unwrap();
+        bytes[field + 3] ^= 0x80;
+        let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        let mut words: Vec<u64> = words.collect();
+        mend_image(&mut words, u64::from_le_bytes(session));
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        lock.write_all_at(&bytes, at).unwrap();
+    }
+}
+
+/// It came after the handle was opened, and has made a commit that is not durable yet.
+#[test]
+fn a_newer_build_beside_an_open_handle_is_not_written_over() {
+    let dir = memory_dir();
+    for (field, to_write) in [(WRITE_FEATURES, true), (READ_FEATURES, false)] {
+        let path = dir.path().join(format!("{field}.recto"));
+        let db = open_at(&path, &Builder::default());
+        put(&db, b"a", b"1");
+        write(&db, Durability::Deferred, |txn| {
+            txn.open_table("main").unwrap().put(b"b", b"2").unwrap();
+        });
+        newer_image(&path, field);
+        let before = fs::read(&path).unwrap();
+        let told = |e: Error| matches!(e, Error::Features { to_write: w, .. } if w == to_write);
+        assert!(db.write().is_err_and(told));
+        assert!(db.flush().is_err_and(told));
+        let late = open_at(&path, &Builder::default());
+        assert!(late.write().is_err_and(told));
+        assert!(late.flush().is_ok() || late.flush().is_err_and(told));
+        drop(late);
+        assert!(db.close().is_err_and(told));
+        assert_eq!(fs::read(&path).unwrap(), before, "{field}");
+        // Alone with what it left, which is more than the slots have.
+        match open(&path) {
+            Ok(db) => assert!(to_write && db.write().is_err_and(told)),
+            Err(e) => assert!(!to_write && told(e)),
+        }
+        assert_eq!(fs::read(&path).unwrap(), before, "{field}");
+        // The newer build goes on.
+        newer_image(&path, field);
+        let db = open_at(&path, &Builder::default());
+        assert_eq!(pairs(&db, "main").len(), 2);
+        assert_clean(&db);
+    }
 }
 
 /// An older build that took the older slot would write over the newer one.

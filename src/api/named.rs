@@ -34,7 +34,7 @@ impl WriteTxn {
     /// to it, until the last is dropped.
     ///
     /// Errors: [`Error::SnapshotExists`]; [`Error::InvalidArgument`] for the name, or if there are
-    /// 65,536 of them.
+    /// 65,536 of them, those included that were dropped since the last durable commit but one.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -62,6 +62,11 @@ impl WriteTxn {
     ///
     /// If what has named it is not durable yet, that is made durable first, which waits for the
     /// device; with an error of that the transaction is broken.
+    ///
+    /// It takes some pages, as any change does: on a full disk, or at [`Builder::max_bytes`], that
+    /// snapshots have filled, none can be dropped before there is more room.
+    ///
+    /// [`Builder::max_bytes`]: crate::Builder::max_bytes
     pub fn drop_snapshot(&mut self, name: &str) -> Result<bool> {
         self.writer_mut().drop_snapshot(name)
     }

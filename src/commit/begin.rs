@@ -112,14 +112,14 @@ impl Engine {
     /// until it is durable (rule 8): if it is not, its builder has died or could not go on, and it
     /// is flushed or taken back now. Nothing is ever built on it.
     fn settled_base(&self, writer: &impl WriterHeld, end: Option<Instant>) -> Result<BuiltImage> {
-        let mut image = self.load_image()?;
+        let mut image = self.load_known_image()?;
         if image.unlisted > self.durable().txn {
             let flush = FlushLock::take(self, end)?;
             if image.unlisted > self.durable().txn {
                 self.repair_or_lead(writer, &flush)?;
             }
             drop(flush);
-            image = self.load_image()?;
+            image = self.load_known_image()?;
         }
         if self.durable().txn == image.meta.txn {
             self.knows_all_above(image.meta.txn);

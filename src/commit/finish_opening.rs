@@ -32,13 +32,13 @@ impl Engine {
         self.platform.step("opening: chosen meta synced");
         self.words().record_slot(lock, slot, Content { txn: meta.txn, crc: meta::crc_of(&bytes) });
         self.keep_refused();
-        let image = self.load_image()?;
+        let image = self.load_known_image()?;
         if image.meta.txn > meta.txn {
             // What was chosen first is still shown.
             self.roll_back(writer, lock, &image)?;
         } else {
             let last = self.words().last_id();
-            self.store_in_other_slot(lock, &self.renewed(&meta, last))?;
+            self.store_in_other_slot(lock, &self.renewed(&meta, last)?)?;
         }
         self.platform.step("opening: other slot synced");
         self.shared.identity().opening.store(0, Ordering::SeqCst);

@@ -190,7 +190,7 @@ impl Engine {
     /// Rule 9: from now on F's pages are protected.
     fn mark_target(&self, lock: &FlushLock<'_>) -> Result<BuiltImage> {
         let newest = || {
-            let image = self.load_image()?;
+            let image = self.load_known_image()?;
             self.platform.step("flush: target chosen");
             Ok((image.meta.txn, image))
         };

@@ -2,7 +2,8 @@
 
 use super::check_word::check_word;
 use super::engine::Engine;
-use crate::error::Result;
+use super::slots::of_the_future;
+use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::Shared;
 use crate::shared::layout::Image;
@@ -35,6 +36,14 @@ impl Engine {
         load_image_of(&self.shared, self.page_size)
     }
 
+    /// Rule 31: the same, for whoever builds on it, flushes it, or takes it back. A newer build may
+    /// have come since this handle was opened.
+    pub(super) fn load_known_image(&self) -> Result<BuiltImage> {
+        let image = self.load_image()?;
+        check_known(&image.meta)?;
+        Ok(image)
+    }
+
     /// Rule 8: image first, then W in one word.
     pub(crate) fn store_image(&self, lock: &impl WriterHeld, image: &BuiltImage) {
         store_image_in(&self.shared, lock, &*self.platform, image);
@@ -61,10 +70,12 @@ pub fn mend_image(words: &mut [u64], session: u64) {
     }
 }
 
-fn image_check(session: u64, image_crc: u32, image: &BuiltImage) -> u64 {
-    let BuiltImage { list_end, unlisted, list_bytes, judged_at, list_check, .. } = image;
-    let words = [image_crc.into(), *list_end, unlisted.0, *list_bytes, judged_at.0, *list_check];
-    check_word(session, words)
+/// Of the bytes of the meta and the words behind it.
+fn image_check(shared: &Shared, meta: &[u8], others: [u64; 5]) -> u64 {
+    let session = shared.identity().session.load(Ordering::Relaxed);
+    let [list_end, unlisted, list_bytes, judged_at, list_check] = others;
+    let crc = meta::crc_of(meta).into();
+    check_word(session, [crc, list_end, unlisted, list_bytes, judged_at, list_check])
 }
 
 /// What is said where W never stands still.
@@ -85,19 +96,38 @@ pub fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
     let (txn, (numbers, [unlisted, judged_at], check)) =
         copied.ok_or_else(|| shared.damaged(NEVER_STILL))?;
     let [list_end, list_bytes, list_check] = numbers;
-    let crc = meta::crc_of(&bytes);
-    let session = shared.identity().session.load(Ordering::Relaxed);
-    if let Ok((meta, _)) = Meta::decode(&bytes) {
-        let built = BuiltImage { meta, list_end, unlisted, list_bytes, judged_at, list_check };
-        let whole = check == image_check(session, crc, &built);
-        // Whoever can make the check good can also write what nobody ever comes to.
-        let whole = whole && list_end.max(list_bytes) < ABSURD;
-        let meta = &built.meta;
-        if meta.txn == txn && meta.page_size == page_size && whole {
-            return Ok(built);
+    let others = [list_end, unlisted.0, list_bytes, judged_at.0, list_check];
+    let whole = check == image_check(shared, &bytes, others);
+    // Whoever can make the check good can also write what nobody ever comes to.
+    if whole && list_end.max(list_bytes) < ABSURD {
+        match Meta::decode(&bytes) {
+            Ok((meta, _)) if meta.txn == txn && meta.page_size == page_size => {
+                return Ok(BuiltImage {
+                    meta,
+                    list_end,
+                    unlisted,
+                    list_bytes,
+                    judged_at,
+                    list_check,
+                });
+            }
+            Err(fault) => {
+                if let Some(newer) = of_the_future(&fault) {
+                    return Err(newer);
+                }
+            }
+            Ok(_) => {}
         }
     }
     Err(shared.damaged("the image of the newest transaction is damaged"))
+}
+
+/// Rule 31: a meta that is encoded again keeps no feature that this build does not know.
+pub(super) fn check_known(meta: &Meta) -> Result<()> {
+    match meta.unknown_to_write {
+        0 => Ok(()),
+        unknown => Err(Error::Features { unknown, to_write: true }),
+    }
 }
 
 /// Rule 8.
@@ -116,14 +146,14 @@ pub fn store_image_in(
             word.copy_from_slice(chunk);
             w.store(u64::from_le_bytes(word), Ordering::Relaxed);
         }
-        place.list_end.store(image.list_end, Ordering::Relaxed);
-        place.unlisted.store(image.unlisted.0, Ordering::Relaxed);
-        place.list_bytes.store(image.list_bytes, Ordering::Relaxed);
-        place.judged_at.store(image.judged_at.0, Ordering::Relaxed);
-        place.list_check.store(image.list_check, Ordering::Relaxed);
-        let crc = meta::crc_of(&bytes[..]);
-        let session = shared.identity().session.load(Ordering::Relaxed);
-        place.check.store(image_check(session, crc, image), Ordering::Relaxed);
+        let BuiltImage { list_end, unlisted, list_bytes, judged_at, list_check, .. } = *image;
+        place.list_end.store(list_end, Ordering::Relaxed);
+        place.unlisted.store(unlisted.0, Ordering::Relaxed);
+        place.list_bytes.store(list_bytes, Ordering::Relaxed);
+        place.judged_at.store(judged_at.0, Ordering::Relaxed);
+        place.list_check.store(list_check, Ordering::Relaxed);
+        let others = [list_end, unlisted.0, list_bytes, judged_at.0, list_check];
+        place.check.store(image_check(shared, &bytes[..], others), Ordering::Relaxed);
         words.raise_last_id(lock, image.meta.txn);
         words.raise_page_high(lock, image.meta.page_count);
         platform.step("build: image stored");
@@ -135,7 +165,6 @@ pub fn store_image_in(
 mod tests {
     use super::*;
     use crate::commit::tests::engine;
-    use crate::error::Error;
 
     /// Found by `crash hostile` once it made the checks good again.
     #[test]
@@ -143,17 +172,15 @@ mod tests {
         let engine = &*engine();
         let place = engine.words().copy_built(|side| side).unwrap().1;
         let image = &engine.shared.images()[place].0;
-        let session = engine.shared.identity().session.load(Ordering::SeqCst);
         let built = engine.load_image().unwrap();
-        let crc = {
-            let first = image.meta.iter().map(|w| w.load(Ordering::SeqCst).to_le_bytes());
-            meta::crc_of(&first.flatten().collect::<Vec<_>>())
-        };
+        let words = image.meta.iter().map(|w| w.load(Ordering::SeqCst).to_le_bytes());
+        let bytes: Vec<u8> = words.flatten().collect();
         let with = |list_end, list_bytes| {
             image.list_end.store(list_end, Ordering::SeqCst);
             image.list_bytes.store(list_bytes, Ordering::SeqCst);
-            let changed = BuiltImage { list_end, list_bytes, ..built.clone() };
-            image.check.store(image_check(session, crc, &changed), Ordering::SeqCst);
+            let (unlisted, judged_at) = (built.unlisted.0, built.judged_at.0);
+            let others = [list_end, unlisted, list_bytes, judged_at, built.list_check];
+            image.check.store(image_check(&engine.shared, &bytes, others), Ordering::SeqCst);
             engine.load_image().map(drop)
         };
         assert!(with(7, 4096).is_ok());

@@ -121,6 +121,7 @@ impl Engine {
 
     fn repair(&self, writer: &impl WriterHeld, lock: &FlushLock<'_>) -> Result<()> {
         self.check_writable()?;
+        self.load_known_image()?;
         let words = self.words();
         let before = words.request_repair();
         self.platform.step("repair: marked");
@@ -128,7 +129,7 @@ impl Engine {
             self.finish_opening(writer, lock)?;
         }
         self.finish_flush(lock)?;
-        let image = self.load_image()?;
+        let image = self.load_known_image()?;
         let durable = self.durable().txn;
         if image.meta.txn == durable {
             if self.shared.visible() < durable {

@@ -1,7 +1,7 @@
 //! Rolling back what was built and cannot be proved (rule 22).
 
 use super::engine::Engine;
-use super::image::BuiltImage;
+use super::image::{BuiltImage, check_known};
 use super::snapshot::encode_snapshot;
 use crate::error::Result;
 use crate::format::meta::{self, Meta, Phase};
@@ -22,7 +22,7 @@ impl Engine {
         let durable = self.durable();
         let again = self.next_id(image.meta.txn)?;
         let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
-        let meta = self.renewed(&meta, again);
+        let meta = self.renewed(&meta, again)?;
         self.store_in_other_slot(lock, &meta)?;
         self.platform.step("repair: newer meta erased");
         words.bury_ids(writer, lock, durable.txn, again);
@@ -38,8 +38,9 @@ impl Engine {
     }
 
     /// The same content as this session's, with a limit of ids above `used` (rules 28, 29).
-    pub(super) fn renewed(&self, meta: &Meta, used: TxnId) -> Meta {
-        meta.renewed(self.session, used, self.ids_ahead())
+    pub(super) fn renewed(&self, meta: &Meta, used: TxnId) -> Result<Meta> {
+        check_known(meta)?;
+        Ok(meta.renewed(self.session, used, self.ids_ahead()))
     }
 
     /// Puts D's renewed content into the slot that does not hold it, and syncs it: then D stands

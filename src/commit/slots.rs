@@ -285,8 +285,8 @@ pub(super) fn fits(platform: &dyn Platform, page_count: u64, page_size: usize) -
     Ok(page_count.saturating_mul(page_size as u64) <= platform.storage().len()?)
 }
 
-/// The error for a slot that is intact and not for this build.
-fn of_the_future(fault: &MetaFault) -> Option<Error> {
+/// The error for a meta that is intact and not for this build.
+pub(super) fn of_the_future(fault: &MetaFault) -> Option<Error> {
     match *fault {
         MetaFault::Version(found) => Some(Error::Version { found, supported: meta::VERSION }),
         MetaFault::Features(unknown) => Some(Error::Features { unknown, to_write: false }),

@@ -151,7 +151,7 @@ impl CommitWords {
         mut newest: impl FnMut() -> Result<(TxnId, T)>,
     ) -> Result<Option<T>> {
         for _ in 0..LOOKS {
-            let (txn, image) = newest()?;
+            let (txn, image) = newest().inspect_err(|_| self.end_flush(lock))?;
             self.flushing.0.store(txn.0, SeqCst);
             fence(SeqCst);
             if self.built() == txn {

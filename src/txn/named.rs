@@ -22,7 +22,12 @@ impl Writer {
                 return Err(Error::SnapshotExists(name.into()));
             }
             if w.system.entries >= MOST {
-                let what = format!("there are {MOST} named snapshots, the most there can be");
+                w.remove_settled()?;
+            }
+            if w.system.entries >= MOST {
+                let what = format!(
+                    "there are {MOST} named snapshots, with those that were dropped lately, the most there can be"
+                );
                 return Err(Error::InvalidArgument(what));
             }
             let base = w.draft.base();
@@ -68,14 +73,19 @@ impl Writer {
             return Ok(TxnId::NONE);
         }
         self.change(|w| {
-            for snapshot in w.draft.take_settled() {
-                w.remove_snapshot(None, &snapshot)?;
-            }
+            w.remove_settled()?;
             let pages = w.draft.pages();
             let list = tree::snapshots(pages, &w.system, pages.page_count())?;
             let named = list.iter().filter(|listed| listed.name.is_some());
             Ok(named.map(|listed| listed.snapshot.txn).max().unwrap_or_default())
         })
+    }
+
+    fn remove_settled(&mut self) -> Result<()> {
+        for snapshot in self.draft.take_settled() {
+            self.remove_snapshot(None, &snapshot)?;
+        }
+        Ok(())
     }
 
     fn find_snapshot(&self, name: &str) -> Result<Option<NamedSnapshot>> {

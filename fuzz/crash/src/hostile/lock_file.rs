@@ -39,7 +39,7 @@ pub fn spoil(disk: &SimDisk, rng: &mut Rng) {
 }
 
 /// The words of both images, changed.
-fn for_images(disk: &SimDisk, mut change: impl FnMut(&mut [u64], usize)) {
+pub fn for_images(disk: &SimDisk, mut change: impl FnMut(&mut [u64], usize)) {
     let images = LOCK_FILE_PARTS.iter().find(|(name, ..)| *name == "images");
     let (at, len) = images.map_or((0, 0), |(_, at, len)| (at / 8, len / 8));
     for image in 0..2 {

@@ -252,6 +252,7 @@ impl Style {
                 7 => OpKind::OtherLockFile,
                 8 => OpKind::Copy,
                 9 => OpKind::Restore { commits: [0, 1, 2, 5][rng.index(4)] },
+                6 if rng.chance(1, 2) => OpKind::NewerBeside,
                 6 => OpKind::Newer {
                     slot: rng.below(2) as u8,
                     newer: [Newer::Version, Newer::ToRead, Newer::ToWrite][rng.index(3)],

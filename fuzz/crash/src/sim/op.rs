@@ -75,6 +75,10 @@ pub enum OpKind {
     /// newer build has committed into the slot, with a version or a feature that this one does not
     /// know: nobody writes to the file then. It is undone.
     Newer { slot: u8, newer: Newer },
+    /// `newer-beside`: a newer build has committed beside those who have the database open,
+    /// with a feature that must be known to write: none of them writes or flushes anything then.
+    /// It is undone.
+    NewerBeside,
 }
 
 /// How an open transaction ends.
@@ -170,6 +174,7 @@ impl OpKind {
             OpKind::Newer { slot, newer: Newer::Version } => format!("newer {slot} version"),
             OpKind::Newer { slot, newer: Newer::ToRead } => format!("newer {slot} to-read"),
             OpKind::Newer { slot, newer: Newer::ToWrite } => format!("newer {slot} to-write"),
+            OpKind::NewerBeside => "newer-beside".into(),
             OpKind::Flush => "flush".into(),
             OpKind::Hold => "hold".into(),
             OpKind::Observe => "observe".into(),
@@ -202,6 +207,7 @@ impl OpKind {
                 | OpKind::OtherLockFile
                 | OpKind::Restore { .. }
                 | OpKind::Newer { .. }
+                | OpKind::NewerBeside
         )
     }
 }
@@ -328,6 +334,7 @@ impl Op {
                 };
                 ("0", OpKind::Newer { slot: (number(slot)? & 1) as u8, newer })
             }
+            ["newer-beside"] => ("0", OpKind::NewerBeside),
             ["finish", p] => (p, OpKind::Finish),
             ["flush", p] => (p, OpKind::Flush),
             ["hold", p] => (p, OpKind::Hold),

@@ -340,6 +340,7 @@ impl World {
             OpKind::Copy => self.copy(p),
             OpKind::Restore { commits } => self.restore(*commits),
             OpKind::Newer { slot, newer } => self.newer_build(*slot, *newer),
+            OpKind::NewerBeside => self.newer_beside(),
         }
     }
 

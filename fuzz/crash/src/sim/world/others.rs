@@ -2,6 +2,7 @@
 //! another file into its place, who is a newer build. And many readers at once.
 
 use super::{Copied, World};
+use crate::hostile::lock_file::for_images;
 use crate::sim::calls::{commit, flush, read};
 use crate::sim::causes::During;
 use crate::sim::edit::Edit;
@@ -9,7 +10,9 @@ use crate::sim::judge::enter;
 use crate::sim::oracle::{Allowed, Oracle};
 use parking_lot::Mutex;
 use recto::harness::sim::{Faults, ProcessOptions};
-use recto::harness::{Newer, READER_SLOTS, machine, newer_meta, newest_meta, open};
+use recto::harness::{
+    LOCK_FILE_SESSION, Newer, READER_SLOTS, machine, newer_image, newer_meta, newest_meta, open,
+};
 use recto::{Durability, Error};
 use std::sync::Arc;
 
@@ -132,6 +135,42 @@ impl World {
             let found = self.start_from_disk(&allowed);
             self.oracle.lock().survived_by(&found, newer != Newer::ToWrite);
         }
+        self.switch_on();
+    }
+
+    /// A newer build has committed beside those who have the database open. They were told of
+    /// nothing when they opened it, and must not write over what they do not know.
+    pub(super) fn newer_beside(&mut self) {
+        if self.writing.iter().any(Option::is_some) {
+            return;
+        }
+        self.disk.clear_hook();
+        self.disk.set_faults(Faults { evict: 0, ..self.setup.faults() });
+        let session = self.disk.lock_file_word(LOCK_FILE_SESSION / 8);
+        let mut images = Vec::new();
+        for_images(&self.disk, |words, _| {
+            images.push(words.to_vec());
+            newer_image(words, session);
+        });
+        let before = self.disk.bytes();
+        let known = |e: &Error| matches!(e, Error::Features { to_write: true, .. });
+        let oracle = self.oracle.clone();
+        for db in self.processes.iter().flatten() {
+            let begun = db.write().map(drop);
+            let right =
+                begun.as_ref().is_err_and(|e| known(e) || oracle.lock().forgives(e, During::Begin));
+            assert!(right, "a write beside a newer build: {begun:?}");
+            // There may be nothing to flush.
+            let flushed = db.flush();
+            let right = flushed
+                .as_ref()
+                .err()
+                .is_none_or(|e| known(e) || oracle.lock().forgives(e, During::Flush));
+            assert!(right, "a flush beside a newer build: {flushed:?}");
+            self.tally.lock().count("newer builds beside", 1);
+        }
+        assert!(before == self.disk.bytes(), "the file of a newer build was written to");
+        for_images(&self.disk, |words, side| words.copy_from_slice(&images[side]));
         self.switch_on();
     }
 
