@@ -2,7 +2,6 @@
 
 use super::check_word::check_word;
 use super::engine::Engine;
-use super::slots::of_the_future;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::shared::Shared;
@@ -112,7 +111,7 @@ pub fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
                 });
             }
             Err(fault) => {
-                if let Some(newer) = of_the_future(&fault) {
+                if let Some(newer) = fault.of_the_future() {
                     return Err(newer);
                 }
             }

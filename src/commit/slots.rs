@@ -128,14 +128,14 @@ impl Reader<'_> {
     pub fn slots(&mut self) -> Result<Slots> {
         let recto = self.meta_at(0)?;
         let mut faults: Vec<MetaFault> = recto.as_ref().err().cloned().into_iter().collect();
-        let verso = match (&recto, faults.first().and_then(of_the_future)) {
+        let verso = match (&recto, faults.first().and_then(MetaFault::of_the_future)) {
             (_, Some(refusal)) => return Err(refusal),
             (Ok(found), _) => self.verso_at(found.meta.page_size)?,
             (Err(_), _) => self.find_verso(&mut faults)?,
         };
         let verso = match verso {
             Some(Err(fault)) => {
-                if let Some(refusal) = of_the_future(&fault) {
+                if let Some(refusal) = fault.of_the_future() {
                     return Err(refusal);
                 }
                 faults.push(fault);
@@ -283,15 +283,6 @@ impl Reader<'_> {
 /// that has been gone may not have kept the length.
 pub(super) fn fits(platform: &dyn Platform, page_count: u64, page_size: usize) -> Result<bool> {
     Ok(page_count.saturating_mul(page_size as u64) <= platform.storage().len()?)
-}
-
-/// The error for a meta that is intact and not for this build.
-pub(super) fn of_the_future(fault: &MetaFault) -> Option<Error> {
-    match *fault {
-        MetaFault::Version(found) => Some(Error::Version { found, supported: meta::VERSION }),
-        MetaFault::Features(unknown) => Some(Error::Features { unknown, to_write: false }),
-        _ => None,
-    }
 }
 
 fn refuse(faults: &[MetaFault]) -> Error {

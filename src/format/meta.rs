@@ -5,6 +5,7 @@ use super::fields::{
     self, MANIFEST_SIZE, QUEUE_SIZE, READY_SIZE, manifest, meta as m, queue, ready,
 };
 use super::freelog::{self, ENTRY_SIZE, FreeEntry, Queue};
+use crate::error::Error;
 use crate::types::{PageId, TxnId};
 
 /// Bytes of a meta page that count, whatever the page size.
@@ -137,6 +138,17 @@ pub enum MetaFault {
     Features(u32),
     /// Anything else.
     Bad(&'static str),
+}
+
+impl MetaFault {
+    /// The error for a meta that is intact and not for this build.
+    pub fn of_the_future(&self) -> Option<Error> {
+        match *self {
+            MetaFault::Version(found) => Some(Error::Version { found, supported: VERSION }),
+            MetaFault::Features(unknown) => Some(Error::Features { unknown, to_write: false }),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a page may have this size.
