@@ -1,7 +1,7 @@
 //! What readers are shown of a snapshot: its descriptor in the shared memory.
 
 use super::check_word::check_word;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::Meta;
 use crate::shared::Shared;
@@ -77,17 +77,27 @@ pub fn system_of(shared: &Shared, d: &Descriptor) -> Result<TableDescriptor> {
 
 /// The snapshot a descriptor stands for: id, page count, catalog. Checked: the shared memory may be
 /// anything (B15).
-#[inline]
 pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, TableDescriptor)> {
-    let bad = || shared.damaged("it shows an impossible snapshot");
+    try_snapshot(d).ok_or_else(|| impossible(shared))
+}
+
+/// The error for a descriptor of which [`try_snapshot`] makes nothing.
+#[cold]
+pub fn impossible(shared: &Shared) -> Error {
+    shared.damaged("it shows an impossible snapshot")
+}
+
+/// The same as [`decode_snapshot`], and none where that is an error.
+#[inline]
+pub fn try_snapshot(d: &Descriptor) -> Option<(TxnId, u64, TableDescriptor)> {
     // As a slice: a model's descriptor is shorter.
     let [txn, page_count, root, depth, entries, _, leaf_pages, branch_pages] = d[..] else {
-        return Err(bad());
+        return None;
     };
     let depth = depth as u16;
     let [page_count, leaf_pages, branch_pages] = [page_count, leaf_pages, branch_pages].map(low);
     if !(2..=PageId::MAX.0).contains(&page_count) || txn == 0 {
-        return Err(bad());
+        return None;
     }
     // The counts bound every walk over the catalog, which has no overflow runs.
     let root = PageId(root);
@@ -99,6 +109,6 @@ pub fn decode_snapshot(shared: &Shared, d: &Descriptor) -> Result<(TxnId, u64, T
         entries,
         ..TableDescriptor::default()
     };
-    let catalog = counted.checked(page_count).map_err(|_| bad())?;
-    Ok((TxnId(txn), page_count, catalog))
+    let catalog = counted.checked(page_count).ok()?;
+    Some((TxnId(txn), page_count, catalog))
 }

@@ -114,6 +114,15 @@ pub enum Begun<const N: usize> {
 /// behind the last one that used it (B4).
 #[inline(always)]
 pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -> Begun<N> {
+    match begin_once(ring, slot) {
+        Begun::Moved => begin_anew(ring, slot, tries),
+        begun => begun,
+    }
+}
+
+/// The first of these tries.
+#[inline(always)]
+pub fn begin_once<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word) -> Begun<N> {
     // A look first: the line of a slot that is taken need not be fetched for writing.
     if slot.load(Relaxed) != 0 {
         return Begun::Taken;
@@ -132,7 +141,7 @@ pub fn begin<const N: usize, R: Ring<N>>(ring: &R, slot: &R::Word, tries: u32) -
     }
     // A commit became visible in these few nanoseconds. To keep the older snapshot would be wrong:
     // what died with it may be in use again by a scan that has not seen this slot.
-    begin_anew(ring, slot, tries)
+    Begun::Moved
 }
 
 /// The same in a slot that is taken already.

@@ -32,23 +32,37 @@ impl Shared {
     ///
     /// Errors: [`Error::Forked`]; [`Error::ReadersFull`]; [`Error::LockFile`] if the memory is
     /// damaged.
-    #[inline]
     pub fn begin_read(&self) -> Result<Reading> {
-        self.region.check_alive()?;
-        // An observer has no leases.
-        if let Some((lease, slot)) = self.leases.last() {
-            match self.begin_in(slot) {
-                Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
-                Begun::Taken => {}
-                other => return self.begin_again(lease, slot, other),
-            }
+        match self.begin_at_once()? {
+            Some(reading) => Ok(reading),
+            None => self.begin_elsewhere(),
         }
-        self.begin_elsewhere()
     }
 
-    /// The thread's last lease is taken, or it has none yet.
+    /// The common case of it: the slot that the thread had last is idle, and no commit becomes
+    /// visible meanwhile. None, and nothing is registered, if it is not so:
+    /// [`Shared::begin_elsewhere`] goes on. Two calls, so that what is copied stays in registers.
+    #[inline(always)]
+    pub fn begin_at_once(&self) -> Result<Option<Reading>> {
+        self.region.check_alive()?;
+        // An observer has no leases.
+        let Some((lease, slot)) = self.leases.last() else { return Ok(None) };
+        let word = &self.slot(slot).txn;
+        match core::begin_once(self.layout(), word) {
+            Begun::At(descriptor) => Ok(Some(reading(lease, descriptor))),
+            Begun::Taken => Ok(None),
+            Begun::Moved => {
+                word.store(0, Release);
+                Ok(None)
+            }
+            Begun::Damaged => Err(self.not_begun(lease, slot, Begun::Damaged)),
+        }
+    }
+
+    /// Begins where [`Shared::begin_at_once`] did not: in the thread's last slot all the same, in
+    /// another one of the handle, or in a new one.
     #[cold]
-    fn begin_elsewhere(&self) -> Result<Reading> {
+    pub fn begin_elsewhere(&self) -> Result<Reading> {
         let Some(index) = self.index else { return self.begin_observed() };
         let begin = |slot: u32| match self.begin_in(slot) {
             Begun::Taken => None,
@@ -96,15 +110,26 @@ impl Shared {
             other => other,
         };
         match begun {
-            Begun::At(descriptor) => return Ok(reading(lease, descriptor)),
-            Begun::Taken => return Err(self.damaged("a slot that nobody had is taken")),
-            Begun::Moved | Begun::Damaged if lease >= KEPT => self.give_back(slot),
-            Begun::Moved | Begun::Damaged => word.store(0, Release),
+            Begun::At(descriptor) => Ok(reading(lease, descriptor)),
+            other => Err(self.not_begun(lease, slot, other)),
         }
-        Err(match begun {
-            Begun::Moved => self.damaged("the visible snapshot never stands still"),
-            _ => self.damaged("the visible snapshot has no descriptor"),
-        })
+    }
+
+    /// The error for a begin that cannot go on; what it has registered is taken back.
+    #[cold]
+    fn not_begun(&self, lease: u32, slot: u32, begun: Begun<DESCRIPTOR_WORDS>) -> Error {
+        let why = match begun {
+            Begun::Taken => return self.damaged("a slot that nobody had is taken"),
+            Begun::Moved => "the visible snapshot never stands still",
+            _ => "the visible snapshot has no descriptor",
+        };
+        let word = &self.slot(slot).txn;
+        if lease >= KEPT {
+            self.give_back(slot)
+        } else {
+            word.store(0, Release)
+        }
+        self.damaged(why)
     }
 
     /// Moves a reader to the visible snapshot, if `take` can use that; with an error it stays where

@@ -1,8 +1,8 @@
 //! A snapshot that is pinned as long as it lives: begin, end, and the pages it reads.
 
 use crate::commit::engine::Engine;
-use crate::commit::snapshot::decode_snapshot;
-use crate::error::Result;
+use crate::commit::snapshot::{decode_snapshot, impossible, try_snapshot};
+use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::view::{PageView, check_birth};
 use crate::shared::layout::Descriptor;
@@ -26,7 +26,15 @@ impl Engine {
     /// handle's map.
     #[inline]
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
-        self.read_at(self.shared.begin_read()?)
+        match self.shared.begin_at_once()? {
+            Some(reading) => self.read_at(reading),
+            None => self.begin_read_elsewhere(),
+        }
+    }
+
+    #[cold]
+    fn begin_read_elsewhere(self: &Arc<Engine>) -> Result<Snapshot> {
+        self.read_at(self.shared.begin_elsewhere()?)
     }
 
     /// The same, with all that is said of the snapshot.
@@ -36,23 +44,25 @@ impl Engine {
         Ok((self.read_at(reading)?, descriptor))
     }
 
-    #[inline]
-    fn read_at(self: &Arc<Engine>, mut reading: Reading) -> Result<Snapshot> {
+    #[inline(always)]
+    fn read_at(self: &Arc<Engine>, reading: Reading) -> Result<Snapshot> {
         let map = self.platform.storage().view();
-        match decode_snapshot(&self.shared, &reading.descriptor) {
-            Ok((txn, page_count, catalog)) => {
-                let view = PageView::new(map, self.page_size, page_count);
-                if !view.is_covered() {
-                    return self.begin_on_grown(reading);
-                }
-                let engine = Arc::clone(self);
-                Ok(Snapshot { engine, lease: reading.lease, view, txn, catalog })
-            }
-            Err(e) => {
-                self.shared.end_read(&mut reading.lease);
-                Err(e)
-            }
+        let Some((txn, page_count, catalog)) = try_snapshot(&reading.descriptor) else {
+            return Err(self.end_impossible(reading));
+        };
+        let view = PageView::new(map, self.page_size, page_count);
+        if !view.is_covered() {
+            return self.begin_on_grown(reading);
         }
+        let engine = Arc::clone(self);
+        Ok(Snapshot { engine, lease: reading.lease, view, txn, catalog })
+    }
+
+    /// What it was begun at is no snapshot.
+    #[cold]
+    fn end_impossible(&self, mut reading: Reading) -> Error {
+        self.shared.end_read(&mut reading.lease);
+        impossible(&self.shared)
     }
 
     /// Id and page count of the visible snapshot, without a reader: nothing protects its pages.
