@@ -53,16 +53,16 @@ impl Engine {
         let end = end_of(timeout);
         let mut lock = WriterLock::take(Arc::clone(self), end)?;
         let Base { image, len, listed } = self.base_of_write(&lock, end)?;
-        let base = image.meta.clone();
-        let (pins, on_dead, settled) = self.collect_pins(&base, &listed)?;
-        self.shrink(&base, len, &pins)?;
-        let page_high = self.page_high(&lock, &base, on_dead);
+        let base = &image.meta;
+        let (pins, on_dead, settled) = self.collect_pins(base, &listed)?;
+        self.shrink(base, len, &pins)?;
+        let page_high = self.page_high(&lock, base, on_dead);
         let txn = self.next_id(base.txn)?;
         let durable = self.durable().txn;
         let base_is_durable = base.txn <= durable;
         let buffers = lock.cache().map(|c| std::mem::take(&mut c.buffers));
         let alloc = Allocator::new(Start {
-            base: &base,
+            base,
             txn,
             pins,
             durable,

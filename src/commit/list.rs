@@ -81,9 +81,11 @@ pub fn live_records_of(
     let session = shared.identity().session.load(Ordering::Relaxed);
     let broken = || shared.damaged("the list of pages is damaged");
     let n = image.list_end.checked_sub(start).filter(|&n| n <= most as u64);
+    let n = n.ok_or_else(broken)?;
     let mut live = PageMap::default();
+    live.reserve(n as usize);
     let mut before = None;
-    for i in 0..n.ok_or_else(broken)? {
+    for i in 0..n {
         let r = &shared.records()[((start + i) % RECORDS as u64) as usize];
         let load = |w: &AtomicU64| w.load(Ordering::Relaxed);
         let (word, pages_crc) = (load(&r.page), load(&r.pages_crc));

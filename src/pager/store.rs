@@ -25,6 +25,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const BEGIN_BYTES: usize = 256 << 10;
 const BEGIN_RUNS: usize = 16;
 
+/// The map of staged pages begins with room for those of a small commit.
+const FEW: usize = 7;
+
 /// Buffers kept from one transaction to the next.
 const POOL: usize = 1024;
 
@@ -115,7 +118,7 @@ impl PageStore {
             first: txn,
             txn,
             view,
-            stage: PageMap::default(),
+            stage: PageMap::with_capacity_and_hasher(FEW, Default::default()),
             pool,
             written: PageMap::default(),
             eager: false,
@@ -449,6 +452,7 @@ impl PageStore {
         let size = self.page_size() as u64;
         let mut pages: Vec<(PageId, Buffer)> = self.stage.drain().collect();
         pages.sort_unstable_by_key(|(id, _)| *id);
+        self.written.reserve(pages.len());
         for (id, buffer) in &mut pages {
             let crc = page::seal(*id, buffer);
             self.written.insert(*id, Written::Page { crc });

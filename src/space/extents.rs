@@ -79,11 +79,11 @@ impl Extents {
     /// few; else the longest.
     pub fn take_low(&mut self, of: u64) -> Option<(PageId, u64)> {
         const LOOKED_AT: usize = 64;
-        let long = self.by_start.iter().take(LOOKED_AT).find(|(_, l)| **l >= of);
-        let (s, l) = match long {
-            Some((&s, &l)) => (s, l),
-            None => self.by_len.last().map(|&(l, s)| (s, l))?,
-        };
+        let &(longest, at) = self.by_len.last()?;
+        // Where none is so long, as among what small commits have freed, nothing is looked at.
+        let mut first_few = self.by_start.iter().take(if longest < of { 0 } else { LOOKED_AT });
+        let long = first_few.find(|(_, l)| **l >= of);
+        let (s, l) = long.map_or((at, longest), |(&s, &l)| (s, l));
         self.remove(s, l);
         Some((PageId(s), l))
     }

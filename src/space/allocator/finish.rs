@@ -39,7 +39,7 @@ impl Allocator {
             }
         }
         let free_pages = self.ready.pages() + inline_pages(&self.queues) + self.logged_pages;
-        Ok(SpaceState { ready, queues: self.queues.clone(), free_pages })
+        Ok(SpaceState { ready, queues: std::mem::take(&mut self.queues), free_pages })
     }
 
     /// Makes enough pages ready for the log pages that this commit will write, so that the file
