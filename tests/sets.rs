@@ -321,6 +321,37 @@ fn limits_of_values() {
     assert_clean(&db);
 }
 
+/// Keys in order fill their leaves, although the last set grows value by value. In any order they
+/// fill two thirds, as those of all trees do.
+#[test]
+fn sets_that_are_loaded_in_order_fill_their_leaves() {
+    let db = Database::in_memory().unwrap();
+    let loaded = |keys: &[u64]| {
+        let mut txn = db.write().unwrap();
+        let mut table = txn.open_set_with("sets", &TableOptions::set_of(8)).unwrap();
+        for key in keys {
+            for value in 0..2 + key % 23 {
+                assert!(table.insert(&key.to_be_bytes(), &value.to_be_bytes()).unwrap());
+            }
+        }
+        let leaves = table.stats().leaf_pages;
+        txn.commit().unwrap();
+        assert_clean(&db);
+        let mut txn = db.write().unwrap();
+        assert!(txn.drop_table("sets").unwrap());
+        txn.commit().unwrap();
+        leaves
+    };
+    let mut keys: Vec<u64> = (0..6_000).collect();
+    let ascending = loaded(&keys);
+    keys.reverse();
+    let descending = loaded(&keys);
+    Rng::with_seed(7).shuffle(&mut keys);
+    let shuffled = loaded(&keys);
+    assert!(ascending * 10 < shuffled * 8, "{ascending} leaves, and {shuffled}");
+    assert!(descending * 10 < shuffled * 8, "{descending} leaves, and {shuffled}");
+}
+
 /// What one key of many values costs is what the change costs, not what it has.
 #[test]
 fn a_change_of_one_value_of_many_writes_few_pages() {

@@ -180,7 +180,7 @@ pub(super) fn put<S: PageSink>(
         cut = cuts.edge;
         let item = Item { key: KeyParts::of(key, 0), body };
         let parts = match cuts.leaf {
-            Cut::Right if path.rightmost && is_settled(&node, key)? => {
+            Cut::Right if !found && path.rightmost && is_settled(&node, key)? => {
                 append_leaf(sink, desc, &path, leaf, item)?
             }
             leaf_cut => rewrite_leaf(sink, desc, &path, leaf, item, leaf_cut)?,
@@ -236,15 +236,17 @@ struct Cuts {
 }
 
 fn cuts(path: &Path, count: usize, has_prefix: bool) -> Cuts {
-    let (first, last) = (path.place.index == 0, path.place.index == count);
-    if path.place.found {
-        return Cuts { leaf: Cut::Middle, edge: Cut::Middle };
-    }
+    let Place { index, found } = path.place;
+    let (first, last) = (index == 0, index + usize::from(found) == count);
+    // At the edges also where an entry has grown: the sets of ascending keys do, value by value.
     if last && path.rightmost {
         return Cuts { leaf: Cut::Right, edge: Cut::Right };
     }
     if first && path.leftmost {
         return Cuts { leaf: Cut::Left, edge: Cut::Left };
+    }
+    if found {
+        return Cuts { leaf: Cut::Middle, edge: Cut::Middle };
     }
     // A key without the page's prefix would spoil it for half of the others; alone it spoils
     // nothing.
