@@ -24,8 +24,13 @@ quick:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p recto -p kvtool --lib --bins -- -D warnings
+    cargo clippy -p recto --lib -- -D warnings
+    cargo clippy -p kvtool --lib --bins -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+# The snapshot of the public API (tests/public_api.txt), written anew
+api:
+    RECTO_API=write cargo test --test public_api
 
 # Everything that a change must pass
 ci:

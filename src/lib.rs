@@ -53,13 +53,40 @@
 //! [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
 //! says how it works and why, `docs/format.md` describes every byte of the file.
 //!
+//! `docs/guide.md` goes from the first steps to many processes, `docs/ports.md` has programs of
+//! other stores beside what they become here, `docs/coming-from.md` has their calls.
+//!
 //! # Features
 //!
-//! None is on by default, and each adds types for typed tables: `derive` (`#[derive(Key)]` and
-//! `#[derive(Value)]`), `postcard` and `json` (values of every type that serde knows), `uuid`,
-//! `jiff`.
+//! None is on by default.
+//!
+//! | feature | what it adds | what it depends on |
+//! | --- | --- | --- |
+//! | `derive` | `#[derive(Key)]` and `#[derive(Value)]` ([`typed`]) | recto-derive (syn) |
+//! | `postcard` | `Postcard<T>`: values of every type that serde knows, in few bytes | postcard, serde |
+//! | `json` | `Json<T>`: the same as JSON | serde_json, serde |
+//! | `uuid` | `Uuid` as keys and values | uuid |
+//! | `jiff` | `Timestamp`, `Date`, `Time`, `DateTime` as keys and values | jiff |
+//! | `inspect` | checks, walks and salvage of files that are not open ([`inspect`]) | nothing |
+//!
+//! `internals` and `harness` are for recto's own benches and tests, and no part of the API.
+//!
+//! # Systems
+//!
+//! Linux, 64 bits, little-endian. Anything else does not compile, and says why.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "recto runs on 64-bit systems only: the whole file is mapped, room for its growth is reserved \
+     in the address space, and processes share words of 64 bits"
+);
+#[cfg(target_endian = "big")]
+compile_error!(
+    "recto runs on little-endian systems only: plain old data is read where it lies in the file, \
+     whose numbers are little-endian"
+);
 
 mod api;
 mod error;
@@ -73,6 +100,7 @@ mod types;
 
 mod commit;
 mod format;
+#[cfg_attr(not(feature = "inspect"), allow(dead_code, unused_imports))] // a part is for tools
 pub mod inspect;
 mod os;
 mod pager;
@@ -114,3 +142,13 @@ pub use types::{PageId, TableKind, TableOptions, TxnId};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// Those of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct GuideExamples;
+
+/// The programs of docs/ports.md, each in its form for recto.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/ports.md")]
+struct PortsExamples;

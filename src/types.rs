@@ -3,6 +3,12 @@
 use std::fmt;
 
 /// Number of a page: its offset in the file divided by the page size. Below 2^48.
+///
+/// ```
+/// use recto::PageId;
+/// assert_eq!(PageId(7).to_string(), "7");
+/// assert!(PageId::NONE.is_none() && !PageId(7).is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct PageId(pub u64);
@@ -15,6 +21,20 @@ pub struct TxnId(pub u64);
 
 /// What a table is made with, and keeps. The default is a table of bytes: values stand anywhere,
 /// and nothing is said of their types.
+///
+/// ```
+/// use recto::{TableKind, TableOptions};
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let options = TableOptions::aligned(64).types("u64", "matrix");
+/// txn.create_table_with("matrices", &options)?;
+/// txn.open_set_with("tags", &TableOptions::set_of(8))?;
+/// assert_eq!(txn.table_options("matrices")?, Some(options));
+/// let tags = txn.table_options("tags")?.unwrap();
+/// assert_eq!(tags.kind, TableKind::Set { value_size: 8 });
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct TableOptions {

@@ -155,6 +155,19 @@ fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Me
 
 /// Checks a file without opening it as a database: no lock, no map, no writing. For files that do
 /// not open, and for copies; on a database that is being written the answer may be wrong.
+///
+/// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Io`]; everything else is a fault
+/// in the report. Reads the whole file; memory: a byte a page.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # drop(unsafe { recto::Database::open(&path)? });
+/// let report = recto::check_file(&path, None)?;
+/// assert!(report.is_clean(), "{:?}", report.faults);
+/// # Ok(()) }
+/// ```
 pub fn check_file(
     path: impl AsRef<Path>,
     progress: Option<&mut dyn FnMut(u64, u64)>,

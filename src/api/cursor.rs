@@ -35,6 +35,24 @@ use crate::txn::write::TableId;
 /// assert_eq!(txn.get(lengths, &[3])?, Some(&b"bee"[..]));
 /// # Ok(()) }
 /// ```
+///
+/// Everything that takes a transaction gives [`Error::NoSuchTableId`](crate::Error::NoSuchTableId)
+/// once the table was dropped, or for another transaction; changes give the errors of
+/// [`TableMut`](crate::TableMut).
+///
+/// What it gave is no longer there after a change, and the compiler holds that:
+///
+/// ```compile_fail,E0502
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let words = txn.open("words")?;
+/// let mut cursor = txn.cursor(words);
+/// let pair = cursor.next(&txn)?;
+/// txn.put(words, b"wasp", b"")?;
+/// println!("{pair:?}");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cursor {
     pub(super) table: TableId,

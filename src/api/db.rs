@@ -306,6 +306,9 @@ impl Builder {
     }
 
     /// A database in memory, gone when its last handle and transaction are.
+    ///
+    /// Errors: [`Error::InvalidArgument`] for a size of pages that cannot be; [`Error::Io`] where
+    /// there is no memory.
     pub fn in_memory(&self) -> Result<Database> {
         self.check_page_size()?;
         let platform: PlatformRef =
@@ -358,6 +361,18 @@ impl Database {
     /// which takes a few system calls, and the lock under which this process makes it longer.
     /// [`Error::ReadersFull`] when all 8,192 slots of the lock file are taken by live readers, or
     /// kept for their next ones by open handles, up to 8 by each.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let before = db.read()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// assert!(before.table_opt("main")?.is_none()); // what it sees stays as it was
+    /// assert!(db.read()?.table("main")?.contains_key(b"key")?);
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(self.engine.begin_read()?))
@@ -374,6 +389,16 @@ impl Database {
     /// in the transaction of another one counts as having it until that one changes something or
     /// ends it, since it may have been sent to it.) [`Error::ReadOnly`]; [`Error::Io`] or
     /// [`Error::DiskFull`] if the repair fails; [`Error::Corrupt`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// drop(db.write()?); // changes nothing
+    /// # Ok(()) }
+    /// ```
     pub fn write(&self) -> Result<WriteTxn> {
         self.begin_write(None)
     }
@@ -381,6 +406,18 @@ impl Database {
     /// The write transaction if nobody holds it; None, at once, if somebody does, be it this thread
     /// itself, or if a repair that is needed would have to wait for somebody else's flush. Other
     /// errors as [`Database::write`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let txn = db.write()?;
+    /// let other = db.clone();
+    /// let waits = std::thread::spawn(move || other.try_write().map(|txn| txn.is_none()));
+    /// assert!(waits.join().unwrap()?);
+    /// drop(txn);
+    /// assert!(db.try_write()?.is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
         match self.begin_write(Some(Duration::ZERO)) {
             Err(Error::Busy) => Ok(None),
@@ -479,6 +516,21 @@ impl Database {
     /// a repair is needed and the thread has the write transaction of the file;
     /// [`Error::ReadOnly`]; [`Error::Io`] and others if it could not begin: then nothing is decided
     /// yet, and the next flush or write tries again.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use recto::Durability;
+    /// for n in 0..10u8 {
+    ///     let mut txn = db.write()?;
+    ///     txn.set_durability(Durability::Deferred);
+    ///     txn.open_table("main")?.put(&[n], b"value")?;
+    ///     txn.commit()?; // does not wait for the device
+    /// }
+    /// db.flush()?; // all of them
+    /// assert_eq!(db.info()?.durable, db.info()?.visible);
+    /// # Ok(()) }
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -488,6 +540,18 @@ impl Database {
     /// waits no longer than a second for others and tells nobody. Errors as [`Database::flush`]; it
     /// is closed with any of them. While clones of it or its transactions live the database stays
     /// open.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = unsafe { recto::Database::open(dir.path().join("my.recto"))? };
+    /// let mut txn = db.write()?;
+    /// txn.set_durability(recto::Durability::Deferred);
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// db.close()?; // durable
+    /// # Ok(()) }
+    /// ```
     pub fn close(self) -> Result<()> {
         self.engine.flush_own()
     }
@@ -498,6 +562,18 @@ impl Database {
     }
 
     /// Numbers about the file and its users. A few system calls.
+    ///
+    /// Errors: [`Error::Io`], [`Error::Forked`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let reader = db.read()?;
+    /// let info = db.info()?;
+    /// assert_eq!((info.page_size, info.visible), (4096, reader.id()));
+    /// assert_eq!(info.readers.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn info(&self) -> Result<Info> {
         let engine = &self.engine;
         // Idle slots are nobody's business. It does not become a reader itself: there may be no
@@ -542,6 +618,18 @@ impl Database {
     /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this
     /// handle or another, and a flush has failed or its process has died meanwhile: end the
     /// transaction first. [`Error::Busy`] if no moment was found for it.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// let report = db.check(None)?;
+    /// assert!(report.is_clean(), "{:?}", report.faults);
+    /// assert_eq!(report.entries(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
         super::checking::check_live(&self.engine, progress)
     }

@@ -131,6 +131,7 @@ fn one_handle() -> Error {
 
 /// A table that is not the same in two snapshots.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TableChange {
     /// As the older one has it; None if it has none of this name.
     pub old: Option<TableInfo>,

@@ -90,6 +90,23 @@ impl<'a> Spot<'a> {
 }
 
 /// What stands at a key: [`TableMut::entry`].
+///
+/// Errors of its methods as in [`TableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// use recto::Entry;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.open_table("seats")?;
+/// match seats.entry(b"7A")? {
+///     Entry::Vacant(free) => drop(free.insert(b"Ada")?),
+///     Entry::Occupied(there) => println!("taken by {}", there.get()?.escape_ascii()),
+/// }
+/// let taken = seats.entry(b"7A")?.or_insert(b"Kurt")?;
+/// assert_eq!(taken.get()?, b"Ada");
+/// # Ok(()) }
+/// ```
 pub enum Entry<'a> {
     /// The key is there.
     Occupied(OccupiedEntry<'a>),
@@ -137,6 +154,23 @@ impl<'a> Entry<'a> {
 }
 
 /// A key that is there.
+///
+/// Errors of its methods as in [`TableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// use recto::Entry;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.open_table("seats")?;
+/// seats.put(b"7A", b"Ada")?;
+/// if let Entry::Occupied(mut there) = seats.entry(b"7A")? {
+///     there.insert(b"Kurt")?;
+///     assert_eq!(there.remove()?, b"Kurt");
+/// }
+/// assert!(seats.is_empty());
+/// # Ok(()) }
+/// ```
 pub struct OccupiedEntry<'a> {
     spot: Spot<'a>,
 }
@@ -171,6 +205,21 @@ impl<'a> OccupiedEntry<'a> {
 }
 
 /// A key that is not there.
+///
+/// Errors as in [`TableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// use recto::Entry;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.open_table("seats")?;
+/// if let Entry::Vacant(free) = seats.entry(b"7A")? {
+///     assert_eq!(free.insert(b"Ada")?.get()?, b"Ada");
+/// }
+/// assert!(seats.contains_key(b"7A")?);
+/// # Ok(()) }
+/// ```
 pub struct VacantEntry<'a> {
     spot: Spot<'a>,
 }

@@ -26,6 +26,8 @@ impl<'t> Table<'t> {
     /// assert!((4_000..6_000).contains(&about));
     /// # Ok(()) }
     /// ```
+    ///
+    /// Errors as in [`Table`].
     pub fn count_range(&self, keys: impl KeyRange) -> Result<u64> {
         let (from, to) = keys.bounds();
         over!(self.source(), pages => tree::count_range(pages, &self.descriptor(), from, to))
@@ -77,6 +79,8 @@ impl<'t> Table<'t> {
     /// assert_eq!(found, 10_000);
     /// # Ok(()) }
     /// ```
+    ///
+    /// Errors as in [`Table`].
     pub fn split_range(&self, keys: impl KeyRange, parts: usize) -> Result<Vec<Vec<u8>>> {
         let (from, to) = keys.bounds();
         over!(self.source(), pages => tree::split_range(pages, &self.descriptor(), from, to, parts))

@@ -53,6 +53,8 @@ use std::sync::Arc;
 /// assert_eq!(thread.join().unwrap()?, b"keyvalue");
 /// # Ok(()) }
 /// ```
+///
+/// Errors as in [`Table`](crate::Table).
 #[derive(Clone)]
 pub struct OwnedTable {
     txn: Arc<ReadTxn>,
@@ -254,6 +256,8 @@ impl std::iter::FusedIterator for OwnedRange {}
 /// assert_eq!(cursor.prev()?, None);
 /// # Ok(()) }
 /// ```
+///
+/// Errors as in [`Table`](crate::Table).
 #[derive(Clone)]
 pub struct OwnedCursor {
     table: OwnedTable,

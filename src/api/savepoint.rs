@@ -44,6 +44,18 @@ pub struct Savepoint {
 /// txn.commit()?;
 /// # Ok(()) }
 /// ```
+///
+/// The transaction is not used while it is there:
+///
+/// ```compile_fail,E0499
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let step = txn.nested()?;
+/// txn.open_table("main")?.put(b"key", b"value")?;
+/// step.commit()?;
+/// # Ok(()) }
+/// ```
 #[must_use = "to drop it is to undo it"]
 pub struct Nested<'t> {
     txn: &'t mut WriteTxn,

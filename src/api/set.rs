@@ -37,6 +37,8 @@ use std::ops::Bound;
 /// assert_eq!((tags.len(), tags.key_count(), tags.count(b"rust")?), (3, 2, 2));
 /// # Ok(()) }
 /// ```
+///
+/// Any number of threads may read it. Errors as in [`Table`](crate::Table).
 #[derive(Clone, Copy)]
 pub struct SetTable<'t> {
     source: Source<'t>,

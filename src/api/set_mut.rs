@@ -24,6 +24,8 @@ use std::ops::Bound;
 /// assert!(by_city.is_empty());
 /// # Ok(()) }
 /// ```
+///
+/// Used by one thread at a time. Errors of every change as in [`TableMut`](crate::TableMut).
 pub struct SetTableMut<'t> {
     writer: &'t mut Writer,
     index: usize,

@@ -64,6 +64,52 @@ macro_rules! moved {
 /// println!("{value:?}");
 /// # Ok(()) }
 /// ```
+///
+/// Any number of threads may read it. Each method takes one descent of the tree, O(log *n*), where
+/// it does not say otherwise. Errors: [`Error::Corrupt`] for a page that is not what it should be;
+/// [`Error::TransactionBroken`] in a write transaction that is; [`Error::Forked`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # let mut fruit = txn.open_table("fruit")?;
+/// # for (name, colour) in [("apple", "red"), ("banana", "yellow"), ("blackberry", "black")] {
+/// #     fruit.put(name.as_bytes(), colour.as_bytes())?;
+/// # }
+/// # txn.commit()?;
+/// let txn = db.read()?;
+/// let fruit = txn.table("fruit")?;
+/// assert_eq!(fruit.get(b"apple")?, Some(&b"red"[..]));
+/// assert_eq!(fruit.prefix(b"b")?.count(), 2);
+/// let (last, colour) = fruit.last()?.unwrap();
+/// assert_eq!((&*last, colour), (&b"blackberry"[..], &b"black"[..]));
+/// assert_eq!(fruit.len(), 3);
+/// # Ok(()) }
+/// ```
+///
+/// A key is tied to the transaction as its value is, and so is the table itself, which ends where
+/// the transaction does:
+///
+/// ```compile_fail,E0505
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let txn = db.read()?;
+/// let first = txn.table("main")?.first()?;
+/// drop(txn);
+/// println!("{:?}", first.map(|(key, _)| key));
+/// # Ok(()) }
+/// ```
+///
+/// ```compile_fail,E0505
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let txn = db.write()?;
+/// let table = txn.table("main")?;
+/// txn.commit()?;
+/// table.get(b"key")?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Table<'t> {
     source: Source<'t>,
@@ -216,6 +262,7 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// Shape and size of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TableStats {
     /// Number of keys.
     pub entries: u64,
@@ -271,6 +318,8 @@ impl TableStats {
 /// assert_eq!(cursor.prev()?, None);
 /// # Ok(()) }
 /// ```
+///
+/// Errors as in [`Table`].
 #[derive(Clone)]
 pub struct TableCursor<'t> {
     table: Table<'t>,
@@ -336,6 +385,27 @@ enum Inner<'t> {
 }
 
 /// Pairs in the order of their keys, from both ends. After an error it yields nothing more.
+///
+/// Leaves that come next are asked for before they are needed, where they are not in memory. Errors
+/// as in [`Table`]. It may be sent to another thread.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # let mut table = txn.open_table("main")?;
+/// # for (key, value) in [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")] {
+/// #     table.put(key, value)?;
+/// # }
+/// # txn.commit()?;
+/// let txn = db.read()?;
+/// let mut range = txn.table("main")?.range(b"a"..=b"c")?;
+/// assert_eq!(range.next_ref()?, Some((&b"a"[..], &b"1"[..])));
+/// assert_eq!(range.next_back_ref()?, Some((&b"c"[..], &b"3"[..])));
+/// let keys: Vec<_> = range.map(|pair| Ok(pair?.0.into_vec())).collect::<recto::Result<_>>()?;
+/// assert_eq!(keys, [b"b"]);
+/// # Ok(()) }
+/// ```
 pub struct Range<'t> {
     inner: Inner<'t>,
 }

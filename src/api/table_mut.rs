@@ -10,6 +10,46 @@ use crate::txn::write::{TableId, Writer};
 use std::fmt;
 
 /// A table of a write transaction, to read and to change.
+///
+/// Changes copy the pages on the way to the root the first time the transaction touches them: O(log
+/// *n*). Used by one thread at a time.
+///
+/// Errors of every change: [`Error::KeyTooLong`](crate::Error::KeyTooLong);
+/// [`Error::DiskFull`](crate::Error::DiskFull) and
+/// [`Error::DatabaseFull`](crate::Error::DatabaseFull), after which the transaction can only be
+/// dropped, or rolled back to a savepoint;
+/// [`Error::TransactionBroken`](crate::Error::TransactionBroken) from then on; and
+/// [`Error::Corrupt`](crate::Error::Corrupt).
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut stock = txn.open_table("stock")?;
+/// assert!(!stock.put(b"pear", b"3")?); // it was not there
+/// assert_eq!(stock.replace(b"pear", b"4")?, Some(b"3".to_vec()));
+/// assert!(!stock.put_if_absent(b"pear", b"5")?);
+/// assert!(stock.compare_and_swap(b"pear", Some(b"4"), Some(b"6"))?);
+/// stock.append(b"plum", b"1")?; // behind all others
+/// assert_eq!(stock.get(b"pear")?, Some(&b"6"[..]));
+/// assert_eq!(stock.pop_last()?, Some((b"plum".to_vec(), b"1".to_vec())));
+/// assert!(stock.delete(b"pear")? && stock.is_empty());
+/// txn.commit()?;
+/// # Ok(()) }
+/// ```
+///
+/// What was read from it is borrowed, and cannot be held over a change:
+///
+/// ```compile_fail,E0502
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut table = txn.open_table("main")?;
+/// let value = table.get(b"key")?;
+/// table.put(b"key", b"other")?;
+/// println!("{value:?}");
+/// # Ok(()) }
+/// ```
 pub struct TableMut<'t> {
     writer: &'t mut Writer,
     index: usize,

@@ -15,6 +15,7 @@ use crate::types::{TableKind, TableOptions};
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TableInfo {
     /// Name.
     pub name: String,
@@ -128,6 +129,8 @@ impl ReadTxn {
     }
 
     /// A table; None if there is none of this name, as before anybody has written to it.
+    ///
+    /// Errors: [`Error::TableOptions`] as in [`ReadTxn::table`].
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
@@ -157,6 +160,8 @@ impl ReadTxn {
 
     /// What a table was made with; None if there is none of this name. One descent of the list of
     /// tables.
+    ///
+    /// Errors: [`Error::Corrupt`], [`Error::Forked`].
     pub fn table_options(&self, name: &str) -> Result<Option<TableOptions>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
@@ -165,6 +170,21 @@ impl ReadTxn {
     }
 
     /// All tables, in the order of their names.
+    ///
+    /// O(tables). Errors: [`Error::Corrupt`], [`Error::Forked`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// # txn.open_table("main")?.put(b"key", b"value")?;
+    /// # txn.commit()?;
+    /// for table in db.read()?.tables()? {
+    ///     println!("{}: {} keys, {:?}", table.name, table.stats.entries, table.options.kind);
+    /// }
+    /// # assert_eq!(db.read()?.tables()?.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let s = &self.snapshot;
         s.engine().shared.check_alive()?;
@@ -452,6 +472,18 @@ impl WriteTxn {
 
     /// Gives a table another name. [`Error::NoSuchTable`], [`Error::TableExists`]. Costs two
     /// changes of the catalog, however large it is; its ids stay.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.create_table("new prices")?.put(b"pear", b"3")?;
+    /// txn.drop_table("prices")?;
+    /// txn.rename_table("new prices", "prices")?;
+    /// assert_eq!(txn.table("prices")?.get(b"pear")?, Some(&b"3"[..]));
+    /// txn.commit()?;
+    /// # Ok(()) }
+    /// ```
     pub fn rename_table(&mut self, from: &str, to: &str) -> Result<()> {
         self.writer.rename_table(from, to)
     }

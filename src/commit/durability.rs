@@ -2,6 +2,7 @@
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Durability {
     /// When the transaction is on the device: it survives power loss.
     #[default]

@@ -21,6 +21,12 @@
 //!
 //! Thread rules: one inspection runs on one thread; many may run beside each other over the same
 //! bytes.
+//!
+//! Without the feature `inspect` this module has what
+//! [`Database::check`](crate::Database::check), [`check_file`](crate::check_file) and
+//! [`Database::salvage`](crate::Database::salvage) answer with. The feature adds what tools need
+//! that look at files which are not open, or do not open: checks with options, the walk over all
+//! pages with their owners, the meta pages, and salvage of damaged files.
 #![forbid(unsafe_code)]
 mod check;
 mod layout;
@@ -37,20 +43,29 @@ mod snapshots;
 mod space;
 mod tree;
 
-pub use check::{CheckOptions, check, pages_held, stats, walk};
-pub use opening::{MetaChoice, OpenedMeta, open_meta};
-pub use owners::PageKind;
-pub use pages::{FilePages, Pages};
 pub use report::{Fault, MAX_FAULTS, MetaSummary, PageCounts, Report, SlotState, TableStats};
 
-pub use scan::{PageInfo, Tree};
+/// What looks at bytes that are no open database: public with the feature `inspect`.
+mod walkers {
+    use super::layout;
 
-/// First bytes of every database.
-pub const MAGIC: [u8; 8] = layout::MAGIC;
-pub use crate::storage::LOCK_MAGIC;
-/// The format version of a new database, and the only one that is opened. The inspector also reads
-/// version 1.
-pub const FORMAT_VERSION: u32 = layout::VERSION as u32;
+    pub use super::check::{CheckOptions, check, pages_held, stats, walk};
+    pub use super::opening::{MetaChoice, OpenedMeta, open_meta};
+    pub use super::owners::PageKind;
+    pub use super::pages::{FilePages, Pages};
+    pub use super::scan::{PageInfo, Tree};
+    pub use crate::storage::LOCK_MAGIC;
+
+    /// First bytes of every database.
+    pub const MAGIC: [u8; 8] = layout::MAGIC;
+    /// The format version of a new database, and the only one that is opened. The inspector also
+    /// reads version 1.
+    pub const FORMAT_VERSION: u32 = layout::VERSION as u32;
+}
+#[cfg(feature = "inspect")]
+pub use walkers::*;
+#[cfg(not(feature = "inspect"))]
+pub(crate) use walkers::*;
 
 #[cfg(test)]
 mod tests;

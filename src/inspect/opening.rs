@@ -21,6 +21,7 @@ pub enum MetaChoice {
 
 /// An opened meta page.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenedMeta {
     /// The one chosen.
     pub summary: MetaSummary,

@@ -9,8 +9,25 @@ use std::ops::Range;
 const CHUNK: u64 = 1 << 16;
 
 /// What a page is for.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::inspect::{FilePages, MetaChoice, PageKind, walk};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # drop(unsafe { recto::Database::open(&path)? });
+/// let mut metas = 0;
+/// walk(&FilePages::open(&path)?, &MetaChoice::Newest, &mut |page| {
+///     println!("page {}: {}", page.id, page.kind.words());
+///     metas += u64::from(page.kind == PageKind::Meta);
+///     std::ops::ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(metas, 2);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum PageKind {
     /// Meta page.
     Meta = 1,

@@ -13,6 +13,19 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The bytes of a whole database.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::inspect::{CheckOptions, FilePages, Pages, check};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # drop(unsafe { recto::Database::open(&path)? });
+/// let file = FilePages::open(&path)?; // neither mapped nor locked
+/// assert_eq!(&*file.read(0, 4)?, &recto::inspect::MAGIC[..4]);
+/// let report = check(&file, CheckOptions::default())?;
+/// assert!(report.is_clean(), "{:?}", report.faults);
+/// # Ok(()) }
+/// ```
 pub trait Pages {
     /// Bytes there are.
     fn len(&self) -> u64;
@@ -59,6 +72,19 @@ impl Pages for Vec<u8> {
 }
 
 /// A file read piece by piece, without a map and without locks.
+///
+/// Errors of opening: [`Error::Io`], [`Error::NotADatabase`] for what is no regular file.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # drop(unsafe { recto::Database::open(&path)? });
+/// let file = recto::inspect::FilePages::open(&path)?;
+/// let tables = recto::inspect::stats(&file, &recto::inspect::MetaChoice::Newest)?;
+/// assert!(tables.is_empty());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct FilePages {
     file: File,

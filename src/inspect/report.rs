@@ -10,6 +10,7 @@ pub const MAX_FAULTS: usize = 1_000;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// The page it was found in or concerns, where there is one.
     pub page: Option<PageId>,
@@ -30,6 +31,7 @@ impl fmt::Display for Fault {
 
 /// What one of the two meta pages of a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SlotState {
     /// Nothing but zeros: never written, or erased by a recovery.
     Empty,
@@ -43,6 +45,7 @@ pub enum SlotState {
 
 /// The meta page that was inspected.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MetaSummary {
     /// Slot that holds it; None if it was given from outside.
     pub slot: Option<u8>,
@@ -65,7 +68,23 @@ pub struct MetaSummary {
 }
 
 /// Figures of one table, or of the catalog, counted and not taken from its descriptor.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"value")?;
+/// # txn.commit()?;
+/// let report = db.check(None)?;
+/// for table in &report.tables {
+///     let fill = table.leaf_fill(report.meta.page_size);
+///     println!("{}: {} keys, {} pages, {fill:.2} full", table.name, table.entries, table.pages());
+/// }
+/// # assert_eq!(report.tables.len(), 1);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TableStats {
     /// Name; empty for the catalog.
     pub name: String,
@@ -119,6 +138,7 @@ fn share(used: u64, pages: u64, page_size: usize) -> f64 {
 /// Pages of the file by what they are for. Together they make up the page count if nothing is
 /// wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PageCounts {
     /// The two meta pages.
     pub meta: u64,
@@ -142,8 +162,21 @@ pub struct PageCounts {
     pub leaked: u64,
 }
 
-/// What [`check`](super::check) found.
+/// What the full check found ([`Database::check`](crate::Database::check)).
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let report = db.check(None)?;
+/// for fault in &report.faults {
+///     println!("{fault}"); // the page, the way that led there, what is wrong
+/// }
+/// println!("{} free pages, pages {:.0} % full", report.free_pages(), 100.0 * report.fill());
+/// assert!(report.is_clean());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// The meta page that was followed.
     pub meta: MetaSummary,

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which tree a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tree<'a> {
     /// None: meta, free-log and free pages.
     None,
@@ -36,6 +37,7 @@ pub enum Tree<'a> {
 
 /// A page, or pages side by side, as a walk meets it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct PageInfo<'a> {
     /// The page, or the first one.
     pub id: PageId,

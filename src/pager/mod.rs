@@ -17,6 +17,7 @@ pub mod written;
 
 /// How dirty pages get into the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Sink {
     /// Built in private memory and put into the page cache by `pwrite`, in runs.
     #[default]

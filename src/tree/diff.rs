@@ -28,6 +28,23 @@ use std::cmp::Ordering;
 use std::ops::{Bound, Range};
 
 /// What became of a key, and its values.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"old")?;
+/// # txn.commit()?;
+/// let mut txn = db.write()?;
+/// txn.create_snapshot("before")?;
+/// txn.open_table("main")?.put(b"key", b"new")?;
+/// txn.commit()?;
+/// let (before, now) = (db.read_snapshot("before")?, db.read()?);
+/// let (key, change) = now.diff(&before, "main", ..)?.next().unwrap()?;
+/// assert_eq!(&*key, b"key");
+/// assert_eq!((change.old(), change.new()), (Some(&b"old"[..]), Some(&b"new"[..])));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change<'a> {
     /// Only the newer one has the key.

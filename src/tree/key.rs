@@ -15,6 +15,21 @@ const SMALL: usize = 62;
 /// A key. Derefs to its bytes, and compares and hashes as they do. Printed it is its text where it
 /// is text, and otherwise its bytes, with `\x00` for those that are no printable ASCII; with `{:?}`
 /// it is always the latter, between quotes.
+///
+/// Up to 62 bytes it needs no allocation.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut table = txn.open_table("main")?;
+/// table.put(b"key", b"value")?;
+/// let (key, _) = table.first()?.unwrap();
+/// assert_eq!(&*key, b"key");
+/// assert_eq!(key.to_string(), "key");
+/// assert_eq!(key.into_vec(), b"key");
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Key<'a>(Repr<'a>);
 

@@ -131,6 +131,7 @@ impl Part<'_> {
 
 /// A pair that came out.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Recovered<'a> {
     /// Its table: one of the catalog, or `lost+found/LEVEL-PAGE`.
     pub table: &'a str,
@@ -154,6 +155,7 @@ pub type Take<'a> = &'a mut dyn FnMut(&Recovered<'_>) -> Result<()>;
 /// # Errors
 /// `NotADatabase` if no page of any size verifies, `Version` if an intact meta is of another
 /// format, and errors of `take`.
+#[cfg(feature = "inspect")]
 pub fn salvage(
     pages: &dyn Pages,
     options: SalvageOptions<'_>,
@@ -169,6 +171,7 @@ pub fn salvage(
 ///
 /// # Errors
 /// As [`open_meta`], and errors of `take`.
+#[cfg(feature = "inspect")]
 pub fn read_all(
     pages: &dyn Pages,
     options: SalvageOptions<'_>,

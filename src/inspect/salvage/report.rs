@@ -8,6 +8,7 @@ pub const MAX_LOSSES: usize = 1_000;
 
 /// Where the newest tree was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// The newest visible snapshot of an open database.
     Snapshot,
@@ -23,7 +24,19 @@ pub enum Source {
 }
 
 /// A table that was got out.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// use recto::inspect::salvage::{Part, SalvageOptions};
+/// let report = db.salvage(Part::default(), SalvageOptions::default(), &mut |_| Ok(()))?;
+/// for table in report.tables.iter().filter(|table| !table.is_whole()) {
+///     println!("{}: {} pages are lost", table.name, table.lost_pages);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SalvagedTable {
     /// Its name.
     pub name: String,
@@ -51,6 +64,7 @@ impl SalvagedTable {
 /// Pages of which nobody knows for certain to which table they belong, or whether they are its
 /// newest state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Aside {
     /// The table they were given: `lost+found/LEVEL-PAGE`.
     pub name: String,
@@ -71,6 +85,7 @@ pub struct Aside {
 
 /// A page or a value that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Loss {
     /// The table; empty for the catalog.
     pub table: String,
@@ -86,8 +101,22 @@ pub struct Loss {
     pub why: String,
 }
 
-/// What [`salvage`](super::salvage) found.
+/// What a salvage found ([`Database::salvage`](crate::Database::salvage)).
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// use recto::inspect::salvage::{Part, SalvageOptions};
+/// let mut pairs = 0;
+/// let report = db.salvage(Part::default(), SalvageOptions::default(), &mut |_| {
+///     pairs += 1;
+///     Ok(())
+/// })?;
+/// assert!(report.is_whole() && report.pairs() == pairs);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SalvageReport {
     /// Where the tree was found that was followed.
     pub source: Source,

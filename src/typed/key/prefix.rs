@@ -58,6 +58,18 @@ pub trait KeyPrefix<K: ?Sized> {
 pub struct Beginning<P, T>(pub P, pub T);
 
 /// Types of keys that are text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`.
+///
+/// It says which types [`Beginning`] takes the beginning of:
+///
+/// ```compile_fail,E0277
+/// # fn main() -> recto::Result<()> {
+/// # use recto::typed::{Beginning, TableDef};
+/// const TABLE: TableDef<(u32, u64), ()> = TableDef::new("table");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// txn.typed_mut(&TABLE)?.prefix(Beginning((7,), 1))?; // a number has no beginning
+/// # Ok(()) }
+/// ```
 pub trait TextKey: sealed::Text {}
 
 impl<K: sealed::Text> TextKey for K {}

@@ -7,6 +7,22 @@ use std::marker::PhantomData;
 
 /// A typed table of sets of one write transaction, which it is used with. It borrows nothing and is
 /// copied freely: as [`TypedId`](crate::TypedId).
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{SetDef, TableDef};
+/// const TOWNS: TableDef<u32, &str> = TableDef::new("towns");
+/// const BY_TOWN: SetDef<&str, u32> = SetDef::new("by_town");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let (towns, by_town) = (txn.open_typed(&TOWNS)?, txn.open_typed_set(&BY_TOWN)?);
+/// towns.put(&mut txn, 7, "Oslo")?;
+/// by_town.insert(&mut txn, "Oslo", 7)?;
+/// assert!(by_town.contains(&txn, "Oslo", 7)?);
+/// assert_eq!(by_town.view(&txn)?.count("Oslo")?, 1);
+/// txn.commit()?;
+/// # Ok(()) }
+/// ```
 pub struct TypedSetId<K, V> {
     id: TableId,
     types: PhantomData<fn() -> (K, V)>,

@@ -9,6 +9,23 @@ use std::marker::PhantomData;
 
 /// Values of one key in their order, from both ends; each is one of its own (a `String` for
 /// `&str`). After an error it yields nothing more.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::SetDef;
+/// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut tags = txn.typed_set_mut(&TAGS)?;
+/// for article in [7, 3, 5] {
+///     tags.insert("rust", article)?;
+/// }
+/// let mut articles = tags.get("rust")?;
+/// assert_eq!(articles.set_len(), 3);
+/// assert_eq!(articles.next().transpose()?, Some(3));
+/// assert_eq!(articles.next_back().transpose()?, Some(7));
+/// # Ok(()) }
+/// ```
 pub struct TypedValues<'t, V> {
     values: Values<'t>,
     failed: bool,

@@ -14,6 +14,23 @@ use std::ops::RangeBounds;
 
 /// A typed table whose keys have sets of values, to read and to change. Keys and values are limited
 /// to [`Database::max_key_len`](crate::Database::max_key_len) bytes when they are encoded.
+///
+/// Errors of changes as in [`TableMut`](crate::TableMut).
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::SetDef;
+/// const TAGS: SetDef<&str, u64> = SetDef::new("tags"); // the articles of a tag
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut tags = txn.typed_set_mut(&TAGS)?;
+/// assert!(tags.insert("rust", 7)? && tags.insert("rust", 3)?);
+/// assert!(!tags.insert("rust", 3)?, "it is there");
+/// assert!(tags.remove("rust", 7)?);
+/// assert_eq!((tags.count("rust")?, tags.remove_all("rust")?), (1, 1));
+/// txn.commit()?;
+/// # Ok(()) }
+/// ```
 pub struct TypedSetMut<'t, K, V> {
     table: SetTableMut<'t>,
     types: PhantomData<fn() -> (K, V)>,

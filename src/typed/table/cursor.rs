@@ -61,6 +61,8 @@ pub struct TypedCursor<K, V> {
 /// assert_eq!(cursor.prev()?, None);
 /// # Ok(()) }
 /// ```
+///
+/// Errors as in [`Table`](crate::Table), and [`Error::Decode`](crate::Error::Decode).
 pub struct TypedTableCursor<'t, K, V> {
     cursor: TableCursor<'t>,
     key: Vec<u8>,

@@ -39,6 +39,24 @@ impl<K: Key, V: Value> TypedTableMut<'_, K, V> {
 }
 
 /// What stands at a key of a typed table: [`TypedTableMut::entry`].
+///
+/// Errors of its methods as in [`TypedTableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{TableDef, TypedEntry};
+/// const SEATS: TableDef<(u8, char), &str> = TableDef::new("seats");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.typed_mut(&SEATS)?;
+/// match seats.entry((7, 'A'))? {
+///     TypedEntry::Vacant(free) => drop(free.insert("Ada")?),
+///     TypedEntry::Occupied(there) => println!("taken by {}", there.get()?),
+/// }
+/// let taken = seats.entry((7, 'A'))?.or_insert_with(|| "Kurt".into())?;
+/// assert_eq!(taken.get()?, "Ada");
+/// # Ok(()) }
+/// ```
 pub enum TypedEntry<'a, K, V> {
     /// The key is there.
     Occupied(TypedOccupiedEntry<'a, K, V>),
@@ -81,6 +99,22 @@ impl<'a, K: Key, V: Value> TypedEntry<'a, K, V> {
 }
 
 /// A key that is there.
+///
+/// Errors of its methods as in [`TypedTableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const SEATS: TableDef<(u8, char), &str> = TableDef::new("seats");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.typed_mut(&SEATS)?;
+/// let mut there = seats.entry((7, 'A'))?.or_insert("Ada")?;
+/// there.insert("Kurt")?;
+/// assert_eq!(there.remove()?, "Kurt");
+/// assert!(seats.is_empty());
+/// # Ok(()) }
+/// ```
 pub struct TypedOccupiedEntry<'a, K, V> {
     there: OccupiedEntry<'a>,
     types: PhantomData<fn() -> (K, V)>,
@@ -115,6 +149,21 @@ impl<'a, K: Key, V: Value> TypedOccupiedEntry<'a, K, V> {
 }
 
 /// A key that is not there.
+///
+/// Errors as in [`TypedTableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{TableDef, TypedEntry};
+/// const SEATS: TableDef<(u8, char), &str> = TableDef::new("seats");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut seats = txn.typed_mut(&SEATS)?;
+/// if let TypedEntry::Vacant(free) = seats.entry((7, 'A'))? {
+///     assert_eq!(free.insert("Ada")?.get()?, "Ada");
+/// }
+/// # Ok(()) }
+/// ```
 pub struct TypedVacantEntry<'a, K, V> {
     free: VacantEntry<'a>,
     types: PhantomData<fn() -> (K, V)>,

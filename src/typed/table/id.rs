@@ -12,6 +12,40 @@ use std::marker::PhantomData;
 /// As with a [`TableId`], everything gives [`Error::NoSuchTableId`](crate::Error::NoSuchTableId)
 /// once the table was dropped, and with another transaction. What is read borrows the transaction:
 /// copy it before the next change.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const USERS: TableDef<u32, &str> = TableDef::new("users");
+/// const BY_MAIL: TableDef<&str, u32> = TableDef::new("by_mail");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let (users, by_mail) = (txn.open_typed(&USERS)?, txn.open_typed(&BY_MAIL)?);
+/// users.put(&mut txn, 7, "ada@example.org")?;
+/// by_mail.put(&mut txn, "ada@example.org", 7)?;
+/// let number = by_mail.get(&txn, "ada@example.org")?;
+/// assert_eq!(number, Some(7));
+/// let before = users.take(&mut txn, 7)?;
+/// assert!(by_mail.delete(&mut txn, &before.unwrap())?);
+/// assert!(users.view(&txn)?.is_empty() && by_mail.view(&txn)?.is_empty());
+/// txn.commit()?;
+/// # Ok(()) }
+/// ```
+///
+/// A value in use keeps the transaction from being changed:
+///
+/// ```compile_fail,E0502
+/// # fn main() -> recto::Result<()> {
+/// # use recto::typed::TableDef;
+/// # const USERS: TableDef<u32, &str> = TableDef::new("users");
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let users = txn.open_typed(&USERS)?;
+/// let ada = users.get(&txn, 7)?;
+/// users.put(&mut txn, 8, "Kurt")?;
+/// println!("{ada:?}");
+/// # Ok(()) }
+/// ```
 pub struct TypedId<K, V> {
     id: TableId,
     types: PhantomData<fn() -> (K, V)>,

@@ -35,6 +35,8 @@ use std::sync::Arc;
 /// assert_eq!(thread.join().unwrap()?, [("Ada".to_owned(), 36)]);
 /// # Ok(()) }
 /// ```
+///
+/// Errors as in [`TypedTable`].
 pub struct OwnedTypedTable<K, V> {
     table: OwnedTable,
     types: PhantomData<fn() -> (K, V)>,
@@ -102,6 +104,24 @@ impl<K: Key, V: Value> OwnedTypedTable<K, V> {
 /// an [`OwnedRange`] with types. After an error it yields nothing more.
 ///
 /// As an iterator it hands out keys and values of their own.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// use std::sync::Arc;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.typed_mut(&AGES)?.put("Ada", 36)?;
+/// # txn.typed_mut(&AGES)?.put("Kurt", 71)?;
+/// # txn.commit()?;
+/// let mut range = Arc::new(db.read()?).owned_typed(&AGES)?.iter()?;
+/// let first: Option<(&str, u8)> = range.next_ref()?; // borrowed until the next call
+/// assert_eq!(first, Some(("Ada", 36)));
+/// let last: Option<(String, u8)> = range.next_back().transpose()?; // of its own
+/// assert_eq!(last, Some(("Kurt".into(), 71)));
+/// # Ok(()) }
+/// ```
 pub struct OwnedTypedRange<K, V> {
     pairs: OwnedRange,
     key: Vec<u8>,
@@ -180,6 +200,23 @@ impl<K: Key, V: Value> FusedIterator for OwnedTypedRange<K, V> {}
 /// A place in a typed table of a snapshot, which it keeps: an [`OwnedCursor`] with types. Key and
 /// value are borrowed until the next move. [`Error::Decode`], with the cursor on that pair, if its
 /// bytes are none of its types.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// use std::sync::Arc;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.typed_mut(&AGES)?.put("Ada", 36)?;
+/// # txn.typed_mut(&AGES)?.put("Kurt", 71)?;
+/// # txn.commit()?;
+/// let mut cursor = Arc::new(db.read()?).owned_typed(&AGES)?.cursor();
+/// assert_eq!(cursor.seek("B")?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.prev()?, Some(("Ada", 36)));
+/// assert_eq!(cursor.prev()?, None);
+/// # Ok(()) }
+/// ```
 pub struct OwnedTypedCursor<K, V> {
     cursor: OwnedCursor,
     key: Vec<u8>,

@@ -20,6 +20,40 @@ use std::ops::RangeBounds;
 /// encoded; a longer one is [`Error::KeyTooLong`](crate::Error::KeyTooLong). Codecs may refuse a
 /// value with [`Error::Encode`](crate::Error::Encode). What reads gives
 /// [`Error::Decode`](crate::Error::Decode) where bytes are none of its type.
+///
+/// Other errors of changes as in [`TableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const STOCK: TableDef<(&str, u8), u64> = TableDef::new("stock"); // article and size
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let mut stock = txn.typed_mut(&STOCK)?;
+/// stock.put(("pear", 3), 10)?;
+/// assert_eq!(stock.replace(("pear", 3), 12)?, Some(10));
+/// stock.update(("pear", 4), |pieces| Some(pieces.unwrap_or(0) + 1))?;
+/// assert_eq!(stock.range(("pear", 0)..=("pear", 3))?.count(), 1);
+/// assert_eq!(stock.take(("pear", 4))?, Some(1));
+/// assert_eq!(stock.pop_first()?, Some((("pear".into(), 3), 12)));
+/// txn.commit()?;
+/// # Ok(()) }
+/// ```
+///
+/// What reads from it is borrowed, and cannot be held over a change:
+///
+/// ```compile_fail,E0502
+/// # fn main() -> recto::Result<()> {
+/// # use recto::typed::TableDef;
+/// # let db = recto::Database::in_memory()?;
+/// const NAMES: TableDef<u32, &str> = TableDef::new("names");
+/// let mut txn = db.write()?;
+/// let mut names = txn.typed_mut(&NAMES)?;
+/// let first = names.get(1)?;
+/// names.put(2, "Kurt")?;
+/// println!("{first:?}");
+/// # Ok(()) }
+/// ```
 pub struct TypedTableMut<'t, K, V> {
     table: TableMut<'t>,
     types: PhantomData<fn() -> (K, V)>,

@@ -31,6 +31,48 @@ use crate::error::Result;
 /// | `PodSlice<T>` | `&[T]` | `&[T]` | `Vec<T>` |
 /// | `Postcard<T>`, `Json<T>` | `&T` | `T` | `T` |
 /// | `#[derive(Value)] struct User` | `&User` | `User` | `User` |
+///
+/// An implementation by hand leaves the work to types that are there:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{TableDef, Value};
+/// # let db = recto::Database::in_memory()?;
+/// /// A sum of money that is read as what it was put as.
+/// #[derive(Clone, Copy, PartialEq, Debug)]
+/// struct Cents(i64);
+///
+/// impl Value for Cents {
+///     type Arg<'a> = Cents;
+///     type Ref<'a> = Cents;
+///     type Owned = Cents;
+///     const WIDTH: Option<usize> = Some(8);
+///
+///     fn type_name() -> String {
+///         "cents".into()
+///     }
+///     fn encode(value: Cents, out: &mut Vec<u8>) -> recto::Result<()> {
+///         <i64 as Value>::encode(value.0, out)
+///     }
+///     fn decode(bytes: &[u8]) -> recto::Result<Cents> {
+///         <i64 as Value>::decode(bytes).map(Cents)
+///     }
+///     fn decode_owned(bytes: &[u8]) -> recto::Result<Cents> {
+///         <Cents as Value>::decode(bytes)
+///     }
+///     fn arg(value: &Cents) -> Cents {
+///         *value
+///     }
+/// }
+///
+/// const PRICES: TableDef<&str, Cents> = TableDef::new("prices");
+/// let mut txn = db.write()?;
+/// txn.typed_mut(&PRICES)?.put("pear", Cents(85))?;
+/// assert_eq!(txn.typed(&PRICES)?.get("pear")?, Some(Cents(85)));
+/// # Ok(()) }
+/// ```
+///
+/// One that is wrong gives wrong values or errors, and does no other harm.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of values",
     note = "values are numbers, `bool`, `char`, `&str`, `&[u8]`, arrays, tuples and options of values, `Pod<T>`, `PodSlice<T>`",

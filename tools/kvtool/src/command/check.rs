@@ -114,7 +114,7 @@ fn meta_pages(report: &Report) -> Option<[String; 2]> {
         SlotState::Empty => Some("empty".into()),
         SlotState::Valid(txn) => Some(format!("transaction {txn}")),
         SlotState::Refused(why) => Some(format!("refused: {why}")),
-        SlotState::Unread => None,
+        _ => None, // `Unread`
     };
     Some([words(&report.slots[0])?, words(&report.slots[1])?])
 }

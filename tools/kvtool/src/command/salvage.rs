@@ -205,6 +205,7 @@ pub fn followed(report: &SalvageReport) -> String {
         }
         Source::Snapshot => format!("transaction {txn}{other}"),
         Source::Nothing => "nothing: no meta page and no catalog is left".into(),
+        _ => format!("transaction {txn}"),
     }
 }
 
