@@ -67,6 +67,8 @@
 //! | `json` | `Json<T>`: the same as JSON | serde_json, serde |
 //! | `uuid` | `Uuid` as keys and values | uuid |
 //! | `jiff` | `Timestamp`, `Date`, `Time`, `DateTime` as keys and values | jiff |
+//! | `tracing` | spans and events of the target `recto`; `docs/observing.md` has their names | tracing |
+//! | `metrics` | counters, gauges and durations; their names too | metrics |
 //! | `inspect` | checks, walks and salvage of files that are not open ([`inspect`]) | nothing |
 //!
 //! `internals` and `harness` are for recto's own benches and tests, and no part of the API.
@@ -102,6 +104,7 @@ mod commit;
 mod format;
 #[cfg_attr(not(feature = "inspect"), allow(dead_code, unused_imports))] // a part is for tools
 pub mod inspect;
+mod observe;
 mod os;
 mod pager;
 mod shared;
@@ -129,6 +132,7 @@ pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use commit::durability::Durability;
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Fault, Report};
+pub use observe::{Counters, Reader, ReaderLimit};
 pub use pager::Sink;
 pub use tree::{Change, Key};
 pub use txn::write::TableId;

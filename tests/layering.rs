@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may import from itself and from rooms before it; rooms in one
 /// row stand side by side and may import each other.
-const ROOMS: [&[&str]; 12] = [
+const ROOMS: [&[&str]; 13] = [
     &["error", "types"],
     &["format"],
     &["os"],
     &["storage"],
     &["shared"],
+    &["observe"],
     &["space"],
     &["tree"],
     &["pager"],

@@ -5,7 +5,7 @@ use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, MetaFault, Phase};
 use crate::inspect::salvage::{Part, SalvageOptions, SalvageReport, Take, salvage_snapshot};
-use crate::inspect::{self, CheckOptions, MetaChoice, Pages, Report, SlotState};
+use crate::inspect::{self, CheckOptions, MetaChoice, Pages, PagesHeld, Report, SlotState};
 use crate::storage::MapView;
 use crate::txn::read::Snapshot;
 use crate::types::TxnId;
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Tries to see a moment in which the newest transaction is the visible one, half a millisecond
 /// apart: where that cannot be waited for, and before the writer lock is taken.
 const TRIES: u32 = 2_000;
-const TRIES_WITHOUT_LOCK: u32 = 20;
+pub(super) const TRIES_WITHOUT_LOCK: u32 = 20;
 
 /// The pages of a live database.
 struct Live<'a> {
@@ -115,12 +115,16 @@ pub(crate) fn salvage_live(
     report
 }
 
-/// What each of these snapshots keeps from being used again. Takes no lock.
-pub(crate) fn pages_held_live(engine: &Arc<Engine>, snapshots: &[u64]) -> Result<Vec<u64>> {
-    let (snapshot, meta) = within_tries(engine, TRIES_WITHOUT_LOCK)?.ok_or(Error::Busy)?;
+/// What these snapshots keep from being used again. Takes no lock.
+pub(super) fn pages_held_live(
+    engine: &Arc<Engine>,
+    snapshots: &[u64],
+    tries: u32,
+) -> Result<PagesHeld> {
+    let (snapshot, meta) = within_tries(engine, tries)?.ok_or(Error::Busy)?;
     let pages = Live { engine, view: engine.platform.storage().refresh()? };
     let meta = MetaChoice::At(meta.encode(&Phase::TwoPhase));
-    let held = inspect::pages_held(&pages, &meta, snapshots);
+    let held = inspect::pages_held_by(&pages, &meta, snapshots);
     drop(snapshot);
     held
 }
@@ -142,13 +146,14 @@ fn snapshot_and_meta(engine: &Arc<Engine>) -> Result<(Snapshot, Meta)> {
 /// A snapshot and its meta, if in one of so many moments the newest transaction, or the durable
 /// one, is the visible one.
 fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Meta)>> {
-    for _ in 0..tries {
+    for n in 0..tries {
+        if n > 0 {
+            std::thread::sleep(Duration::from_micros(500));
+        }
         let snapshot = engine.begin_read()?;
         if let Some(meta) = engine.meta_of(snapshot.txn)? {
             return Ok(Some((snapshot, meta)));
         }
-        drop(snapshot);
-        std::thread::sleep(Duration::from_micros(500));
     }
     Ok(None)
 }

@@ -1,6 +1,8 @@
 //! The database handle and how it is opened.
 
 use super::batch::{Batches, Begin};
+use super::checking::{TRIES_WITHOUT_LOCK, pages_held_live};
+use super::readers::lines_at_work;
 use super::transaction::{ReadTxn, WriteTxn};
 use crate::commit::durability::Durability;
 use crate::commit::engine::{Engine, EngineOptions};
@@ -8,6 +10,8 @@ use crate::commit::open::initial_file;
 use crate::error::{Error, Result};
 use crate::format::{meta, node};
 use crate::inspect;
+use crate::observe::slow_readers::SlowReaders;
+use crate::observe::{Counters, Reader, ReaderLimit};
 use crate::pager::Sink;
 use crate::shared::layout;
 use crate::storage::{Platform, PlatformRef, memory::MemoryPlatform, mmap};
@@ -175,6 +179,39 @@ impl Builder {
     /// that is to become a database. Default: ten seconds.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.engine.open_timeout = timeout;
+        self
+    }
+
+    /// Calls `callback` for each reader of the file, of any process, that is above `limit`: one
+    /// that makes the file grow, since it can see pages that could be used again.
+    ///
+    /// It is called at the end of a commit of this handle, on the thread that commits, when the
+    /// commit has succeeded and all locks are given back; for each reader once, until it reads
+    /// another snapshot. A handle looks at its first commit, and then once a second at most, so
+    /// where nobody commits nobody is told. A look costs a few system calls; with a limit of pages,
+    /// or when there is somebody to tell of, it also reads the list of free pages.
+    ///
+    /// The callback delays its commit, and who shares it ([`Database::batch`]); other threads
+    /// commit meanwhile, and do not look. It may use the database, and end the process that
+    /// [`Reader::slot`] names, which has that number here if it is in the same container. A panic
+    /// in it ends there, and the commit does not know of it.
+    ///
+    /// ```
+    /// use recto::{Database, ReaderLimit};
+    /// use std::time::Duration;
+    /// # fn main() -> recto::Result<()> {
+    /// let limit = ReaderLimit::new().pages(10_000).outdated(Duration::from_secs(600));
+    /// let db = Database::builder()
+    ///     .on_slow_reader(limit, |reader| eprintln!("the file grows: {reader}"))
+    ///     .in_memory()?;
+    /// # drop(db); Ok(()) }
+    /// ```
+    pub fn on_slow_reader(
+        &mut self,
+        limit: ReaderLimit,
+        callback: impl Fn(&Reader) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.engine.slow_readers = Some(SlowReaders::new(limit, callback));
         self
     }
 
@@ -576,19 +613,22 @@ impl Database {
     /// ```
     pub fn info(&self) -> Result<Info> {
         let engine = &self.engine;
-        // Idle slots are nobody's business. It does not become a reader itself: there may be no
-        // slot left.
-        let mut readers = engine.shared.reader_table()?;
-        readers.retain(|r| r.pending || r.txn != TxnId::NONE);
+        // It does not become a reader itself: there may be no slot left.
+        let readers = lines_at_work(engine)?;
         let (visible, page_count) = engine.look()?;
-        let image = engine.load_image();
+        let image = engine.load_image().ok().map(|image| image.meta);
+        let space = image.as_ref().map(|meta| &meta.space);
+        let queues = || space.iter().flat_map(|space| &space.queues);
         Ok(Info {
             path: self.path.clone(),
             page_size: engine.page_size as u32,
             uuid: engine.uuid,
             file_bytes: engine.platform.storage().len()?,
             page_count,
-            free_pages: image.map_or(0, |i| i.meta.space.free_pages),
+            free_pages: space.map_or(0, |space| space.free_pages),
+            log_pages: queues().map(|queue| u64::from(queue.pages)).sum(),
+            reserved_pages: queues().filter(|queue| !queue.tail.is_none()).count() as u64,
+            commits: image.as_ref().map_or(0, |meta| meta.commits),
             visible: visible.0,
             durable: engine.known_durable().0,
             built: engine.built().0,
@@ -599,7 +639,49 @@ impl Database {
             max_key_len: self.max_key_len(),
             readers,
             observed: engine.shared.observed()?,
+            counters: engine.observer.counters(),
         })
+    }
+
+    /// Who reads what, with the process, its command, and the free pages that wait for it, oldest
+    /// first. For people; [`Info::readers`] has less of it and costs less. It reads the list of
+    /// free pages and, for each process, its descriptors in `/proc`; it disturbs nobody.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let put = |value: &[u8]| -> recto::Result<()> {
+    /// #     let mut txn = db.write()?;
+    /// #     txn.open_table("main")?.put(b"key", value)?;
+    /// #     txn.commit()
+    /// # };
+    /// # put(b"old")?;
+    /// let old = db.read()?;
+    /// put(b"new")?;
+    /// for reader in db.readers()? {
+    ///     println!("{reader}"); // process 4711 (...): reads transaction 2, 1 behind, ...
+    /// }
+    /// # assert_eq!(db.readers()?[0].behind, 1);
+    /// # drop(old); Ok(()) }
+    /// ```
+    pub fn readers(&self) -> Result<Vec<Reader>> {
+        super::readers::readers(&self.engine)
+    }
+
+    /// How many free pages wait because a reader or a named snapshot can see them: what could be
+    /// used again if there were none of these. Those that wait for a flush only do not count. Reads
+    /// the list of free pages, and disturbs nobody.
+    ///
+    /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
+    pub fn held_back(&self) -> Result<u64> {
+        let info = self.info()?;
+        let readers = info.readers.iter().map(|it| it.txn.0);
+        let observed = info.observed.iter().map(|it| it.txn.0);
+        // The newest is no burden, whoever reads it.
+        let old = readers.chain(observed).filter(|&txn| txn < info.visible);
+        let mut snapshots: Vec<u64> = old.collect();
+        snapshots.extend(self.snapshots()?.iter().map(|named| named.id));
+        Ok(pages_held_live(&self.engine, &snapshots, TRIES_WITHOUT_LOCK)?.any)
     }
 
     /// For each of these snapshots, as [`Info::readers`] and [`Info::observed`] name them, how many
@@ -608,7 +690,7 @@ impl Database {
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
     pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
-        super::checking::pages_held_live(&self.engine, snapshots)
+        Ok(pages_held_live(&self.engine, snapshots, TRIES_WITHOUT_LOCK)?.each)
     }
 
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page
@@ -700,6 +782,13 @@ pub struct Info {
     pub page_count: u64,
     /// Pages that are free, or will be when no reader sees them any more.
     pub free_pages: u64,
+    /// Pages in which the list of free pages stands, as far as the meta page has no room for it.
+    pub log_pages: u64,
+    /// Pages that are kept for the next ones of these.
+    pub reserved_pages: u64,
+    /// Write transactions that have changed something since the file was made, by all handles. Ids
+    /// of transactions rise faster.
+    pub commits: u64,
     /// Transaction that a reader beginning now sees.
     pub visible: u64,
     /// Newest transaction that is known to survive power loss. Less than `visible` too where nobody
@@ -730,4 +819,29 @@ pub struct Info {
     /// What processes read that may not write to the lock file, oldest first, 256 at most. Reads
     /// through this handle are not among them.
     pub observed: Vec<ObservedSnapshot>,
+    /// What this handle has done since it was opened.
+    pub counters: Counters,
+}
+
+impl Info {
+    /// Pages in which tables stand, and the lists of tables and of named snapshots: all but the two
+    /// meta pages, free pages, and those in which free pages are listed. What only older snapshots
+    /// see counts as free.
+    pub fn used_pages(&self) -> u64 {
+        let other = 2 + self.free_pages + self.log_pages + self.reserved_pages;
+        self.page_count.saturating_sub(other)
+    }
+
+    /// By how many ids the newest durable transaction is behind the visible one: no fewer than
+    /// commits that power loss could take back, and more where transactions have savepoints.
+    pub fn lag(&self) -> u64 {
+        self.visible.saturating_sub(self.durable)
+    }
+
+    /// For how long there has been a newer snapshot than the oldest that is read, at least; None if
+    /// nobody reads an older one.
+    pub fn oldest_reader(&self) -> Option<Duration> {
+        let readers = self.readers.iter().filter_map(|it| it.outdated);
+        readers.chain(self.observed.iter().filter_map(|it| it.outdated)).max()
+    }
 }

@@ -3,7 +3,7 @@
 //! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
 //! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
 //! tables and walks that keep their snapshot, [`batch`] closures that share a commit, [`checking`]
-//! the inspector on an open database.
+//! the inspector on an open database, [`readers`] who reads what and whom to tell.
 
 pub mod batch;
 pub mod checking;
@@ -19,6 +19,7 @@ pub mod moves;
 pub mod named;
 mod nearest;
 pub mod owned;
+mod readers;
 pub mod savepoint;
 pub mod set;
 pub mod set_mut;

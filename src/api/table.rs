@@ -260,7 +260,9 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-/// Shape and size of a table.
+/// Shape and size of a table, as its descriptor has it: O(1). How full its pages are, and how long
+/// its keys and values, [`Database::check`](crate::Database::check) finds out, which reads all of
+/// them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TableStats {
@@ -279,6 +281,11 @@ pub struct TableStats {
 }
 
 impl TableStats {
+    /// Pages of all kinds.
+    pub fn pages(&self) -> u64 {
+        self.branch_pages + self.leaf_pages + self.overflow_pages
+    }
+
     pub(crate) fn of(d: &TableDescriptor) -> TableStats {
         TableStats {
             entries: d.entries,

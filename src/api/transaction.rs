@@ -1,6 +1,7 @@
 //! Transactions as users hold them: they own what they need and have no lifetime.
 
 use super::cursor::Cursor;
+use super::readers::tell_slow;
 use super::set::SetTable;
 use super::set_mut::SetTableMut;
 use super::table::{Source, Table, TableStats};
@@ -12,6 +13,7 @@ use crate::tree::{self, Listed};
 use crate::txn::read::Snapshot;
 use crate::txn::write::{TableId, Writer, check_kind, table_options};
 use crate::types::{TableKind, TableOptions};
+use std::sync::Arc;
 
 /// A table's name with its statistics.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -517,7 +519,10 @@ impl WriteTxn {
     /// can say that none of those was among them that the transaction has read (`put` and `delete`
     /// can give it too): begin again; [`Error::Corrupt`].
     pub fn commit(self) -> Result<()> {
-        self.writer.commit()
+        let engine = Arc::clone(self.writer.engine());
+        self.writer.commit()?;
+        tell_slow(&engine);
+        Ok(())
     }
 
     /// Undoes everything; the same as dropping the transaction.

@@ -10,6 +10,7 @@ use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::meta::Meta;
+use crate::observe::End;
 use crate::pager::workspace::Workspace;
 use crate::space::is_flush_due;
 use crate::types::TxnId;
@@ -44,6 +45,8 @@ impl Draft {
         let image = self.prepare(roots, read_features).map_err(did_not_happen)?;
         engine.store_image(&self.lock, &image);
         engine.newest_built.store(image.meta.txn.0, Ordering::Relaxed);
+        let (deferred, space) = (self.durability() == Durability::Deferred, &image.meta.space);
+        self.end = End::Built { deferred, free_pages: space.free_pages };
         let mut built = self.show(&image).map_err(may_have_happened)?;
         if image.unlisted == built.txn {
             self.flush_unlisted(built.txn).map_err(may_have_happened)?;
@@ -245,7 +248,9 @@ impl Draft {
 impl Engine {
     /// The second half of a commit: returns when `txn`, which has been built, is durable.
     pub fn finish_commit(&self, txn: TxnId) -> Result<()> {
-        self.make_durable(txn).map_err(may_have_happened)?;
+        if !self.make_durable(txn).map_err(may_have_happened)? {
+            self.observer.grouped();
+        }
         self.forget_built(txn);
         Ok(())
     }

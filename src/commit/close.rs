@@ -48,5 +48,6 @@ impl Drop for Engine {
         } else {
             let _ = self.flush_at_close();
         }
+        self.observer.closed();
     }
 }

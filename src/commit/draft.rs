@@ -7,6 +7,7 @@ use super::locks::{FlushLock, WriterLock};
 use crate::error::{Error, Result};
 use crate::format::meta::Meta;
 use crate::format::snapshot::NamedSnapshot;
+use crate::observe::End;
 use crate::pager::workspace::Workspace;
 use crate::types::TxnId;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Draft {
     /// Large, and the transaction is moved from hand to hand.
     pages: Box<Workspace>,
     durability: Durability,
+    /// How it ends, for people.
+    pub(super) end: End,
     /// W as it began, and whether that was durable.
     pub(super) base: BuiltImage,
     pub(super) base_is_durable: bool,
@@ -35,7 +38,8 @@ impl Draft {
         durability: Durability,
         settled: Vec<NamedSnapshot>,
     ) -> Draft {
-        Draft { pages, durability, base, base_is_durable, settled, lock }
+        let end = End::default();
+        Draft { pages, durability, end, base, base_is_durable, settled, lock }
     }
 
     /// Named snapshots that were dropped, and need not be listed any more.
@@ -122,7 +126,8 @@ impl Draft {
 
     /// Ends a transaction that has changed nothing. It may have changed nothing because of what it
     /// has read (rule 23).
-    pub fn end_unchanged(self) -> Result<()> {
+    pub fn end_unchanged(mut self) -> Result<()> {
+        self.end = End::Unchanged;
         if self.base_is_durable { Ok(()) } else { self.engine().prove_base() }
     }
 }
@@ -130,6 +135,10 @@ impl Draft {
 impl Drop for Draft {
     /// Gives the buffers back, then the lock.
     fn drop(&mut self) {
+        // In a forked child nothing is told: who listens may be locked for ever there.
+        if self.engine().check_alive().is_ok() {
+            self.engine().observer.ended(self.txn(), self.end, &self.pages.figures());
+        }
         let buffers = self.pages.store.take_pool();
         if let Some(cache) = self.lock.cache() {
             cache.buffers = buffers;

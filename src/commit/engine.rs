@@ -6,6 +6,8 @@ use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta;
+use crate::observe::Observer;
+use crate::observe::slow_readers::SlowReaders;
 use crate::pager::PagerOptions;
 use crate::pager::store::Buffer;
 use crate::shared::Shared;
@@ -42,6 +44,8 @@ pub struct EngineOptions {
     pub unproved_limit: u64,
     /// Most ids that are reserved at a time for deferred commits.
     pub ids_ahead: u64,
+    /// Whom to tell of slow readers.
+    pub slow_readers: Option<SlowReaders>,
 }
 
 impl Default for EngineOptions {
@@ -56,6 +60,7 @@ impl Default for EngineOptions {
             manifest_bytes: meta::MANIFEST_BYTES,
             unproved_limit: meta::UNPROVED_BYTES,
             ids_ahead: meta::IDS_AHEAD,
+            slow_readers: None,
         }
     }
 }
@@ -90,6 +95,8 @@ pub struct Engine {
     pub(super) writer: Arc<Mutex<WriterCache>>,
     /// The thread of this process that has the write transaction of the file.
     pub(super) writer_thread: Arc<WriterThread>,
+    /// What it tells of itself.
+    pub(crate) observer: Observer,
     /// One leader at a time in this handle.
     pub(super) leadership: Leadership,
     /// Newest transaction that this handle has built and does not know to be durable, 0 none: what

@@ -90,10 +90,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns when `txn` is durable, or when it is known that it may never be:
+    /// Returns when `txn` is durable, and whether this thread has led a flush for it, or when it is
+    /// known that it may never be:
     /// [`Error::OutcomeUnknown`] if its flush has failed or it was rolled back, other errors if its
     /// flush could not begin.
-    pub fn make_durable(self: &Engine, txn: TxnId) -> Result<()> {
+    pub fn make_durable(self: &Engine, txn: TxnId) -> Result<bool> {
         self.flush_up_to(txn).map_err(|e| self.told_of(txn, e))
     }
 
@@ -108,10 +109,11 @@ impl Engine {
         }
     }
 
-    fn flush_up_to(&self, txn: TxnId) -> Result<()> {
+    fn flush_up_to(&self, txn: TxnId) -> Result<bool> {
+        let mut led = false;
         loop {
             if self.settled(txn)? {
-                return Ok(());
+                return Ok(led);
             }
             // W never goes back. No flush makes durable what it does not reach.
             if txn > self.built() {
@@ -123,8 +125,9 @@ impl Engine {
             // commit.
             let Some(lock) = FlushLock::take_or_wait(self)? else { continue };
             if self.settled(txn)? {
-                return Ok(());
+                return Ok(led);
             }
+            led = true;
             if self.is_marked(&lock) {
                 drop(lock);
                 self.repair_now()?;
@@ -205,6 +208,7 @@ impl Engine {
         let slot = before.slot ^ 1;
         // Rules 10, 11: with a manifest one sync serves for everything, else the pages come first.
         let phase = self.phase_of(image, before.txn);
+        let flush = self.observer.flush(target, phase == Phase::TwoPhase);
         if phase == Phase::TwoPhase {
             self.sync_flush(lock, image)?;
             self.platform.step("flush: pages synced");
@@ -231,6 +235,7 @@ impl Engine {
         words.start_list_at(lock, image.list_end, image.list_bytes);
         words.end_flush(lock);
         self.platform.step("flush: done");
+        flush.done();
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::snapshot::{encode_snapshot, is_whole, page_count_of};
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
+use crate::observe::Observer;
 use crate::shared::layout::byte;
 use crate::shared::words::{Alone, Beginning, Content, Durable, SlotKnowledge};
 use crate::shared::{FirstState, Shared};
@@ -54,6 +55,7 @@ impl Engine {
         };
         platform.check_in_place()?;
         let writer_thread = WriterThread::of(&*platform);
+        let observer = Observer::new(platform.data_path());
         let mut engine = Engine {
             platform,
             shared,
@@ -67,12 +69,14 @@ impl Engine {
             ids_ahead: Plain::new(meta::IDS_FIRST),
             writer: Arc::default(),
             writer_thread,
+            observer,
             leadership: Leadership::default(),
             newest_built: Plain::new(0),
             acknowledged: Acknowledged::default(),
         };
         engine.opened_at = Plain::new(engine.newest_begun()?.0);
         engine.session = engine.shared.identity().session.load(Ordering::SeqCst);
+        engine.observer.opened(page_size, pages, engine.shared.visible());
         Ok(Arc::new(engine))
     }
 }

@@ -124,8 +124,10 @@ impl Engine {
         self.load_known_image()?;
         let words = self.words();
         let before = words.request_repair();
+        let opening = self.opening_is_pending();
+        let repair = self.observer.repair(self.built(), self.durable().txn, opening);
         self.platform.step("repair: marked");
-        if self.opening_is_pending() {
+        if opening {
             self.finish_opening(writer, lock)?;
         }
         self.finish_flush(lock)?;
@@ -150,6 +152,7 @@ impl Engine {
         }
         words.end_repair(writer, lock);
         self.platform.step("repair: done");
+        repair.done();
         Ok(())
     }
 

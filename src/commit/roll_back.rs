@@ -20,7 +20,8 @@ impl Engine {
     ) -> Result<()> {
         let words = self.words();
         let durable = self.durable();
-        let again = self.next_id(image.meta.txn)?;
+        let dead = image.meta.txn;
+        let again = self.next_id(dead)?;
         let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
         let meta = self.renewed(&meta, again)?;
         self.store_in_other_slot(lock, &meta)?;
@@ -34,6 +35,7 @@ impl Engine {
         self.store_image(writer, &again);
         self.shared.publish_flushed(&snapshot)?;
         words.start_list_at(lock, image.list_end, image.list_bytes);
+        self.observer.rolled_back(dead, durable.txn);
         Ok(())
     }
 

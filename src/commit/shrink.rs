@@ -25,7 +25,9 @@ impl Engine {
         }
         let keep = used + (used / 16).max(4 * step);
         self.platform.step("shrink: before truncate");
-        self.platform.storage().truncate(keep.next_multiple_of(size))
+        self.platform.storage().truncate(keep.next_multiple_of(size))?;
+        self.observer.cut(len, keep.next_multiple_of(size));
+        Ok(())
     }
 
     /// Whether both metas on disk can be read and need no more than `page_count` pages (rule 7).

@@ -11,7 +11,7 @@ use super::layout::{self, meta as m};
 use super::opening::{MetaChoice, OpenedMeta, open_meta};
 use super::owners::PageKind;
 use super::pages::Pages;
-use super::report::{Report, SlotState, TableStats};
+use super::report::{PagesHeld, Report, SlotState, TableStats};
 use super::scan::{PageInfo, Scan, Step, Tree, Visit};
 use super::{snapshots, space, tree};
 use crate::error::Result;
@@ -89,11 +89,20 @@ pub fn stats(pages: &dyn Pages, meta: &MetaChoice) -> Result<Vec<TableStats>> {
 /// # Errors
 /// As [`check`].
 pub fn pages_held(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Result<Vec<u64>> {
+    Ok(pages_held_by(pages, meta, snapshots)?.each)
+}
+
+/// The same, and how many pages wait that at least one of them can see.
+///
+/// # Errors
+/// As [`check`].
+pub fn pages_held_by(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Result<PagesHeld> {
     let opened = open_meta(pages, meta)?;
     let mut scan = Scan::new(pages, &opened.meta, false);
     scan.held = snapshots.iter().map(|&snapshot| (snapshot, 0)).collect();
     space::free_space(&mut scan, &opened.meta);
-    Ok(scan.held.into_iter().map(|(_, held)| held).collect())
+    let each = scan.held.into_iter().map(|(_, held)| held).collect();
+    Ok(PagesHeld { each, any: scan.held_by_any })
 }
 
 fn inspect(mut scan: Scan<'_>, opened: OpenedMeta) -> Report {

@@ -43,13 +43,15 @@ mod snapshots;
 mod space;
 mod tree;
 
-pub use report::{Fault, MAX_FAULTS, MetaSummary, PageCounts, Report, SlotState, TableStats};
+pub use report::{
+    Fault, MAX_FAULTS, MetaSummary, PageCounts, PagesHeld, Report, SlotState, TableStats,
+};
 
 /// What looks at bytes that are no open database: public with the feature `inspect`.
 mod walkers {
     use super::layout;
 
-    pub use super::check::{CheckOptions, check, pages_held, stats, walk};
+    pub use super::check::{CheckOptions, check, pages_held, pages_held_by, stats, walk};
     pub use super::opening::{MetaChoice, OpenedMeta, open_meta};
     pub use super::owners::PageKind;
     pub use super::pages::{FilePages, Pages};

@@ -162,6 +162,16 @@ pub struct PageCounts {
     pub leaked: u64,
 }
 
+/// Free pages that snapshots keep from being used again ([`pages_held_by`](super::pages_held_by)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PagesHeld {
+    /// How many each of the snapshots can see, in the order in which they were asked for.
+    pub each: Vec<u64>,
+    /// How many at least one of them can see.
+    pub any: u64,
+}
+
 /// What the full check found ([`Database::check`](crate::Database::check)).
 ///
 /// ```

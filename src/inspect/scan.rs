@@ -139,6 +139,8 @@ pub(super) struct Scan<'a> {
     sealed: bool,
     /// Snapshots, and how many waiting pages each is known to see.
     pub held: Vec<(u64, u64)>,
+    /// Pages that at least one of these can see.
+    pub held_by_any: u64,
     pub visit: Option<Visit<'a>>,
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
     pub cancelled: Option<&'a AtomicBool>,
@@ -172,6 +174,7 @@ impl<'a> Scan<'a> {
             // Bytes given from outside are an image without its manifest.
             sealed: meta.slot.is_some() && meta.phase == layout::PHASE_SEALED,
             held: Vec::new(),
+            held_by_any: 0,
             visit: None,
             progress: None,
             cancelled: None,

@@ -203,10 +203,15 @@ impl QueueWalk<'_, '_> {
         }
         self.last_death = self.last_death.max(death);
         self.scan.note_queued(extent, birth, death);
+        let mut seen = false;
         for (snapshot, held) in &mut self.scan.held {
             if (birth..death).contains(snapshot) {
                 *held = held.saturating_add(extent.len);
+                seen = true;
             }
+        }
+        if seen {
+            self.scan.held_by_any = self.scan.held_by_any.saturating_add(extent.len);
         }
     }
 

@@ -19,6 +19,7 @@ pub mod fork;
 pub mod futex;
 pub mod locks;
 pub mod memory;
+pub mod process;
 pub mod random;
 
 pub use file::{

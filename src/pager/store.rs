@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::node::MAX_INLINE_SHIFT;
 use crate::format::page;
+use crate::observe::PageFigures;
 use crate::space::allocator::LogPages;
 use crate::storage::{LINE, Line, LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
@@ -83,11 +84,16 @@ pub struct PageStore {
     eager: bool,
     /// What is in the page cache since the device was asked to begin.
     ahead: Ahead,
+    /// Pages that were spilled, and bytes by which the file has grown.
+    spilled: u64,
+    growth: u64,
     /// Of a base that was not durable.
     proof: Option<Box<dyn Proof>>,
     /// Pages of this transaction have been read in the page cache, where they may be refused and
     /// come back as older ones at any time.
     own_read: AtomicBool,
+    /// Bytes put into the page cache.
+    put_bytes: u64,
 }
 
 /// Bytes of the file that lie in this range, and in how many pieces.
@@ -123,8 +129,11 @@ impl PageStore {
             written: PageMap::default(),
             eager: false,
             ahead: Ahead::default(),
+            spilled: 0,
+            growth: 0,
             proof: None,
             own_read: AtomicBool::new(false),
+            put_bytes: 0,
         }
     }
 
@@ -170,6 +179,19 @@ impl PageStore {
     /// Whether the device is to begin early.
     pub fn set_eager(&mut self, eager: bool) {
         self.eager = eager;
+    }
+
+    /// What it has done so far.
+    pub fn figures(&self) -> PageFigures {
+        let page_size = self.page_size() as u64;
+        PageFigures {
+            written: self.put_bytes / page_size,
+            spilled: self.spilled,
+            page_size,
+            grown_bytes: self.growth,
+            file_bytes: self.storage().view().len as u64,
+            ..PageFigures::default()
+        }
     }
 
     fn storage(&self) -> &dyn Storage {
@@ -287,6 +309,7 @@ impl PageStore {
             storage.grow(need)?;
         }
         self.view.set_map(storage.view());
+        self.growth += (storage.view().len as u64).saturating_sub(len);
         if self.direct.is_some() {
             self.direct = WritableView::of(storage);
         }
@@ -325,6 +348,7 @@ impl PageStore {
     fn buffer(&mut self) -> Result<Buffer> {
         let size = self.page_size();
         if self.stage.len() * size >= self.options.stage_bytes {
+            self.spilled += self.stage.len() as u64;
             // Not eagerly: what was spilled may be changed again.
             self.write_stage(false)?;
         }
@@ -376,6 +400,7 @@ impl PageStore {
                 place[..value.len()].copy_from_slice(value);
                 place[value.len()..].fill(0);
                 self.storage().stored(at, len);
+                self.put_bytes += len;
             }
             None => {
                 let mut at = at;
@@ -418,6 +443,7 @@ impl PageStore {
             let place = map.slice_mut(self, at, size);
             let crc = page::seal(id, place.ok_or_else(|| outside(id))?);
             self.storage().stored(at, size);
+            self.put_bytes += size;
             self.written.insert(id, Written::Page { crc });
         }
         Ok(())
@@ -430,10 +456,11 @@ impl PageStore {
     fn put(&mut self, at: u64, parts: &[&[u8]], eager: bool) -> Result<()> {
         let storage = self.platform.get().storage();
         storage.write_all_of(at, parts)?;
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.put_bytes += bytes as u64;
         if !eager {
             return Ok(());
         }
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let a = &mut self.ahead;
         a.from = if a.bytes == 0 { at } else { a.from.min(at) };
         a.to = a.to.max(at + bytes as u64);

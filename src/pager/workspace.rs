@@ -4,6 +4,7 @@
 use super::store::{PageStore, in_use};
 use super::view::check_birth;
 use crate::error::{Error, Result};
+use crate::observe::PageFigures;
 use crate::space::allocator::Allocator;
 use crate::tree::{PageCopy, PageSink, PageSource};
 use crate::types::{PageId, TxnId};
@@ -15,16 +16,30 @@ pub struct Workspace {
     pub(crate) alloc: Allocator,
     /// Pages and runs taken and given back.
     turnover: u64,
+    /// Pages copied.
+    copied: u64,
 }
 
 impl Workspace {
     pub fn new(store: PageStore, alloc: Allocator) -> Workspace {
-        Workspace { store, alloc, turnover: 0 }
+        Workspace { store, alloc, turnover: 0, copied: 0 }
     }
 
     /// Pages from here on belong to nothing.
     pub fn page_count(&self) -> u64 {
         self.alloc.page_count()
+    }
+
+    /// What the transaction has done to pages so far.
+    pub fn figures(&self) -> PageFigures {
+        PageFigures {
+            page_count: self.alloc.page_count(),
+            copied: self.copied,
+            reused: self.alloc.reused(),
+            added: self.alloc.added(),
+            snapshots_read: self.alloc.snapshots_read(),
+            ..self.store.figures()
+        }
     }
 
     /// A savepoint: what is changed from now on can be undone. O(1).
@@ -104,6 +119,7 @@ impl PageSink for Workspace {
         if id == from {
             return Err(in_use(id));
         }
+        self.copied += 1;
         if !self.store.copy_staged(from, id)? {
             let copy = PageCopy::of(self.page(from)?);
             self.page_mut(id)?.copy_from_slice(copy.bytes());

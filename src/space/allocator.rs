@@ -93,8 +93,9 @@ pub struct Allocator {
     /// Taken out of `ready` as a whole, to be used from its front: the pages of a commit lie side
     /// by side.
     run: Range<u64>,
-    /// Pages taken.
+    /// Pages taken, and those of them that lay behind the last one.
     taken: u64,
+    added: u64,
     /// What `drain` has found to be reusable, on its way to `ready` or to the pool.
     found: Vec<FreeEntry>,
     /// Whether sorting the pool has been tried.
@@ -180,6 +181,7 @@ impl Allocator {
             ready,
             run: 0..0,
             taken: 0,
+            added: 0,
             found: Vec::new(),
             sorted: false,
             joined: false,
@@ -220,6 +222,22 @@ impl Allocator {
     /// snapshot, with its birth.
     pub fn freed_undurable(&self) -> &[(PageId, TxnId)] {
         &self.freed_undurable
+    }
+
+    /// Pages taken behind the last one.
+    pub fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// Pages taken that were free. (One that could not be had may count as taken, and not as
+    /// added: that transaction is broken.)
+    pub fn reused(&self) -> u64 {
+        self.taken.saturating_sub(self.added)
+    }
+
+    /// Snapshots that were being read at the begin.
+    pub fn snapshots_read(&self) -> u64 {
+        self.pins.readers() as u64
     }
 
     /// One page.
@@ -305,11 +323,11 @@ impl Allocator {
     }
 
     fn find_run(&mut self, len: u64, log: &impl LogPages) -> Result<PageId> {
+        self.taken += len;
         if self.pins.no_reuse() {
             return self.extend(len);
         }
         self.end_run()?;
-        self.taken += len;
         if let Some(id) = self.ready.take_best(len) {
             return Ok(id);
         }
@@ -340,6 +358,7 @@ impl Allocator {
         self.page_count = end.ok_or_else(|| {
             Error::InvalidArgument("the file would have more than 2^48 pages".into())
         })?;
+        self.added += len;
         Ok(PageId(start))
     }
 

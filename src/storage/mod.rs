@@ -341,6 +341,10 @@ pub trait Platform: Send + Sync {
     fn write_back_failed(&self) -> bool {
         false
     }
+    /// Where the data file is, if it is a file.
+    fn data_path(&self) -> Option<&Path> {
+        None
+    }
     /// Where the lock file is, if there is one.
     fn lock_path(&self) -> Option<&Path> {
         None

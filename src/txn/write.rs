@@ -132,12 +132,17 @@ impl Writer {
     /// transaction may be there after all; any other error says that it never will.
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.draft.engine());
+        engine.check_alive()?;
+        let deferred = self.draft.durability() == Durability::Deferred;
+        let commit = engine.observer.commit(self.txn(), deferred);
         let base = self.draft.to_be_flushed();
         match (self.build()?, base) {
             (Some(built), _) if built.flush => engine.finish_commit(built.txn),
             (None, Some(base)) => engine.finish_commit(base),
             _ => Ok(()),
-        }
+        }?;
+        commit.done();
+        Ok(())
     }
 
     /// The first half of a commit; see [`Draft::build`]. None if the transaction changed nothing.

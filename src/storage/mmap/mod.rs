@@ -178,6 +178,9 @@ impl Platform for MmapPlatform {
     fn boot_id(&self) -> [u8; 16] {
         self.boot
     }
+    fn data_path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
     fn lock_path(&self) -> Option<&Path> {
         self.lock_file.as_ref().map(|(_, path)| path.as_path())
     }
