@@ -15,7 +15,6 @@ mod failure;
 mod input;
 mod output;
 mod pairs;
-mod process;
 mod progress;
 mod range;
 mod signals;

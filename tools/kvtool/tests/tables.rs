@@ -87,6 +87,13 @@ fn snapshots_stand_until_they_are_dropped() {
     assert_eq!(line["name"], "one");
     assert_eq!(p.run("snapshot", NO_ARGS).ok().lines().count(), 2);
     p.assert_clean();
+    let info = p.run("info", NO_ARGS).ok();
+    let line = info.lines().find(|line| line.starts_with("snapshots ")).unwrap();
+    assert!(line.contains(" 1, the oldest named ") && line.ends_with(" ago"), "{line}");
+    let info: serde_json::Value = serde_json::from_str(&p.run("info", ["--json"]).ok()).unwrap();
+    assert_eq!(info["named_snapshots"], 1);
+    assert!(info["oldest_named_seconds"].is_u64(), "{info}");
+    assert!(info["pages_held_back"].as_u64().unwrap() > 0, "what has changed since: {info}");
     assert_eq!(p.run("snapshot", ["drop", "one", "--json"]).ok(), "{\"dropped\":\"one\"}\n");
     for args in [&["drop", "one"][..], &["list", "one"]] {
         assert!(p.run("snapshot", args).said(2).contains("no snapshot \"one\""));
