@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// All features that are for users.
-const FEATURES: &str = "derive,inspect,json,jiff,postcard,uuid";
+const FEATURES: &str = "derive,inspect,json,jiff,metrics,postcard,tracing,uuid";
 /// Versions of rustdoc's format that are known to be read.
 const FORMATS: std::ops::RangeInclusive<u64> = 54..=57;
 
