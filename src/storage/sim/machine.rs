@@ -517,7 +517,10 @@ impl Machine {
 
     /// The state of the disk now.
     pub(super) fn cut_point(&self, with_lock_file: bool) -> CutPoint {
-        let mut state = self.state.lock();
+        self.cut_point_of(&mut self.state.lock(), with_lock_file)
+    }
+
+    fn cut_point_of(&self, state: &mut State, with_lock_file: bool) -> CutPoint {
         state.observe(&self.cache);
         CutPoint {
             medium: state.medium.clone(),
@@ -532,8 +535,9 @@ impl Machine {
 
     /// The power fails now; everybody is dead.
     pub(super) fn cut_power(&self) {
-        let cut = self.cut_point(true);
+        // At one moment: what another thread is told behind it, it is told by a dead machine.
         let mut state = self.state.lock();
+        let cut = self.cut_point_of(&mut state, true);
         for process in 0..state.process_count() {
             state.bury(process);
         }
