@@ -32,19 +32,14 @@ fn write(db: &Database, ticks: u64) -> recto::Result<()> {
 
 /// Until nothing has come for five seconds.
 fn follow(db: &Database) -> recto::Result<()> {
-    let mut seen = db.read()?.id();
-    loop {
-        let newest = db.wait_for_commit(seen, Some(Duration::from_secs(5)))?;
-        if newest == seen {
-            println!("nothing more");
-            return Ok(());
-        }
-        let txn = db.read()?;
-        seen = txn.id();
-        if let Ok(table) = txn.table("ticks")
+    let mut changes = db.changes()?;
+    while let Some(commits) = changes.wait(Some(Duration::from_secs(5)))? {
+        if let Some(table) = db.read()?.table_opt("ticks")?
             && let Some(tick) = table.get(b"last")?
         {
-            println!("transaction {seen}: {}", tick.escape_ascii());
+            println!("transaction {}: {}", commits.to(), tick.escape_ascii());
         }
     }
+    println!("nothing more");
+    Ok(())
 }

@@ -114,7 +114,9 @@ mod tree;
 mod txn;
 pub mod typed;
 
+pub use api::changes::{Changes, NewCommits, NextCommits};
 pub use api::checking::check_file;
+pub use api::commit_future::CommitFuture;
 pub use api::cursor::Cursor;
 pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
 pub use api::diff::{Diff, TableChange};
@@ -130,6 +132,7 @@ pub use api::table::{Range, Table, TableCursor, TableIter, TableStats};
 pub use api::table_mut::TableMut;
 pub use api::transaction::{ReadTxn, TableInfo, WriteTxn};
 pub use commit::durability::Durability;
+pub use commit::report::{CommitReport, FlushKind};
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Fault, Report};
 pub use observe::{Counters, Reader, ReaderLimit};

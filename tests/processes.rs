@@ -12,6 +12,7 @@ use fastrand::Rng;
 use recto::{Builder, Database, Durability, Error, ReadTxn};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The child side of every test here.
@@ -176,7 +177,8 @@ fn a_forked_child_is_refused_and_leaves_its_parent_alone() {
 
 /// Runs `body` in a forked child, and fails if it does not return 0.
 fn in_fork(body: impl FnOnce() -> i32) {
-    // SAFETY: this process has no thread that does anything; the child leaves without destructors.
+    // SAFETY: no thread of this process has a lock that the child needs; the child leaves without
+    // destructors.
     unsafe {
         let pid = libc::fork();
         assert!(pid >= 0);
@@ -304,6 +306,37 @@ fn fork_tests(path: &Path) {
     }
     assert_filled(&reader, 1);
     assert_eq!(db.read().unwrap().table("main").unwrap().get(b"own").unwrap(), Some(&b"1"[..]));
+
+    // What threads of the parent tell: the child has none.
+    let mut changes = db.changes().unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(changes.poll_next(&mut context).is_pending());
+    let mut txn = db.write().unwrap();
+    txn.open_table("empty").unwrap().put(b"a", b"").unwrap();
+    let mut commits = [Some(txn.commit_async())];
+    let mut txn = Some(db.write().unwrap());
+    in_fork(|| {
+        let txn = txn.take().unwrap();
+        let [commit] = commits.each_mut().map(|commit| commit.take().unwrap());
+        let used = || -> std::result::Result<(), i32> {
+            forked(txn.commit_async().wait(), 1)?;
+            forked(commit.wait(), 2)?;
+            match changes.poll_next(&mut context) {
+                Poll::Ready(told) => forked(told, 3)?,
+                Poll::Pending => return Err(4),
+            }
+            forked(changes.wait(None), 5)?;
+            forked(db.changes(), 6)
+        };
+        let end = used();
+        drop(changes);
+        end.err().unwrap_or(0)
+    });
+    drop(txn);
+    for commit in commits.into_iter().flatten() {
+        assert!(commit.wait().unwrap().id.is_some());
+    }
+    assert!(db.read().unwrap().table("empty").unwrap().contains_key(b"a").unwrap());
 
     // A child may open the database for itself, and its end is no end for its parent's locks.
     let writer = db.write().unwrap();

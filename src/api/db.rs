@@ -4,6 +4,7 @@ use super::batch::{Batches, Begin};
 use super::checking::{TRIES_WITHOUT_LOCK, pages_held_live};
 use super::readers::lines_at_work;
 use super::transaction::{ReadTxn, WriteTxn};
+use super::watch::Watch;
 use crate::commit::durability::Durability;
 use crate::commit::engine::{Engine, EngineOptions};
 use crate::commit::open::initial_file;
@@ -28,11 +29,14 @@ use std::time::Duration;
 /// made deferred commits that are not durable yet, closing flushes them; but it waits for no write
 /// transaction, and no longer than a second for a flush that somebody else leads. What it cannot
 /// flush stays visible, and the next flush takes it along; [`Database::flush`] before closing is
-/// the way to know.
+/// the way to know. Commits that are on their way ([`WriteTxn::commit_async`]) are waited for in
+/// the same way with the last clone; what is not durable by then its thread goes on with.
 ///
 /// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
 #[derive(Clone)]
 pub struct Database {
+    /// Dropped first: the last clone waits for what it has left to its threads, and closes then.
+    pub(super) watch: Arc<Watch>,
     pub(super) engine: Arc<Engine>,
     path: Option<PathBuf>,
     durability: Durability,
@@ -363,7 +367,9 @@ impl Builder {
     }
 
     fn handle(&self, engine: Arc<Engine>, path: Option<PathBuf>) -> Database {
-        Database { engine, path, durability: self.durability, batches: Arc::default() }
+        let watch = Arc::new(Watch::new(Arc::clone(&engine)));
+        let durability = self.durability;
+        Database { watch, engine, path, durability, batches: Arc::default() }
     }
 }
 

@@ -2,11 +2,14 @@
 //! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
 //! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
 //! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
-//! tables and walks that keep their snapshot, [`batch`] closures that share a commit, [`checking`]
-//! the inspector on an open database, [`readers`] who reads what and whom to tell.
+//! tables and walks that keep their snapshot, [`batch`] closures that share a commit,
+//! [`commit_future`] commits that are awaited, [`changes`] what others commit, [`checking`] the
+//! inspector on an open database, [`readers`] who reads what and whom to tell.
 
 pub mod batch;
+pub mod changes;
 pub mod checking;
+pub mod commit_future;
 pub mod cursor;
 pub mod db;
 pub mod diff;
@@ -27,3 +30,4 @@ pub mod table;
 pub mod table_mut;
 pub mod transaction;
 mod walk;
+mod watch;

@@ -1,5 +1,6 @@
 //! Transactions as users hold them: they own what they need and have no lifetime.
 
+use super::commit_future::CommitFuture;
 use super::cursor::Cursor;
 use super::readers::tell_slow;
 use super::set::SetTable;
@@ -7,6 +8,7 @@ use super::set_mut::SetTableMut;
 use super::table::{Source, Table, TableStats};
 use super::table_mut::TableMut;
 use crate::commit::durability::Durability;
+use crate::commit::report::CommitReport;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::tree::{self, Listed};
@@ -518,11 +520,83 @@ impl WriteTxn {
     /// it is based on was rolled back, or when the device has refused pages meanwhile and nobody
     /// can say that none of those was among them that the transaction has read (`put` and `delete`
     /// can give it too): begin again; [`Error::Corrupt`].
+    ///
+    /// [`WriteTxn::commit_with_report`] says what it has done, and [`WriteTxn::commit_async`] does
+    /// not wait.
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.writer.engine());
         self.writer.commit()?;
         tell_slow(&engine);
         Ok(())
+    }
+
+    /// As [`WriteTxn::commit`], and says what that has written and how long its parts took: a few
+    /// looks at the clock more.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// let id = txn.id();
+    /// let report = txn.commit_with_report()?;
+    /// assert_eq!(report.id, Some(id));
+    /// assert_eq!(report.flush, recto::FlushKind::Own);
+    /// println!("{} pages, flushed in {:?}", report.pages_written, report.flush_time);
+    /// # Ok(()) }
+    /// ```
+    pub fn commit_with_report(self) -> Result<CommitReport> {
+        let engine = Arc::clone(self.writer.engine());
+        let report = self.writer.commit_with_report()?;
+        tell_slow(&engine);
+        Ok(report)
+    }
+
+    /// Builds the transaction, gives the write transaction up, and has it made durable by a thread
+    /// of the handle: a future of the outcome, which needs no runtime ([`CommitFuture`]). The next
+    /// write transaction can begin at once, and stands on this one. All that is built until a flush
+    /// begins shares it, of whatever thread or process; a flush that somebody else leads serves as
+    /// well. The thread starts with the first of these calls, and ends with the handle.
+    ///
+    /// The future is ready when the transaction is durable, whatever its durability is; that says
+    /// when it is visible. [`Durability::Durable`], the default: when it is durable, so nobody
+    /// sees what a power cut could take back. [`Durability::Deferred`]: when this returns. Ready
+    /// means visible in both cases.
+    ///
+    /// Whatever can say that the transaction does not happen is found before this returns: the
+    /// future is ready then, with the error. Errors are those of [`WriteTxn::commit`], and
+    /// [`Error::Io`] if the thread cannot be started. [`Error::OutcomeUnknown`] may take later ones
+    /// with it, which stand on what was rolled back. (Of a deferred one that was rolled back
+    /// [`Database::flush`](crate::Database::flush) tells as well.)
+    ///
+    /// This waits for no flush but where [`WriteTxn::commit`] would give the write transaction up
+    /// only behind one: where the transaction is too large to be proved later, where too many wait
+    /// already, or where a flush has failed. Putting the pages into the page cache takes its time
+    /// as ever.
+    ///
+    /// To drop the future changes nothing: the commit goes on. The last clone of the handle that is
+    /// dropped waits for it, no longer than a second;
+    /// [`Database::close`](crate::Database::close) waits as long as it takes. A process that ends
+    /// before has not been promised anything, and the next who opens the database finds the
+    /// transaction or does not. After `fork` the child finds [`Error::Forked`] in the future.
+    ///
+    /// A repair (a flush has failed, or a process died in one) needs the write transaction: a task
+    /// that holds one and awaits an earlier commit may wait for itself then. So commit first, then
+    /// await.
+    ///
+    /// ```
+    /// async fn save(db: &recto::Database, key: &[u8], value: &[u8]) -> recto::Result<u64> {
+    ///     let mut txn = db.write()?; // blocks while somebody else writes
+    ///     txn.open_table("main")?.put(key, value)?;
+    ///     let report = txn.commit_async().await?; // on the device
+    ///     Ok(report.bytes_written)
+    /// }
+    /// ```
+    pub fn commit_async(self) -> CommitFuture {
+        let engine = Arc::clone(self.writer.engine());
+        let promise = self.writer.commit_in_background();
+        tell_slow(&engine);
+        CommitFuture::new(promise)
     }
 
     /// Undoes everything; the same as dropping the transaction.

@@ -6,6 +6,7 @@ use super::engine::Engine;
 use super::image::BuiltImage;
 use super::list::ListRecord;
 use super::locks::FlushLock;
+use super::report::{FlushWatch, Flushed, Wrote};
 use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
@@ -16,6 +17,7 @@ use crate::space::is_flush_due;
 use crate::types::TxnId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// A transaction that has been built, and what is still to be done before its commit may return.
 pub struct Built {
@@ -23,6 +25,10 @@ pub struct Built {
     pub txn: TxnId,
     /// It has to be durable first.
     pub flush: bool,
+    /// What it stands on.
+    pub base: TxnId,
+    /// What it has written.
+    pub wrote: Wrote,
 }
 
 /// Where the trees of a transaction begin.
@@ -49,7 +55,8 @@ impl Draft {
         self.end = End::Built { deferred, free_pages: space.free_pages };
         let mut built = self.show(&image).map_err(may_have_happened)?;
         if image.unlisted == built.txn {
-            self.flush_unlisted(built.txn).map_err(may_have_happened)?;
+            let flushed = self.flush_unlisted(built.txn).map_err(may_have_happened)?;
+            built.wrote.flush = Some(flushed);
             built.flush = false;
         }
         if !built.flush {
@@ -72,11 +79,16 @@ impl Draft {
         let is_done = |birth: TxnId| newest_named < birth;
         let freed = alloc.freed_undurable().iter().filter(|&&(_, birth)| is_done(birth));
         let mut records: Vec<ListRecord> = freed.map(|&(p, _)| ListRecord::Freed(p)).collect();
+        let freed_pages = alloc.freed_pages();
         let judged_at = alloc.judged_at();
         let written = store.seal()?;
+        let (spilled, growth) = (store.spilled(), store.growth());
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
         engine.platform.step("build: pages in place");
 
+        let bytes = self.bytes_of(&records);
+        let pages = bytes / self.base.meta.page_size as u64;
+        self.wrote = Wrote { pages, spilled, freed: freed_pages, growth, flush: None };
         let id_limit = self.id_limit();
         let listed = self.make_list_room(records.len() as u64)?;
         let base = &self.base;
@@ -101,7 +113,7 @@ impl Draft {
         }
         Ok(BuiltImage {
             list_end: base.list_end + records.len() as u64,
-            list_bytes: base.list_bytes + self.bytes_of(&records),
+            list_bytes: base.list_bytes + bytes,
             list_check: engine.append_records(base.list_end, base.list_check, txn, &records),
             ..of_base
         })
@@ -134,22 +146,26 @@ impl Draft {
         let crowded = image.list_end - start.min(image.list_end) > limit * 3 / 4;
         let Meta { page_size, page_count, ref space, .. } = image.meta;
         let crowded = crowded || is_flush_due(unproved, page_size, page_count, space.free_pages);
-        Ok(Built { txn: image.meta.txn, flush: !deferred || crowded })
+        let (base, wrote) = (self.base.meta.txn, self.wrote);
+        Ok(Built { txn: image.meta.txn, flush: !deferred || crowded, base, wrote })
     }
 
     /// Rule 8: what the list does not name is made durable before the writer lock is given back.
     /// Anybody who built on it, or flushed it, and was opened after it was written could not prove
     /// it, and would have to take it back.
-    fn flush_unlisted(&self, txn: TxnId) -> Result<()> {
+    fn flush_unlisted(&self, txn: TxnId) -> Result<Flushed> {
         let engine = self.engine();
+        let mut watch = FlushWatch::new(self.base.meta.txn);
         let flush = FlushLock::take(engine, None)?;
-        if engine.durable().txn < txn {
+        let (begun, before) = (Instant::now(), engine.durable().txn);
+        if before < txn {
             engine.repair_or_lead(&self.lock, &flush)?;
+            watch.led(txn, [before, engine.durable().txn], begun);
         }
         drop(flush);
         // Neither durable nor known to be lost: what the shared memory says of it is damaged.
         let unknown = || Error::OutcomeUnknown { detail: "its flush has ended without it".into() };
-        if engine.settled(txn)? { Ok(()) } else { Err(unknown()) }
+        if engine.settled(txn)? { Ok(watch.end()) } else { Err(unknown()) }
     }
 
     /// Rule 29: the limit of ids that this transaction's meta says. None that is shown before it is
@@ -253,6 +269,16 @@ impl Engine {
         }
         self.forget_built(txn);
         Ok(())
+    }
+
+    /// The same for a transaction on `base`, and how it has become durable.
+    pub fn finish_watched(&self, txn: TxnId, base: TxnId) -> Result<Flushed> {
+        let mut watch = FlushWatch::new(base);
+        if !self.make_durable_watched(txn, &mut watch).map_err(may_have_happened)? {
+            self.observer.grouped();
+        }
+        self.forget_built(txn);
+        Ok(watch.end())
     }
 }
 

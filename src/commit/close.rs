@@ -1,23 +1,19 @@
 //! The end of a handle.
 
-use super::deadline::end_of;
+use super::deadline::close_by;
 use super::engine::Engine;
 use super::locks::{FlushLock, WriterLock};
 use crate::error::Result;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
-
-/// How long a handle that closes waits for a flush that somebody else leads.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Makes what this handle has built durable, as far as that can be had without waiting for a
-    /// write transaction, and for others' flushes no longer than [`CLOSE_WAIT`].
+    /// write transaction, and for others' flushes no longer than [`close_by`] says.
     fn flush_at_close(&self) -> Result<()> {
         if self.own_is_settled() {
             return Ok(());
         }
-        let end = end_of(Some(CLOSE_WAIT));
+        let end = Some(close_by());
         let flush = FlushLock::take(self, end)?;
         if self.own_is_settled() {
             return Ok(());

@@ -4,6 +4,7 @@ use super::durability::Durability;
 use super::engine::Engine;
 use super::image::BuiltImage;
 use super::locks::{FlushLock, WriterLock};
+use super::report::Wrote;
 use crate::error::{Error, Result};
 use crate::format::meta::Meta;
 use crate::format::snapshot::NamedSnapshot;
@@ -25,6 +26,8 @@ pub struct Draft {
     pub(super) base_is_durable: bool,
     /// Named snapshots that were dropped, and that nothing needs any more (rule 36).
     settled: Vec<NamedSnapshot>,
+    /// What it has written, once that is known.
+    pub(super) wrote: Wrote,
     /// Released last: after the pages' buffers have gone back to it.
     pub(super) lock: WriterLock<Arc<Engine>>,
 }
@@ -38,8 +41,8 @@ impl Draft {
         durability: Durability,
         settled: Vec<NamedSnapshot>,
     ) -> Draft {
-        let end = End::default();
-        Draft { pages, durability, end, base, base_is_durable, settled, lock }
+        let (end, wrote) = (End::default(), Wrote::default());
+        Draft { pages, durability, end, base, base_is_durable, settled, wrote, lock }
     }
 
     /// Named snapshots that were dropped, and need not be listed any more.

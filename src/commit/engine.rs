@@ -2,6 +2,8 @@
 //! letters.
 
 use super::acknowledged::Acknowledged;
+use super::background::{Background, Work};
+use super::deadline::close_by;
 use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
@@ -104,6 +106,8 @@ pub struct Engine {
     pub(super) newest_built: AtomicU64,
     /// Deferred commits of this handle.
     pub(super) acknowledged: Acknowledged,
+    /// Finishes the commits that nobody waits for.
+    pub(super) background: Background,
 }
 
 impl Engine {
@@ -159,6 +163,22 @@ impl Engine {
     pub(super) fn forget_built(&self, txn: TxnId) {
         self.acknowledged.judge(self.words());
         let _ = self.newest_built.compare_exchange(txn.0, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Starts the thread of this handle that [`Engine::in_background`] needs.
+    pub fn start_background(&self) -> Result<()> {
+        self.check_alive()?;
+        self.background.start()
+    }
+
+    /// Has something done by that thread.
+    pub fn in_background(&self, work: Work) {
+        self.background.give(work);
+    }
+
+    /// Waits for what that thread has been given, but no longer than a handle that closes does.
+    pub fn wait_for_background(&self) {
+        self.background.wait(close_by());
     }
 
     /// Error in a forked child.

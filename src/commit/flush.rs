@@ -4,6 +4,7 @@
 use super::engine::Engine;
 use super::image::{BuiltImage, NEVER_STILL};
 use super::locks::FlushLock;
+use super::report::FlushWatch;
 use super::snapshot::encode_snapshot;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, ManifestEntry, Phase};
@@ -13,6 +14,7 @@ use crate::shared::layout::byte;
 use crate::shared::words::{Content, Durable, FlushHeld, Outcome};
 use crate::types::{PageId, TxnId};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// What is said of a transaction that was rolled back.
 const ROLLED_BACK: &str = "the transaction was rolled back after a failed write to the device";
@@ -95,7 +97,12 @@ impl Engine {
     /// [`Error::OutcomeUnknown`] if its flush has failed or it was rolled back, other errors if its
     /// flush could not begin.
     pub fn make_durable(self: &Engine, txn: TxnId) -> Result<bool> {
-        self.flush_up_to(txn).map_err(|e| self.told_of(txn, e))
+        self.flush_up_to(txn, None).map_err(|e| self.told_of(txn, e))
+    }
+
+    /// The same, watched.
+    pub fn make_durable_watched(&self, txn: TxnId, watch: &mut FlushWatch) -> Result<bool> {
+        self.flush_up_to(txn, Some(watch)).map_err(|e| self.told_of(txn, e))
     }
 
     /// What an error means for a transaction that was to be made durable: behind a flush that has
@@ -109,7 +116,7 @@ impl Engine {
         }
     }
 
-    fn flush_up_to(&self, txn: TxnId) -> Result<bool> {
+    fn flush_up_to(&self, txn: TxnId, mut watch: Option<&mut FlushWatch>) -> Result<bool> {
         let mut led = false;
         loop {
             if self.settled(txn)? {
@@ -133,7 +140,11 @@ impl Engine {
                 self.repair_now()?;
                 continue;
             }
+            let begun = watch.is_some().then(|| (Instant::now(), self.durable().txn));
             self.lead_flush(&lock)?;
+            if let (Some(watch), Some((begun, before))) = (watch.as_deref_mut(), begun) {
+                watch.led(txn, [before, self.durable().txn], begun);
+            }
         }
     }
 

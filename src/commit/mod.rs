@@ -14,6 +14,7 @@
 //! | `flush` | it is durable (rules 9 to 17); `acknowledged`: what it owes to who committed deferred |
 //! | `repair`, `rewrite`, `roll_back` | after a failed sync or a death (rules 18 to 23) |
 //! | `open`, `slots`, `finish_opening` | opening (rules 24 to 30) |
+//! | `report`, `background`, `promise` | what a commit says of itself; one that another thread finishes |
 //! | `image`, `list`, `snapshot`, `check_word` | what stands in the shared memory (rule 32); `meta_io`: the two meta pages |
 //!
 //! Thread rules: an [`engine::Engine`] is one handle of one process and is shared by all its
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod acknowledged;
+pub mod background;
 pub mod begin;
 pub mod build;
 mod check_word;
@@ -38,7 +40,9 @@ pub mod locks;
 mod meta_io;
 mod named;
 pub mod open;
+pub mod promise;
 pub mod repair;
+pub mod report;
 mod rewrite;
 mod roll_back;
 mod shrink;

@@ -6,6 +6,7 @@
 //! then the mark `opening` stands and nothing here counts as flushed.
 
 use super::acknowledged::Acknowledged;
+use super::background::Background;
 use super::engine::{Engine, EngineOptions};
 use super::image::{BuiltImage, load_image_of, store_image_in};
 use super::leadership::Leadership;
@@ -73,6 +74,7 @@ impl Engine {
             leadership: Leadership::default(),
             newest_built: Plain::new(0),
             acknowledged: Acknowledged::default(),
+            background: Background::new("recto-flush"),
         };
         engine.opened_at = Plain::new(engine.newest_begun()?.0);
         engine.session = engine.shared.identity().session.load(Ordering::SeqCst);

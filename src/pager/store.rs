@@ -176,6 +176,16 @@ impl PageStore {
         self.view.page_count()
     }
 
+    /// Pages that went to the page cache to make room, each as often as it did.
+    pub fn spilled(&self) -> u64 {
+        self.spilled
+    }
+
+    /// Bytes by which it has made the file longer.
+    pub fn growth(&self) -> u64 {
+        self.growth
+    }
+
     /// Whether the device is to begin early.
     pub fn set_eager(&mut self, eager: bool) {
         self.eager = eager;

@@ -108,13 +108,28 @@ impl Shared {
     /// Waits until a snapshot newer than `after` is visible, and returns it, or what is visible
     /// when the time is over.
     pub fn wait_visible(&self, after: TxnId, timeout: Option<Duration>) -> Result<TxnId> {
+        self.wait_visible_while(after, timeout, || true)
+    }
+
+    /// Wakes everybody who waits, of all processes: they look again, and sleep on.
+    pub fn wake_sleepers(&self) {
+        futex::wake_all(&self.layout().visible.0);
+    }
+
+    /// As [`Shared::wait_visible`], or until this says no, which is asked before each sleep.
+    pub fn wait_visible_while(
+        &self,
+        after: TxnId,
+        timeout: Option<Duration>,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<TxnId> {
         let start = Instant::now();
         let layout = self.layout();
         loop {
             self.region.check_alive()?;
             let left = timeout.map(|t| t.saturating_sub(start.elapsed()));
             let now = self.visible();
-            if now > after || left == Some(Duration::ZERO) {
+            if now > after || left == Some(Duration::ZERO) || !goes_on() {
                 return Ok(now);
             }
             let counted = self.index.is_some();

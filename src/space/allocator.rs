@@ -115,6 +115,8 @@ pub struct Allocator {
     /// Freed in this transaction, born before it.
     freed: Vec<FreeExtent>,
     durable: TxnId,
+    /// Pages in what the end of the transaction has found there.
+    freed_pages: u64,
     /// First pages of what was freed here and born after `durable`, with their births.
     freed_undurable: Vec<(PageId, TxnId)>,
     /// Pages in free-log entries of the base that have not been taken.
@@ -192,6 +194,7 @@ impl Allocator {
             queues: base.queues.clone(),
             freed: Vec::new(),
             durable,
+            freed_pages: 0,
             freed_undurable: Vec::new(),
             logged_pages,
             pins,
@@ -216,6 +219,11 @@ impl Allocator {
     /// High-water mark of the new snapshot so far.
     pub fn page_count(&self) -> u64 {
         self.page_count
+    }
+
+    /// Pages of older transactions that were freed, once the transaction has ended.
+    pub fn freed_pages(&self) -> u64 {
+        self.freed_pages
     }
 
     /// First pages of everything freed in this transaction that was born after the durable

@@ -1,6 +1,6 @@
 //! Transactions as their users see them: [`read`] a pinned snapshot, [`write`] the tables that a
 //! write transaction changes, [`savepoint`] what it can undo of that, [`tables`] those it has open,
-//! [`named`] snapshots that have a name.
+//! [`named`] snapshots that have a name, [`finishing`] commits that are reported or awaited.
 //!
 //! Thread rules: a snapshot may be shared by threads; a write transaction belongs to one thread at
 //! a time.
@@ -8,6 +8,7 @@
 
 mod entry;
 mod fill;
+mod finishing;
 mod named;
 pub mod read;
 mod room;

@@ -66,6 +66,7 @@ impl Allocator {
             e.birth = self.pins.canonical_birth(e.birth);
             // A savepoint may have been made since.
             e.death = self.txn;
+            self.freed_pages += e.len;
         }
         freed.sort_unstable_by_key(|e| e.start);
         let mut out: Vec<FreeExtent> = Vec::with_capacity(freed.len());

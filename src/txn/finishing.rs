@@ -1,0 +1,109 @@
+//! Commits that say what they have done, and those that another thread finishes.
+
+use super::write::Writer;
+use crate::commit::background::Work;
+use crate::commit::durability::Durability;
+use crate::commit::engine::Engine;
+use crate::commit::promise::Promise;
+use crate::commit::report::{CommitReport, FlushKind, Flushed};
+use crate::error::Result;
+use crate::types::TxnId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A transaction that is built, and what is known of its commit so far.
+struct Unfinished {
+    /// What has to be durable, and what that stands on.
+    awaited: Option<[TxnId; 2]>,
+    built: Instant,
+    report: CommitReport,
+}
+
+impl Writer {
+    /// As [`Writer::commit`], and what it has done.
+    pub fn commit_with_report(self) -> Result<CommitReport> {
+        let engine = Arc::clone(self.engine());
+        engine.check_alive()?;
+        let deferred = self.draft.durability() == Durability::Deferred;
+        let commit = engine.observer.commit(self.txn(), deferred);
+        let report = self.build_timed(false)?.finish(&engine)?;
+        commit.done();
+        Ok(report)
+    }
+
+    /// Builds the transaction, and has the thread of the handle make it durable, whatever its
+    /// durability says: that says when it is visible.
+    pub fn commit_in_background(self) -> Promise {
+        self.build_for_background().unwrap_or_else(|e| Promise::kept(Err(e)))
+    }
+
+    fn build_for_background(self) -> Result<Promise> {
+        let engine = Arc::clone(self.engine());
+        // Whatever can fail comes before it is built.
+        engine.start_background()?;
+        let (keeper, promise) = Promise::new()?;
+        let (txn, deferred) = (self.txn(), self.draft.durability() == Durability::Deferred);
+        let unfinished = self.build_timed(true)?;
+        if unfinished.awaited.is_none() {
+            return Ok(Promise::kept(Ok(unfinished.report)));
+        }
+        // The handle stays open until it is done.
+        let own = Arc::clone(&engine);
+        let work: Work = Box::new(move || {
+            let commit = own.observer.commit(txn, deferred);
+            let outcome = unfinished.finish(&own);
+            match &outcome {
+                Ok(_) => commit.done(),
+                Err(_) => drop(commit),
+            }
+            // Before anybody hears of it: who closes the handle then has closed it.
+            drop(own);
+            Box::new(move || keeper.keep(outcome))
+        });
+        engine.in_background(work);
+        Ok(promise)
+    }
+
+    /// The first half of a commit. It is to be durable, or as its durability says.
+    fn build_timed(self, durable: bool) -> Result<Unfinished> {
+        let begun = Instant::now();
+        let unchanged = self.draft.to_be_flushed().map(|base| [base, base]);
+        let page_size = self.draft.base().page_size as u64;
+        let built = self.build()?;
+        let end = Instant::now();
+        let (id, wrote) = built.as_ref().map(|built| (built.txn.0, built.wrote)).unzip();
+        let wrote = wrote.unwrap_or_default();
+        let awaited = match built {
+            None => unchanged,
+            Some(built) => {
+                let open = built.flush || (durable && wrote.flush.is_none());
+                open.then_some([built.txn, built.base])
+            }
+        };
+        let nothing = Flushed { kind: FlushKind::None, time: Duration::ZERO };
+        let flushed = wrote.flush.unwrap_or(nothing);
+        let report = CommitReport {
+            id,
+            pages_written: wrote.pages,
+            bytes_written: wrote.pages * page_size,
+            pages_spilled: wrote.spilled,
+            pages_freed: wrote.freed,
+            file_growth: wrote.growth,
+            flush: flushed.kind,
+            build_time: (end - begun).saturating_sub(flushed.time),
+            wait_time: Duration::ZERO,
+            flush_time: flushed.time,
+        };
+        Ok(Unfinished { awaited, built: end, report })
+    }
+}
+
+impl Unfinished {
+    /// The second half of the commit.
+    fn finish(self, engine: &Engine) -> Result<CommitReport> {
+        let Some([txn, base]) = self.awaited else { return Ok(self.report) };
+        let Flushed { kind, time } = engine.finish_watched(txn, base)?;
+        let wait_time = self.built.elapsed().saturating_sub(time);
+        Ok(CommitReport { flush: kind, wait_time, flush_time: time, ..self.report })
+    }
+}
