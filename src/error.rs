@@ -1,7 +1,10 @@
 //! The one error type.
 
 use crate::types::PageId;
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// What every fallible call of the crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,6 +29,8 @@ pub enum Error {
     /// The disk, a quota or a file size limit is exhausted. The transaction that met it can only be
     /// dropped, or rolled back to a savepoint; the database stays as it was and usable.
     DiskFull {
+        /// The database file, where there is one.
+        path: Option<PathBuf>,
         /// What the system said.
         source: io::Error,
     },
@@ -33,17 +38,23 @@ pub enum Error {
     /// transaction that met it can only be dropped, or rolled back to a savepoint; the database
     /// stays as it was and usable.
     DatabaseFull {
+        /// The database file, where there is one.
+        path: Option<PathBuf>,
         /// Most bytes that the file may have.
         max_bytes: u64,
     },
     /// The file is not a recto database at all.
     NotADatabase {
+        /// The file.
+        path: Option<PathBuf>,
         /// Why it is not.
         detail: String,
     },
     /// The file is of a format version that this build does not read: an older one, of which
     /// `kvtool upgrade` makes a new database, or a newer one.
     Version {
+        /// The file.
+        path: Option<PathBuf>,
         /// Format version found in the file.
         found: u32,
         /// Format version this build reads and writes.
@@ -52,6 +63,8 @@ pub enum Error {
     /// The file has features that this version does not know: a newer one is needed to open it, or
     /// to write to it.
     Features {
+        /// The file.
+        path: Option<PathBuf>,
         /// Bits of the features.
         unknown: u32,
         /// It can be opened for reading.
@@ -59,10 +72,12 @@ pub enum Error {
     },
     /// A page does not hold what it must hold.
     Corrupt {
+        /// The database file, where there is one.
+        path: Option<PathBuf>,
         /// The page.
         page: PageId,
         /// What is wrong with it.
-        detail: String,
+        detail: Box<str>,
     },
     /// Keys are limited to a length that depends on the page size.
     KeyTooLong {
@@ -131,6 +146,15 @@ pub enum Error {
     /// Somebody else held a lock for the whole of the time allowed: another writer, flush or
     /// opening.
     Busy,
+    /// Either the database is open in exclusive mode ([`crate::Builder::exclusive`]) elsewhere, in
+    /// this process or another, or it was to be opened like that and somebody has it open; for the
+    /// whole of the time allowed.
+    InUse {
+        /// The database file.
+        path: Option<PathBuf>,
+        /// It is open in exclusive mode.
+        exclusively: bool,
+    },
     /// All 8,192 reader slots of the lock file are taken by live readers, or kept by open handles:
     /// up to 8 by each.
     ReadersFull,
@@ -142,6 +166,8 @@ pub enum Error {
     /// in most cases: it may be there or not. No other error of a commit leaves that open. The
     /// handle stays usable: reads go on, and the next write transaction repairs first.
     OutcomeUnknown {
+        /// The database file, where there is one.
+        path: Option<PathBuf>,
         /// What the system said, or what was found in its place.
         detail: String,
     },
@@ -171,18 +197,64 @@ impl Error {
         match source.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Error::DiskFull { source },
+            | io::ErrorKind::FileTooLarge => Error::DiskFull { path: None, source },
             _ => Error::Io { what, path: None, source },
         }
     }
 
-    /// The same error with the file it concerns, where that was not known below.
-    pub(crate) fn at(self, file: &std::path::Path) -> Error {
+    /// The same error with the database file, where that was not known below.
+    #[cold]
+    pub(crate) fn at(mut self, file: &Path) -> Error {
+        if let Some(path @ None) = self.path_mut() {
+            *path = Some(file.to_owned());
+        }
+        self
+    }
+
+    /// Where the path of the database file stands, in errors that are about that.
+    fn path_mut(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
-            Error::Io { what, path: None, source } => {
-                Error::Io { what, path: Some(file.to_owned()), source }
+            Error::Io { path, .. }
+            | Error::DiskFull { path, .. }
+            | Error::DatabaseFull { path, .. }
+            | Error::NotADatabase { path, .. }
+            | Error::Version { path, .. }
+            | Error::Features { path, .. }
+            | Error::Corrupt { path, .. }
+            | Error::InUse { path, .. }
+            | Error::OutcomeUnknown { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The file that the error is about: the database, or its lock file. None for what a caller has
+    /// asked for or a handle is ([`Error::NoSuchTable`], [`Error::ReadOnly`]), and for a database
+    /// in memory.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.txt");
+    /// # std::fs::write(&path, "no database").unwrap();
+    /// // SAFETY: nothing else changes the file.
+    /// let error = unsafe { recto::Database::open(&path) }.unwrap_err();
+    /// assert_eq!(error.path(), Some(&*path));
+    /// assert!(error.to_string().contains("notes.txt"));
+    /// ```
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Error::Io { path, .. }
+            | Error::DiskFull { path, .. }
+            | Error::DatabaseFull { path, .. }
+            | Error::NotADatabase { path, .. }
+            | Error::Version { path, .. }
+            | Error::Features { path, .. }
+            | Error::Corrupt { path, .. }
+            | Error::InUse { path, .. }
+            | Error::OutcomeUnknown { path, .. } => path.as_deref(),
+            Error::LockFile { path, .. } => {
+                Some(path).filter(|p| !p.as_os_str().is_empty()).map(|p| &**p)
             }
-            other => other,
+            _ => None,
         }
     }
 
@@ -200,13 +272,23 @@ impl Error {
     pub(crate) fn outcome_unknown(self) -> Error {
         match self {
             Error::OutcomeUnknown { .. } => self,
-            other => Error::OutcomeUnknown { detail: other.to_string() },
+            other => Error::unknown(other.to_string()),
         }
+    }
+
+    /// What failed before a commit was known to be durable.
+    pub(crate) fn unknown(detail: impl Into<String>) -> Error {
+        Error::OutcomeUnknown { path: None, detail: detail.into() }
     }
 
     /// A page that does not hold what it must.
     pub(crate) fn corrupt(page: PageId, detail: impl Into<String>) -> Error {
-        Error::Corrupt { page, detail: detail.into() }
+        Error::Corrupt { path: None, page, detail: detail.into().into_boxed_str() }
+    }
+
+    /// A file that is no database.
+    pub(crate) fn no_database(detail: impl Into<String>) -> Error {
+        Error::NotADatabase { path: None, detail: detail.into() }
     }
 }
 
@@ -217,30 +299,42 @@ impl fmt::Display for Error {
                 write!(f, "{what} {}: {source}", p.display())
             }
             Error::Io { what, path: None, source } => write!(f, "{what}: {source}"),
-            Error::DiskFull { source } => write!(f, "no room left for the database file: {source}"),
-            Error::DatabaseFull { max_bytes } => {
-                write!(f, "the database has no room left in the {max_bytes} bytes allowed")
+            Error::DiskFull { path, source } => {
+                write!(f, "{}no room left for the database file: {source}", At(path))
             }
-            Error::NotADatabase { detail } => write!(f, "not a recto database: {detail}"),
-            Error::Version { found, supported } => {
-                write!(
-                    f,
-                    "file format version {found}, this build reads and writes {supported}; "
-                )?;
-                f.write_str(if found < supported {
+            Error::DatabaseFull { path, max_bytes } => write!(
+                f,
+                "{}the database has no room left in the {max_bytes} bytes allowed; open it with a \
+                 higher limit (max_bytes), or delete what is not needed",
+                At(path)
+            ),
+            Error::NotADatabase { path, detail } => {
+                write!(f, "{}not a recto database: {detail}", At(path))
+            }
+            Error::Version { path, found, supported } => {
+                let what = if found < supported {
                     "`kvtool upgrade` makes a new database of it"
                 } else {
                     "a newer build is needed"
-                })
+                };
+                write!(
+                    f,
+                    "{}file format version {found}, this build reads and writes {supported}; {what}",
+                    At(path)
+                )
             }
-            Error::Features { unknown, to_write } => {
+            Error::Features { path, unknown, to_write } => {
                 let what = if *to_write { "written" } else { "read" };
                 write!(
                     f,
-                    "the file has features (bits {unknown:#x}) without which it cannot be {what}; a newer version knows them"
+                    "{}the file has features (bits {unknown:#x}) without which it cannot be {what}; \
+                     a newer version knows them",
+                    At(path)
                 )
             }
-            Error::Corrupt { page, detail } => write!(f, "page {page} is damaged: {detail}"),
+            Error::Corrupt { path, page, detail } => {
+                write!(f, "{}page {page} is damaged: {detail}", At(path))
+            }
             Error::KeyTooLong { len, max } => {
                 write!(f, "key of {len} bytes, at most {max} fit this page size")
             }
@@ -271,14 +365,30 @@ impl fmt::Display for Error {
             Error::WriterOnThisThread => {
                 f.write_str("this thread already holds the write transaction")
             }
-            Error::Busy => f.write_str("somebody else holds a lock of the database"),
+            Error::Busy => f.write_str("somebody else holds a lock of the database; try again"),
+            Error::InUse { path, exclusively: true } => write!(
+                f,
+                "{}is open in exclusive mode, here or in another process; it has to be closed there",
+                At(path)
+            ),
+            Error::InUse { path, exclusively: false } => write!(
+                f,
+                "{}cannot be opened in exclusive mode: somebody has it open, here or in another \
+                 process; it has to be closed there",
+                At(path)
+            ),
             Error::ReadersFull => f.write_str("all 8,192 reader slots are in use"),
             Error::HandlesFull => {
                 f.write_str("the database is open 1,024 times already, by all processes together")
             }
             Error::Forked => f.write_str("handle from before fork(); open the database again"),
-            Error::OutcomeUnknown { detail } => {
-                write!(f, "commit outcome unknown, it may or may not be durable: {detail}")
+            Error::OutcomeUnknown { path, detail } => {
+                write!(
+                    f,
+                    "{}commit outcome unknown, it may or may not be durable: {detail}; look whether \
+                     it is there before it is made again",
+                    At(path)
+                )
             }
             Error::TransactionBroken => f.write_str(
                 "an operation of this transaction, or the device below it, failed; roll back to a savepoint, or drop it",
@@ -290,6 +400,18 @@ impl fmt::Display for Error {
                 write!(f, "lock file {}: {detail}", path.display())
             }
             Error::FileSystem { detail } => f.write_str(detail),
+        }
+    }
+}
+
+/// The file in front of what is said about it.
+struct At<'a>(&'a Option<PathBuf>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "{}: ", path.display()),
+            None => Ok(()),
         }
     }
 }
@@ -323,6 +445,7 @@ pub enum ErrorKind {
     ReadOnly,
     WriterOnThisThread,
     Busy,
+    InUse,
     ReadersFull,
     HandlesFull,
     Forked,
@@ -368,6 +491,7 @@ impl Error {
             Error::ReadOnly => ErrorKind::ReadOnly,
             Error::WriterOnThisThread => ErrorKind::WriterOnThisThread,
             Error::Busy => ErrorKind::Busy,
+            Error::InUse { .. } => ErrorKind::InUse,
             Error::ReadersFull => ErrorKind::ReadersFull,
             Error::HandlesFull => ErrorKind::HandlesFull,
             Error::Forked => ErrorKind::Forked,
@@ -385,7 +509,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         use io::ErrorKind as Io;
         let kind = match &error {
-            Error::Io { source, .. } | Error::DiskFull { source } => source.kind(),
+            Error::Io { source, .. } | Error::DiskFull { source, .. } => source.kind(),
             Error::DatabaseFull { .. } => Io::QuotaExceeded,
             Error::NotADatabase { .. }
             | Error::Version { .. }
@@ -407,7 +531,7 @@ impl From<Error> for io::Error {
             Error::TableExists(_) | Error::SnapshotExists(_) => Io::AlreadyExists,
             Error::ReadOnly => Io::PermissionDenied,
             Error::WriterOnThisThread => Io::Deadlock,
-            Error::Busy => Io::ResourceBusy,
+            Error::Busy | Error::InUse { .. } => Io::ResourceBusy,
             Error::FileSystem { .. } => Io::Unsupported,
             Error::ReadersFull
             | Error::HandlesFull
@@ -422,7 +546,7 @@ impl From<Error> for io::Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io { source, .. } | Error::DiskFull { source } => Some(source),
+            Error::Io { source, .. } | Error::DiskFull { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -438,7 +562,7 @@ mod tests {
         for (error, kind) in [
             (Error::io("writing", full()), io::ErrorKind::StorageFull),
             (Error::io("writing", io::ErrorKind::TimedOut.into()), io::ErrorKind::TimedOut),
-            (Error::DatabaseFull { max_bytes: 7 }, io::ErrorKind::QuotaExceeded),
+            (Error::DatabaseFull { path: None, max_bytes: 7 }, io::ErrorKind::QuotaExceeded),
             (Error::corrupt(PageId(7), "rotten"), io::ErrorKind::InvalidData),
             (Error::NoSuchTable("main".into()), io::ErrorKind::NotFound),
             (Error::Busy, io::ErrorKind::ResourceBusy),

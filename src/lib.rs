@@ -137,6 +137,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Fault, Report};
 pub use observe::{Counters, Reader, ReaderLimit};
 pub use pager::Sink;
+pub use pager::read_checks::ReadChecksums;
+pub use storage::mmap::{Access, HugePages};
 pub use tree::{Change, Key};
 pub use txn::write::TableId;
 pub use typed::{

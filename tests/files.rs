@@ -264,7 +264,7 @@ fn a_newer_format_and_bad_page_sizes_are_refused() {
     };
     patch(8, 3);
     match refused(&path, &Builder::default()) {
-        Error::Version { found: 3, supported: 2 } => {}
+        Error::Version { found: 3, supported: 2, .. } => {}
         e => panic!("{e}"),
     }
     for size in [0, 12_288, 1 << 31] {

@@ -632,7 +632,9 @@ fn a_limit_is_kept() {
             }
             assert!(keys < LIMIT, "never full");
         };
-        assert!(matches!(full, Error::DatabaseFull { max_bytes } if max_bytes == LIMIT + 1_000));
+        assert!(
+            matches!(full, Error::DatabaseFull { max_bytes, .. } if max_bytes == LIMIT + 1_000)
+        );
         assert!(keys > 150, "{keys}");
         assert!(matches!(put(&db, keys, LIMIT as usize), Err(Error::DatabaseFull { .. })));
         db.flush().unwrap();

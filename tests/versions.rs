@@ -120,8 +120,8 @@ fn a_newer_version_in_either_slot_refuses_the_file() {
             patch(&mut file, slot, field, value, true);
             fs::write(&path, &file).unwrap();
             match open(&path) {
-                Err(Error::Version { found, supported: 2 }) => assert_eq!(found, value),
-                Err(Error::Features { unknown, to_write: false }) => assert_eq!(unknown, value),
+                Err(Error::Version { found, supported: 2, .. }) => assert_eq!(found, value),
+                Err(Error::Features { unknown, to_write: false, .. }) => assert_eq!(unknown, value),
                 other => panic!("slot {slot}, byte {field}: {other:?}"),
             }
             assert!(recto::check_file(&path, None).is_err());
@@ -167,7 +167,7 @@ fn what_must_be_known_to_write_is_only_read() {
         let db = open(&path).unwrap();
         assert_eq!(pairs(&db, "main").len(), 2);
         for refused in [db.write().err(), db.flush().err()] {
-            assert!(matches!(refused, Some(Error::Features { unknown: 4, to_write: true })));
+            assert!(matches!(refused, Some(Error::Features { unknown: 4, to_write: true, .. })));
         }
         assert_clean(&db);
         drop(db);

@@ -99,11 +99,11 @@ impl Batches {
             match told.recv() {
                 Ok(Told::Lead(job)) => first = Some(job),
                 Ok(Told::Committed) => break,
-                Ok(Told::OutcomeUnknown(detail)) => return Err(Error::OutcomeUnknown { detail }),
+                Ok(Told::OutcomeUnknown(detail)) => return Err(Error::unknown(detail)),
                 // A fault, since closures that panic are caught; it may have been in the commit.
                 Err(_) => {
-                    let detail = "the thread that led the commit has panicked".into();
-                    return Err(Error::OutcomeUnknown { detail });
+                    let detail = "the thread that led the commit has panicked";
+                    return Err(Error::unknown(detail));
                 }
                 Ok(Told::Alone) => {
                     let mut txn = (begin.txn)()?;
@@ -159,7 +159,7 @@ impl Leader<'_> {
         txn.set_durability(begin.durability);
         match txn.commit() {
             Ok(()) => say(jobs.drain(..), || Told::Committed),
-            Err(Error::OutcomeUnknown { detail }) => {
+            Err(Error::OutcomeUnknown { detail, .. }) => {
                 say(jobs.drain(..), || Told::OutcomeUnknown(detail.clone()));
             }
             // It did not happen, and never will.

@@ -38,8 +38,8 @@ impl Pages for Live<'_> {
         } else {
             self.view.slice(platform, offset, len_bytes).map(Cow::Borrowed)
         };
-        bytes.ok_or_else(|| Error::NotADatabase {
-            detail: format!("the file ends before byte {}", offset + len as u64),
+        bytes.ok_or_else(|| {
+            Error::no_database(format!("the file ends before byte {}", offset + len as u64))
         })
     }
 }
@@ -178,7 +178,8 @@ pub fn check_file(
     progress: Option<&mut dyn FnMut(u64, u64)>,
 ) -> Result<Report> {
     let pages = inspect::FilePages::open(path.as_ref())?;
-    inspect::check(&pages, CheckOptions { progress, ..CheckOptions::default() })
+    let report = inspect::check(&pages, CheckOptions { progress, ..CheckOptions::default() });
+    report.map_err(|e| e.at(path.as_ref()))
 }
 
 #[cfg(any(test, feature = "harness"))]

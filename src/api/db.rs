@@ -14,8 +14,10 @@ use crate::inspect;
 use crate::observe::slow_readers::SlowReaders;
 use crate::observe::{Counters, Reader, ReaderLimit};
 use crate::pager::Sink;
+use crate::pager::read_checks::ReadChecksums;
 use crate::shared::layout;
-use crate::storage::{Platform, PlatformRef, memory::MemoryPlatform, mmap};
+use crate::storage::mmap::{self, Access, HugePages};
+use crate::storage::{PlatformRef, memory::MemoryPlatform, named};
 use crate::txn::write::Writer;
 use crate::types::TxnId;
 use std::path::{Path, PathBuf};
@@ -92,6 +94,112 @@ impl Builder {
     /// promises. Default: false.
     pub fn no_lock(&mut self, yes: bool) -> &mut Self {
         self.platform.no_lock = yes;
+        self
+    }
+
+    /// This handle alone: nobody else may open the database while it is open, in this process or
+    /// another. There is no lock file, and what processes share is in memory of this one: for a
+    /// directory in which no second file may stand, and for programs that want to be sure that they
+    /// are alone. It is not faster. Threads share the handle as usual.
+    ///
+    /// `open` gives [`Error::InUse`] where somebody has the database open, and everybody else gets
+    /// it meanwhile; each after it has waited for [`Builder::open_timeout`]. But not who opens it
+    /// without a lock ([`Builder::no_lock`]): that must not be.
+    ///
+    /// When the process is killed its lock goes with it, and the next opening finds what is
+    /// durable, as after a loss of power. Deferred commits that nobody has flushed are gone then,
+    /// where a lock file would have kept them; and so are those that only the lock file of an
+    /// earlier session knows, if all who had it open were killed before they could flush. So open
+    /// it once without this, and close it, before the first time. [`Error::InvalidArgument`]
+    /// together with `no_lock`. Default: false.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// let mut builder = recto::Database::builder();
+    /// builder.exclusive(true).open_timeout(std::time::Duration::ZERO);
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { builder.open(&path)? };
+    /// // SAFETY: as above.
+    /// let other = unsafe { builder.open(&path) };
+    /// assert_eq!(other.unwrap_err().kind(), recto::ErrorKind::InUse);
+    /// # drop(db); Ok(()) }
+    /// ```
+    pub fn exclusive(&mut self, yes: bool) -> &mut Self {
+        self.platform.exclusive = yes;
+        self
+    }
+
+    /// Whether pages are compared with their checksums (crc32) when they are read: in read and
+    /// write transactions, values on pages of their own as a whole. A page that does not fit is
+    /// [`Error::Corrupt`] with its number, where [`ReadChecksums::Off`] finds damage only if the
+    /// structure of the page shows it, or with [`Database::check`]; and a write transaction copies
+    /// it with a checksum that is right again. Default: off, at no cost.
+    ///
+    /// [`ReadChecksums::Always`] costs 0.1 us for each page of 4 KiB on the way where it is in the
+    /// page cache, so a `get` takes 1.8 times as long (docs/performance.md). A range compares a
+    /// leaf when it comes to it, an [`OwnedRange`](crate::OwnedRange) and a cursor at each step.
+    /// [`ReadChecksums::FirstTouch`] costs that once for each page, then some nanoseconds, and up
+    /// to four bytes of memory for each page of the file.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::ReadChecksums;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let mut builder = recto::Database::builder();
+    /// builder.read_checksums(ReadChecksums::FirstTouch);
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { builder.open(dir.path().join("my.recto"))? };
+    /// # db.read()?.tables()?; Ok(()) }
+    /// ```
+    pub fn read_checksums(&mut self, when: ReadChecksums) -> &mut Self {
+        self.engine.read_checksums = when;
+        self
+    }
+
+    /// What the kernel is told of the order in which pages will be read. It matters where they have
+    /// to come from the device, and for how the page cache of all processes looks afterwards.
+    /// Default: [`Access::Random`], with which scans and `get_many` ask themselves for what comes
+    /// next; docs/performance.md has figures.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// # // SAFETY: nothing but recto changes the file while it is open.
+    /// # unsafe { recto::Database::open(&path)? };
+    /// // A program that reads everything once, and writes nothing.
+    /// let mut builder = recto::Database::builder();
+    /// builder.read_only(true).access(recto::Access::Sequential);
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { builder.open(&path)? };
+    /// # db.read()?.tables()?; Ok(()) }
+    /// ```
+    pub fn access(&mut self, access: Access) -> &mut Self {
+        self.platform.access = access;
+        self
+    }
+
+    /// Whether the map asks for pages of 2 MiB (`MADV_HUGEPAGE`): fewer misses in the tables of the
+    /// processor. What is missing in the page cache is then read with 2 MiB around it, and stays
+    /// there as one piece for all processes: on ext4 small commits take four times the processor's
+    /// time then, on XFS they do not. What is in the page cache already stays as it is. It takes a
+    /// kernel with large folios on the file system in question (Linux 6.16 for ext4; XFS has had
+    /// them for longer). Default: [`HugePages::Auto`], which does not ask; docs/performance.md has
+    /// the measurements behind that.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let mut builder = recto::Database::builder();
+    /// builder.huge_pages(recto::HugePages::Always);
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { builder.open(dir.path().join("my.recto"))? };
+    /// # db.read()?.tables()?; Ok(()) }
+    /// ```
+    pub fn huge_pages(&mut self, huge_pages: HugePages) -> &mut Self {
+        self.platform.huge_pages = huge_pages;
         self
     }
 
@@ -179,8 +287,9 @@ impl Builder {
         self
     }
 
-    /// How long `open` waits for another process that is just opening, or has locked the empty file
-    /// that is to become a database. Default: ten seconds.
+    /// How long `open` waits for another process that is just opening, has locked the empty file
+    /// that is to become a database, or has the database for itself ([`Builder::exclusive`]).
+    /// Default: ten seconds.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.engine.open_timeout = timeout;
         self
@@ -294,7 +403,8 @@ impl Builder {
     /// at most 32,768 and 256 MiB.
     ///
     /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Corrupt`] about the file;
-    /// [`Error::LockFile`], [`Error::FileSystem`] about where it lies; [`Error::Io`].
+    /// [`Error::LockFile`], [`Error::FileSystem`] about where it lies; [`Error::InUse`] where
+    /// somebody has it alone ([`Builder::exclusive`]); [`Error::Io`].
     ///
     /// # Safety
     /// The file is mapped into memory and values are handed out as slices of the map. Nothing but
@@ -303,17 +413,21 @@ impl Builder {
     /// behaviour, or reading them raises SIGBUS. With [`Builder::no_lock`] recto must not either.
     pub unsafe fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
+        self.open_file(path).map_err(|e| e.at(path))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Database> {
         self.platform.check()?;
         if self.create && !self.engine.read_only {
             self.create_file(path)?;
         }
         mmap::check_is_database(path)?;
         let platform = mmap::MmapPlatform::open(path, &self.platform)?;
-        let lock_file = platform.lock_path().map(PathBuf::from).unwrap_or_default();
         // Through a symbolic link it has another name, in another directory.
         let data_file = platform.path().to_owned();
-        let engine = Engine::open(Arc::new(platform), self.engine.clone())
-            .map_err(|e| e.about_lock_file(&lock_file))?;
+        let platform: PlatformRef = Arc::new(platform);
+        let engine = Engine::open(Arc::clone(&platform), self.engine.clone())
+            .map_err(|e| named(&*platform, e))?;
         if engine.is_new() && !self.engine.read_only {
             mmap::sync_name(&data_file)?;
         }
@@ -544,7 +658,8 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<u64> {
-        Ok(self.engine.shared.wait_visible(TxnId(after), timeout)?.0)
+        let seen = self.engine.shared.wait_visible(TxnId(after), timeout);
+        seen.map(|txn| txn.0).map_err(|e| self.engine.named(e))
     }
 
     /// Makes every commit so far durable, of all threads and processes: one device flush, none if
@@ -575,7 +690,7 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.engine.flush()
+        self.engine.flush().map_err(|e| self.engine.named(e))
     }
 
     /// Closes this handle, and says whether all that it has committed is durable by then: one flush
@@ -596,7 +711,7 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn close(self) -> Result<()> {
-        self.engine.flush_own()
+        self.engine.flush_own().map_err(|e| self.engine.named(e))
     }
 
     /// The longest key this database takes: 2,022 bytes with pages of 4 KiB, about half a page.
@@ -618,6 +733,10 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn info(&self) -> Result<Info> {
+        self.ask().map_err(|e| self.engine.named(e))
+    }
+
+    fn ask(&self) -> Result<Info> {
         let engine = &self.engine;
         // It does not become a reader itself: there may be no slot left.
         let readers = lines_at_work(engine)?;
@@ -687,7 +806,8 @@ impl Database {
         let old = readers.chain(observed).filter(|&txn| txn < info.visible);
         let mut snapshots: Vec<u64> = old.collect();
         snapshots.extend(self.snapshots()?.iter().map(|named| named.id));
-        Ok(pages_held_live(&self.engine, &snapshots, TRIES_WITHOUT_LOCK)?.any)
+        let held = pages_held_live(&self.engine, &snapshots, TRIES_WITHOUT_LOCK);
+        Ok(held.map_err(|e| self.engine.named(e))?.any)
     }
 
     /// For each of these snapshots, as [`Info::readers`] and [`Info::observed`] name them, how many
@@ -696,7 +816,8 @@ impl Database {
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
     pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
-        Ok(pages_held_live(&self.engine, snapshots, TRIES_WITHOUT_LOCK)?.each)
+        let held = pages_held_live(&self.engine, snapshots, TRIES_WITHOUT_LOCK);
+        Ok(held.map_err(|e| self.engine.named(e))?.each)
     }
 
     /// Proves that every page of the newest visible snapshot is what it should be, and that no page
@@ -719,7 +840,7 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn check(&self, progress: Option<&mut dyn FnMut(u64, u64)>) -> Result<inspect::Report> {
-        super::checking::check_live(&self.engine, progress)
+        super::checking::check_live(&self.engine, progress).map_err(|e| self.engine.named(e))
     }
 
     /// Hands every pair of a part of the newest visible snapshot to `take`, tables and keys in
@@ -753,7 +874,8 @@ impl Database {
         options: inspect::salvage::SalvageOptions<'_>,
         take: inspect::salvage::Take<'_>,
     ) -> Result<inspect::salvage::SalvageReport> {
-        super::checking::salvage_live(&self.engine, part, options, take)
+        let report = super::checking::salvage_live(&self.engine, part, options, take);
+        report.map_err(|e| self.engine.named(e))
     }
 
     #[cfg(any(test, feature = "internals"))]

@@ -109,7 +109,8 @@ impl ReadTxn {
         let changed = tree::changed_tables(
             (Version { src: old, desc: old.catalog }, old.page_count()),
             (Version { src: new, desc: new.catalog }, new.page_count()),
-        )?;
+        );
+        let changed = changed.map_err(|e| new.engine().named(e))?;
         let changes = changed.into_iter().map(|(before, after)| {
             Ok(TableChange {
                 old: before.map(|listed| info(&old.catalog, listed)).transpose()?,

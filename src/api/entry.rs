@@ -85,7 +85,10 @@ impl<'a> Spot<'a> {
             None => self.writer.value_at(&self.writer.locate(self.index, &self.key)?)?,
         };
         let root = self.writer.table(self.index).root;
-        value.ok_or_else(|| Error::corrupt(root, "root of a tree without a key that it had"))
+        value.ok_or_else(|| {
+            let e = Error::corrupt(root, "root of a tree without a key that it had");
+            self.writer.engine().named(e)
+        })
     }
 }
 

@@ -4,7 +4,8 @@
 //! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
 //! tables and walks that keep their snapshot, [`batch`] closures that share a commit,
 //! [`commit_future`] commits that are awaited, [`changes`] what others commit, [`checking`] the
-//! inspector on an open database, [`readers`] who reads what and whom to tell.
+//! inspector on an open database, [`readers`] who reads what and whom to tell, [`warm_up`] what is
+//! brought into memory beforehand.
 
 pub mod batch;
 pub mod changes;
@@ -30,4 +31,5 @@ pub mod table;
 pub mod table_mut;
 pub mod transaction;
 mod walk;
+mod warm_up;
 mod watch;

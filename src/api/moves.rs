@@ -7,8 +7,10 @@ use crate::error::Result;
 /// Moves over the tree as it is now.
 macro_rules! go {
     ($cursor:ident, $txn:ident, $how:ident $(, $key:ident)?) => {{
-        let tree = $txn.writer().versioned($txn.writer().index_of($cursor.table)?)?;
-        let value = $cursor.position.$how(&tree $(, $key)?)?;
+        let writer = $txn.writer();
+        let tree = writer.versioned(writer.index_of($cursor.table)?)?;
+        let value = $cursor.position.$how(&tree $(, $key)?);
+        let value = value.map_err(|e| writer.engine().named(e))?;
         Ok($cursor.position.key().zip(value))
     }};
 }

@@ -80,7 +80,7 @@ impl WriteTxn {
 impl Database {
     /// The snapshots that have a name, in the order of their names.
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
-        Ok(infos(self.engine.snapshots()?))
+        Ok(infos(self.engine.snapshots().map_err(|e| self.engine.named(e))?))
     }
 
     /// Begins to read a named snapshot: a read transaction like any other, of an older state. It
@@ -88,7 +88,7 @@ impl Database {
     ///
     /// Errors: [`Error::NoSuchSnapshot`], and those of [`Database::read`].
     pub fn read_snapshot(&self, name: &str) -> Result<ReadTxn> {
-        let found = self.engine.begin_read_named(name)?;
+        let found = self.engine.begin_read_named(name).map_err(|e| self.engine.named(e))?;
         found.map(ReadTxn::new).ok_or_else(|| Error::NoSuchSnapshot(name.into()))
     }
 }

@@ -5,7 +5,7 @@ use super::table::{Source, Table, after_prefix};
 use super::transaction::ReadTxn;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::tree::{PausedRange, Position, Versioned};
+use crate::tree::{PageSource, PausedRange, Position, Versioned};
 use crate::txn::read::Snapshot;
 use std::fmt;
 use std::sync::Arc;
@@ -127,7 +127,9 @@ impl OwnedTable {
     /// As [`Table::range`], with a range that keeps the snapshot.
     pub fn range(&self, keys: impl KeyRange) -> Result<OwnedRange> {
         let (start, end) = keys.bounds();
-        let pairs = PausedRange::new(self.snapshot(), &self.descriptor, start, end)?;
+        let src = self.snapshot();
+        let pairs = PausedRange::new(src, &self.descriptor, start, end);
+        let pairs = pairs.map_err(|e| src.named(e))?;
         Ok(OwnedRange { txn: self.txn.clone(), pairs })
     }
 
@@ -272,7 +274,7 @@ macro_rules! moves {
             // Nothing changes in a snapshot.
             let (src, desc) = (self.table.snapshot(), self.table.descriptor);
             let tree = Versioned { src, desc, version: 0 };
-            let value = self.position.$name(&tree $(, $key)?)?;
+            let value = self.position.$name(&tree $(, $key)?).map_err(|e| src.named(e))?;
             Ok(self.position.key().zip(value))
         }
     )*};

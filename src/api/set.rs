@@ -88,12 +88,13 @@ impl<'t> SetTable<'t> {
         let d = &self.descriptor;
         let inner = match self.source {
             Source::Snapshot(pages) => {
-                Inner::Snapshot(tree::SetValues::new(pages, d, set, from, to)?)
+                tree::SetValues::new(pages, d, set, from, to).map(Inner::Snapshot)
             }
             Source::Writer(writer) => {
-                Inner::Writer(tree::SetValues::new(writer.pages()?, d, set, from, to)?)
+                tree::SetValues::new(writer.pages()?, d, set, from, to).map(Inner::Writer)
             }
         };
+        let inner = inner.map_err(|e| self.source.engine().named(e))?;
         Ok(Values { inner, set_len: set.count() })
     }
 
@@ -161,9 +162,12 @@ impl<'t> SetTable<'t> {
         let (from, to) = keys.bounds();
         let d = &self.descriptor;
         let inner = match self.source {
-            Source::Snapshot(pages) => Keys::Snapshot(tree::Range::new(pages, d, from, to)?),
-            Source::Writer(writer) => Keys::Writer(tree::Range::new(writer.pages()?, d, from, to)?),
+            Source::Snapshot(pages) => tree::Range::new(pages, d, from, to).map(Keys::Snapshot),
+            Source::Writer(writer) => {
+                tree::Range::new(writer.pages()?, d, from, to).map(Keys::Writer)
+            }
         };
+        let inner = inner.map_err(|e| self.source.engine().named(e))?;
         Ok(SetRange { table: *self, inner })
     }
 

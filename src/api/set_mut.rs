@@ -161,7 +161,8 @@ impl<'t> SetTableMut<'t> {
 
     fn out_of_order(&self) -> Error {
         let root = self.writer.table(self.index).root;
-        Error::corrupt(root, "root of a table of sets whose pairs are out of order")
+        let e = Error::corrupt(root, "root of a table of sets whose pairs are out of order");
+        self.writer.engine().named(e)
     }
 
     fn first_value(&self, key: &[u8], behind: Option<&[u8]>) -> Result<Option<Vec<u8>>> {

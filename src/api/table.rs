@@ -20,7 +20,7 @@ pub(crate) enum Source<'t> {
 }
 
 impl Source<'_> {
-    fn engine(&self) -> &Arc<Engine> {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
         match self {
             Source::Snapshot(pages) => pages.engine(),
             Source::Writer(writer) => writer.engine(),
@@ -32,10 +32,12 @@ impl Source<'_> {
 macro_rules! over {
     ($source:expr, $pages:ident => $what:expr) => {
         match $source {
-            Source::Snapshot($pages) => $what,
+            Source::Snapshot($pages) => {
+                $what.map_err(|e| $crate::tree::PageSource::named($pages, e))
+            }
             Source::Writer(writer) => {
                 let $pages = writer.pages()?;
-                $what
+                $what.map_err(|e| $crate::tree::PageSource::named($pages, e))
             }
         }
     };
@@ -212,15 +214,14 @@ impl<'t> Table<'t> {
     /// ```
     pub fn range(&self, keys: impl KeyRange) -> Result<Range<'t>> {
         let (start, end) = keys.bounds();
+        let d = &self.descriptor;
         let inner = match self.source {
-            Source::Snapshot(pages) => {
-                Inner::Snapshot(tree::Range::new(pages, &self.descriptor, start, end)?)
-            }
+            Source::Snapshot(pages) => tree::Range::new(pages, d, start, end).map(Inner::Snapshot),
             Source::Writer(writer) => {
-                Inner::Writer(tree::Range::new(writer.pages()?, &self.descriptor, start, end)?)
+                tree::Range::new(writer.pages()?, d, start, end).map(Inner::Writer)
             }
         };
-        Ok(Range { inner })
+        inner.map(|inner| Range { inner }).map_err(|e| self.source.engine().named(e))
     }
 
     /// All pairs whose key begins with `prefix`; also right when the prefix ends in 0xff bytes.

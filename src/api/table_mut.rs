@@ -168,7 +168,8 @@ impl<'t> TableMut<'t> {
         match &pair {
             Some((key, _)) if !self.delete(key)? => {
                 let root = self.writer.table(self.index).root;
-                Err(Error::corrupt(root, "root of a table whose keys are out of order"))
+                let e = Error::corrupt(root, "root of a table whose keys are out of order");
+                Err(self.writer.engine().named(e))
             }
             _ => Ok(pair),
         }

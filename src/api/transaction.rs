@@ -138,7 +138,7 @@ impl ReadTxn {
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, _)) = tree::stored_table(s, &s.catalog, name, s.page_count())? else {
+        let Some((d, _)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, false)?;
@@ -155,7 +155,7 @@ impl ReadTxn {
     pub fn set_opt(&self, name: &str) -> Result<Option<SetTable<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, _)) = tree::stored_table(s, &s.catalog, name, s.page_count())? else {
+        let Some((d, _)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, true)?;
@@ -169,7 +169,7 @@ impl ReadTxn {
     pub fn table_options(&self, name: &str) -> Result<Option<TableOptions>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let found = tree::stored_table(s, &s.catalog, name, s.page_count())?;
+        let found = s.stored_table(name)?;
         found.map(|(d, options)| table_options(&s.catalog, &d, options)).transpose()
     }
 
@@ -192,7 +192,8 @@ impl ReadTxn {
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let s = &self.snapshot;
         s.engine().shared.check_alive()?;
-        infos(&s.catalog, tree::tables(s, &s.catalog, s.page_count())?)
+        let tables = tree::tables(s, &s.catalog, s.page_count());
+        tables.and_then(|tables| infos(&s.catalog, tables)).map_err(|e| s.engine().named(e))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::key_range::KeyRange;
 use crate::error::Result;
 use crate::pager::workspace::Workspace;
-use crate::tree::{Position, Versioned};
+use crate::tree::{PageSource, Position, Versioned};
 use crate::txn::write::Writer;
 use std::ops::Bound;
 
@@ -31,7 +31,7 @@ impl Walk {
             return Ok(None);
         }
         self.ended = true;
-        let value = self.position.next(tree)?;
+        let value = self.position.next(tree).map_err(|e| tree.src.named(e))?;
         let (Some(value), Some(key)) = (value, self.position.key()) else { return Ok(None) };
         let within = match &self.end {
             Bound::Unbounded => true,

@@ -74,7 +74,8 @@ impl Engine {
         let view = PageView::new(self.platform.storage().view(), self.page_size, base.page_count);
         let (platform, options) = (Arc::clone(&self.platform), self.options.pages);
         let buffers = buffers.unwrap_or_default();
-        let mut store = PageStore::new(platform, options, txn, view, buffers);
+        let checks = self.read_checks.are_on().then(|| Arc::clone(&self.read_checks));
+        let mut store = PageStore::new(platform, options, txn, view, buffers, checks);
         store.set_eager(durability == Durability::Durable);
         if !base_is_durable {
             store.set_proof(Box::new(BaseProof(Arc::clone(self))));

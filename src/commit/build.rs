@@ -164,7 +164,7 @@ impl Draft {
         }
         drop(flush);
         // Neither durable nor known to be lost: what the shared memory says of it is damaged.
-        let unknown = || Error::OutcomeUnknown { detail: "its flush has ended without it".into() };
+        let unknown = || Error::unknown("its flush has ended without it");
         if engine.settled(txn)? { Ok(watch.end()) } else { Err(unknown()) }
     }
 

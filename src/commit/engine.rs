@@ -11,11 +11,12 @@ use crate::format::meta;
 use crate::observe::Observer;
 use crate::observe::slow_readers::SlowReaders;
 use crate::pager::PagerOptions;
+use crate::pager::read_checks::{ReadChecks, ReadChecksums};
 use crate::pager::store::Buffer;
 use crate::shared::Shared;
 use crate::shared::layout::{CommitWords, RECORDS};
 use crate::shared::words::Durable;
-use crate::storage::PlatformRef;
+use crate::storage::{PlatformRef, named};
 use crate::types::{PageId, TxnId};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct EngineOptions {
     pub pages: PagerOptions,
     /// No write transactions.
     pub read_only: bool,
+    /// Whether pages are compared with their checksums when they are read.
+    pub read_checksums: ReadChecksums,
     /// How long opening waits for another opener.
     pub open_timeout: Duration,
     /// Entries that a manifest may have, where the meta page has room for more: the harness makes
@@ -55,6 +58,7 @@ impl Default for EngineOptions {
         EngineOptions {
             pages: PagerOptions::default(),
             read_only: false,
+            read_checksums: ReadChecksums::Off,
             open_timeout: Duration::from_secs(10),
             manifest_limit: usize::MAX,
             free_limit: usize::MAX,
@@ -80,6 +84,7 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     pub(crate) uuid: [u8; 16],
     pub(crate) page_size: usize,
+    pub(crate) read_checks: Arc<ReadChecks>,
     /// Features of the file that must be known to write, and are not.
     pub(super) unknown_to_write: u32,
     /// Random number of the session: every meta that is written carries it (rule 28).
@@ -111,6 +116,12 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The same error with the file of this database, where it is about that.
+    #[cold]
+    pub(crate) fn named(&self, e: Error) -> Error {
+        named(&*self.platform, e)
+    }
+
     pub(crate) fn words(&self) -> &CommitWords {
         self.shared.words()
     }
@@ -212,7 +223,7 @@ impl Engine {
             return Err(Error::ReadOnly);
         }
         match self.unknown_to_write {
-            unknown if unknown != 0 => Err(Error::Features { unknown, to_write: true }),
+            unknown if unknown != 0 => Err(Error::Features { path: None, unknown, to_write: true }),
             _ => Ok(()),
         }
     }

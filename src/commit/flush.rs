@@ -32,7 +32,7 @@ impl Engine {
             Ok(()) => self.tell_lost(),
             Err(e) => {
                 // Told by this error. Another one is no news of a roll-back, and takes none away.
-                if matches!(&e, Error::OutcomeUnknown { detail } if detail == ROLLED_BACK) {
+                if matches!(&e, Error::OutcomeUnknown { detail, .. } if detail == ROLLED_BACK) {
                     self.acknowledged.take_lost(self.words());
                 }
                 Err(e)
@@ -57,7 +57,7 @@ impl Engine {
     /// [`Error::OutcomeUnknown`], once, if deferred commits of this handle were rolled back.
     fn tell_lost(&self) -> Result<()> {
         match self.acknowledged.take_lost(self.words()) {
-            true => Err(Error::OutcomeUnknown { detail: LOST.into() }),
+            true => Err(Error::unknown(LOST)),
             false => Ok(()),
         }
     }
@@ -160,7 +160,7 @@ impl Engine {
                 "the device reported an error while the transaction was flushed"
             }
         };
-        Err(Error::OutcomeUnknown { detail: detail.into() })
+        Err(Error::unknown(detail))
     }
 
     /// Whether a repair has to come first (rules 1, 18): after a failed sync, or a flush whose

@@ -125,7 +125,7 @@ pub fn load_image_of(shared: &Shared, page_size: usize) -> Result<BuiltImage> {
 pub(super) fn check_known(meta: &Meta) -> Result<()> {
     match meta.unknown_to_write {
         0 => Ok(()),
-        unknown => Err(Error::Features { unknown, to_write: true }),
+        unknown => Err(Error::Features { path: None, unknown, to_write: true }),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::error::Result;
 use crate::format::meta::Meta;
+use crate::format::overflow::OverflowRef;
 use crate::format::snapshot::NamedSnapshot;
 use crate::pager::view::{PageView, check_birth};
 use crate::storage::Platform;
@@ -29,8 +30,8 @@ impl PageSource for BasePages<'_> {
         check_birth(id, self.view.pages(self.platform, id, 1)?, self.txn)
     }
 
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.view.pages(self.platform, first, pages)
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        self.view.pages(self.platform, run.first, run.pages(self.page_size()))
     }
 }
 

@@ -16,6 +16,7 @@ use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta, Phase};
 use crate::observe::Observer;
+use crate::pager::read_checks::ReadChecks;
 use crate::shared::layout::byte;
 use crate::shared::words::{Alone, Beginning, Content, Durable, SlotKnowledge};
 use crate::shared::{FirstState, Shared};
@@ -60,6 +61,7 @@ impl Engine {
         let mut engine = Engine {
             platform,
             shared,
+            read_checks: Arc::new(ReadChecks::new(options.read_checksums)),
             options,
             uuid,
             page_size,

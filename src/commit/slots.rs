@@ -292,6 +292,6 @@ fn refuse(faults: &[MetaFault]) -> Error {
     });
     match bad {
         Some(what) => Error::corrupt(PageId(0), format!("both meta pages: {what}")),
-        None => Error::NotADatabase { detail: "no meta page with the right magic".into() },
+        None => Error::no_database("no meta page with the right magic"),
     }
 }

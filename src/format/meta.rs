@@ -144,8 +144,12 @@ impl MetaFault {
     /// The error for a meta that is intact and not for this build.
     pub fn of_the_future(&self) -> Option<Error> {
         match *self {
-            MetaFault::Version(found) => Some(Error::Version { found, supported: VERSION }),
-            MetaFault::Features(unknown) => Some(Error::Features { unknown, to_write: false }),
+            MetaFault::Version(found) => {
+                Some(Error::Version { path: None, found, supported: VERSION })
+            }
+            MetaFault::Features(unknown) => {
+                Some(Error::Features { path: None, unknown, to_write: false })
+            }
             _ => None,
         }
     }

@@ -96,11 +96,13 @@ impl Refusal {
     /// the file is not for this build.
     pub fn of_the_future(&self) -> Option<Error> {
         match *self {
-            Refusal::Version(v) => {
-                Some(Error::Version { found: v as u32, supported: layout::VERSION as u32 })
-            }
+            Refusal::Version(v) => Some(Error::Version {
+                path: None,
+                found: v as u32,
+                supported: layout::VERSION as u32,
+            }),
             Refusal::Features(bits) => {
-                Some(Error::Features { unknown: bits as u32, to_write: false })
+                Some(Error::Features { path: None, unknown: bits as u32, to_write: false })
             }
             _ => None,
         }

@@ -174,10 +174,10 @@ fn explain(refusals: &[Refusal], file_len: u64) -> Error {
         return refusal;
     }
     if file_len < layout::META_SIZE as u64 {
-        return Error::NotADatabase { detail: format!("{file_len} bytes hold no meta page") };
+        return Error::no_database(format!("{file_len} bytes hold no meta page"));
     }
     if refusals.iter().all(|r| matches!(r, Refusal::Empty | Refusal::NoMagic)) {
-        return Error::NotADatabase { detail: "neither meta page has the magic".into() };
+        return Error::no_database("neither meta page has the magic");
     }
     let texts: Vec<String> = refusals
         .iter()

@@ -97,9 +97,7 @@ impl FilePages {
         let say = |source| Error::io("open", source).at(path);
         // Asked before opening: opening a pipe would wait for somebody to write into it.
         if !std::fs::metadata(path).map_err(say)?.is_file() {
-            return Err(Error::NotADatabase {
-                detail: format!("{} is not a regular file", path.display()),
-            });
+            return Err(Error::no_database("it is not a regular file").at(path));
         }
         FilePages::new(File::open(path).map_err(say)?).map_err(|e| e.at(path))
     }

@@ -149,6 +149,10 @@ impl Drop for AnonMap {
 pub enum Advice {
     /// Touched here and there: no read-ahead, small folios.
     Random,
+    /// Touched from the front to the back: more read-ahead, and what was passed goes first.
+    Sequential,
+    /// Pages of 2 MiB, as the processor has them: what is missing is read by as many bytes.
+    Huge,
     /// Read soon: start reading now. No error beyond the end of a file.
     WillNeed,
 }
@@ -157,6 +161,8 @@ impl Advice {
     fn code(self) -> libc::c_int {
         match self {
             Advice::Random => libc::MADV_RANDOM,
+            Advice::Sequential => libc::MADV_SEQUENTIAL,
+            Advice::Huge => libc::MADV_HUGEPAGE,
             Advice::WillNeed => libc::MADV_WILLNEED,
         }
     }

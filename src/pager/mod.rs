@@ -1,6 +1,7 @@
 //! The pages of transactions: [`view`] reads those of a snapshot, [`store`] keeps the dirty ones of
 //! a write transaction and brings them into the page cache, [`workspace`] joins these with the
-//! allocator into what a tree is changed in.
+//! allocator into what a tree is changed in. [`read_checks`] compares what is read with its
+//! checksums.
 //!
 //! Nothing here knows of commits. What a transaction has written is handed up, with its checksums,
 //! when it is sealed.
@@ -10,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod page_map;
+pub mod read_checks;
 pub mod store;
 pub mod view;
 pub mod workspace;

@@ -6,18 +6,21 @@
 //! none of its bytes does a page change that a snapshot sees.
 
 use super::page_map::PageMap;
+use super::read_checks::ReadChecks;
 use super::view::PageView;
 use super::written::Written;
 use super::{PagerOptions, Sink};
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::node::MAX_INLINE_SHIFT;
+use crate::format::overflow::OverflowRef;
 use crate::format::page;
 use crate::observe::PageFigures;
 use crate::space::allocator::LogPages;
-use crate::storage::{LINE, Line, LivePlatform, PlatformRef, Storage, WritableView};
+use crate::storage::{self, LINE, Line, LivePlatform, PlatformRef, Storage, WritableView};
 use crate::types::{PageId, TxnId};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The device is asked to begin after so many bytes, or so many runs, of a transaction that will be
@@ -89,6 +92,8 @@ pub struct PageStore {
     growth: u64,
     /// Of a base that was not durable.
     proof: Option<Box<dyn Proof>>,
+    /// Which pages of the base are compared with their checksums, if any.
+    checks: Option<Arc<ReadChecks>>,
     /// Pages of this transaction have been read in the page cache, where they may be refused and
     /// come back as older ones at any time.
     own_read: AtomicBool,
@@ -113,6 +118,7 @@ impl PageStore {
         txn: TxnId,
         view: PageView,
         pool: Vec<Buffer>,
+        checks: Option<Arc<ReadChecks>>,
     ) -> Self {
         PageStore {
             direct: match options.sink {
@@ -132,6 +138,7 @@ impl PageStore {
             spilled: 0,
             growth: 0,
             proof: None,
+            checks,
             own_read: AtomicBool::new(false),
             put_bytes: 0,
         }
@@ -219,6 +226,11 @@ impl PageStore {
         self.platform.check_alive()
     }
 
+    /// The same error with the file that it is about.
+    pub fn named(&self, e: Error) -> Error {
+        storage::named(&**self.platform.get(), e)
+    }
+
     /// The word of life of its process.
     pub fn alive(&self) -> &AtomicU64 {
         self.platform.get().alive()
@@ -242,6 +254,8 @@ impl PageStore {
         }
         if own {
             self.own_read.store(true, Ordering::Relaxed);
+        } else if let Some(checks) = &self.checks {
+            checks.page(id, page)?;
         }
         Ok(page)
     }
@@ -262,10 +276,14 @@ impl PageStore {
 
     /// A value on pages of its own. One of this transaction is read as a whole, and is what was put
     /// there.
-    pub fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+    pub fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        let (first, pages) = (run.first, run.pages(self.page_size()));
         let bytes = self.in_file(first, pages)?;
         match self.written.get(&first) {
-            None => Ok(bytes),
+            None => {
+                let checks = self.checks.as_ref();
+                checks.map_or(Ok(()), |checks| checks.run(run, bytes)).map(|()| bytes)
+            }
             Some(w) if w.pages() == pages && w.is(first, bytes) => {
                 self.own_read.store(true, Ordering::Relaxed);
                 Ok(bytes)
@@ -304,7 +322,7 @@ impl PageStore {
         let need = page_count * self.page_size() as u64;
         let max_bytes = self.options.max_bytes;
         if need > max_bytes && page_count > self.view.page_count() {
-            return Err(Error::DatabaseFull { max_bytes });
+            return Err(Error::DatabaseFull { path: None, max_bytes });
         }
         self.view.set_page_count(page_count);
         if self.view.is_covered() {

@@ -44,7 +44,8 @@ impl PageView {
     /// Whether the map reaches as far as the page count.
     #[inline]
     pub fn is_covered(&self) -> bool {
-        self.page_count.saturating_mul(self.page_size as u64) <= self.map.len as u64
+        let bytes = self.page_count.checked_mul(self.page_size as u64);
+        bytes.is_some_and(|bytes| bytes <= self.map.len as u64)
     }
 
     /// The error for a file that ends before its page count.
@@ -53,6 +54,12 @@ impl PageView {
         let first_missing = PageId(self.map.len as u64 / self.page_size as u64);
         let detail = format!("the file ends before it, and counts {} pages", self.page_count);
         Error::corrupt(first_missing, detail)
+    }
+
+    /// From now on no page is found, until the view gets a map again: for a reader that has more to
+    /// do with a page than to read it. It looks there first all the same, as one that has not.
+    pub fn shut(&mut self) {
+        self.map.len = 0;
     }
 
     /// `pages` pages from `first`, if they are below the page count. `owner` keeps the map; the
@@ -65,13 +72,24 @@ impl PageView {
         first: PageId,
         pages: u64,
     ) -> Result<&'a [u8]> {
+        let found = self.find(owner, first, pages);
+        found.ok_or_else(|| astray(first, "pointed at, but outside the file"))
+    }
+
+    /// One page, if it is there.
+    #[inline(always)]
+    pub fn find_page<'a>(&self, owner: &'a dyn Platform, id: PageId) -> Option<&'a [u8]> {
+        let (inside, size) = (id.0 >= 2 && id.0 < self.page_count, self.page_size as u64);
+        inside.then(|| self.map.slice(owner, id.0 * size, size)).flatten()
+    }
+
+    /// Pages side by side, if they are there.
+    #[inline]
+    pub fn find<'a>(&self, owner: &'a dyn Platform, first: PageId, pages: u64) -> Option<&'a [u8]> {
         let size = self.page_size as u64;
         let inside =
             first.0 >= 2 && first.0.checked_add(pages).is_some_and(|end| end <= self.page_count);
-        inside
-            .then(|| self.map.slice(owner, first.0 * size, pages * size))
-            .flatten()
-            .ok_or_else(|| astray(first, "pointed at, but outside the file"))
+        inside.then(|| self.map.slice(owner, first.0 * size, pages * size)).flatten()
     }
 
     /// Hint: these bytes of a page will be read at once.

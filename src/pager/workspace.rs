@@ -4,6 +4,7 @@
 use super::store::{PageStore, in_use};
 use super::view::check_birth;
 use crate::error::{Error, Result};
+use crate::format::overflow::OverflowRef;
 use crate::observe::PageFigures;
 use crate::space::allocator::Allocator;
 use crate::tree::{PageCopy, PageSink, PageSource};
@@ -76,8 +77,12 @@ impl PageSource for Workspace {
         check_birth(id, self.store.page(id)?, self.store.txn())
     }
 
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.store.run(first, pages)
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        self.store.run(run)
+    }
+
+    fn named(&self, e: Error) -> Error {
+        self.store.named(e)
     }
 
     fn alive(&self) -> &AtomicU64 {

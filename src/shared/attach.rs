@@ -88,6 +88,9 @@ impl Shared {
         // Shared is enough to keep initialisers out, and all that a file opened for reading gives.
         let open = LockGuard::wait(platform, byte::OPEN, LockMode::Shared, timeout)?;
         if platform.locks().held_elsewhere(byte::GATE, byte::GATE)?.is_none() {
+            if is_exclusive(platform)? {
+                return Err(in_use(true));
+            }
             return Ok(None);
         }
         // No lock can stand against these two: only an opener takes them exclusively, and O keeps
@@ -194,7 +197,11 @@ fn pass_gates(
     loop {
         let refused = match LockGuard::try_gate(platform, false, LockMode::Exclusive)? {
             Some(lock_gate) => match LockGuard::try_gate(platform, true, LockMode::Exclusive)? {
+                // One that is just closing has lost the gate and not yet this.
+                Some(_) if platform.exclusive() && !is_told(platform)? => Error::Busy,
                 Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
+                None if is_exclusive(platform)? => in_use(true),
+                None if platform.exclusive() => in_use(false),
                 // A handle that is just dying may have lost the first byte and not yet the second.
                 None => damaged(
                     "the data file is in use with another lock file; it was deleted or renamed \
@@ -211,6 +218,21 @@ fn pass_gates(
         }
         sleep(Duration::from_millis(1));
     }
+}
+
+/// Tells others that this handle has the data file alone, until it closes.
+fn is_told(platform: &PlatformRef) -> Result<bool> {
+    platform.data_locks().try_lock(byte::EXCLUSIVE, LockMode::Exclusive)
+}
+
+/// Whether another handle has the data file alone.
+fn is_exclusive(platform: &PlatformRef) -> Result<bool> {
+    let held = platform.data_locks().held_elsewhere(byte::EXCLUSIVE, byte::EXCLUSIVE)?;
+    Ok(held.is_some())
+}
+
+fn in_use(exclusively: bool) -> Error {
+    Error::InUse { path: None, exclusively }
 }
 
 /// Indices that are always tried first: where few have the database open the dead are succeeded at

@@ -74,6 +74,15 @@ impl MapView {
         Some(bytes)
     }
 
+    /// Loads a byte, whatever it is, so that its page is in the page tables.
+    pub(crate) fn touch(&self, _owner: &dyn Storage, offset: u64) {
+        if offset < self.len as u64 {
+            // SAFETY: inside the view, which stays mapped as long as `_owner` lives (I1); somebody
+            // may store there meanwhile, so the load is an atomic one.
+            std::hint::black_box(unsafe { words::load_byte(self.base.add(offset as usize)) });
+        }
+    }
+
     /// Asks the processor to bring `len` bytes from `offset` into its cache. A hint: nothing is
     /// read, no fault is taken.
     #[inline(always)]
@@ -94,6 +103,15 @@ mod words {
     fn parts(at: *const u8, len: usize) -> (usize, usize) {
         let head = at.align_offset(WORD).min(len);
         (head, (len - head) / WORD * WORD)
+    }
+
+    /// One byte.
+    ///
+    /// # Safety
+    /// It can be read, and whoever stores to it at the same time does it by [`store`].
+    pub unsafe fn load_byte(from: *const u8) -> u8 {
+        // SAFETY: by the contract; a relaxed load is defined on memory that can only be read.
+        unsafe { AtomicU8::from_ptr(from.cast_mut()) }.load(Relaxed)
     }
 
     /// Fills `to` from `from`.
@@ -256,6 +274,12 @@ pub trait Storage: Send + Sync {
     /// Hint: this range will be read soon.
     fn will_need(&self, _offset: u64, _len: u64) {}
 
+    /// Brings this range into memory, and into the page tables of this process, where that makes a
+    /// difference. Waits for it.
+    fn fetch(&self, _offset: u64, _len: u64) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the byte at `offset` can be read without waiting for a device, as far as can be
     /// told.
     fn is_resident(&self, _offset: u64) -> bool {
@@ -341,7 +365,12 @@ pub trait Platform: Send + Sync {
     fn write_back_failed(&self) -> bool {
         false
     }
-    /// Where the data file is, if it is a file.
+    /// Whether nobody else may have the data file open, which the gate of its locks keeps exclusive
+    /// for that.
+    fn exclusive(&self) -> bool {
+        false
+    }
+    /// Where the data file is, if there is one.
     fn data_path(&self) -> Option<&Path> {
         None
     }
@@ -371,6 +400,20 @@ pub trait Platform: Send + Sync {
     }
     /// A point of the protocol has been reached.
     fn step(&self, _step: Step) {}
+}
+
+/// The same error with the file of a platform, where it is about that and does not say so yet.
+#[cold]
+#[inline(never)]
+pub fn named(platform: &dyn Platform, e: Error) -> Error {
+    let e = match platform.data_path() {
+        Some(path) => e.at(path),
+        None => e,
+    };
+    match platform.lock_path() {
+        Some(path) => e.about_lock_file(path),
+        None => e,
+    }
 }
 
 /// What every lock file begins with.

@@ -122,7 +122,7 @@ fn values_apart(left: &mut TableDescriptor, leaf: &Node<'_>) -> Result<Vec<(usiz
 
 /// Copies a value on pages of its own. Its checksum is made anew, so the old one has to be right.
 fn copy_run<S: PageSink>(sink: &mut S, leaf: PageId, run: OverflowRef) -> Result<OverflowRef> {
-    let pages = sink.run(run.first, run.pages(sink.page_size()))?;
+    let pages = sink.run(&run)?;
     if run_crc(run.first, [pages]) != run.crc {
         return Err(Error::corrupt(run.first, "value on pages of its own with a wrong checksum"));
     }

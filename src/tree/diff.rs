@@ -423,7 +423,7 @@ impl<'a> Diff<'a> {
         if self.done {
             return None;
         }
-        let item = self.step(forward);
+        let item = self.step(forward).map_err(|e| self.new.src.named(e));
         self.done = !matches!(item, Ok(Some(_)));
         item.transpose()
     }

@@ -76,6 +76,7 @@ pub use system::{ListedSnapshot, put_snapshot, remove_snapshot, snapshot, snapsh
 
 use crate::error::{Error, Result};
 pub use crate::format::descriptor::TableDescriptor;
+use crate::format::overflow::OverflowRef;
 use crate::types::{PageId, TxnId};
 pub use pages::PageCopy;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,8 +90,8 @@ pub trait PageSource {
     /// one this transaction can see. Aligned to 4 bytes or more.
     fn page(&self, id: PageId) -> Result<&[u8]>;
 
-    /// Whole pages side by side, inside the file.
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]>;
+    /// The pages of a value, whole and side by side, inside the file.
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]>;
 
     /// A word that becomes zero when nothing is to be read from it any more, also not from a page
     /// that it has given out: what was borrowed before a fork, in the child.
@@ -102,6 +103,11 @@ pub trait PageSource {
     /// An error once that has happened.
     fn check(&self) -> Result<()> {
         if self.alive().load(Ordering::Relaxed) == 0 { Err(Error::Forked) } else { Ok(()) }
+    }
+
+    /// The same error with the file in it from which the pages come, where there is one.
+    fn named(&self, e: Error) -> Error {
+        e
     }
 
     /// Hint: these pages will be read soon, as far as there are so many. Costs a system call where

@@ -335,6 +335,11 @@ impl<'a, S: PageSource> PackedRange<'a, S> {
         Ok(None)
     }
 
+    /// The same error with the file that it is about.
+    pub fn named(&self, e: Error) -> Error {
+        self.src.named(e)
+    }
+
     /// The next value from one end.
     pub fn advance(&mut self, forward: bool) -> Result<Option<&'a [u8]>> {
         let Some((front, back)) = self.ends.take() else { return Ok(None) };

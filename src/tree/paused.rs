@@ -89,13 +89,8 @@ impl PausedRange {
                 near.as_ref().map(|near| near.cursor.front.assembled(len)).unwrap_or_default();
             return Ok(Some((key, value)));
         }
-        match self.advance_oddly(src, forward) {
-            Ok(value) => Ok(value.map(|value| (&*self.key, value))),
-            Err(e) => {
-                (self.front, self.back, self.done) = (None, None, true);
-                Err(e)
-            }
-        }
+        let value = self.advance_oddly(src, forward)?;
+        Ok(value.map(|value| (&*self.key, value)))
     }
 
     /// The way of almost all: to the next entry of the same leaf, if the other end has not reached
@@ -124,9 +119,21 @@ impl PausedRange {
     }
 
     /// A long key, a value that does not stand in the leaf, something wrong, another leaf, or the
-    /// end. The key is put into its place.
+    /// end. The key is put into its place. After an error nothing more comes.
     #[inline(never)]
     fn advance_oddly<'a, S: PageSource>(
+        &mut self,
+        src: &'a S,
+        forward: bool,
+    ) -> Result<Option<&'a [u8]>> {
+        self.try_oddly(src, forward).map_err(|e| {
+            (self.front, self.back, self.done) = (None, None, true);
+            src.named(e)
+        })
+    }
+
+    #[inline(always)]
+    fn try_oddly<'a, S: PageSource>(
         &mut self,
         src: &'a S,
         forward: bool,

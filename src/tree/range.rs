@@ -245,13 +245,16 @@ impl<'a, S: PageSource> Range<'a, S> {
 
     /// After an error nothing more comes from either end.
     fn settle<T>(&mut self, entry: Result<Option<T>>) -> Option<Result<T>> {
-        if entry.is_err() {
-            self.done = true;
-            for end in [&mut self.front, &mut self.back].into_iter().flatten() {
-                end.left = 0;
+        match entry {
+            Ok(entry) => entry.map(Ok),
+            Err(e) => {
+                self.done = true;
+                for end in [&mut self.front, &mut self.back].into_iter().flatten() {
+                    end.left = 0;
+                }
+                Some(Err(self.src.named(e)))
             }
         }
-        entry.transpose()
     }
 }
 

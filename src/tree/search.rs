@@ -4,6 +4,7 @@ use super::PageSource;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_DEPTH, TableDescriptor};
 use crate::format::node::{Node, Place, Value};
+use crate::format::overflow::OverflowRef;
 use crate::types::PageId;
 
 /// Bytes at the front of a node that a search reads: header, prefix, heads and slots of an ordinary
@@ -49,15 +50,22 @@ pub(super) fn value_bytes<'a, S: PageSource + ?Sized>(
 ) -> Result<&'a [u8]> {
     match value {
         Value::Inline(bytes) => Ok(bytes),
-        Value::Overflow(reference) => {
-            let run = src.run(reference.first, reference.pages(src.page_size()))?;
-            let len = usize::try_from(reference.len).ok();
-            len.and_then(|len| run.get(..len))
-                .ok_or_else(|| leaf.corrupt("overflow value longer than its run"))
-        }
+        Value::Overflow(reference) => run_bytes(src, leaf, reference),
         Value::Set(_) | Value::Tree(_) => Err(no_set(leaf)),
         Value::Table(_) => Err(leaf.corrupt("a table descriptor where a value must be")),
     }
+}
+
+#[inline(never)]
+fn run_bytes<'a, S: PageSource + ?Sized>(
+    src: &'a S,
+    leaf: &Node<'a>,
+    reference: OverflowRef,
+) -> Result<&'a [u8]> {
+    let run = src.run(&reference)?;
+    let len = usize::try_from(reference.len).ok();
+    len.and_then(|len| run.get(..len))
+        .ok_or_else(|| leaf.corrupt("overflow value longer than its run"))
 }
 
 /// A set of values where one value must be.

@@ -124,7 +124,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
                 let next = if forward { range.next() } else { range.next_back() };
                 return Ok(next.transpose()?.map(|(value, _)| value));
             }
-            Kind::Packed(range) => range.advance(forward)?,
+            Kind::Packed(range) => range.advance(forward).map_err(|e| range.named(e))?,
         };
         Ok(value.map(Key::from))
     }
@@ -142,7 +142,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
                 Ok(set.packed().and_then(|values| values.get(size * start..size * end)))
                     .map(|slice| slice.filter(|slice| !slice.is_empty()))
             }
-            Kind::Packed(range) => range.next_slice(),
+            Kind::Packed(range) => range.next_slice().map_err(|e| range.named(e)),
             Kind::None | Kind::Tree(_) => Ok(None),
         }
     }

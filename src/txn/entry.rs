@@ -7,12 +7,13 @@ use crate::tree::{Located, RightmostPath};
 impl Writer {
     /// Where a key of an open table stands, or would stand; to be used before anything changes.
     pub fn locate(&self, table: usize, key: &[u8]) -> Result<Located> {
-        Located::find(self.pages()?, self.table(table), key)
+        let found = Located::find(self.pages()?, self.table(table), key);
+        found.map_err(|e| self.engine().named(e))
     }
 
     /// The value of a key that was located; None if it is not there.
     pub fn value_at(&self, at: &Located) -> Result<Option<&[u8]>> {
-        at.value(self.pages()?)
+        at.value(self.pages()?).map_err(|e| self.engine().named(e))
     }
 
     /// As [`Writer::put`], without the descent.

@@ -62,7 +62,8 @@ impl Writer {
     pub fn snapshots(&self) -> Result<Vec<ListedSnapshot>> {
         self.check_usable()?;
         let pages = self.draft.pages();
-        let mut list = tree::snapshots(pages, &self.system, pages.page_count())?;
+        let list = tree::snapshots(pages, &self.system, pages.page_count());
+        let mut list = list.map_err(|e| self.engine().named(e))?;
         list.retain(|listed| listed.name.is_some());
         Ok(list)
     }

@@ -4,10 +4,12 @@ use crate::commit::engine::Engine;
 use crate::commit::snapshot::{decode_snapshot, impossible, try_snapshot};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
+use crate::format::overflow::OverflowRef;
+use crate::pager::read_checks::ReadChecksums;
 use crate::pager::view::{PageView, check_birth};
 use crate::shared::layout::Descriptor;
 use crate::shared::{Lease, Reading};
-use crate::tree::PageSource;
+use crate::tree::{self, PageSource};
 use crate::types::{PageId, TxnId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +28,7 @@ impl Engine {
     /// handle's map.
     #[inline]
     pub fn begin_read(self: &Arc<Engine>) -> Result<Snapshot> {
-        match self.shared.begin_at_once()? {
+        match self.shared.begin_at_once().map_err(|e| self.named(e))? {
             Some(reading) => self.read_at(reading),
             None => self.begin_read_elsewhere(),
         }
@@ -34,12 +36,12 @@ impl Engine {
 
     #[cold]
     fn begin_read_elsewhere(self: &Arc<Engine>) -> Result<Snapshot> {
-        self.read_at(self.shared.begin_elsewhere()?)
+        self.read_at(self.shared.begin_elsewhere().map_err(|e| self.named(e))?)
     }
 
     /// The same, with all that is said of the snapshot.
     pub(super) fn begin_read_whole(self: &Arc<Engine>) -> Result<(Snapshot, Descriptor)> {
-        let reading = self.shared.begin_read()?;
+        let reading = self.shared.begin_read().map_err(|e| self.named(e))?;
         let descriptor = reading.descriptor;
         Ok((self.read_at(reading)?, descriptor))
     }
@@ -50,9 +52,12 @@ impl Engine {
         let Some((txn, page_count, catalog)) = try_snapshot(&reading.descriptor) else {
             return Err(self.end_impossible(reading));
         };
-        let view = PageView::new(map, self.page_size, page_count);
+        let mut view = PageView::new(map, self.page_size, page_count);
         if !view.is_covered() {
             return self.begin_on_grown(reading);
+        }
+        if self.options.read_checksums != ReadChecksums::Off {
+            view.shut();
         }
         let engine = Arc::clone(self);
         Ok(Snapshot { engine, lease: reading.lease, view, txn, catalog })
@@ -62,7 +67,7 @@ impl Engine {
     #[cold]
     fn end_impossible(&self, mut reading: Reading) -> Error {
         self.shared.end_read(&mut reading.lease);
-        impossible(&self.shared)
+        self.named(impossible(&self.shared))
     }
 
     /// Id and page count of the visible snapshot, without a reader: nothing protects its pages.
@@ -79,8 +84,14 @@ impl Engine {
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.
         let mut snapshot = Snapshot { engine, lease, view, txn, catalog };
-        snapshot.view.set_map(self.platform.storage().refresh()?);
-        if snapshot.view.is_covered() { Ok(snapshot) } else { Err(snapshot.view.too_short()) }
+        snapshot.view.set_map(self.platform.storage().refresh().map_err(|e| self.named(e))?);
+        if !snapshot.view.is_covered() {
+            return Err(self.named(snapshot.view.too_short()));
+        }
+        if self.read_checks.are_on() {
+            snapshot.view.shut();
+        }
+        Ok(snapshot)
     }
 }
 
@@ -94,7 +105,7 @@ impl Snapshot {
             return Ok(false);
         }
         let before = self.txn;
-        engine.shared.renew(&mut self.lease, before, |descriptor| {
+        let moved = engine.shared.renew(&mut self.lease, before, |descriptor| {
             let (txn, page_count, catalog) = decode_snapshot(&engine.shared, descriptor)?;
             let storage = engine.platform.storage();
             let mut view = PageView::new(storage.view(), engine.page_size, page_count);
@@ -104,9 +115,13 @@ impl Snapshot {
                     return Err(view.too_short());
                 }
             }
+            if engine.read_checks.are_on() {
+                view.shut();
+            }
             (self.txn, self.view, self.catalog) = (txn, view, catalog);
             Ok(())
-        })?;
+        });
+        moved.map_err(|e| engine.named(e))?;
         Ok(self.txn != before)
     }
 
@@ -114,6 +129,38 @@ impl Snapshot {
     pub(super) fn move_to(&mut self, txn: TxnId, catalog: TableDescriptor) {
         self.engine.shared.move_to(&self.lease, txn);
         (self.txn, self.catalog) = (txn, catalog);
+    }
+
+    /// What the snapshot's list of tables has under a name.
+    #[inline]
+    pub(crate) fn stored_table(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
+        let found = tree::stored_table(self, &self.catalog, name, self.page_count());
+        found.map_err(|e| self.named(e))
+    }
+
+    /// The view, as it is where pages are not compared with their checksums.
+    fn open_view(&self) -> PageView {
+        let mut view = self.view;
+        view.set_map(self.engine.platform.storage().view());
+        view
+    }
+
+    /// A page, once it is compared with its checksum, where this handle asks for that; else one
+    /// that is not there.
+    #[cold]
+    fn proved_page(&self, id: PageId) -> Result<&[u8]> {
+        let page = self.open_view().pages(&*self.engine.platform, id, 1)?;
+        check_birth(id, page, self.txn)?;
+        self.engine.read_checks.page(id, page)?;
+        Ok(page)
+    }
+
+    /// The same for a value on pages of its own.
+    #[cold]
+    fn proved_run(&self, run: &OverflowRef, pages: u64) -> Result<&[u8]> {
+        let bytes = self.open_view().pages(&*self.engine.platform, run.first, pages)?;
+        self.engine.read_checks.run(run, bytes)?;
+        Ok(bytes)
     }
 
     /// The handle it was begun on.
@@ -143,13 +190,23 @@ impl PageSource for Snapshot {
     #[inline(always)]
     fn page(&self, id: PageId) -> Result<&[u8]> {
         self.engine.shared.check_alive()?;
-        check_birth(id, self.view.pages(&*self.engine.platform, id, 1)?, self.txn)
+        match self.view.find_page(&*self.engine.platform, id) {
+            Some(page) => check_birth(id, page, self.txn),
+            None => self.proved_page(id),
+        }
     }
 
-    #[inline]
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
         self.engine.shared.check_alive()?;
-        self.view.pages(&*self.engine.platform, first, pages)
+        let pages = run.pages(self.page_size());
+        match self.view.find(&*self.engine.platform, run.first, pages) {
+            Some(bytes) => Ok(bytes),
+            None => self.proved_run(run, pages),
+        }
+    }
+
+    fn named(&self, e: Error) -> Error {
+        self.engine.named(e)
     }
 
     fn alive(&self) -> &AtomicU64 {

@@ -15,7 +15,8 @@ impl Writer {
     /// Makes a savepoint; its number.
     pub fn savepoint(&mut self) -> Result<u64> {
         self.check_changeable()?;
-        self.draft.pages_mut().savepoint()?;
+        let made = self.draft.pages_mut().savepoint();
+        made.map_err(|e| self.engine().named(e))?;
         let tables = self.tables.iter().map(SavedTable::of).collect();
         let (number, catalog, system) = (next_number(), self.catalog, self.system);
         self.levels.push(Level { number, catalog, system, tables, dropped: Vec::new() });

@@ -84,7 +84,7 @@ impl Writer {
         timeout: Option<Duration>,
         durability: Durability,
     ) -> Result<Writer> {
-        let draft = engine.begin_write(timeout, durability)?;
+        let draft = engine.begin_write(timeout, durability).map_err(|e| engine.named(e))?;
         let (catalog, system) = (draft.base().catalog, draft.base().system);
         Ok(Writer {
             number: next_number(),
@@ -136,13 +136,18 @@ impl Writer {
         let deferred = self.draft.durability() == Durability::Deferred;
         let commit = engine.observer.commit(self.txn(), deferred);
         let base = self.draft.to_be_flushed();
-        match (self.build()?, base) {
+        let done = self.build().and_then(|built| match (built, base) {
             (Some(built), _) if built.flush => engine.finish_commit(built.txn),
             (None, Some(base)) => engine.finish_commit(base),
             _ => Ok(()),
-        }?;
-        commit.done();
-        Ok(())
+        });
+        match done {
+            Ok(()) => {
+                commit.done();
+                Ok(())
+            }
+            Err(e) => Err(engine.named(e)),
+        }
     }
 
     /// The first half of a commit; see [`Draft::build`]. None if the transaction changed nothing.
@@ -197,23 +202,28 @@ impl Writer {
         self.check_changeable()?;
         // Until it is done: a panic on the way may be caught.
         self.state = State::Changing;
-        let result = f(self);
+        let done = f(self).map_err(|e| self.failed(e))?;
+        self.state = State::Whole;
+        Ok(done)
+    }
+
+    #[cold]
+    fn failed(&mut self, e: Error) -> Error {
         let whole = matches!(
-            result,
-            Ok(_)
-                | Err(Error::KeyTooLong { .. }
-                    | Error::ValueTooLong { .. }
-                    | Error::TableExists(_)
-                    | Error::TableOptions { .. }
-                    | Error::NoSuchTable(_)
-                    | Error::NoSuchTableId
-                    | Error::NoSuchSnapshot(_)
-                    | Error::SnapshotExists(_)
-                    | Error::OutOfOrder
-                    | Error::InvalidArgument(_))
+            e,
+            Error::KeyTooLong { .. }
+                | Error::ValueTooLong { .. }
+                | Error::TableExists(_)
+                | Error::TableOptions { .. }
+                | Error::NoSuchTable(_)
+                | Error::NoSuchTableId
+                | Error::NoSuchSnapshot(_)
+                | Error::SnapshotExists(_)
+                | Error::OutOfOrder
+                | Error::InvalidArgument(_)
         );
         self.state = if whole { State::Whole } else { State::Broken };
-        result
+        self.engine().named(e)
     }
 
     /// Index of a table in this transaction, opened if it exists.
@@ -294,7 +304,8 @@ impl Writer {
 
     fn stored(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
         let pages = self.draft.pages();
-        tree::stored_table(pages, &self.catalog, name, pages.page_count())
+        let found = tree::stored_table(pages, &self.catalog, name, pages.page_count());
+        found.map_err(|e| self.engine().named(e))
     }
 
     /// Opens a table, or makes it.
@@ -440,7 +451,8 @@ impl Writer {
     pub fn tables(&self) -> Result<Vec<Listed>> {
         self.check_usable()?;
         let pages = self.draft.pages();
-        let mut tables = tree::tables(pages, &self.catalog, pages.page_count())?;
+        let tables = tree::tables(pages, &self.catalog, pages.page_count());
+        let mut tables = tables.map_err(|e| self.engine().named(e))?;
         for table in &mut tables {
             if let Some(i) = self.tables.find(&table.name) {
                 table.descriptor = self.tables[i].descriptor;

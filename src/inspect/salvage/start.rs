@@ -208,8 +208,8 @@ fn page_size(pages: &dyn Pages) -> Result<usize> {
     match best.max_by_key(|&(bytes, size)| (bytes, std::cmp::Reverse(size))) {
         Some((bytes, size)) if bytes > 0 => Ok(size),
         _ => {
-            let detail = "no meta page is left, and no page of any size verifies".into();
-            Err(Error::NotADatabase { detail })
+            let detail = "no meta page is left, and no page of any size verifies";
+            Err(Error::no_database(detail))
         }
     }
 }

@@ -141,7 +141,7 @@ fn a_newer_format_is_called_so() {
     let mut i = sample(4096);
     i.meta().version = 3;
     let e = open(&i).unwrap_err();
-    assert!(matches!(e, Error::Version { found: 3, supported: 2 }), "{e}");
+    assert!(matches!(e, Error::Version { found: 3, supported: 2, .. }), "{e}");
 }
 
 /// Whichever slot it stands in: the other may be the older one.
@@ -154,7 +154,7 @@ fn an_intact_slot_of_a_newer_format_refuses_the_file() {
         let mut i = sample(4096);
         i.metas[slot].as_mut().unwrap().patches.push((304, vec![0, 1]));
         let e = open(&i).unwrap_err();
-        assert!(matches!(e, Error::Features { unknown: 256, to_write: false }), "{slot}: {e}");
+        assert!(matches!(e, Error::Features { unknown: 256, to_write: false, .. }), "{slot}: {e}");
         // A flipped bit is damage, in these fields too.
         for at in [8, 304] {
             let mut i = sample(4096);

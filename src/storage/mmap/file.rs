@@ -7,12 +7,12 @@
 //!   ends behind it. It moves under `resizing` only.
 //! - Readers use a read-only map: a stray store faults. With `direct` every map has a writable
 //!   twin of the same length.
-//! - Every map is advised MADV_RANDOM: read-ahead makes large folios, and a store dirties a whole
-//!   one.
+//! - Every map is advised MADV_RANDOM unless the options want something else: read-ahead makes
+//!   large folios, and a store dirties a whole one.
 //!
 //! Thread rules: any thread; `view` takes no lock.
 
-use super::MapOptions;
+use super::{Access, HugePages, MapOptions};
 use crate::error::{Error, Result};
 use crate::os::{self, Advice, Fallocate};
 use crate::storage::{MapView, Storage};
@@ -20,9 +20,9 @@ use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Maps there can be: each reserves twice as much as the one before where it can.
 const MAPS: usize = 64;
@@ -45,6 +45,8 @@ pub struct MmapStorage {
     read_only: bool,
     direct: bool,
     zero_fill_growth: bool,
+    access: Access,
+    huge: AtomicBool,
     maps: [OnceLock<Map>; MAPS],
     current: AtomicUsize,
     known: AtomicU64,
@@ -56,11 +58,14 @@ impl MmapStorage {
     /// Maps the file. It must be open for writing unless the options say `read_only`.
     pub fn new(file: File, options: &MapOptions) -> Result<MmapStorage> {
         let direct = options.direct && !options.read_only && can_be_stored_to(&file);
+        let huge = options.huge_pages == HugePages::Always;
         let storage = MmapStorage {
             file,
             read_only: options.read_only,
             direct,
             zero_fill_growth: options.zero_fill_growth,
+            access: options.access,
+            huge: AtomicBool::new(huge),
             maps: [const { OnceLock::new() }; MAPS],
             current: AtomicUsize::new(0),
             known: AtomicU64::new(0),
@@ -153,15 +158,29 @@ impl MmapStorage {
     fn map_bytes(&self, len: usize) -> io::Result<Map> {
         let mut options = MmapOptions::new();
         options.len(len).no_reserve_swap();
-        let random = |map: &MmapRaw| {
-            // A hint: a kernel without it still works.
-            let _ = os::advise(map.as_ptr(), map.len(), Advice::Random);
-        };
         let read = options.map_raw_read_only(&self.file)?;
-        random(&read);
+        self.advise(&read);
         let write = if self.direct { Some(options.map_raw(&self.file)?) } else { None };
-        write.as_ref().inspect(|map| random(map));
+        write.as_ref().inspect(|map| self.advise(map));
         Ok(Map { read, write })
+    }
+
+    fn is_huge(&self) -> bool {
+        self.huge.load(Ordering::Relaxed)
+    }
+
+    /// Hints: a kernel without them still works.
+    fn advise(&self, map: &MmapRaw) {
+        let advise = |advice| os::advise(map.as_ptr(), map.len(), advice);
+        let huge = self.is_huge() && advise(Advice::Huge).is_ok();
+        self.huge.store(huge, Ordering::Relaxed);
+        let _ = match self.access {
+            // Together with the hint above the kernel would read nothing ahead.
+            Access::Random if huge => Ok(()),
+            Access::Random => advise(Advice::Random),
+            Access::Sequential => advise(Advice::Sequential),
+            Access::Normal => Ok(()),
+        };
     }
 
     /// Makes the view end where the file ends. Under `resizing`.
@@ -316,11 +335,27 @@ impl Storage for MmapStorage {
     fn will_need(&self, offset: u64, len: u64) {
         let view = self.view();
         let end = offset.saturating_add(len).min(view.len as u64);
-        if offset < end {
+        // What it brings are small folios.
+        if offset < end && !self.is_huge() {
             let at = view.base.wrapping_add(offset as usize);
             // A hint: nothing depends on it.
             let _ = os::advise(at, (end - offset) as usize, Advice::WillNeed);
         }
+    }
+
+    fn fetch(&self, offset: u64, len: u64) -> Result<()> {
+        let view = self.view();
+        let end = offset.saturating_add(len).min(view.len as u64);
+        for at in (offset..end).step_by(ZEROS.len()) {
+            // By a read first, which gives an error where the device does: a load raises a signal.
+            // But a read brings small folios.
+            if !self.is_huge() {
+                let read = self.file.read_at(&mut [0], at);
+                read.map_err(|e| Error::io("reading the database file", e))?;
+            }
+            view.touch(self, at);
+        }
+        Ok(())
     }
 
     fn is_resident(&self, offset: u64) -> bool {

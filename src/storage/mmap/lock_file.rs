@@ -90,7 +90,7 @@ pub fn check_is_database(path: &Path) -> Result<()> {
         _ => Ok(None),
     });
     match found {
-        Ok(Some(detail)) => Err(Error::NotADatabase { detail: detail.into() }),
+        Ok(Some(detail)) => Err(Error::no_database(detail).at(path)),
         _ => Ok(()),
     }
 }
@@ -217,7 +217,7 @@ fn missing(path: &Path) -> Error {
 /// large.
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |e| match Error::io(what, e) {
-        Error::DiskFull { source } => {
+        Error::DiskFull { source, .. } => {
             Error::LockFile { path: path.to_owned(), detail: format!("no room for it: {source}") }
         }
         other => other.at(path),

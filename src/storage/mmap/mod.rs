@@ -38,6 +38,40 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+/// In which order the pages of a database are read, as far as is known beforehand: what the kernel
+/// is told of the map ([`crate::Builder::access`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Access {
+    /// Here and there: a page that is missing is read alone. Scans ask for what comes next
+    /// themselves.
+    #[default]
+    Random,
+    /// Whatever the kernel makes of it: it reads some 128 KiB around a page that is missing. That
+    /// leaves large folios in the page cache of every process, and on ext4 they make small commits
+    /// slow.
+    Normal,
+    /// From the front to the back, once: the kernel reads far ahead, and gives up first what was
+    /// passed.
+    Sequential,
+}
+
+/// Whether the map asks for pages of 2 MiB ([`crate::Builder::huge_pages`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// Where they pay by default, which is nowhere today: reading gets up to a third faster, but
+    /// only what came into the page cache in pieces of 2 MiB, and that takes a program that starts
+    /// on a cold file many times as long (docs/performance.md).
+    #[default]
+    Auto,
+    /// Yes: for a large file that stays in memory and is read for hours, best opened with an empty
+    /// page cache and [`crate::Database::warm_up`].
+    Always,
+    /// No.
+    Never,
+}
+
 /// How a database file is opened.
 #[derive(Clone, Debug)]
 pub struct MapOptions {
@@ -46,6 +80,12 @@ pub struct MapOptions {
     /// With `read_only`: no lock file, the caller promises that nobody writes meanwhile. Then any
     /// file system will do.
     pub no_lock: bool,
+    /// Nobody else may open it, and there is no lock file.
+    pub exclusive: bool,
+    /// In which order it is read.
+    pub access: Access,
+    /// Whether its map asks for huge pages.
+    pub huge_pages: HugePages,
     /// Opens files on file systems that are refused otherwise.
     pub allow_network: bool,
     /// Also maps the file for writing, for the direct page sink.
@@ -70,6 +110,9 @@ impl MapOptions {
         MapOptions {
             read_only: false,
             no_lock: false,
+            exclusive: false,
+            access: Access::Random,
+            huge_pages: HugePages::Auto,
             allow_network: false,
             direct: false,
             zero_fill_growth: false,
@@ -86,6 +129,11 @@ impl MapOptions {
             let detail = "only a database opened for reading can do without its lock file";
             return Err(Error::InvalidArgument(detail.into()));
         }
+        if self.no_lock && self.exclusive {
+            let detail =
+                "a database without any lock (no_lock) cannot be kept from others (exclusive)";
+            return Err(Error::InvalidArgument(detail.into()));
+        }
         Ok(())
     }
 }
@@ -94,7 +142,7 @@ impl MapOptions {
 pub struct MmapPlatform {
     storage: MmapStorage,
     path: PathBuf,
-    /// The mapped description of the lock file; none with `no_lock`.
+    /// The mapped description of the lock file; none with `no_lock` and `exclusive`.
     lock_file: Option<(File, PathBuf)>,
     shared: MmapRaw,
     locks: HandleLocks,
@@ -178,6 +226,9 @@ impl Platform for MmapPlatform {
     fn boot_id(&self) -> [u8; 16] {
         self.boot
     }
+    fn exclusive(&self) -> bool {
+        matches!(self.data_locks, HandleLocks::Exclusive(_))
+    }
     fn data_path(&self) -> Option<&Path> {
         Some(&self.path)
     }
@@ -196,7 +247,9 @@ impl Platform for MmapPlatform {
     fn write_back_failed(&self) -> bool {
         match &self.data_locks {
             // A description of its own: what the sync of the mapped one is told it is told too.
-            HandleLocks::File(locks) => self.on_overlay || os::write_back_failed(locks.file()),
+            HandleLocks::File(locks) | HandleLocks::Exclusive(locks) => {
+                self.on_overlay || os::write_back_failed(locks.file())
+            }
             HandleLocks::Free(_) => false,
         }
     }
@@ -231,7 +284,9 @@ impl Platform for MmapPlatform {
 enum HandleLocks {
     /// Of the system.
     File(os::OfdLocks),
-    /// Where nobody else is (`no_lock`).
+    /// The same, but every lock keeps everybody else away.
+    Exclusive(os::OfdLocks),
+    /// Where nobody else is (`no_lock`, `exclusive`).
     Free(FreeLocks),
 }
 
@@ -252,6 +307,7 @@ impl Locks for HandleLocks {
             HandleLocks::File(locks) => {
                 locks.try_lock(byte.0, mode == LockMode::Exclusive).map_err(failed)
             }
+            HandleLocks::Exclusive(locks) => locks.try_lock(byte.0, true).map_err(failed),
             HandleLocks::Free(locks) => locks.try_lock(byte, mode),
         }
     }
@@ -261,12 +317,13 @@ impl Locks for HandleLocks {
             HandleLocks::File(locks) => {
                 locks.lock(byte.0, mode == LockMode::Exclusive, timeout).map_err(failed)
             }
+            HandleLocks::Exclusive(locks) => locks.lock(byte.0, true, timeout).map_err(failed),
             HandleLocks::Free(locks) => locks.lock(byte, mode, timeout),
         }
     }
 
     fn unlock(&self, byte: LockByte) {
-        if let HandleLocks::File(locks) = self {
+        if let HandleLocks::File(locks) | HandleLocks::Exclusive(locks) = self {
             // It fails only for a descriptor that is not open, and then there is no lock either.
             let _ = locks.unlock(byte.0);
         }
@@ -274,7 +331,7 @@ impl Locks for HandleLocks {
 
     fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>> {
         match self {
-            HandleLocks::File(locks) => {
+            HandleLocks::File(locks) | HandleLocks::Exclusive(locks) => {
                 Ok(locks.held_elsewhere(first.0, last.0).map_err(failed)?.map(LockByte))
             }
             HandleLocks::Free(_) => Ok(None),

@@ -26,7 +26,7 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
     let open = |write| {
         os::open_data(path, write).map_err(|e| match e.kind() {
             ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
-                Error::NotADatabase { detail: format!("{}: not a regular file", path.display()) }
+                Error::no_database("it is not a regular file").at(path)
             }
             _ => Error::io("opening the database file", e).at(path),
         })
@@ -55,16 +55,20 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
 
 /// Opens and maps the lock file, and opens the descriptions that carry locks.
 pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<SharedFile> {
-    if options.no_lock {
+    if options.no_lock || options.exclusive {
         let map = MmapOptions::new()
             .len(options.shared_len.max(1))
             .map_anon()
             .map_err(|e| Error::io("reserving memory", e))?;
+        let data_locks = match options.exclusive {
+            true => HandleLocks::Exclusive(ofd_locks(data, path, true)?),
+            false => HandleLocks::Free(FreeLocks),
+        };
         return Ok(SharedFile {
             file: None,
             map: map.into(),
             locks: HandleLocks::Free(FreeLocks),
-            data_locks: HandleLocks::Free(FreeLocks),
+            data_locks,
             observer: false,
         });
     }
@@ -83,7 +87,10 @@ pub(super) fn beside(data: &File, path: &Path, options: &MapOptions) -> Result<S
 
 /// A description of its own for locks.
 fn ofd(file: &File, path: &Path, write: bool) -> Result<HandleLocks> {
+    ofd_locks(file, path, write).map(HandleLocks::File)
+}
+
+fn ofd_locks(file: &File, path: &Path, write: bool) -> Result<os::OfdLocks> {
     os::OfdLocks::open(|| os::reopen(file, path, write))
-        .map(HandleLocks::File)
         .map_err(|e| Error::io("opening for locks", e).at(path))
 }

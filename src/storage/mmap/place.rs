@@ -20,8 +20,7 @@ pub(super) fn identity(file: &File) -> Result<(u64, u64)> {
 pub(super) fn check_data(file: &File, path: &Path, options: &MapOptions) -> Result<()> {
     let metadata = file.metadata().map_err(|e| Error::io("asking about the file", e).at(path))?;
     if !metadata.is_file() {
-        let detail = format!("{}: not a regular file", path.display());
-        return Err(Error::NotADatabase { detail });
+        return Err(Error::no_database("it is not a regular file").at(path));
     }
     check_file_system(file, path, options)
 }

@@ -244,7 +244,7 @@ impl<S: PageSource> Walk<'_, S> {
                     let body = Body::value(size, key.len(), &value, shift, &mut room);
                     assert!(body.is_none());
                     let pages = run.pages(size);
-                    let bytes = self.src.run(run.first, pages).unwrap();
+                    let bytes = self.src.run(&run).unwrap();
                     assert_eq!(run_crc(run.first, [bytes]), run.crc);
                     assert!(bytes[run.len as usize..].iter().all(|&b| b == 0));
                     for page in run.first.0..run.first.0 + pages {

@@ -8,6 +8,7 @@ use super::store::{Snapshot, Tree};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::fields::header;
+use crate::format::overflow::OverflowRef;
 use crate::tree::search::Path;
 use crate::tree::{Change, Diff, PageSource, Version};
 use crate::types::PageId;
@@ -163,9 +164,10 @@ impl PageSource for Counting<'_> {
         self.src.page(id)
     }
 
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.read.borrow_mut().extend((first.0..first.0 + pages).map(PageId));
-        self.src.run(first, pages)
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        let (first, pages) = (run.first.0, run.pages(self.page_size()));
+        self.read.borrow_mut().extend((first..first + pages).map(PageId));
+        self.src.run(run)
     }
 }
 

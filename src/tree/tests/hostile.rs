@@ -211,7 +211,7 @@ fn damaged(seed: u64, trees: usize) {
                 rng.shuffle(&mut keys);
                 match use_it(&mut tree, &keys, &mut rng) {
                     Ok(()) => {}
-                    Err(Error::Corrupt { page, detail }) => {
+                    Err(Error::Corrupt { page, detail, .. }) => {
                         assert!(!detail.is_empty() && page.0 <= 1 << 48);
                         errors += 1;
                     }

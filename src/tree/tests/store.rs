@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
+use crate::format::overflow::OverflowRef;
 use crate::format::page::birth;
 use crate::tree::{PageCopy, PageSink, PageSource, RightmostPath};
 use crate::types::{PageId, TxnId};
@@ -182,7 +183,9 @@ impl Store {
     fn spend(&mut self) -> Result<()> {
         self.turnover += 1;
         match &mut self.budget {
-            Some(0) => Err(Error::DiskFull { source: std::io::ErrorKind::StorageFull.into() }),
+            Some(0) => {
+                Err(Error::DiskFull { path: None, source: std::io::ErrorKind::StorageFull.into() })
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -229,8 +232,8 @@ impl PageSource for Store {
         self.page_for(id, self.txn, false)
     }
 
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.run_for(first, pages, self.txn, false)
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        self.run_for(run.first, run.pages(self.page_size), self.txn, false)
     }
 
     fn will_need(&self, first: PageId, pages: u64) {
@@ -309,7 +312,7 @@ impl PageSink for Store {
     }
 
     fn free_run(&mut self, first: PageId, pages: u64, birth: TxnId) -> Result<()> {
-        self.run(first, pages)?;
+        self.run_for(first, pages, self.txn, false)?;
         (first.0..first.0 + pages).try_for_each(|id| self.kill(id, birth.0, true))
     }
 }
@@ -329,8 +332,8 @@ impl PageSource for Snapshot<'_> {
         self.store.page_for(id, self.txn, true)
     }
 
-    fn run(&self, first: PageId, pages: u64) -> Result<&[u8]> {
-        self.store.run_for(first, pages, self.txn, true)
+    fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
+        self.store.run_for(run.first, run.pages(self.store.page_size), self.txn, true)
     }
 }
 

@@ -54,9 +54,9 @@ impl Failure {
             }
             Error::Features { .. } => "use the kvtool that belongs to it",
             Error::DiskFull { .. } => "make room and run it again; the database is as it was",
-            Error::DatabaseFull { .. } => "allow more; the database is as it was",
+            Error::DatabaseFull { .. } => "the database is as it was",
             Error::Busy => "run it again later, or let it wait longer with --wait",
-            Error::OutcomeUnknown { .. } => "check the disk, then look whether the data is there",
+            Error::OutcomeUnknown { .. } => "check the disk first",
             Error::ReadersFull => "close some of the readers that `kvtool info` lists",
             Error::HandlesFull => "close some of the programs that have the database open",
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
@@ -76,10 +76,10 @@ impl Failure {
             }
             _ => "",
         };
-        // The engine names the file itself where a system call failed.
+        // The engine names the file itself where the error is about that.
         let message = match &error {
-            Error::Io { path: Some(_), .. } | Error::FileSystem { .. } => error.to_string(),
-            Error::LockFile { path, .. } if !path.as_os_str().is_empty() => error.to_string(),
+            Error::FileSystem { .. } => error.to_string(),
+            _ if error.path().is_some() => error.to_string(),
             _ => format!("{}: {error}", file.display()),
         };
         let separator = if advice.is_empty() { "" } else { "; " };

@@ -385,7 +385,7 @@ impl Life {
         if !matches!(ending, Ending::Killed(_)) {
             return Ok(());
         }
-        let unknown = Err(Error::OutcomeUnknown { detail: String::new() });
+        let unknown = Err(Error::OutcomeUnknown { path: None, detail: String::new() });
         self.note(&put, Durability::Durable, &unknown)?;
         let newcomer = self.enter()?;
         self.judge(&newcomer, "who comes finds")?;
@@ -492,7 +492,7 @@ impl Life {
         self.disk.clear_hook();
         match ending {
             Ending::Killed(_) => {
-                let unknown = Err(Error::OutcomeUnknown { detail: String::new() });
+                let unknown = Err(Error::OutcomeUnknown { path: None, detail: String::new() });
                 self.note(&put, Durability::Deferred, &unknown)
             }
             Ending::Done(outcome) => self.note(&put, Durability::Deferred, &outcome),
