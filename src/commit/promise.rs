@@ -141,7 +141,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         let detail = "the thread that was to make it durable has panicked".into();
-        self.put(Err(Error::OutcomeUnknown { detail }));
+        self.put(Err(Error::unknown(detail)));
     }
 }
 
