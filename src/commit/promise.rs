@@ -140,7 +140,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let detail = "the thread that was to make it durable has panicked".into();
+        let detail = "the thread that was to make it durable has panicked";
         self.put(Err(Error::unknown(detail)));
     }
 }

@@ -54,7 +54,7 @@ impl Engine {
         };
         let mut view = PageView::new(map, self.page_size, page_count);
         if !view.is_covered() {
-            return self.begin_on_grown(reading);
+            return self.begin_on_grown(reading).map_err(|e| self.named(e));
         }
         if self.options.read_checksums != ReadChecksums::Off {
             view.shut();
@@ -84,9 +84,9 @@ impl Engine {
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.
         let mut snapshot = Snapshot { engine, lease, view, txn, catalog };
-        snapshot.view.set_map(self.platform.storage().refresh().map_err(|e| self.named(e))?);
+        snapshot.view.set_map(self.platform.storage().refresh()?);
         if !snapshot.view.is_covered() {
-            return Err(self.named(snapshot.view.too_short()));
+            return Err(snapshot.view.too_short());
         }
         if self.read_checks.are_on() {
             snapshot.view.shut();
