@@ -13,6 +13,7 @@ const ROOMS: [&[&str]; 13] = [
     &["error", "types"],
     &["format"],
     &["os"],
+    &["sort"],
     &["storage"],
     &["shared"],
     &["observe"],

@@ -19,6 +19,7 @@ mod estimate;
 pub mod extract;
 mod fill;
 pub mod key_range;
+pub mod load;
 pub mod moves;
 pub mod named;
 mod nearest;

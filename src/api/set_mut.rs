@@ -154,6 +154,11 @@ impl<'t> SetTableMut<'t> {
         Ok(before - self.len())
     }
 
+    /// The transaction, and where this table stands among its open ones.
+    pub(super) fn parts(&mut self) -> (&mut Writer, usize) {
+        (self.writer, self.index)
+    }
+
     fn first_key(&self, keys: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Option<Vec<u8>>> {
         let next = self.range(keys)?.next().transpose()?;
         Ok(next.map(|(key, _)| key.into_vec()))

@@ -270,6 +270,13 @@ pub fn create_unlinked(path: &Path, mode: u32) -> io::Result<NewFile> {
     create_named(directory, target, name, mode)
 }
 
+/// A file of this process alone, readable and writable, that never has a name: it is gone with its
+/// last descriptor. Where the file system has none, it has one for a moment.
+pub fn create_nameless(directory: &Path) -> io::Result<File> {
+    let mut new = create_unlinked(&directory.join("temporary"), PRIVATE)?;
+    new.file.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// The directory of a path, open, and the name in it.
 fn directory_of(path: &Path) -> io::Result<(File, &OsStr)> {
     let name = path.file_name().ok_or_else(|| {

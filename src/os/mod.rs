@@ -23,9 +23,10 @@ pub mod process;
 pub mod random;
 
 pub use file::{
-    Fallocate, FsKind, NewFile, PRIVATE, create_unlinked, fallocate, file_len, fs_kind, give_to,
-    is_nocow, is_same_file, is_within_limit, may_write_elsewhere, open_data, open_lock, pwrite_all,
-    pwritev_all, reopen, room, set_nocow, shares_blocks, unshare, write_back, write_back_failed,
+    Fallocate, FsKind, NewFile, PRIVATE, create_nameless, create_unlinked, fallocate, file_len,
+    fs_kind, give_to, is_nocow, is_same_file, is_within_limit, may_write_elsewhere, open_data,
+    open_lock, pwrite_all, pwritev_all, reopen, room, set_nocow, shares_blocks, unshare,
+    write_back, write_back_failed,
 };
 pub use fork::ForkMark;
 pub use locks::OfdLocks;

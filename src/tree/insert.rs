@@ -65,6 +65,22 @@ fn put_pair<S: PageSink>(
     put_value(sink, desc, edge, path, key, value)
 }
 
+/// Whether a pair may stand in a table with this descriptor, as far as its lengths say.
+pub fn check_pair(
+    page_size: usize,
+    desc: &TableDescriptor,
+    key: &[u8],
+    value: &[u8],
+) -> Result<()> {
+    match desc.is_set {
+        true => {
+            check_key(page_size, key)?;
+            check_set_value(page_size, desc, value)
+        }
+        false => check_lengths(page_size, key, value),
+    }
+}
+
 pub(super) fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
     check_key(page_size, key)?;
     if value.len() as u64 >= VALUE_LIMIT {
@@ -77,6 +93,28 @@ pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
     let max = max_key_len(page_size);
     if key.len() > max {
         return Err(Error::KeyTooLong { len: key.len(), max });
+    }
+    Ok(())
+}
+
+/// Values of sets are keys of a tree, or as long as the table says.
+pub(super) fn check_set_value(
+    page_size: usize,
+    desc: &TableDescriptor,
+    value: &[u8],
+) -> Result<()> {
+    let max = max_key_len(page_size);
+    if value.len() > max {
+        return Err(Error::InvalidArgument(format!(
+            "value of {} bytes in a table of sets, at most {max} are allowed",
+            value.len()
+        )));
+    }
+    let size = usize::from(desc.value_size);
+    if size > 0 && value.len() != size {
+        let len = value.len();
+        let what = format!("value of {len} bytes in a table whose values have {size}");
+        return Err(Error::InvalidArgument(what));
     }
     Ok(())
 }

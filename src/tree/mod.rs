@@ -59,7 +59,7 @@ pub use cursor::Cursor;
 pub use diff::{Change, Diff, Version};
 pub use entry::Located;
 pub use estimate::{count_range, estimate_range, split_range};
-pub use insert::{RightmostPath, append, insert};
+pub use insert::{RightmostPath, append, check_pair, insert};
 pub use key::Key;
 pub use nearest::{Beside, beside};
 pub use paused::PausedRange;

@@ -12,7 +12,7 @@
 //! the key is written anew: so no page of it is younger than what leads to it (T4).
 
 use super::PageSink;
-use super::insert::{RightmostPath, append, check_key, insert, put};
+use super::insert::{RightmostPath, append, check_key, check_set_value, insert, put};
 use super::packed;
 use super::pages::lower;
 use super::remove::{drop_tree, remove};
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::set::{encode_set, encode_tree};
-use crate::format::node::{ENTRY, LEAF_CELL, is_inline, max_key_len};
+use crate::format::node::{ENTRY, LEAF_CELL, is_inline};
 use crate::format::page::HEADER;
 use std::ops::Bound;
 
@@ -37,7 +37,7 @@ pub fn insert_pair<S: PageSink>(
 ) -> Result<bool> {
     let page_size = sink.page_size();
     check_key(page_size, key)?;
-    check_value(page_size, desc, value)?;
+    check_set_value(page_size, desc, value)?;
     let path = match edge.take(sink, desc, key)? {
         Some(path) => Some(path),
         None => Path::find(sink, desc, key)?,
@@ -127,24 +127,6 @@ pub fn remove_pair<S: PageSink>(
         }
     }
     Ok(true)
-}
-
-/// Values are keys of a tree, or as long as the table says.
-fn check_value(page_size: usize, desc: &TableDescriptor, value: &[u8]) -> Result<()> {
-    let max = max_key_len(page_size);
-    if value.len() > max {
-        return Err(Error::InvalidArgument(format!(
-            "value of {} bytes in a table of sets, at most {max} are allowed",
-            value.len()
-        )));
-    }
-    let size = usize::from(desc.value_size);
-    if size > 0 && value.len() != size {
-        let len = value.len();
-        let what = format!("value of {len} bytes in a table whose values have {size}");
-        return Err(Error::InvalidArgument(what));
-    }
-    Ok(())
 }
 
 /// Bytes that an entry of a list may take.

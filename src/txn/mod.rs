@@ -9,6 +9,7 @@
 mod entry;
 mod fill;
 mod finishing;
+mod load;
 mod named;
 pub mod read;
 mod room;

@@ -3,6 +3,7 @@
 mod by_id;
 pub mod definition;
 pub mod id;
+mod load;
 mod opening;
 pub mod range;
 pub mod read;

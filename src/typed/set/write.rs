@@ -46,6 +46,10 @@ impl<'t, K: Key, V: Key> TypedSetMut<'t, K, V> {
         self.table
     }
 
+    pub(super) fn bytes_mut(&mut self) -> &mut SetTableMut<'t> {
+        &mut self.table
+    }
+
     /// Its id in this transaction, by which it is used beside other tables.
     pub fn id(&self) -> TypedSetId<K, V> {
         TypedSetId::new(self.table.id())

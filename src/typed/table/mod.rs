@@ -9,6 +9,7 @@ mod estimate;
 pub mod extract;
 mod fill;
 pub mod id;
+mod load;
 mod nearest;
 mod opening;
 pub mod owned;
