@@ -82,7 +82,7 @@ fn random_pairs_in_tiny_memory_are_those_of_a_map() {
             model.extend(input);
             let new = (model.len() - before) as u64;
             assert_eq!((loaded.pushed, loaded.new), (count, new));
-            assert_eq!(loaded.runs == 0, count <= 300, "{loaded:?}");
+            assert!(if count > 300 { loaded.runs > 3 } else { loaded.runs < 60 }, "{loaded:?}");
             (most_runs, most_passes) = (most_runs.max(loaded.runs), most_passes.max(loaded.passes));
             txn.commit().unwrap();
             assert!(pairs(&db, "main").into_iter().eq(model.clone()));
@@ -244,7 +244,7 @@ fn aligned_and_typed_tables_are_loaded() {
     let text = "the order of words in a text is not the order of keys";
     let mut words = txn.typed_mut(&WORDS).unwrap();
     let loaded = words.load(text.split(' ').zip(1..)).unwrap();
-    assert_eq!((loaded.pushed, loaded.new), (13, 9));
+    assert_eq!((loaded.pushed, loaded.new), (13, 10));
     assert_eq!(words.get("order").unwrap(), Some(11));
     let mut pages = txn.typed_set_mut(&PAGES).unwrap();
     pages.load([("b", 7), ("a", 9), ("b", 3), ("b", 7)]).unwrap();

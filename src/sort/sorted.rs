@@ -67,6 +67,7 @@ impl Sorted {
     }
 
     fn merged(&mut self, runs: Vec<Run>, output: &mut Output, step: &mut Step<'_>) -> Result<Run> {
+        go_on(step(self.moved, self.to_move))?;
         let sources = runs.iter().map(|run| Source::Run(RunReader::new(run))).collect();
         let mut merge = Merge::new(sources, self.prefix_len, self.settings.sets)?;
         let mut writer = RunWriter::new(output, &self.values, &self.settings);

@@ -65,6 +65,15 @@ impl Failure {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 "the directory must be there; make it first"
             }
+            // That of the database would be `DiskFull`.
+            Error::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                ) =>
+            {
+                "make room there, or name another directory with --temp-dir"
+            }
             Error::TableOptions { .. } => {
                 "-t picks another table, and `kvtool tables` says what each was made with"
             }

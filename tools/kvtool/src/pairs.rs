@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use recto::{Error, Key, Range, ReadTxn, SetTable, SetTableMut, Table, TableKind, TableMut};
-use recto::{TableOptions, WriteTxn};
+use recto::{TableId, TableOptions, WriteTxn};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -160,6 +160,27 @@ impl<'t> Iterator for Values<'t> {
     }
 }
 
+/// What a table is opened with, if these options are asked for and it has those of `there`, or is
+/// to be made.
+pub fn asked(
+    name: &str,
+    there: Option<TableOptions>,
+    options: &TableOptions,
+) -> recto::Result<TableOptions> {
+    let mut asked = options.clone();
+    match there {
+        Some(there) if is_set(&there) && !is_set(options) => {
+            asked.kind = TableKind::Set { value_size: 0 };
+        }
+        Some(there) if !is_set(&there) && is_set(options) => {
+            let detail = "its keys have one value each, and what comes has sets of values";
+            return Err(Error::TableOptions { table: name.into(), detail: detail.into() });
+        }
+        _ => {}
+    }
+    Ok(asked)
+}
+
 /// A table to change.
 pub enum PairsMut<'t> {
     /// One value for each key.
@@ -176,18 +197,18 @@ impl<'t> PairsMut<'t> {
         name: &str,
         options: &TableOptions,
     ) -> recto::Result<PairsMut<'t>> {
-        match txn.table_options(name)? {
-            Some(there) if is_set(&there) && !is_set(options) => {
-                let mut asked = options.clone();
-                asked.kind = TableKind::Set { value_size: 0 };
-                txn.open_set_with(name, &asked).map(PairsMut::Sets)
-            }
-            Some(there) if !is_set(&there) && is_set(options) => {
-                let detail = "its keys have one value each, and what comes has sets of values";
-                Err(Error::TableOptions { table: name.into(), detail: detail.into() })
-            }
-            _ if is_set(options) => txn.open_set_with(name, options).map(PairsMut::Sets),
-            _ => txn.open_table_with(name, options).map(PairsMut::Map),
+        let options = asked(name, txn.table_options(name)?, options)?;
+        match is_set(&options) {
+            true => txn.open_set_with(name, &options).map(PairsMut::Sets),
+            false => txn.open_table_with(name, &options).map(PairsMut::Map),
+        }
+    }
+
+    /// Its id in the transaction.
+    pub fn id(&self) -> TableId {
+        match self {
+            PairsMut::Map(table) => table.id(),
+            PairsMut::Sets(table) => table.id(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! `kvtool load`: puts everything that the input holds.
 //!
 //! In one transaction, or with a durable commit every so many pairs. A transaction begins only when
-//! its first pair has been read, so that slow input holds up no other writer between batches.
+//! its first pair has been read, so that slow input holds up no other writer between batches. With
+//! `--sort` it begins when the first table of the input has been read to its end.
 //! Whatever ends the command, what was committed is there and nothing else.
 
 use super::Status;
@@ -9,14 +10,14 @@ use crate::database::{NewArg, TableArg, WaitArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::{Input, InputArgs, Next, Pair};
 use crate::output::{HexArg, JsonArg, Output};
-use crate::pairs::PairsMut;
+use crate::pairs::{PairsMut, asked};
 use crate::progress::Progress;
 use crate::say;
 use crate::signals::Interrupt;
 use crate::text::grouped;
-use recto::{Database, Error, TableKind, TableOptions, WriteTxn};
+use recto::{Database, Error, LoadOptions, Loader, TableKind, TableOptions, WriteTxn};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args, Debug)]
@@ -26,12 +27,15 @@ Examples:
   sort lines.tsv | kvtool load lines.recto -
   mdb_dump other.mdb | kvtool load copy.recto -
   kvtool create tags.recto -t tags --set && kvtool load tags.recto tags.tsv -t tags
+  kvtool load words.recto words.tsv --sort --sort-memory 1G --temp-dir /var/tmp
 
 A table of sets takes every value of a key; what a dump says to have several values (dupsort=1)
 becomes such a table.
 
 Ctrl-C (or SIGTERM) ends it after the pair at hand, a second one at once: what was committed
-stays, and a message says how to go on. Sorted input is loaded fastest.")]
+stays, and a message says how to go on. Sorted input is loaded fastest; --sort sorts what is not,
+in memory and in temporary files, which takes room for all pairs once more, and twice where memory
+is very small for them. It is one transaction, which begins when the first table has been read.")]
 pub struct Load {
     #[command(flatten)]
     file: NewArg,
@@ -43,6 +47,15 @@ pub struct Load {
     /// Leave out the first N pairs of INPUT: goes on where an interrupted load ended
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     skip_pairs: u64,
+    /// Sort the pairs before they are put: for large input in no order
+    #[arg(long, conflicts_with = "batch")]
+    sort: bool,
+    /// Memory to sort in; K, M or G behind it for KiB, MiB or GiB (default: 256M)
+    #[arg(long, value_name = "BYTES", requires = "sort", value_parser = bytes)]
+    sort_memory: Option<usize>,
+    /// Where temporary files are made (default: the directory of FILE)
+    #[arg(long, value_name = "DIR", requires = "sort")]
+    temp_dir: Option<PathBuf>,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -62,7 +75,7 @@ impl Load {
         interrupt.listen()?;
         let mut work = Work {
             file,
-            progress: Progress::bytes("load", input.total()),
+            progress: Progress::bytes(if self.sort { "read" } else { "load" }, input.total()),
             input,
             pair: Pair::default(),
             table: String::new(),
@@ -85,21 +98,11 @@ impl Load {
         tried.map_err(|e| work.with_committed(work.with_place(e)))?;
         let db = self.file.open()?;
         work.input.leave_out_database(file);
-        loop {
-            let mut txn = work.begin(&self.wait, &db)?;
-            let more = work.fill(&mut txn, event).map_err(|e| work.with_committed(e))?;
-            txn.commit().map_err(|e| work.with_committed(Failure::engine(file, e)))?;
-            work.done.committed = work.done.pairs;
-            work.done.commits += 1;
-            work.set_last_words();
-            if !more {
-                break;
-            }
-            event = work.next()?;
-            if matches!(event, Next::End) {
-                break;
-            }
-            event = work.take_table(event)?;
+        if self.sort {
+            let sorted = work.load_sorted(&self.wait, &db, &self.sorting(), event);
+            sorted.map_err(|e| work.with_committed(e))?;
+        } else {
+            work.load_batches(&self.wait, &db, event)?;
         }
         drop(work.progress);
         for note in work.input.notes() {
@@ -107,6 +110,17 @@ impl Load {
         }
         let report = self.report(&work.done, work.input.skipped(), start.elapsed());
         Status::Fine.done("all of this input is loaded and committed", report)
+    }
+
+    fn sorting(&self) -> LoadOptions {
+        let mut options = LoadOptions::default();
+        if let Some(bytes) = self.sort_memory {
+            options = options.memory(bytes);
+        }
+        match &self.temp_dir {
+            Some(directory) => options.temp_dir(directory),
+            None => options,
+        }
     }
 
     fn report(&self, done: &Done, skipped: u64, time: Duration) -> Outcome<()> {
@@ -122,6 +136,7 @@ impl Load {
                 "mb_per_second": rate,
                 "commits": done.commits,
                 "skipped": skipped,
+                "runs": done.runs,
             }))?;
         } else {
             out.fields(&[
@@ -134,6 +149,9 @@ impl Load {
                 ("MB/s", format!("{rate:.1}")),
                 ("commits", grouped(done.commits)),
             ])?;
+            if done.runs > 0 {
+                out.fields(&[("sorted", format!("{} runs", grouped(done.runs)))])?;
+            }
             if skipped > 0 {
                 out.fields(&[("skipped", format!("{} (no regular files)", grouped(skipped)))])?;
             }
@@ -150,6 +168,8 @@ struct Done {
     already: u64,
     bytes: u64,
     commits: u64,
+    /// Runs in temporary files that it took to sort them.
+    runs: u64,
     /// Pairs of the input that were left out at its start, as asked for.
     left_out: u64,
     /// Pairs in transactions that are committed.
@@ -172,6 +192,105 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// A transaction for each batch.
+    fn load_batches(&mut self, wait: &WaitArg, db: &Database, first: Next) -> Outcome<()> {
+        let mut event = first;
+        loop {
+            let mut txn = self.begin(wait, db)?;
+            let more = self.fill(&mut txn, event).map_err(|e| self.with_committed(e))?;
+            self.commit(txn).map_err(|e| self.with_committed(e))?;
+            if !more {
+                return Ok(());
+            }
+            event = self.next()?;
+            if matches!(event, Next::End) {
+                return Ok(());
+            }
+            event = self.take_table(event)?;
+        }
+    }
+
+    fn commit(&mut self, txn: WriteTxn) -> Outcome<()> {
+        txn.commit().map_err(|e| Failure::engine(self.file, e))?;
+        self.done.committed = self.done.pairs;
+        self.done.commits += 1;
+        self.set_last_words();
+        Ok(())
+    }
+
+    /// All tables in one transaction, each when it has been read to its end.
+    fn load_sorted(
+        &mut self,
+        wait: &WaitArg,
+        db: &Database,
+        options: &LoadOptions,
+        first: Next,
+    ) -> Outcome<()> {
+        let (mut txn, mut event) = (None, first);
+        loop {
+            let kind = self.kind(db, txn.as_ref());
+            let kind = kind.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
+            let mut loader = db.loader(kind, options);
+            while matches!(event, Next::Pair) {
+                let pushed = loader.push(&self.pair.key, &self.pair.value);
+                pushed.map_err(|e| self.put_failed(e))?;
+                self.done.pairs += 1;
+                self.done.bytes += self.pair.len();
+                event = self.next()?;
+            }
+            let txn = match &mut txn {
+                Some(txn) => txn,
+                none => none.insert(self.begin(wait, db)?),
+            };
+            self.merge(txn, loader)?;
+            if matches!(event, Next::End) {
+                break;
+            }
+            event = self.take_table(event)?;
+        }
+        match txn {
+            Some(txn) => self.commit(txn),
+            None => Ok(()),
+        }
+    }
+
+    /// What the table that pairs go to now is, or is to be.
+    fn kind(&self, db: &Database, txn: Option<&WriteTxn>) -> recto::Result<TableKind> {
+        let there = match txn {
+            Some(txn) => txn.table_options(&self.table)?,
+            None => db.read()?.table_options(&self.table)?,
+        };
+        match there {
+            None => Ok(self.made_with().kind),
+            Some(there) => {
+                let kind = there.kind;
+                asked(&self.table, Some(there), &self.options).map(|_| kind)
+            }
+        }
+    }
+
+    /// Puts what was read of a table.
+    fn merge(&mut self, txn: &mut WriteTxn, loader: Loader) -> Outcome<()> {
+        let fail = |e| Failure::engine(self.file, e);
+        let table = self.open(txn).map_err(|e| self.with_place(fail(e)))?.id();
+        // One bar at a time.
+        self.progress = Progress::items("merge", 0);
+        let (progress, interrupt) = (&mut self.progress, &self.interrupt);
+        let merged = loader.finish_with(txn, table, |done| {
+            progress.set(done.merged, done.of);
+            if interrupt.is_set() { Err(Ended::Interrupted) } else { Ok(()) }
+        });
+        let loaded = merged.map_err(|ended| match ended {
+            Ended::Interrupted => self.interrupted(),
+            Ended::Engine(e) => fail(e),
+        })?;
+        self.done.already += loaded.pushed - loaded.new;
+        self.done.runs += loaded.runs as u64;
+        self.progress = Progress::bytes("read", self.input.total());
+        self.progress.add(self.input.bytes_read());
+        Ok(())
+    }
+
     /// Puts the pair just read and those after it, until the batch is full; false when there are no
     /// more.
     fn fill(&mut self, txn: &mut WriteTxn, first: Next) -> Outcome<bool> {
@@ -239,19 +358,23 @@ impl Work<'_> {
     }
 
     fn put(&mut self, table: &mut PairsMut<'_>) -> Outcome<()> {
-        let already = table.put(&self.pair.key, &self.pair.value).map_err(|e| {
-            let other_size = self.size_of_first.is_some_and(|size| {
-                usize::from(size) != self.pair.value.len() && matches!(e, Error::InvalidArgument(_))
-            });
-            match (self.with_place(Failure::engine(self.file, e)), other_size) {
-                (Failure::Said(m), true) => Failure::Said(format!("{m}; {OTHER_SIZE}")),
-                (failure, _) => failure,
-            }
-        })?;
+        let put = table.put(&self.pair.key, &self.pair.value);
+        let already = put.map_err(|e| self.put_failed(e))?;
         self.done.pairs += 1;
         self.done.already += u64::from(already);
         self.done.bytes += self.pair.len();
         Ok(())
+    }
+
+    /// Why the pair at hand was not taken.
+    fn put_failed(&self, e: Error) -> Failure {
+        let other_size = self.size_of_first.is_some_and(|size| {
+            usize::from(size) != self.pair.value.len() && matches!(e, Error::InvalidArgument(_))
+        });
+        match (self.with_place(Failure::engine(self.file, e)), other_size) {
+            (Failure::Said(m), true) => Failure::Said(format!("{m}; {OTHER_SIZE}")),
+            (failure, _) => failure,
+        }
     }
 
     /// The failure, and where in the input it is.
@@ -307,6 +430,31 @@ impl Work<'_> {
             if on > 0 { format!("; --skip-pairs {on} goes on from there") } else { String::new() };
         Failure::Said(format!("{message} ({loaded} {LOADED}{on})"))
     }
+}
+
+/// What ends a merge early.
+enum Ended {
+    Interrupted,
+    Engine(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Ended {
+        Ended::Engine(error)
+    }
+}
+
+/// A number of bytes, with a unit or without.
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        _ => (text, 1usize),
+    };
+    let number: Option<usize> = digits.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(unit));
+    bytes.ok_or_else(|| "a number of bytes, or of KiB, MiB or GiB with K, M or G behind it".into())
 }
 
 const OTHER_SIZE: &str = "the dump says that all have one size (dupfixed=1), and the first has \
