@@ -1,4 +1,5 @@
-//! A large load that can be interrupted: batches of deferred commits, and a flush now and then. Run again, it goes on where it stopped.
+//! A large load that can be interrupted: batches of deferred commits, and a flush now and then. Run again, it goes on where it stopped. For
+//! keys in order, as here; where they come in none, `Database::loader` sorts them first, and loads all or nothing.
 //!
 //!     cargo run --release --example load -- numbers.recto 1000000
 

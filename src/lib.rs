@@ -49,9 +49,10 @@
 //!
 //! Start with [`Database`]; [`ReadTxn`] and [`WriteTxn`] give [`Table`]s. Several tables at once:
 //! [`WriteTxn::open`]. Changes while walking: [`Cursor`], [`TableMut::extract_if`]; of one key:
-//! [`TableMut::entry`]. Sets of values: [`SetTable`]. To undo a part of a transaction:
-//! [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`]. `docs/design.md` in the repository
-//! says how it works and why, `docs/format.md` describes every byte of the file.
+//! [`TableMut::entry`]. Sets of values: [`SetTable`]. Large loads in no order: [`Loader`]. To undo
+//! a part of a transaction: [`WriteTxn::nested`]. Without a lifetime: [`OwnedTable`].
+//! `docs/design.md` in the repository says how it works and why, `docs/format.md` describes every
+//! byte of the file.
 //!
 //! `docs/guide.md` goes from the first steps to many processes, `docs/ports.md` has programs of
 //! other stores beside what they become here, `docs/coming-from.md` has their calls.

@@ -394,6 +394,7 @@ fn child() {
     match role[0].as_str() {
         "full_disk" => full_disk(path),
         "killed" => killed(path),
+        "forked" => forked(path),
         other => panic!("no role {other}"),
     }
 }
@@ -534,4 +535,45 @@ fn it_is_filled_beside_a_writer() {
     txn.commit().unwrap();
     assert_eq!(pairs(&db, "main").len(), 5_001);
     assert_clean(&db);
+}
+
+/// A forked child has no thread to wait for, and is told so.
+fn forked(path: &Path) {
+    sample(path, 100);
+    let db = open_at(path, &existing());
+    let temp = path.parent().unwrap();
+    let mut loader = db.loader(TableKind::Map, &tiny(temp));
+    // Its thread is at work, or has just been.
+    for n in 0..30_000u64 {
+        loader.push(&common::spread(n), &[3; 100]).unwrap();
+    }
+    let mut loader = Some(loader);
+    // SAFETY: the child takes no lock that another thread could have, and leaves without
+    // destructors.
+    unsafe {
+        let pid = libc::fork();
+        assert!(pid >= 0);
+        if pid == 0 {
+            let pushed = loader.as_mut().unwrap().push(b"key", b"value");
+            drop(loader.take());
+            libc::_exit(if matches!(pushed, Err(Error::Forked)) { 0 } else { 1 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:x}");
+    }
+    let mut txn = db.write().unwrap();
+    let main = txn.open("main").unwrap();
+    assert_eq!(loader.take().unwrap().finish(&mut txn, main).unwrap().pushed, 30_000);
+    txn.commit().unwrap();
+    assert_clean(&db);
+    say("done");
+}
+
+#[test]
+fn a_forked_child_does_not_load() {
+    let dir = memory_dir();
+    let child = Process::start("child", &["forked", dir.path().join("x").to_str().unwrap()]);
+    assert_eq!(child.line(), "done");
+    child.finish();
 }

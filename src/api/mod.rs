@@ -3,9 +3,9 @@
 //! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
 //! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
 //! tables and walks that keep their snapshot, [`batch`] closures that share a commit,
-//! [`commit_future`] commits that are awaited, [`changes`] what others commit, [`checking`] the
-//! inspector on an open database, [`readers`] who reads what and whom to tell, [`warm_up`] what is
-//! brought into memory beforehand.
+//! [`commit_future`] commits that are awaited, [`changes`] what others commit, [`load`] pairs in
+//! any order, [`checking`] the inspector on an open database, [`readers`] who reads what and whom
+//! to tell, [`warm_up`] what is brought into memory beforehand.
 
 pub mod batch;
 pub mod changes;

@@ -53,7 +53,7 @@ pub fn insert_pair<S: PageSink>(
         None => vec![value],
         Some(Set::Tree(mut tree)) => {
             let pages = pages_of(&tree);
-            if !insert_in_tree(sink, &mut tree, value)? {
+            if !insert_in_tree(sink, &mut tree, &mut RightmostPath::default(), value)? {
                 return Ok(false);
             }
             store_tree(sink, desc, key, &tree, pages)?;
@@ -136,7 +136,7 @@ fn most_of(page_size: usize) -> usize {
 
 /// What stands in the cell of a key with these values; None if its entry would be longer than
 /// `most`, or than may stand in a leaf (S1).
-fn encode(
+pub(super) fn encode(
     page_size: usize,
     key: &[u8],
     list: &[&[u8]],
@@ -152,12 +152,12 @@ fn encode(
     (is_inline(page_size, key.len(), len) && entry <= most).then_some(bytes)
 }
 
-struct Encoded {
+pub(super) struct Encoded {
     bytes: Vec<u8>,
     several: bool,
 }
 
-fn body(encoded: &Encoded) -> Body<'_> {
+pub(super) fn body(encoded: &Encoded) -> Body<'_> {
     match encoded.several {
         true => Body::set(&encoded.bytes, false),
         false => Body::inline(&encoded.bytes),
@@ -188,9 +188,11 @@ fn with<'a>(
     }
 }
 
-fn insert_in_tree<S: PageSink>(
+/// `edge` is that of the tree of values.
+pub(super) fn insert_in_tree<S: PageSink>(
     sink: &mut S,
     tree: &mut TableDescriptor,
+    edge: &mut RightmostPath,
     value: &[u8],
 ) -> Result<bool> {
     if tree.value_size > 0 {
@@ -199,7 +201,7 @@ fn insert_in_tree<S: PageSink>(
     if find(sink, tree, value)?.is_some() {
         return Ok(false);
     }
-    insert(sink, tree, &mut RightmostPath::default(), value, b"").map(|_| true)
+    insert(sink, tree, edge, value, b"").map(|_| true)
 }
 
 fn remove_from_tree<S: PageSink>(
@@ -214,14 +216,14 @@ fn remove_from_tree<S: PageSink>(
 }
 
 /// A new tree of these values, which ascend.
-fn grow_tree<S: PageSink>(
+pub(super) fn grow_tree<S: PageSink>(
     sink: &mut S,
     desc: &TableDescriptor,
-    list: &[Vec<u8>],
+    list: &[impl AsRef<[u8]>],
 ) -> Result<TableDescriptor> {
     let mut tree = TableDescriptor { value_size: desc.value_size, ..TableDescriptor::default() };
     let mut edge = RightmostPath::default();
-    for value in list {
+    for value in list.iter().map(AsRef::as_ref) {
         match tree.value_size {
             0 => append(sink, &mut tree, &mut edge, value, b"").map_err(|e| match e {
                 // Not of this insertion: nobody may go on.
@@ -255,7 +257,7 @@ fn list_of_small<S: PageSink>(sink: &S, tree: &TableDescriptor) -> Result<Option
 }
 
 /// Puts the reference to a tree of values beside its key; before, the tree had `pages` pages.
-fn store_tree<S: PageSink>(
+pub(super) fn store_tree<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     key: &[u8],

@@ -362,3 +362,161 @@ fn an_interrupted_load_says_how_to_go_on() {
     assert!(count >= 20 && said.contains("of this input loaded; --skip-pairs "), "{said}");
     p.assert_clean();
 }
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// Lines in no order, some of whose keys come again; more than the smallest memory holds.
+fn unsorted_lines(count: u32) -> String {
+    let key = |n: u32| n.wrapping_mul(2_654_435_761) >> 12;
+    (0..count).map(|n| format!("{:x}\tvalue {n} of a line\n", key(n % (count - 700)))).collect()
+}
+
+#[test]
+fn a_sorted_load_holds_what_a_plain_one_holds() {
+    let (p, q) = (Place::new(), Place::new());
+    let lines = unsorted_lines(20_000);
+    let temp = q.path("temp");
+    std::fs::create_dir(&temp).unwrap();
+    for place in [&p, &q] {
+        place.load("0\twas there\nzz\tstays\n");
+    }
+    let plain = p.feed("load", &["-", "--json"], lines.as_bytes()).ok();
+    let sort = ["-", "--sort", "--sort-memory", "64K", "--temp-dir", text(&temp), "--json"];
+    let sorted = q.feed("load", &sort, lines.as_bytes()).ok();
+    assert_eq!(p.scan(), q.scan());
+    let [plain, sorted] = [plain, sorted].map(|out| json(&out));
+    for name in ["pairs", "already_there", "bytes", "commits"] {
+        assert_eq!(plain[name], sorted[name], "{name}");
+    }
+    assert!(sorted["runs"].as_u64() > Some(20) && plain["runs"] == 0, "{sorted}");
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+    q.feed("compare", &["-"], format!("{lines}zz\tstays\n").as_bytes()).ok();
+    // In memory, and beside the database, it is the same.
+    let out = q.feed("load", &["-", "--sort", "--sort-memory", "64k"], lines.as_bytes()).ok();
+    assert!(out.contains("already there)") && out.contains("sorted "), "{out}");
+    let out = q.feed("load", &["-", "--sort"], lines.as_bytes()).ok();
+    assert!(!out.contains("sorted "), "{out}");
+    assert_eq!(p.scan(), q.scan());
+    let names = std::fs::read_dir(q.dir.path()).unwrap();
+    assert_eq!(names.count(), 3, "the database, its lock file, and the directory");
+    // Pairs before those asked for are left out.
+    let skipped =
+        q.feed("load", &["-", "--sort", "--skip-pairs", "19990", "--json"], lines.as_bytes());
+    assert_eq!(json(&skipped.ok())["pairs"], 10);
+    p.assert_clean();
+    q.assert_clean();
+}
+
+#[test]
+fn a_dump_with_several_tables_is_sorted_table_by_table() {
+    let (p, q) = (Place::new(), Place::new());
+    let mut dump = String::new();
+    let mut section = |head: &str, pairs: &mut dyn Iterator<Item = (u32, u32)>| {
+        dump += &format!("VERSION=3\nformat=print\n{head}HEADER=END\n");
+        pairs.for_each(|(key, value)| dump += &format!(" {key}\n {value:04}\n"));
+        dump += "DATA=END\n";
+    };
+    let spread = |n: u32| n.wrapping_mul(2_654_435_761) >> 20;
+    section("database=plain\n", &mut (0..3_000).map(|n| (spread(n), n)));
+    let many = |n: u32| (spread(n) % 5, spread(n) / 5);
+    section("database=sets\ndupsort=1\n", &mut (0..3_000).map(many));
+    section("database=none\n", &mut std::iter::empty());
+    section("database=fixed\ndupsort=1\ndupfixed=1\n", &mut (0..3_000).map(many));
+    p.feed("load", &["-"], dump.as_bytes()).ok();
+    let sorted =
+        q.feed("load", &["-", "--sort", "--sort-memory", "65536", "--json"], dump.as_bytes());
+    let sorted = json(&sorted.ok());
+    assert_eq!((&sorted["pairs"], &sorted["commits"]), (&9_000.into(), &1.into()), "{sorted}");
+    assert!(sorted["runs"].as_u64() > Some(2), "{sorted}");
+    assert_eq!(p.run("tables", NO_ARGS).ok(), q.run("tables", NO_ARGS).ok());
+    let all = |place: &Place| place.run("dump", NO_ARGS).ok();
+    assert_eq!(all(&p), all(&q));
+    q.feed("compare", &["-"], dump.as_bytes()).ok();
+    // A table of one value for each key takes no sets, also before they have been read.
+    let wrong = "VERSION=3\nformat=print\ndatabase=plain\ndupsort=1\nHEADER=END\n a\n b\nbad";
+    let said = q.feed("load", &["-", "--sort"], wrong.as_bytes()).said(2);
+    assert!(said.contains("line 6") && said.contains("one value each"), "{said}");
+    p.assert_clean();
+    q.assert_clean();
+}
+
+#[test]
+fn a_sorted_load_that_fails_leaves_nothing() {
+    let p = Place::new();
+    p.load("a\told\n");
+    let lines = unsorted_lines(9_000);
+    let long = format!("{lines}{}\t2\n", "k".repeat(90_000));
+    let said = p.feed("load", &["-", "--sort", "--sort-memory", "64K"], long.as_bytes()).said(2);
+    assert!(said.contains("standard input line 9001:"), "{said}");
+    assert!(
+        said.contains("90000 bytes") && said.contains("nothing of this input loaded"),
+        "{said}"
+    );
+    let bad = format!("{lines}no tab\n");
+    let said = p.feed("load", &["-", "--sort"], bad.as_bytes()).said(2);
+    assert!(said.contains("line 9001: no tab"), "{said}");
+    let missing = p.path("missing");
+    let sort = ["-", "--sort", "--sort-memory", "64K", "--temp-dir", text(&missing)];
+    let said = p.feed("load", &sort, lines.as_bytes()).said(2);
+    assert!(said.contains(text(&missing)) && said.contains("make it first"), "{said}");
+    assert!(said.contains("nothing of this input loaded"), "{said}");
+    // No room for temporary files.
+    let command = |limit: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -f {limit} && exec \"$@\""), "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_kvtool")).arg("load").arg(p.db()).args(&sort[..4]);
+        command
+    };
+    let said = finish(command("200"), lines.as_bytes()).said(2);
+    assert!(said.contains("write a temporary file in") && said.contains("--temp-dir"), "{said}");
+    for (args, expected) in [
+        (&["-", "--sort", "--batch", "3"][..], "--batch"),
+        (&["-", "--sort-memory", "64K"], "--sort"),
+        (&["-", "--temp-dir", "/tmp"], "--sort"),
+        (&["-", "--sort", "--sort-memory", "many"], "K, M or G behind it"),
+    ] {
+        let ran = p.feed("load", args, b"");
+        assert!(ran.code == Some(2) && ran.stderr.contains(expected), "{ran:?}");
+    }
+    assert_eq!(p.scan(), "a\told\n");
+    assert_eq!(std::fs::read_dir(p.dir.path()).unwrap().count(), 2);
+    p.assert_clean();
+}
+
+/// Told to end while it reads, and, where that is met, while it merges.
+#[test]
+fn a_sorted_load_that_is_told_to_end_leaves_nothing() {
+    use std::io::{Read, Write};
+    use std::process::Stdio;
+    let p = Place::new();
+    p.load("a\told\n");
+    let lines = unsorted_lines(60_000);
+    for all_read in [false, true] {
+        let mut command = p.command("load", ["-", "--sort", "--sort-memory", "64K"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(lines.as_bytes()).unwrap();
+        if all_read {
+            drop(stdin);
+        }
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(sent.success() || all_read);
+        let code = wait(&mut child, &command);
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        if code == Some(0) && all_read {
+            // It was faster; so all of it is there.
+            assert!(p.run("count", NO_ARGS).ok() != "1\n");
+            continue;
+        }
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("interrupted (nothing of this input loaded)"), "{said}");
+        assert_eq!(p.scan(), "a\told\n");
+    }
+    assert_eq!(std::fs::read_dir(p.dir.path()).unwrap().count(), 2);
+    p.assert_clean();
+}
