@@ -3,8 +3,8 @@
 //!     cargo bench -p recto-benches --bench bulk -- [--dir DIR] [--pairs N] [--memory MIB] [--rounds N] [--only load]
 //!
 //! DIR must lie on a disk: tmpfs syncs nothing. Bytes written are those that this process has handed to `write` calls,
-//! by /proc/self/io: of the loader from `finish` on, when its runs are in their files already. `--only load` leaves out
-//! the batches, which take several times as long. Without `--bench` it runs once on a few pairs, as a test.
+//! by /proc/self/io, without those of the loader's temporary files. `--only load` leaves out the batches, which take
+//! several times as long. Without `--bench` it runs once on a few pairs, as a test.
 
 use recto::{Database, LoadOptions, TableKind};
 use std::error::Error;
@@ -86,18 +86,18 @@ fn table_bytes(db: &Database, pairs: u64) -> Outcome<u64> {
 
 fn load(sizes: &Sizes) -> Outcome<Took> {
     let (_dir, db) = open(&sizes.dir)?;
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), written()?);
     let mut loader = db.loader(TableKind::Map, &LoadOptions::default().memory(sizes.memory));
     for (key, value) in pairs(sizes.pairs) {
         loader.push(&key, &value)?;
     }
-    let (pushed, before) = (begun.elapsed(), written()?);
+    let pushed = begun.elapsed();
     let mut txn = db.write()?;
     let table = txn.open("main")?;
     let loaded = loader.finish(&mut txn, table)?;
     let merged = begun.elapsed();
     txn.commit()?;
-    let (time, written) = (begun.elapsed(), written()? - before);
+    let (time, written) = (begun.elapsed(), written()? - before - loaded.temp_bytes);
     println!(
         "  load: {} runs, {} passes; {:.1} s to push, {:.1} s to merge and put, {:.1} s to commit",
         loaded.runs,

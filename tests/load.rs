@@ -179,6 +179,8 @@ fn a_loaded_table_is_as_full_as_one_put_in_order() {
     let mut txn = db.write().unwrap();
     let loaded = load(&mut txn, &db, "loaded", &tiny(temp.path()), &input);
     assert!(loaded.runs > 100, "{loaded:?}");
+    let bytes = input.len() as u64 * 110;
+    assert!(loaded.temp_bytes > bytes * 9 / 10 && loaded.temp_bytes < 5 * bytes, "{loaded:?}");
     txn.commit().unwrap();
     let pages_after_load = db.info().unwrap().page_count;
     input.sort();
@@ -218,6 +220,7 @@ fn nothing_loads_nothing() {
     let mut txn = db.write().unwrap();
     let loaded = load(&mut txn, &db, "main", &LoadOptions::default(), &[]);
     assert_eq!((loaded.pushed, loaded.new, loaded.runs, loaded.passes), (0, 0, 0, 0));
+    assert_eq!(loaded.temp_bytes, 0);
     let mut sets = txn.open_set("sets").unwrap();
     sets.load([("key", "value"); 0]).unwrap();
     assert!(sets.is_empty());

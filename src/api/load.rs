@@ -109,6 +109,8 @@ pub struct Loaded {
     pub runs: usize,
     /// How often runs were merged into longer ones, before the last merge into the table.
     pub passes: usize,
+    /// Bytes that were written to temporary files, in all.
+    pub temp_bytes: u64,
 }
 
 /// How far [`Loader::finish_with`] is.
@@ -247,8 +249,8 @@ impl Loader {
         };
         let done = self.sorter.sort(&mut tell).and_then(|sorted| {
             let new = writer.load(index, &sorted, &mut tell)?;
-            let (runs, passes) = sorted.runs_and_passes();
-            Ok(Loaded { pushed, new, runs, passes })
+            let (runs, passes) = (sorted.runs(), sorted.passes());
+            Ok(Loaded { pushed, new, runs, passes, temp_bytes: sorted.temp_bytes() })
         });
         match stopped {
             Some(e) => Err(e),

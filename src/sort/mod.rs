@@ -334,6 +334,7 @@ impl Sorter {
             values: Arc::clone(&self.values),
             first_runs: 0,
             passes: 0,
+            written: 0,
             moved: 0,
             to_move: 0,
         };

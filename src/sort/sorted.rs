@@ -28,19 +28,32 @@ pub struct Sorted {
     /// Runs that there were at first, and how often they were merged.
     pub(super) first_runs: usize,
     pub(super) passes: usize,
+    /// Bytes that all runs took, also those that are gone.
+    pub(super) written: u64,
     pub(super) moved: u64,
     pub(super) to_move: u64,
 }
 
 impl Sorted {
-    /// Runs that memory was too small for, and how often some of them were merged before this.
-    pub fn runs_and_passes(&self) -> (usize, usize) {
-        (self.first_runs, self.passes)
+    /// Runs that memory was too small for.
+    pub fn runs(&self) -> usize {
+        self.first_runs
+    }
+
+    /// How often some of them were merged before this.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// Bytes that went to files.
+    pub fn temp_bytes(&self) -> u64 {
+        self.written + self.values.bytes()
     }
 
     /// Merges runs until they can be read side by side.
     pub(super) fn shorten(&mut self, step: &mut Step<'_>) -> Result<()> {
         self.first_runs = self.runs.len();
+        self.written = self.runs.iter().map(|run| run.bytes).sum();
         let in_memory = usize::from(!self.entries.is_empty());
         let fan_in = self.settings.fan_in();
         let counts: Vec<u64> = self.runs.iter().map(|run| run.pairs).collect();
@@ -80,7 +93,9 @@ impl Sorted {
             }
         }
         self.moved += merge.moved;
-        writer.finish()
+        let run = writer.finish()?;
+        self.written += run.bytes;
+        Ok(run)
     }
 
     /// Hands out all pairs in their order. What merges does so beside it, in a thread.

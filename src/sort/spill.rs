@@ -91,6 +91,11 @@ impl Values {
         Ok(reference)
     }
 
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.file.lock().as_ref().map_or(0, |(_, end)| *end)
+    }
+
     /// The value that a reference leads to, in place of what was in `value`.
     pub fn get(&self, reference: &[u8], value: &mut Vec<u8>) -> Result<()> {
         let word = |at: usize| Some(u64::from_le_bytes(*reference.get(at..)?.first_chunk()?));
@@ -127,6 +132,7 @@ pub struct Run {
     file: Arc<TempFile>,
     blocks: Vec<Block>,
     pub pairs: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -149,7 +155,7 @@ pub struct RunWriter<'o> {
 
 impl<'o> RunWriter<'o> {
     pub fn new(output: &'o mut Output, values: &'o Values, settings: &Settings) -> RunWriter<'o> {
-        let run = Run { file: Arc::clone(&output.file), blocks: Vec::new(), pairs: 0 };
+        let run = Run { file: Arc::clone(&output.file), blocks: Vec::new(), pairs: 0, bytes: 0 };
         let (full, large) = (settings.block(), settings.large());
         RunWriter { output, values, full, large, block: Vec::new(), run }
     }
@@ -175,6 +181,7 @@ impl<'o> RunWriter<'o> {
         self.output.file.write(at, &self.block)?;
         self.run.blocks.push(Block { at, len, crc: checksum(at, &self.block) });
         self.output.end += len as u64;
+        self.run.bytes += len as u64;
         self.block.clear();
         Ok(())
     }
@@ -300,7 +307,7 @@ mod tests {
         assert_eq!(same.len, len, "the same content, elsewhere");
         let mut there = runs[1].blocks.clone();
         there[3] = Block { at: same.at, ..runs[0].blocks[3] };
-        let moved = Run { file: Arc::clone(&output.file), blocks: there, pairs: 1000 };
+        let moved = Run { file: Arc::clone(&output.file), blocks: there, pairs: 1000, bytes: 0 };
         names_it(read(&moved, &values).1);
         // A large value.
         let large = values.file.lock();
