@@ -37,6 +37,9 @@ use std::{io, mem};
 /// Less memory than this is not worth the name; so much is used in any case.
 pub const LEAST_MEMORY: usize = 64 << 10;
 
+/// Bytes that a buffer has at first.
+const FIRST_BYTES: usize = 16 << 10;
+
 /// What is told how far the work is, pairs moved of pairs to be moved; false ends it.
 pub type Step<'s> = dyn FnMut(u64, u64) -> bool + 's;
 
@@ -258,9 +261,13 @@ impl Sorter {
             self.spill()?;
         }
         let Buffer { bytes, pairs, has_large } = &mut self.filling;
-        if bytes.capacity() < half && bytes.try_reserve_exact(half - bytes.len()).is_err() {
-            let source = io::Error::from(io::ErrorKind::OutOfMemory);
-            return Err(Error::Io { what: "get memory to sort in", path: None, source });
+        if bytes.capacity() - bytes.len() < more {
+            // Twice as much each time, but no more than it may be in the end.
+            let wanted = (2 * bytes.capacity()).max(FIRST_BYTES).min(half).max(bytes.len() + more);
+            if bytes.try_reserve_exact(wanted - bytes.len()).is_err() {
+                let source = io::Error::from(io::ErrorKind::OutOfMemory);
+                return Err(Error::Io { what: "get memory to sort in", path: None, source });
+            }
         }
         record::put(bytes, key, value, stored);
         *pairs += 1;

@@ -121,13 +121,9 @@ impl Sorted {
             }
             Ok(())
         };
-        let beside = match self.runs.is_empty() {
-            true => None,
-            false => Some(self.merge()?),
-        };
-        let is_taken = match beside {
-            Some(merge) => take_beside(merge, &mut take)?,
-            None => false,
+        let is_taken = match self.runs.is_empty() {
+            true => false,
+            false => take_beside(self.merge()?, &mut take)?,
         };
         if !is_taken {
             let mut merge = self.merge()?;

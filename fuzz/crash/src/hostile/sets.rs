@@ -152,6 +152,17 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Values of a key at once.
+    fn load_values(&mut self, name: &str, key: &[u8], values: &[Vec<u8>]) -> recto::Result<()> {
+        let loaded = self.txn.open_set(name)?.load(values.iter().map(|value| (key, value)))?;
+        if let Some(pairs) = self.pairs(name) {
+            let before = pairs.len();
+            pairs.extend(values.iter().map(|value| (pair_of(key, value), digest(value))));
+            assert_eq!(loaded.new, (pairs.len() - before) as u64, "pairs that a load has added");
+        }
+        Ok(())
+    }
+
     fn remove_pair(&mut self, name: &str, key: &[u8], value: &[u8]) -> recto::Result<()> {
         let there = self.txn.open_set(name)?.remove(key, value)?;
         if let Some(pairs) = self.pairs(name) {
@@ -186,8 +197,13 @@ impl Step<'_> {
                 0 => self.remove_all(name, key)?,
                 1 => {
                     let start = self.rng.u64(..3000);
-                    for n in 0..many {
-                        self.insert_pair(name, key, &value_of(size, start + n))?;
+                    let values: Vec<_> = (0..many).map(|n| value_of(size, start + n)).collect();
+                    if start % 2 == 0 {
+                        self.load_values(name, key, &values)?;
+                        continue;
+                    }
+                    for value in &values {
+                        self.insert_pair(name, key, value)?;
                     }
                 }
                 _ => {
