@@ -99,7 +99,8 @@ fn random_pairs_in_tiny_memory_are_those_of_a_map() {
 fn the_last_value_of_a_key_stays() {
     let temp = memory_dir();
     const COUNT: u32 = 30_000;
-    let orders: [(&str, fn(u32) -> u32); 5] = [
+    type Order = fn(u32) -> u32;
+    let orders: [(&str, Order); 5] = [
         ("sorted", |n| n),
         ("backwards", |n| COUNT - n),
         ("the same", |_| 7),
