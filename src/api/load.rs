@@ -53,8 +53,8 @@ impl LoadOptions {
     }
 }
 
-/// Takes pairs in any order, also more than memory holds, and puts them into a table in the order of
-/// their keys: each page of a new table is written about once, and filled as by
+/// Takes pairs in any order, also more than memory holds, and puts them into a table in the order
+/// of their keys: each page of a new table is written about once, and filled as by
 /// [`TableMut::append`]. Random pairs put one by one touch a page each instead
 /// (docs/performance.md, *Loading unsorted pairs*, has figures).
 ///
