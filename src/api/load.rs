@@ -309,7 +309,7 @@ impl TableMut<'_> {
     /// let text = "the order of words in a text is not the order of keys";
     /// let loaded = words.load(text.split(' ').map(|word| (word, b"")))?;
     /// assert_eq!((loaded.pushed, loaded.new), (13, 10));
-    /// assert_eq!(words.first()?.unwrap().0, b"a");
+    /// assert_eq!(&*words.first()?.unwrap().0, b"a");
     /// # Ok(()) }
     /// ```
     pub fn load<K: AsRef<[u8]>, V: AsRef<[u8]>>(
