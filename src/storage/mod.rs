@@ -378,10 +378,6 @@ pub trait Platform: Send + Sync {
     fn lock_path(&self) -> Option<&Path> {
         None
     }
-    /// Where the data file is, if it is a file.
-    fn data_path(&self) -> Option<&Path> {
-        None
-    }
     /// Device and inode of the data file.
     fn data_file_id(&self) -> (u64, u64);
     /// Whether the files that are open are still the ones that their paths lead to: asked once the

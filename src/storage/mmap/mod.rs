@@ -235,9 +235,6 @@ impl Platform for MmapPlatform {
     fn lock_path(&self) -> Option<&Path> {
         self.lock_file.as_ref().map(|(_, path)| path.as_path())
     }
-    fn data_path(&self) -> Option<&Path> {
-        Some(&self.path)
-    }
     fn data_file_id(&self) -> (u64, u64) {
         self.id
     }
