@@ -198,7 +198,7 @@ impl Step<'_> {
                 1 => {
                     let start = self.rng.u64(..3000);
                     let values: Vec<_> = (0..many).map(|n| value_of(size, start + n)).collect();
-                    if start % 2 == 0 {
+                    if start.is_multiple_of(2) {
                         self.load_values(name, key, &values)?;
                         continue;
                     }
