@@ -5,8 +5,12 @@ mod common;
 
 use common::{assert_clean, disk_dir, memory_dir, open_at};
 use fastrand::Rng;
+use recto::inspect::{CheckOptions, Pages, Report, check};
 use recto::{Builder, Database, Durability, Error, ReadTxn, Sink, TableOptions, WriteTxn};
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 type Model = BTreeMap<String, Pairs>;
@@ -353,4 +357,110 @@ fn after_all_were_dropped_there_is_room_for_others() {
     create(&db, "new", Durability::Durable);
     assert_eq!(names(&db), ["new"]);
     assert_clean(&db);
+}
+
+/// The bytes of a file, and how often they are read.
+struct Counted(Vec<u8>, Cell<u64>);
+
+impl Pages for Counted {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, len: usize) -> recto::Result<Cow<'_, [u8]>> {
+        self.1.set(self.1.get() + 1);
+        self.0.read(offset, len)
+    }
+}
+
+/// Checks a file at rest: the reads, the report, and what progress was told.
+fn counted_check(path: &Path) -> (u64, Report, Vec<u64>) {
+    let pages = Counted(std::fs::read(path).unwrap(), Cell::new(0));
+    let mut told = Vec::new();
+    let mut progress = |done, _total| told.push(done);
+    let options = CheckOptions { progress: Some(&mut progress), ..CheckOptions::default() };
+    let report = check(&pages, options).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.faults);
+    (pages.1.get(), report, told)
+}
+
+/// The reads of a check do not depend on how many names a state has.
+#[test]
+fn a_check_reads_no_page_for_a_name() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    (0..30).for_each(|_| fill(&db, 1, Durability::Deferred));
+    let mut txn = db.write().unwrap();
+    let names = 5000;
+    (0..names).for_each(|n| txn.create_snapshot(&n.to_string()).unwrap());
+    txn.commit().unwrap();
+    fill(&db, 2, Durability::Durable);
+    assert_clean(&db);
+    drop(db);
+    let (reads, report, _) = counted_check(&path);
+    assert_eq!(report.snapshots, names);
+    assert!(report.snapshot_pages > 50 && report.snapshot_pages <= report.pages.queued);
+    let pages = report.meta.page_count;
+    assert!(reads <= 2 * pages, "{reads} reads of {pages} pages for {names} names");
+}
+
+/// Nor on how many states there are that share nearly everything: of tables with pairs that go, so
+/// that neighbours take over their keys, with values in runs and with trees of values.
+#[test]
+fn a_check_reads_each_page_once_for_all_snapshots() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    let mut rng = Rng::with_seed(7);
+    let key = |n: u32| n.to_be_bytes();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table("main").unwrap();
+    for n in 0..20_000u32 {
+        let len = if n % 50 == 0 { 20_000 } else { 60 };
+        table.put(&key(n), &vec![n as u8; len]).unwrap();
+    }
+    let mut sets = txn.open_set("sets").unwrap();
+    for n in 0..12_000u32 {
+        sets.insert(&key(n % 8), &key(n)).unwrap();
+    }
+    txn.commit().unwrap();
+    for n in 0..200u32 {
+        let mut txn = db.write().unwrap();
+        txn.set_durability(Durability::Deferred);
+        txn.create_snapshot(&format!("{:03}", n * 7 % 200)).unwrap();
+        let mut table = txn.open_table("main").unwrap();
+        for _ in 0..8 {
+            table.put(&key(rng.u32(..20_000)), &[1; 70]).unwrap();
+        }
+        let from = rng.u32(..20_000);
+        table.delete_range(&key(from)[..]..&key(from + rng.u32(..400))[..]).unwrap();
+        let name = if n % 20 == 8 { "sets of it" } else { "sets" };
+        let mut sets = txn.open_set(name).unwrap();
+        let gone = rng.u32(..12_000);
+        sets.remove(&key(gone % 8), &key(gone)).unwrap();
+        match n % 20 {
+            3 => assert_eq!(txn.drop_table("other").unwrap(), n > 12),
+            7 => txn.rename_table("sets", "sets of it").unwrap(),
+            8 => txn.rename_table("sets of it", "sets").unwrap(),
+            12 => txn.copy_table("main", "other").unwrap(),
+            _ => {}
+        }
+        txn.commit().unwrap();
+    }
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().clear().unwrap();
+    txn.commit().unwrap();
+    assert_clean(&db);
+    drop(db);
+    let (reads, report, told) = counted_check(&path);
+    assert_eq!(report.snapshots, 200);
+    let pages = report.meta.page_count;
+    assert!(reads <= 2 * pages, "{reads} reads of {pages} pages for 200 snapshots");
+    // Most of the file is the snapshots', and not done before they are.
+    let theirs = report.snapshot_pages;
+    assert!(theirs > pages / 2);
+    let midway = pages - theirs / 4 * 3..pages - theirs / 4;
+    assert!(told.iter().any(|done| midway.contains(done)), "{told:?} of {pages}");
+    assert!(told.is_sorted() && told.last() == Some(&pages));
 }

@@ -820,13 +820,14 @@ impl Database {
         Ok(held.map_err(|e| self.engine.named(e))?.each)
     }
 
-    /// Proves that every page of the newest visible snapshot is what it should be, and that no page
-    /// is owned twice or by nobody. Reads the whole database while it is in use by others;
-    /// `progress` is told the pages done and in all. An error means that the check could not be
-    /// done; faults are in the report. Under commits without a pause it waits for the write
-    /// transaction: [`Error::WriterOnThisThread`] if the thread has that itself, through this
-    /// handle or another, and a flush has failed or its process has died meanwhile: end the
-    /// transaction first. [`Error::Busy`] if no moment was found for it.
+    /// Proves that every page of the newest visible snapshot, and of the named ones, is what it
+    /// should be, and that no page is owned twice or by nobody. Reads the whole database while it
+    /// is in use by others, each page once or twice, however many snapshots have a name; `progress`
+    /// is told the pages done and in all. An error means that the check could not be done; faults
+    /// are in the report. Under commits without a pause it waits for the write transaction:
+    /// [`Error::WriterOnThisThread`] if the thread has that itself, through this handle or another,
+    /// and a flush has failed or its process has died meanwhile: end the transaction first.
+    /// [`Error::Busy`] if no moment was found for it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -202,6 +202,11 @@ pub struct Report {
     pub catalog: TableStats,
     /// All tables, in the order of their names.
     pub tables: Vec<TableStats>,
+    /// Named snapshots.
+    pub snapshots: u64,
+    /// Free pages that at least one named snapshot sees: a part of [`PageCounts::queued`]. They
+    /// cannot be used again before the last snapshot that sees them is dropped.
+    pub snapshot_pages: u64,
     /// Bytes of the file behind the last page: room to grow into.
     pub unused_tail_bytes: u64,
     /// The inspection was broken off on demand; what it did not reach is not judged.

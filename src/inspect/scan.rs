@@ -10,7 +10,7 @@
 
 use super::layout;
 use super::meta::Meta;
-use super::named::Named;
+use super::named::{Held, Named};
 use super::owners::{Conflict, Owners, PageKind};
 use super::pages::Pages;
 use super::report::{Fault, MAX_FAULTS, PageCounts, TableStats};
@@ -137,10 +137,8 @@ pub(super) struct Scan<'a> {
     manifest: BTreeMap<u64, u64>,
     /// The manifest must list every page of this transaction.
     sealed: bool,
-    /// Snapshots, and how many waiting pages each is known to see.
-    pub held: Vec<(u64, u64)>,
-    /// Pages that at least one of these can see.
-    pub held_by_any: u64,
+    /// Asked of how many waiting pages some snapshots see, if that is asked.
+    pub held: Held,
     pub visit: Option<Visit<'a>>,
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
     pub cancelled: Option<&'a AtomicBool>,
@@ -173,8 +171,7 @@ impl<'a> Scan<'a> {
             manifest: meta.manifest.iter().map(|l| (l.page, l.pages)).collect(),
             // Bytes given from outside are an image without its manifest.
             sealed: meta.slot.is_some() && meta.phase == layout::PHASE_SEALED,
-            held: Vec::new(),
-            held_by_any: 0,
+            held: Held::default(),
             visit: None,
             progress: None,
             cancelled: None,
@@ -293,7 +290,10 @@ impl<'a> Scan<'a> {
         let mut conflicts = Vec::new();
         let given = self.owners.claim(start..end, kind, |c| conflicts.push(c));
         *self.count_of(kind) += given;
-        self.tick(given);
+        // Free entries tell of themselves: what a named snapshot sees is done when that is.
+        if kind != PageKind::Queued {
+            self.tick(given);
+        }
         for conflict in &conflicts {
             self.conflict(conflict, kind);
         }
@@ -370,6 +370,9 @@ impl<'a> Scan<'a> {
         let txn = self.txn;
         if let Some(current) = &self.named.current {
             let snapshot = current.txn;
+            if run == 0 {
+                self.named.note_birth(id, birth);
+            }
             if birth > snapshot {
                 self.fault(Some(id), || format!("born in {birth}, the snapshot is of {snapshot}"));
             }
@@ -416,8 +419,8 @@ impl<'a> Scan<'a> {
     /// Counts work done, tells about it now and then, and looks whether to go on.
     pub fn tick(&mut self, pages: u64) {
         const EVERY: u64 = 1024;
-        self.done += pages;
-        if self.done >= self.told + EVERY || self.told == 0 {
+        self.done = self.done.saturating_add(pages);
+        if self.done - self.told >= EVERY || self.told == 0 {
             self.told = self.done;
             if let Some(progress) = &mut self.progress {
                 progress(self.done.min(self.page_count), self.page_count);

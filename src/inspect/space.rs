@@ -202,17 +202,9 @@ impl QueueWalk<'_, '_> {
             self.scan.fault(page, || format!("dead in {death}, after an entry dead in {last}"));
         }
         self.last_death = self.last_death.max(death);
-        self.scan.note_queued(extent, birth, death);
-        let mut seen = false;
-        for (snapshot, held) in &mut self.scan.held {
-            if (birth..death).contains(snapshot) {
-                *held = held.saturating_add(extent.len);
-                seen = true;
-            }
-        }
-        if seen {
-            self.scan.held_by_any = self.scan.held_by_any.saturating_add(extent.len);
-        }
+        let is_pinned = self.scan.note_queued(extent, birth, death);
+        self.scan.tick(if is_pinned { 0 } else { extent.len });
+        self.scan.held.add(birth..death, extent.len);
     }
 
     /// Proves a map of free pages.

@@ -35,7 +35,9 @@ pub(super) struct Descriptor {
 pub(super) struct Listed {
     pub name: String,
     pub descriptor: Vec<u8>,
-    /// Birth of the catalog's leaf that says so.
+    /// The catalog's leaf that says so; 0 in salvage, which does not ask.
+    pub leaf: u64,
+    /// Its birth.
     pub birth: u64,
 }
 
@@ -156,7 +158,7 @@ pub(super) fn system(scan: &mut Scan<'_>, descriptor: &[u8]) -> Vec<(Vec<u8>, Ve
 
 /// Walks a table and answers its figures.
 pub(super) fn table(scan: &mut Scan<'_>, listed: Listed) -> TableStats {
-    let Listed { name, descriptor, birth } = listed;
+    let Listed { name, descriptor, birth, .. } = listed;
     scan.within(Step::Table(name.clone()), |scan| tree(scan, &descriptor, birth, name, None))
 }
 
@@ -231,7 +233,7 @@ struct TreeWalk<'s, 'a, 't> {
 }
 
 /// What stands beside the keys of a tree.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     /// A value, aligned to 2^this bytes.
     Map(u64),
@@ -249,6 +251,17 @@ impl TreeWalk<'_, '_, '_> {
         if !self.scan.look() {
             return;
         }
+        if self.scan.named.current.is_none() {
+            return self.walk(id, level, ceiling, fences);
+        }
+        let context = (level, self.kind, self.tables.is_some(), fences);
+        if let Some(walked) = self.scan.enter_of_snapshot(id, 1, context, ceiling) {
+            self.walk(id, level, ceiling, fences);
+            self.scan.leave_of_snapshot(id, walked);
+        }
+    }
+
+    fn walk(&mut self, id: u64, level: u64, ceiling: u64, fences: Fences<'_>) {
         self.scan.push(Step::Page(kind_at(level), id));
         if let Some(bytes) = self.scan.read(id) {
             match Node::parse(&bytes) {
@@ -546,9 +559,21 @@ impl TreeWalk<'_, '_, '_> {
             catalog,
         );
         if scan.verify_values {
-            self.run_bytes(run);
+            self.run_once(run, pages);
         }
         true
+    }
+
+    /// Reads a run: of snapshots, once for all that lead to it as the same.
+    fn run_once(&mut self, run: Run, pages: u64) {
+        if self.scan.named.current.is_none() {
+            return self.run_bytes(run);
+        }
+        let context = (run.len, run.crc);
+        if let Some(walked) = self.scan.enter_of_snapshot(run.first, pages, context, u64::MAX) {
+            self.run_bytes(run);
+            self.scan.leave_of_snapshot(run.first, walked);
+        }
     }
 
     fn run_bytes(&mut self, run: Run) {
@@ -596,7 +621,7 @@ impl TreeWalk<'_, '_, '_> {
             name
         });
         if let Some(tables) = &mut self.tables {
-            tables.push(Listed { name, descriptor, birth });
+            tables.push(Listed { name, descriptor, leaf, birth });
         }
     }
 }

@@ -275,7 +275,8 @@ impl<'a> Salvager<'a> {
                     Into::Catalog(listed) => {
                         // The name is known, the tree is not.
                         let name = String::from_utf8_lossy(&key).into_owned();
-                        listed.push(Listed { name, descriptor: Vec::new(), birth: node.birth });
+                        let (descriptor, birth) = (Vec::new(), node.birth);
+                        listed.push(Listed { name, descriptor, leaf: 0, birth });
                     }
                     _ => {
                         let page = PageId(if page == 0 { leaf } else { page });
@@ -384,7 +385,7 @@ impl<'a> Salvager<'a> {
         let (table, options) = match into {
             Into::Catalog(listed) => {
                 let name = String::from_utf8_lossy(&key).into_owned();
-                listed.push(Listed { name, descriptor: value.to_vec(), birth });
+                listed.push(Listed { name, descriptor: value.to_vec(), leaf: 0, birth });
                 return;
             }
             Into::Table(index) => {

@@ -412,7 +412,7 @@ pub fn set(size: usize, values: &[&[u8]]) -> Value {
 }
 
 /// The tree of the values of a key: entries, branch and leaf pages.
-fn set_tree(size: u64, root: u64, depth: u64, counts: [u64; 3]) -> Value {
+pub fn set_tree(size: u64, root: u64, depth: u64, counts: [u64; 3]) -> Value {
     let mut b = vec![0; 36];
     put(&mut b, 0, 2, 34);
     put(&mut b, 2, 2, size);
@@ -475,7 +475,7 @@ pub fn sample_with_sets() -> Image {
     image
 }
 
-fn entry(key: &str, value: &str) -> (Vec<u8>, Value) {
+pub fn entry(key: &str, value: &str) -> (Vec<u8>, Value) {
     (key.as_bytes().to_vec(), Value::Inline(value.as_bytes().to_vec()))
 }
 

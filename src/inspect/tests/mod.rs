@@ -5,4 +5,5 @@ mod image;
 mod opening;
 mod properties;
 mod salvage;
+mod snapshots;
 mod walking;
