@@ -90,10 +90,18 @@ fn snapshots_stand_until_they_are_dropped() {
     let info = p.run("info", NO_ARGS).ok();
     let line = info.lines().find(|line| line.starts_with("snapshots ")).unwrap();
     assert!(line.contains(" 1, the oldest named ") && line.ends_with(" ago"), "{line}");
-    let info: serde_json::Value = serde_json::from_str(&p.run("info", ["--json"]).ok()).unwrap();
+    let info: Value = serde_json::from_str(&p.run("info", ["--json"]).ok()).unwrap();
     assert_eq!(info["named_snapshots"], 1);
     assert!(info["oldest_named_seconds"].is_u64(), "{info}");
     assert!(info["pages_held_back"].as_u64().unwrap() > 0, "what has changed since: {info}");
+    let check: Value = serde_json::from_str(&p.run("check", ["--json"]).ok()).unwrap();
+    let kept = check["snapshot_pages"].as_u64().unwrap();
+    assert!(check["snapshots"] == 1 && kept >= 2, "{check}");
+    let text = p.run("check", NO_ARGS).ok();
+    let is =
+        |line: &str, words: &str| text.lines().any(|l| l.starts_with(line) && l.contains(words));
+    assert!(is("snapshots", &format!("1 (free pages kept: {kept})")), "{text}");
+    assert!(is("free pages", "once snapshots that see them are dropped"), "{text}");
     assert_eq!(p.run("snapshot", ["drop", "one", "--json"]).ok(), "{\"dropped\":\"one\"}\n");
     for args in [&["drop", "one"][..], &["list", "one"]] {
         assert!(p.run("snapshot", args).said(2).contains("no snapshot \"one\""));

@@ -71,6 +71,8 @@ impl Check {
                 "log_pages": report.pages.free_log + report.pages.reserved,
                 "free_pages": report.free_pages(),
                 "usable_pages": report.usable_pages(),
+                "snapshots": report.snapshots,
+                "snapshot_pages": report.snapshot_pages,
                 "leaked_pages": report.pages.leaked,
                 "fault_count": report.fault_count,
                 "faults": faults,
@@ -97,8 +99,13 @@ impl Check {
             ("bytes", grouped(report.key_bytes() + report.value_bytes())),
             ("pages", page_counts(report)),
             ("free pages", free_pages(report)),
-            ("faults", grouped(report.fault_count)),
         ]);
+        if report.snapshots > 0 {
+            let kept = grouped(report.snapshot_pages);
+            let text = format!("{} (free pages kept: {kept})", grouped(report.snapshots));
+            fields.push(("snapshots", text));
+        }
+        fields.push(("faults", grouped(report.fault_count)));
         out.fields(&fields)
     }
 }
@@ -121,13 +128,23 @@ fn meta_pages(report: &Report) -> Option<[String; 2]> {
 
 /// The free pages, and since when they may be used.
 fn free_pages(report: &Report) -> String {
-    let (all, waiting) = (grouped(report.free_pages()), grouped(report.pages.queued));
-    match report.pages.queued {
-        0 => all,
-        n if n == report.free_pages() => {
-            format!("{all} (once no reader and no recovery needs them)")
-        }
-        _ => format!("{all} ({waiting} of them once no reader and no recovery needs them)"),
+    let all = report.free_pages();
+    let kept = report.snapshot_pages.min(report.pages.queued);
+    let parts = [
+        (kept, "once snapshots that see them are dropped"),
+        (report.pages.queued - kept, "once no reader and no recovery needs them"),
+    ];
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, when)| match *count == all {
+            true => (*when).to_string(),
+            false => format!("{} of them {when}", grouped(*count)),
+        })
+        .collect();
+    match parts.is_empty() {
+        true => grouped(all),
+        false => format!("{} ({})", grouped(all), parts.join(", ")),
     }
 }
 
