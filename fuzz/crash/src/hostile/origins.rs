@@ -182,6 +182,7 @@ pub fn all() -> Result<Vec<Origin>> {
     ];
     all.push(origin("free log", staged(4096)?, free_log)?);
     all.push(origin("named", staged(4096)?, named)?);
+    all.push(origin("many names", staged(4096)?, many_names)?);
     for (name, page_size) in
         [("8 KiB", 8192), ("16 KiB", 16_384), ("32 KiB", 32_768), ("64 KiB", 65_536)]
     {
@@ -345,6 +346,31 @@ fn named(m: &mut Making) -> Result<()> {
     let mut txn = m.db.write()?;
     txn.drop_snapshot("second")?;
     txn.open_table("t")?.delete_range("key 03".as_bytes()..)?;
+    txn.commit()
+}
+
+/// Hundreds of named snapshots, of a few states that share most of their pages.
+fn many_names(m: &mut Making) -> Result<()> {
+    m.put("t", 0..90, 150)?;
+    m.put("u", 0..2, 5000)?;
+    let mut txn = m.db.write()?;
+    let mut sets = txn.open_set("sets")?;
+    (0..500u32).try_for_each(|n| sets.insert(b"many", &n.to_be_bytes()).map(drop))?;
+    txn.commit()?;
+    for round in 0..5u32 {
+        let mut txn = m.db.write()?;
+        (0..60).try_for_each(|n| txn.create_snapshot(&format!("{n:02} of {round}")))?;
+        let mut table = txn.open_table("t")?;
+        table.put(format!("key {:03}", round * 17).as_bytes(), &[round as u8; 170])?;
+        let gone = format!("key {:03}", round * 20)..format!("key {:03}", round * 20 + 3);
+        table.delete_range(gone.start.as_bytes()..gone.end.as_bytes())?;
+        txn.open_set("sets")?.remove(b"many", &(round * 7).to_be_bytes())?;
+        txn.commit()?;
+        m.keep()?;
+    }
+    let mut txn = m.db.write()?;
+    (0..60).step_by(7).try_for_each(|n| txn.drop_snapshot(&format!("{n:02} of 1")).map(drop))?;
+    txn.open_table("t")?.clear()?;
     txn.commit()
 }
 
