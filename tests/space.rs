@@ -248,6 +248,95 @@ fn many_that_come_and_go(named: bool) {
     assert_clean(&db);
 }
 
+/// Puts each of `n` keys of a table anew.
+fn rewrite(db: &Database, table: &str, n: u64, round: u64) {
+    write(db, Durability::Durable, |txn| {
+        let mut table = txn.open_table(table).unwrap();
+        for i in 0..n {
+            table.put(&i.to_be_bytes(), &value(i, round)).unwrap();
+        }
+    });
+}
+
+/// Keys of the table that is kept, some 220 pages.
+const KEPT: u64 = 8_000;
+
+/// Six states that are kept at once and then no more, each a table apart from the next, beside so
+/// many that keep their names; then the table is rewritten. Answers the page counts before and
+/// after that.
+fn six_gone_beside(db: &Database, stay: u64, named: bool) -> (u64, u64) {
+    (0..4).for_each(|round| rewrite(db, "main", KEPT, round));
+    for name in 0..stay {
+        Keeper::new(db, Some(&format!("stays {name}")), Durability::Durable);
+        rewrite(db, "small", 200, name);
+    }
+    (0..6).for_each(|round| rewrite(db, "main", KEPT, 10 + round));
+    let six: Vec<Keeper> = (0..6)
+        .map(|n| {
+            let name = named.then(|| format!("goes {n}"));
+            let keeper = Keeper::new(db, name.as_deref(), Durability::Durable);
+            rewrite(db, "main", KEPT, 20 + n);
+            keeper
+        })
+        .collect();
+    six.into_iter().for_each(|keeper| keeper.end(db, Durability::Durable));
+    let with = db.info().unwrap().page_count;
+    (0..12).for_each(|round| rewrite(db, "main", KEPT, 30 + round));
+    (with, db.info().unwrap().page_count)
+}
+
+/// What stays is as it was named.
+fn assert_kept(db: &Database, stay: u64) {
+    for name in 0..stay {
+        let txn = db.read_snapshot(&format!("stays {name}")).unwrap();
+        let table = txn.table("main").unwrap();
+        assert!((0..KEPT).all(|i| table.get(&i.to_be_bytes()).unwrap() == Some(&value(i, 3)[..])));
+    }
+    assert_clean(db);
+}
+
+#[test]
+fn names_that_are_dropped_give_space_back_beside_three_that_stay() {
+    for stay in [2, 3, 5, 8] {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.recto"), &Builder::default());
+        let (with, after) = six_gone_beside(&db, stay, true);
+        println!("beside {stay}: {with} pages, {after} when the table was rewritten");
+        assert!(after * 10 <= with * 6, "{with} pages, {after} behind it, beside {stay}");
+        (0..50).for_each(|round| rewrite(&db, "small", 200, round));
+        let end = db.info().unwrap().page_count;
+        assert!(end <= after + after / 10, "then {end} pages behind {after}, beside {stay}");
+        assert_kept(&db, stay);
+    }
+}
+
+#[test]
+fn what_dropped_names_pinned_is_used_beside_three_that_stay() {
+    for stay in [2, 3, 5] {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.recto"), &Builder::default());
+        six_gone_beside(&db, stay, true);
+        rewrite(&db, "more", 4 * KEPT, 0);
+        let (pages, free) = (db.info().unwrap().page_count, db.info().unwrap().free_pages);
+        println!("beside {stay}: {pages} pages, {free} free");
+        // What stays sees a table that is free for all others, and two commits keep theirs.
+        assert!(free * 3 <= pages, "{free} of {pages} pages are free, beside {stay}");
+        assert_kept(&db, stay);
+    }
+}
+
+#[test]
+fn readers_that_have_ended_give_space_back_beside_three_names_that_stay() {
+    for stay in [2, 3, 5] {
+        let dir = dir();
+        let db = open_at(&dir.path().join("x.recto"), &Builder::default());
+        let (with, after) = six_gone_beside(&db, stay, false);
+        println!("beside {stay}: {with} pages, {after} when the table was rewritten");
+        assert!(after * 10 <= with * 6, "{with} pages, {after} behind it, beside {stay}");
+        assert_kept(&db, stay);
+    }
+}
+
 /// A large value: mostly its seed's numbers, so that a page in a wrong place shows.
 fn large(rng: &mut Rng, key: u64) -> Vec<u8> {
     let len = if rng.bool() { rng.usize(1..=1 << 20) } else { rng.usize(1..=16 << 10) };

@@ -58,7 +58,9 @@ impl WriteTxn {
 
     /// Drops a snapshot, once the transaction is committed; false if there is none of this name.
     /// Who reads it goes on. Its pages are used again when nothing needs them any more: no reader
-    /// of a state that has it, and no state that a power cut could lead back to.
+    /// of a state that has it, and no state that a power cut could lead back to. Where several
+    /// others stay they are found bit by bit: each page that a transaction writes pays for a look
+    /// at four entries of the list of what waits.
     ///
     /// If what has named it is not durable yet, that is made durable first, which waits for the
     /// device; with an error of that the transaction is broken.

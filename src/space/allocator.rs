@@ -2,11 +2,13 @@
 //!
 //! Free pages stand in four places: `ready` (reusable, proved so once and for ever), the pool
 //! (proved like them, and sorted: see [`super::pool`]), the main queue (in the order of their
-//! death) and three side queues for entries that an old reader pins: such an entry is moved to a
-//! side queue under *one* reader that pins it and looked at again when that reader is gone (B10),
-//! so that nothing rescans them. Queues, the pool too, are FIFO lists of log pages, each written
-//! once, with their youngest entries inline in the meta page. A small commit therefore writes no
-//! page for its free space, however much of it there is.
+//! death) and three side queues for entries that an old reader or a named snapshot pins: such an
+//! entry is moved to a side queue under *one* id that pins it and looked at again when that is gone
+//! (B10), so that nothing rescans them. With more ids than queues the last one becomes the *mixed*
+//! queue: it has what waits for whoever else, and is gone round in small steps (A7). Queues, the
+//! pool too, are FIFO lists of log pages, each written once, with their youngest entries inline in
+//! the meta page. A small commit therefore writes no page for its free space, however much of it
+//! there is.
 //!
 //! Invariants: (A1) every page below `page_count` that the snapshot does not use is in exactly one
 //! of these places, or reserved as the tail of a queue, or it is a log page; (A2) nothing enters
@@ -16,7 +18,9 @@
 //! quarter of it is free only if all that can be used again has been joined, or is still to be paid
 //! for; (A5) single pages do not cut up long runs while more than a sixth of the file is free, and
 //! there are others; (A6) deferred commits, of which older snapshots keep what they replace, are
-//! flushed before that is long ([`is_flush_due`](super::is_flush_due): kept by the commit).
+//! flushed before that is long ([`is_flush_due`](super::is_flush_due): kept by the commit); (A7)
+//! each page that is taken pays for judging four entries of the mixed queue again, so that what
+//! nobody sees is a small part of it, however long others stay.
 
 mod finish;
 mod levels;
@@ -102,8 +106,9 @@ pub struct Allocator {
     sorted: bool,
     /// Whether everything has been joined for a run.
     joined: bool,
-    /// Extents that wait for a snapshot which does not see them, and have not been paid for.
-    parked_elsewhere: usize,
+    /// Entries of the mixed queue that have been judged again (A7); the largest number if it has
+    /// been gone round.
+    looked: usize,
     /// Single pages are taken from the first free ones, however few lie side by side (A5).
     fragments_first: bool,
     /// And more of these have been looked for.
@@ -187,7 +192,7 @@ impl Allocator {
             found: Vec::new(),
             sorted: false,
             joined: false,
-            parked_elsewhere: 0,
+            looked: 0,
             fragments_first: false,
             fragments_sought: false,
             sorting: false,

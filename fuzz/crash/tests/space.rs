@@ -20,9 +20,9 @@ fn the_file_stays_below_twice_what_is_in_use() {
         (Bug::PiecesNotJoined, "growing and shrinking", 40_000),
         (Bug::LongRunsCutUp, "mixed", 6_000),
         (Bug::HeldPagesKept, "deferred", 12_000),
-        (Bug::ShortReadersOutlived, "three readers stay", 12_000),
         (Bug::LogReadUnproved, "mixed", 2_000),
-        (Bug::OldQueuesNotLookedThrough, "three that change, others overlap", 6_000),
+        (Bug::MixedNotLookedThrough, "three names stay, six come and go", 6_000),
+        (Bug::WaitsForTheYoungest, "three names stay, six come and go", 6_000),
     ] {
         let mix = MIXES.iter().find(|one| one.name == mix).unwrap();
         plant(Some(bug));

@@ -13,6 +13,7 @@ impl Allocator {
     pub fn finish(&mut self, log: &mut impl LogPages) -> Result<SpaceState> {
         debug_assert!(self.levels.is_empty(), "a savepoint that was not released");
         self.end_run()?;
+        self.look_again(log)?;
         let few = if self.fragments_first { self.ready_max * 3 / 4 } else { self.ready_max / 2 };
         if self.ready.count() < few {
             self.refill(log, self.ready_max - self.ready.count())?;

@@ -22,6 +22,15 @@ const JOINED_PART: u64 = 4;
 /// Entries of the log for whose sorting a page pays by which the file would grow. With a quarter of
 /// it files with many values of a few pages still grow after a million commits.
 const PAID_ENTRIES: u64 = 512;
+/// The side queue that becomes the mixed one when there is no other place: it has what waits for
+/// whoever then, and the other two what one id pins each.
+const MIXED: usize = SIDES[2];
+/// The pin of the mixed queue: the empty database, of which nobody sees a page.
+const WHOEVER: TxnId = TxnId(1);
+/// Entries of it that are judged again for each page that a transaction takes (A7).
+const LOOKED_EACH: usize = 4;
+/// At least so many at once before the end of the transaction: a log page is read for them.
+const LOOKED_LEAST: usize = 64;
 
 impl Allocator {
     /// Whether everything is to be joined before the file grows by `len` pages (A4).
@@ -68,6 +77,9 @@ impl Allocator {
         self.drain_released(log, &mut left)?;
         self.drain(MAIN, log, &mut left)?;
         self.drain(POOL, log, &mut left)?;
+        if self.is_mixed() {
+            self.drain(MIXED, log, &mut left)?;
+        }
         self.sorting = false;
         while let Some((start, len)) = self.ready.take_shortest() {
             self.found_extent(start, len);
@@ -89,11 +101,15 @@ impl Allocator {
             a.sort_pool(log)?;
             let mut left = want;
             a.drain_released(log, &mut left)?;
+            if a.found.is_empty() {
+                // What waits for somebody else now was no help.
+                left = want;
+            }
             a.drain(POOL, log, &mut left)?;
             if a.is_empty(POOL) {
                 a.drain(MAIN, log, &mut left)?;
             }
-            a.look_through(log)?;
+            a.look_through(log, LOOKED_LEAST)?;
             a.found_is_ready()
         })
     }
@@ -109,22 +125,47 @@ impl Allocator {
             for queue in [POOL, MAIN] {
                 a.drain(queue, log, &mut { want })?;
             }
-            a.look_through(log)?;
+            a.look_through(log, LOOKED_LEAST)?;
             a.found_is_ready()
         })
     }
 
-    /// With more readers of different ages than side queues, one queue has what several of them
-    /// see, and a reader that stays would keep what ever more short ones have seen. So for each
-    /// extent that joins it two are judged again: what can be used is at most half of it.
-    fn look_through(&mut self, log: &impl LogPages) -> Result<()> {
-        let each = 2 * std::mem::take(&mut self.parked_elsewhere);
-        for side in SIDES {
-            if each > 0 {
-                self.drain(side, log, &mut { each })?;
-            }
+    /// Looks through the mixed queue as far as this transaction has paid for it (A7).
+    pub(super) fn look_again(&mut self, log: &impl LogPages) -> Result<()> {
+        if self.pins.no_reuse() || !self.is_mixed() {
+            return Ok(());
+        }
+        self.looking(|a| {
+            a.look_through(log, 1)?;
+            a.found_is_ready()
+        })
+    }
+
+    /// With more snapshots of different ages than side queues, one queue has what several of them
+    /// see, and one that stays would keep what ever more that come and go have seen. So each page
+    /// that is taken pays for a few of its entries to be judged again: before the file grows for a
+    /// page there is another one, while nobody sees a quarter of them (A7). At least `least` at
+    /// once, and each once in a transaction: no verdict changes.
+    fn look_through(&mut self, log: &impl LogPages, least: usize) -> Result<()> {
+        if !self.is_mixed() {
+            return Ok(());
+        }
+        let left = (self.taken as usize).saturating_mul(LOOKED_EACH).saturating_sub(self.looked);
+        if left < least {
+            return Ok(());
+        }
+        // Behind its log pages stand a few entries, and what has been judged.
+        let is_round = self.queues[MIXED].pages == 0;
+        self.looked = if is_round { usize::MAX } else { self.looked + left };
+        self.drain(MIXED, log, &mut { left })?;
+        if self.is_empty(MIXED) {
+            self.close_side(MIXED)?;
         }
         Ok(())
+    }
+
+    fn is_mixed(&self) -> bool {
+        self.queues[MIXED].pin == WHOEVER
     }
 
     fn found_is_ready(&mut self) -> Result<()> {
@@ -198,7 +239,7 @@ impl Allocator {
 
     fn is_released(&self, side: usize) -> bool {
         let pin = self.queues[side].pin;
-        pin != TxnId::NONE && !self.pins.holds(pin)
+        pin != TxnId::NONE && pin != WHOEVER && !self.pins.holds(pin)
     }
 
     fn is_empty(&self, queue: usize) -> bool {
@@ -295,7 +336,7 @@ impl Allocator {
         match self.pins.judge(e.birth, e.death) {
             Verdict::Reusable => self.found.push(entry),
             Verdict::PinnedByReader(reader) => return self.park(e, reader, from),
-            Verdict::NotYet if self.long_backlog => {
+            Verdict::NotYet if self.long_backlog || from == MIXED && self.is_mixed() => {
                 let pin = self.pins.oldest_commit_in(e.birth, e.death);
                 return pin.is_some_and(|pin| self.park(e, pin, from));
             }
@@ -305,28 +346,25 @@ impl Allocator {
     }
 
     /// Moves an entry to a side queue that waits for a snapshot which pins the entry, or starts
-    /// one. When all are taken, to the one that waits for the youngest: that delays, and pays for a
-    /// look at what stands there ([`Allocator::look_through`]).
+    /// one. When all are taken, to the mixed one, which waits for nobody and is gone round
+    /// ([`Allocator::look_through`]).
     fn park(&mut self, e: FreeExtent, pin: TxnId, from: usize) -> bool {
-        let fits = |q: &Queue| q.pin == pin || (e.birth <= q.pin && q.pin < e.death);
+        let sees = |q: &Queue| q.pin != WHOEVER && e.birth <= q.pin && q.pin < e.death;
         let side = SIDES
             .into_iter()
-            .find(|&i| i != from && fits(&self.queues[i]))
+            .find(|&i| i != from && (self.queues[i].pin == pin || sees(&self.queues[i])))
             .or_else(|| SIDES.into_iter().find(|&i| self.queues[i].pin == TxnId::NONE));
-        if side.is_none() && self.sorting {
+        let goes_round = from == MIXED && self.is_mixed();
+        if side.is_none() && self.sorting && !goes_round {
             return false;
         }
-        let side = side.unwrap_or_else(|| match from {
-            MAIN => SIDES.into_iter().max_by_key(|&i| self.queues[i].pin).unwrap_or(SIDES[0]),
-            _ => from,
-        });
-        let q = &mut self.queues[side];
-        if q.pin == TxnId::NONE || side == from {
+        let q = &mut self.queues[side.unwrap_or(MIXED)];
+        if side.is_none() {
+            q.pin = WHOEVER;
+        } else if q.pin == TxnId::NONE {
             q.pin = pin;
-        } else if !fits(q) {
-            self.parked_elsewhere += 1;
         }
-        self.queues[side].inline.push(FreeEntry::Extent(e));
+        q.inline.push(FreeEntry::Extent(e));
         true
     }
 }

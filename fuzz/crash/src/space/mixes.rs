@@ -1,4 +1,4 @@
-//! Twenty-one ways to use a database, for as many commits as one likes.
+//! Twenty-six ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,7 +25,7 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 21] = [
+pub const MIXES: [Mix; 26] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
@@ -46,6 +46,11 @@ pub const MIXES: [Mix; 21] = [
     of("three stay, others overlap", |w| readers_stay(w, 3), |w, _| overlapping(w, 3, 50)),
     of("three that change, others overlap", three_long, changing),
     of("one that changes, others overlap", |w| load(w, 4_096), long_and_short),
+    of("three readers stay, six come and go", |w| readers_stay(w, 3), six_readers),
+    of("three names stay, six come and go", |w| names_stay(w, 3), six_names),
+    of("three names stay, readers overlap", |w| names_stay(w, 3), |w, _| overlapping(w, 0, 50)),
+    of("three names stay, deferred", |w| names_stay(w, 3), deferred),
+    of("names of all ages", |w| load(w, 500), ages),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
@@ -225,6 +230,55 @@ fn long_and_short(w: &mut World, n: u64) {
         some_leaves(t, 6);
         large(t);
     });
+}
+
+/// So many names that stay.
+fn names_stay(w: &mut World, count: usize) {
+    load(w, 2_500);
+    for _ in 0..count {
+        w.name();
+        (0..50).for_each(|_| w.commit(true, small));
+    }
+}
+
+/// Six more readers, with much that changes between them, all gone at once; then small commits.
+fn six_readers(w: &mut World, n: u64) {
+    match n % 250 {
+        0..6 => {
+            w.hold();
+            w.commit(true, |t| some_leaves(t, 1_000));
+        }
+        6 => (0..6).for_each(|_| w.release_oldest_but(3)),
+        _ => w.commit(true, small),
+    }
+}
+
+/// The same with names.
+fn six_names(w: &mut World, n: u64) {
+    match n % 250 {
+        0..6 => {
+            w.name();
+            w.commit(true, |t| some_leaves(t, 1_000));
+        }
+        6 => w.names()[3..].iter().for_each(|&name| w.drop_name(name)),
+        _ => w.commit(true, small),
+    }
+}
+
+/// A name in each tenth commit. Most are dropped four names later, each eighth 64 later.
+fn ages(w: &mut World, n: u64) {
+    if n.is_multiple_of(10) {
+        w.name();
+        let names = w.names();
+        let newest = names.last().map_or(0, |name| name.0);
+        for name in names {
+            let life = if name.0 / 10 % 8 == 0 { 64 } else { 4 };
+            if (newest - name.0) / 10 >= life {
+                w.drop_name(name);
+            }
+        }
+    }
+    w.commit(n.is_multiple_of(3), |t| some_leaves(t, 40));
 }
 
 fn deferred(w: &mut World, _: u64) {

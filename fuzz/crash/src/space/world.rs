@@ -71,15 +71,35 @@ struct Dead {
     death: TxnId,
 }
 
+/// Why a snapshot is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// By the commit protocol.
+    Commit,
+    Reader,
+    Named,
+}
+
 /// A snapshot that keeps what it sees.
 struct Holder {
     txn: TxnId,
-    reader: bool,
+    kept: Kept,
     /// Its pages that nobody else has been asked to count.
     dead: Vec<Dead>,
     pages: u64,
     /// It was rolled back: all of its pages, for ever.
     rolled_back: bool,
+}
+
+impl Holder {
+    fn is_reader(&self) -> bool {
+        self.kept == Kept::Reader
+    }
+
+    /// Whether somebody reads it, or it has a name.
+    fn is_wanted(&self) -> bool {
+        self.kept != Kept::Commit
+    }
 }
 
 /// The most that was seen at any time, and the most work.
@@ -91,8 +111,8 @@ pub struct Figures {
     pub most_file: u64,
     /// Pages that the newest snapshot sees, at most.
     pub most_live: u64,
-    /// The same with what only readers see; and with what only the durable snapshot and those in
-    /// the slots see.
+    /// The same with what only readers and named snapshots see; and with what only the durable
+    /// snapshot and those in the slots see.
     pub most_read: u64,
     pub most_held: u64,
     /// Free-log pages read and written, in all, and in the worst commit beyond what its bound
@@ -107,7 +127,14 @@ pub struct Figures {
     /// Pages that were given out behind a log page of which nobody had asked whether it is what was
     /// built (rule 23).
     pub unproved: u64,
+    /// Free pages that nobody sees and that a transaction would not have got before the file grows,
+    /// at most; beyond the part that it may miss of what is seen ([`MISSED_PART`]).
+    pub most_missed: u64,
 }
+
+/// Of pages that are free and seen by nobody a transaction may miss as many as this part of those
+/// that somebody sees.
+pub const MISSED_PART: u64 = 4;
 
 impl Figures {
     /// Pages that were in use at one time, at most: with deferred commits, what durable snapshots
@@ -254,22 +281,45 @@ impl World {
 
     /// Who reads.
     pub fn readers(&self) -> usize {
-        self.holders.iter().filter(|h| h.reader).count()
+        self.holders.iter().filter(|h| h.is_reader()).count()
     }
 
     /// Begins to read the newest snapshot.
     pub fn hold(&mut self) {
-        self.add_holder(self.base.txn, true);
+        self.add_holder(self.base.txn, Kept::Reader);
     }
 
-    fn add_holder(&mut self, txn: TxnId, reader: bool) {
-        let holder = Holder { txn, reader, dead: Vec::new(), pages: 0, rolled_back: false };
+    /// Names the newest snapshot.
+    pub fn name(&mut self) {
+        self.add_holder(self.base.txn, Kept::Named);
+    }
+
+    fn add_holder(&mut self, txn: TxnId, kept: Kept) {
+        let holder = Holder { txn, kept, dead: Vec::new(), pages: 0, rolled_back: false };
         self.holders.push(holder);
+    }
+
+    /// Ids of named snapshots, the oldest first.
+    pub fn names(&self) -> Vec<TxnId> {
+        self.ids(Kept::Named)
+    }
+
+    fn ids(&self, kept: Kept) -> Vec<TxnId> {
+        let ids = self.holders.iter().filter(|h| h.kept == kept).map(|h| h.txn);
+        let mut ids: Vec<TxnId> = ids.collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Drops a named snapshot, as if nothing that lists it were protected any more.
+    pub fn drop_name(&mut self, txn: TxnId) {
+        let at = self.holders.iter().position(|h| h.kept == Kept::Named && h.txn == txn);
+        at.into_iter().for_each(|at| self.remove_holder(at));
     }
 
     /// A reader ends.
     pub fn release(&mut self, which: usize) {
-        let at = self.holders.iter().enumerate().filter(|(_, h)| h.reader).nth(which);
+        let at = self.holders.iter().enumerate().filter(|(_, h)| h.is_reader()).nth(which);
         if let Some((at, _)) = at {
             self.remove_holder(at);
         }
@@ -277,7 +327,7 @@ impl World {
 
     /// The oldest reader but for the `stay` oldest ends.
     pub fn release_oldest_but(&mut self, stay: usize) {
-        let readers = self.holders.iter().enumerate().filter(|(_, h)| h.reader);
+        let readers = self.holders.iter().enumerate().filter(|(_, h)| h.is_reader());
         let mut oldest: Vec<(TxnId, usize)> = readers.map(|(at, h)| (h.txn, at)).collect();
         oldest.sort_unstable();
         if let Some(&(_, at)) = oldest.get(stay) {
@@ -292,43 +342,75 @@ impl World {
         }
     }
 
-    /// Counts dead pages with somebody who sees them, a reader if one does.
+    /// Counts dead pages with somebody who sees them, a reader or a name if one does.
     fn pin(&mut self, dead: Dead) {
         let sees = |h: &&mut Holder| !h.rolled_back && dead.birth <= h.txn && h.txn < dead.death;
-        let best = self.holders.iter_mut().filter(sees).max_by_key(|h| (h.reader, h.txn));
+        let best = self.holders.iter_mut().filter(sees).max_by_key(|h| (h.is_wanted(), h.txn));
         if let Some(holder) = best {
             holder.pages += dead.len;
             holder.dead.push(dead);
         }
     }
 
-    /// One transaction.
-    pub fn commit(&mut self, durable: bool, work: impl FnOnce(&mut Txn<'_>)) {
-        let id = TxnId(self.next);
-        self.next += 1;
-        let mut readers: Vec<TxnId> =
-            self.holders.iter().filter(|h| h.reader).map(|h| h.txn).collect();
-        readers.sort_unstable();
-        let on_dead = readers.iter().any(|r| self.dead.contains(&r.0));
+    /// Whether somebody reads what was rolled back.
+    fn on_dead(&self) -> bool {
+        self.holders.iter().any(|h| h.is_reader() && self.dead.contains(&h.txn.0))
+    }
+
+    /// The allocator of transaction `id`.
+    fn allocator(&self, id: TxnId) -> Allocator {
+        let on_dead = self.on_dead();
         let d = self.durable.0.txn;
-        if !on_dead && d == self.base.txn {
-            self.page_high = self.base.page_count;
-        }
         let commits = [d, self.slots[0], self.slots[1], self.base.txn];
+        let pins = Pins::new(self.base.txn, &commits, &self.ids(Kept::Reader), on_dead);
         let alloc = Allocator::new(Start {
             base: &self.base,
             txn: id,
-            pins: Pins::new(self.base.txn, &commits, &readers, on_dead),
+            pins: pins.with_named(&self.names()),
             durable: d,
             page_high: if on_dead { self.page_high } else { self.base.page_count },
             dead_from: TxnId(self.dead.start),
             limit: usize::MAX,
         });
+        alloc.expect("the state is sound")
+    }
+
+    /// Takes pages in a transaction that is dropped, until the file grows: what it has not found of
+    /// the free pages that nobody sees, beyond the part that it may miss.
+    pub fn probe(&mut self) {
+        let seen: u64 = self.holders.iter().map(|h| h.pages).sum();
+        let unseen = self.base.space.free_pages.saturating_sub(seen);
+        // Nobody counts who needs what only rolled-back snapshots used.
+        if self.roll_backs || unseen == 0 {
+            return;
+        }
+        let mut alloc = self.allocator(TxnId(self.next));
+        let mut left = unseen;
+        while left > 0 {
+            alloc.allocate(&self.log).expect("the log is whole");
+            if alloc.page_count() > self.base.page_count {
+                break;
+            }
+            left -= 1;
+        }
+        let f = &mut self.figures;
+        f.most_missed = f.most_missed.max(left.saturating_sub(seen / MISSED_PART));
+    }
+
+    /// One transaction.
+    pub fn commit(&mut self, durable: bool, work: impl FnOnce(&mut Txn<'_>)) {
+        let id = TxnId(self.next);
+        self.next += 1;
+        let on_dead = self.on_dead();
+        if !on_dead && self.durable.0.txn == self.base.txn {
+            self.page_high = self.base.page_count;
+        }
+        let alloc = self.allocator(id);
         self.log.reads.set(0);
         let mut txn = Txn {
             rng: &mut self.rng,
             log: &self.log,
-            alloc: alloc.expect("the state is sound"),
+            alloc,
             id,
             live: &mut self.live,
             freed: Vec::new(),
@@ -357,7 +439,6 @@ impl World {
         self.count(taken, taken + given, written);
         self.figures.pieces += pieces;
         self.figures.unproved += unproved;
-        self.figures.unproved += unproved;
         if flush {
             self.flush();
         }
@@ -375,8 +456,8 @@ impl World {
 
     fn count(&mut self, taken: u64, turned: u64, written: u64) {
         let reads = self.log.reads.get();
-        let pinned = |reader: bool| -> u64 {
-            self.holders.iter().filter(|h| h.reader || !reader).map(|h| h.pages).sum()
+        let pinned = |wanted: bool| -> u64 {
+            self.holders.iter().filter(|h| h.is_wanted() || !wanted).map(|h| h.pages).sum()
         };
         let (read, held) = (
             self.live.pages + self.appended + pinned(true),
@@ -404,10 +485,10 @@ impl World {
         let other = usize::from(self.slots[0] == d);
         let left = self.slots[other];
         self.slots[other] = self.base.txn;
-        if let Some(at) = self.holders.iter().position(|h| !h.reader && h.txn == left) {
+        if let Some(at) = self.holders.iter().position(|h| !h.is_wanted() && h.txn == left) {
             self.remove_holder(at);
         }
-        self.add_holder(self.base.txn, false);
+        self.add_holder(self.base.txn, Kept::Commit);
         self.figures.flushes += 1;
         self.unflushed = 0;
         self.durable.0 = self.base.clone();
@@ -423,7 +504,7 @@ impl World {
             return;
         }
         let from = d.0 + 1;
-        let stood_on = self.holders.iter().any(|h| h.reader && self.dead.contains(&h.txn.0));
+        let stood_on = self.on_dead();
         self.dead = if stood_on { self.dead.start.min(from)..self.next } else { from..self.next };
         let dead = self.dead.clone();
         for holder in &mut self.holders {
@@ -438,8 +519,8 @@ impl World {
         self.durable.0.txn = TxnId(self.next);
         self.next += 1;
         self.base = self.durable.0.clone();
-        self.holders.retain(|h| h.reader);
+        self.holders.retain(Holder::is_reader);
         self.slots = [self.base.txn; 2];
-        self.add_holder(self.base.txn, false);
+        self.add_holder(self.base.txn, Kept::Commit);
     }
 }
