@@ -210,6 +210,19 @@ impl fmt::Debug for NextCommits<'_> {
 }
 
 /// One or more commits that have become visible.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut changes = db.changes()?.with_snapshots()?;
+/// let mut txn = db.write()?;
+/// txn.open_table("main")?.put(b"key", b"value")?;
+/// txn.commit()?;
+/// let new = changes.wait(None)?.unwrap();
+/// assert!(new.from() < new.to());
+/// assert_eq!(new.tables()?[0].new.as_ref().unwrap().name, "main");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct NewCommits {
     from: u64,

@@ -896,6 +896,15 @@ pub use crate::commit::slots::RefusedMeta;
 pub use crate::shared::{ObservedSnapshot, ReaderInfo};
 
 /// Numbers about a database.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let info = db.info()?;
+/// println!("{} of {} pages in use, {} free", info.used_pages(), info.page_count, info.free_pages);
+/// assert_eq!((info.lag(), info.oldest_reader()), (0, None));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Info {

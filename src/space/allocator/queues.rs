@@ -132,7 +132,7 @@ impl Allocator {
 
     /// Looks through the mixed queue as far as this transaction has paid for it (A7).
     pub(super) fn look_again(&mut self, log: &impl LogPages) -> Result<()> {
-        if self.pins.no_reuse() || !self.is_mixed() {
+        if !self.is_mixed() || self.pins.no_reuse() {
             return Ok(());
         }
         self.looking(|a| {
