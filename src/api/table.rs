@@ -264,6 +264,17 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 /// Shape and size of a table, as its descriptor has it: O(1). How full its pages are, and how long
 /// its keys and values, [`Database::check`](crate::Database::check) finds out, which reads all of
 /// them.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"value")?;
+/// # txn.commit()?;
+/// let stats = db.read()?.table("main")?.stats();
+/// assert_eq!((stats.entries, stats.depth, stats.pages()), (1, 1, 1));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TableStats {

@@ -6,6 +6,18 @@ use std::time::Duration;
 
 /// Who reads what, and what that costs. For people: nothing is decided by it, and it may be another
 /// thing a moment later.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let txn = db.read()?;
+/// for reader in db.readers()? {
+///     println!("{reader}"); // slot or process, command, age, pages that it holds back
+///     assert!(reader.is_alive());
+/// }
+/// # drop(txn);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Reader {

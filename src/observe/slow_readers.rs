@@ -8,6 +8,15 @@ use std::time::Duration;
 
 /// When a reader is slow ([`Builder::on_slow_reader`](crate::Builder::on_slow_reader)): above any
 /// of the limits that are set. The default is none.
+///
+/// ```
+/// use recto::ReaderLimit;
+/// use std::time::Duration;
+///
+/// // 100,000 pages held back, or a newer snapshot there for a minute.
+/// let limit = ReaderLimit::new().pages(100_000).outdated(Duration::from_secs(60));
+/// # let _ = limit;
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ReaderLimit {
     pages: Option<u64>,
