@@ -55,7 +55,7 @@ pub struct Exercise<'a> {
     /// The lock file lies: the check may wait a second for a moment that never comes, so it is
     /// seldom asked for.
     pub lies: bool,
-    /// The free lists hold no page that is anybody's, and at least once nothing has been written.
+    /// Nothing has been written yet, and what the free lists have is in no tree.
     pub free_once: bool,
 }
 
@@ -215,7 +215,7 @@ impl Exercise<'_> {
     /// others share: they take away what they hold, append, and take away again, and it holds what
     /// was put into it. The transaction is given up.
     fn apart(&mut self, db: &Database, names: &[String]) -> Result<(), Wrong> {
-        // Where a free list names a page of a tree, that page may be given to both.
+        // Else a page that is taken for it may be in another tree already.
         if !std::mem::take(&mut self.free_once) {
             return Ok(());
         }
