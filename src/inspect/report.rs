@@ -162,7 +162,7 @@ pub struct PageCounts {
     pub leaked: u64,
 }
 
-/// Free pages that snapshots keep from being used again ([`pages_held_by`](super::pages_held_by)).
+/// Free pages that snapshots keep from being used again (`pages_held_by`, feature `inspect`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PagesHeld {
