@@ -9,7 +9,7 @@
 //! state: these twice. A page that is owned twice costs a second pass for the names of its owners.
 
 use super::layout::{self, meta as m};
-use super::named::Held;
+use super::named::{Held, Kinds};
 use super::opening::{MetaChoice, OpenedMeta, open_meta};
 use super::owners::PageKind;
 use super::pages::Pages;
@@ -133,6 +133,9 @@ fn inspect(mut scan: Scan<'_>, opened: OpenedMeta) -> Report {
 fn everything(scan: &mut Scan<'_>, opened: &OpenedMeta) -> (TableStats, Vec<TableStats>) {
     scan.within(Step::Meta, |scan| meta_pages(scan, opened));
     let descriptor = m::CATALOG.slice(&opened.meta.bytes[..], 0).unwrap_or_default();
+    if opened.meta.system().is_some() {
+        scan.named.kinds = Kinds::of(scan.page_count);
+    }
     let (catalog, listed) = tree::catalog(scan, descriptor);
     let mut tables = Vec::new();
     for table in listed {

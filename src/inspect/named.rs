@@ -10,8 +10,8 @@
 //! for a snapshot stays as it is. So if a page of an older snapshot leads to this one, and is still
 //! there, it leads to it for this snapshot too.
 //!
-//! Memory: about a hundred bytes for each such page and run, 32 for each free entry of the queues
-//! and 8 for each snapshot. Where nothing has a name, nothing. Work is bounded: what has to be
+//! Memory: about a hundred bytes for each such page and run, 32 for each free entry of the queues,
+//! 8 for each snapshot, and two for each page of the file. Where nothing has a name, nothing. Work is bounded: what has to be
 //! walked again, because it is led to as something else, comes out of a budget of some times the
 //! page count. In a sound file only the separators beside a page can change while it stays as it
 //! is, and only where the page next to it is gone: there are no more of these than pages.
@@ -36,10 +36,45 @@ pub(super) struct Named {
     pub pages: u64,
     /// The snapshot being walked.
     pub current: Option<Current>,
+    /// What the pages of the newest state's trees are in.
+    pub kinds: Kinds,
     /// By first page. They do not overlap.
     proofs: BTreeMap<u64, Proof>,
     budget: u64,
     hasher: RandomState,
+}
+
+/// In a tree of what kind the pages of the newest state are: what a snapshot shares with it is in
+/// one of the same kind.
+#[derive(Default)]
+pub(super) struct Kinds {
+    /// One more than the number of the kind; 0 for what is in no tree.
+    of_page: Vec<u16>,
+    numbers: BTreeMap<u64, u16>,
+}
+
+impl Kinds {
+    /// For a file of so many pages. Without this nothing is noted.
+    pub fn of(page_count: u64) -> Kinds {
+        Kinds { of_page: vec![0; page_count as usize], numbers: BTreeMap::new() }
+    }
+
+    /// The page is in a tree of this kind.
+    pub fn note(&mut self, page: u64, kind: u64) {
+        let Some(place) = self.of_page.get_mut(page as usize) else { return };
+        let next = self.numbers.len() + 1;
+        // There are fewer kinds: 13 alignments, and sizes of values below a page, twice.
+        let Ok(next) = u16::try_from(next) else { return };
+        *place = *self.numbers.entry(kind).or_insert(next);
+    }
+
+    /// Whether the page is in a tree of this kind, or in none that is known.
+    pub fn is(&self, page: u64, kind: u64) -> bool {
+        match self.of_page.get(page as usize) {
+            Some(&number) if number > 0 => self.numbers.get(&kind) == Some(&number),
+            _ => true,
+        }
+    }
 }
 
 /// How many waiting pages each of some snapshots sees.

@@ -188,12 +188,13 @@ fn tree(
     }
     if d.root != 0 {
         let level = d.depth - 1;
-        if scan.claim(d.root, 1, kind_at(level)) {
-            let kind = match d.is_set {
-                true => Kind::Sets(d.value_size),
-                false => Kind::Map(d.align_shift),
-            };
-            TreeWalk { scan, tables, kind }.page(d.root, level, ceiling, (None, None));
+        let kind = match d.is_set {
+            true => Kind::Sets(d.value_size),
+            false => Kind::Map(d.align_shift),
+        };
+        let mut walk = TreeWalk { scan: &mut *scan, tables, kind };
+        if walk.claim(d.root, level) {
+            walk.page(d.root, level, ceiling, (None, None));
         }
     }
     let stats = std::mem::take(&mut scan.table);
@@ -244,6 +245,27 @@ enum Kind {
 }
 
 impl TreeWalk<'_, '_, '_> {
+    /// Claims a page for this tree. What a snapshot shares with the newest state is not walked for
+    /// it, and is in a tree of the same kind there.
+    fn claim(&mut self, id: u64, level: u64) -> bool {
+        let kind = match self.kind {
+            _ if self.tables.is_some() => 3 << 32,
+            Kind::Map(shift) => shift,
+            Kind::Sets(size) => 1 << 32 | size,
+            Kind::Values(size) => 2 << 32 | size,
+        };
+        let is_claimed = self.scan.claim(id, 1, kind_at(level));
+        if self.scan.named.current.is_none() {
+            if is_claimed {
+                self.scan.named.kinds.note(id, kind);
+            }
+        } else if !is_claimed && !self.scan.named.kinds.is(id, kind) {
+            let what = "of the newest state, in which it is in a tree of another kind";
+            self.scan.fault(Some(id), || what.into());
+        }
+        is_claimed
+    }
+
     /// Visits a page that has been claimed and all below it. `ceiling` is the birth of what leads
     /// here: copy-on-write rewrites every ancestor, so nothing is younger than the page that points
     /// to it.
@@ -333,7 +355,7 @@ impl TreeWalk<'_, '_, '_> {
         let mut visit = |at: usize, child: u64, low: Option<&Cell<'_>>, expect: usize| {
             // Claimed before its fences are made: a child that was visited already costs no copy of
             // a key.
-            if self.scan.stopped || !self.scan.claim(child, 1, kind_at(level)) {
+            if self.scan.stopped || !self.claim(child, level) {
                 return;
             }
             let low_key = low.map(|cell| cell.key(node));
@@ -443,14 +465,14 @@ impl TreeWalk<'_, '_, '_> {
             scan.fault(Some(id), what);
         }
         let level = tree.depth - 1;
-        if !scan.claim(tree.root, 1, kind_at(level)) {
+        let kind = Kind::Values(tree.value_size);
+        if !(TreeWalk { scan: &mut *scan, tables: None, kind }).claim(tree.root, level) {
             return;
         }
         let name = std::mem::take(&mut scan.table.name);
         let fresh = TableStats { name, ..TableStats::default() };
         let outer = std::mem::replace(&mut scan.table, fresh);
         let before = std::mem::replace(&mut scan.incomplete, false);
-        let kind = Kind::Values(tree.value_size);
         let mut walk = TreeWalk { scan, tables: None, kind };
         walk.page(tree.root, level, node.birth, (None, None));
         let scan = &mut *self.scan;
