@@ -47,11 +47,12 @@ const ROWS: [(Row, &str); 13] = [
     (Row::Repair, "repair"),
 ];
 /// What can happen to the database as a whole.
-const HAPPENINGS: [&str; 8] = [
+const HAPPENINGS: [&str; 9] = [
     "crowds of readers",
     "devices that refuse",
     "files put back",
     "newer builds",
+    "newer builds beside",
     "other lock files",
     "remounts",
     "strangers",
