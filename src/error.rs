@@ -191,6 +191,21 @@ pub enum Error {
     },
 }
 
+/// The errors that are about the database file, with the place of its path.
+macro_rules! about_the_file {
+    ($path:pat) => {
+        Error::Io { path: $path, .. }
+            | Error::DiskFull { path: $path, .. }
+            | Error::DatabaseFull { path: $path, .. }
+            | Error::NotADatabase { path: $path, .. }
+            | Error::Version { path: $path, .. }
+            | Error::Features { path: $path, .. }
+            | Error::Corrupt { path: $path, .. }
+            | Error::InUse { path: $path, .. }
+            | Error::OutcomeUnknown { path: $path, .. }
+    };
+}
+
 impl Error {
     /// A failed system call; a full disk becomes [`Error::DiskFull`].
     pub(crate) fn io(what: &'static str, source: io::Error) -> Error {
@@ -205,26 +220,10 @@ impl Error {
     /// The same error with the database file, where that was not known below.
     #[cold]
     pub(crate) fn at(mut self, file: &Path) -> Error {
-        if let Some(path @ None) = self.path_mut() {
+        if let about_the_file!(path @ None) = &mut self {
             *path = Some(file.to_owned());
         }
         self
-    }
-
-    /// Where the path of the database file stands, in errors that are about that.
-    fn path_mut(&mut self) -> Option<&mut Option<PathBuf>> {
-        match self {
-            Error::Io { path, .. }
-            | Error::DiskFull { path, .. }
-            | Error::DatabaseFull { path, .. }
-            | Error::NotADatabase { path, .. }
-            | Error::Version { path, .. }
-            | Error::Features { path, .. }
-            | Error::Corrupt { path, .. }
-            | Error::InUse { path, .. }
-            | Error::OutcomeUnknown { path, .. } => Some(path),
-            _ => None,
-        }
     }
 
     /// The file that the error is about: the database, or its lock file. None for what a caller has
@@ -242,15 +241,7 @@ impl Error {
     /// ```
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Error::Io { path, .. }
-            | Error::DiskFull { path, .. }
-            | Error::DatabaseFull { path, .. }
-            | Error::NotADatabase { path, .. }
-            | Error::Version { path, .. }
-            | Error::Features { path, .. }
-            | Error::Corrupt { path, .. }
-            | Error::InUse { path, .. }
-            | Error::OutcomeUnknown { path, .. } => path.as_deref(),
+            about_the_file!(path) => path.as_deref(),
             Error::LockFile { path, .. } => {
                 Some(path).filter(|p| !p.as_os_str().is_empty()).map(|p| &**p)
             }

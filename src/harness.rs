@@ -7,7 +7,8 @@ pub use crate::os::write_back_failed;
 pub use crate::storage::mmap::hook::on_step;
 pub use crate::storage::sim;
 
-use crate::api::db::{Builder, Database};
+use crate::api::builder::Builder;
+use crate::api::db::Database;
 use crate::error::Result;
 use crate::format::fields::meta as m;
 use crate::format::freelog;

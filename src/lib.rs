@@ -116,14 +116,16 @@ mod tree;
 mod txn;
 pub mod typed;
 
+pub use api::builder::Builder;
 pub use api::changes::{Changes, NewCommits, NextCommits};
 pub use api::checking::check_file;
 pub use api::commit_future::CommitFuture;
 pub use api::cursor::Cursor;
-pub use api::db::{Builder, Database, Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
+pub use api::db::Database;
 pub use api::diff::{Diff, TableChange};
 pub use api::entry::{Entry, OccupiedEntry, VacantEntry};
 pub use api::extract::ExtractIf;
+pub use api::info::{Info, ObservedSnapshot, ReaderInfo, RefusedMeta};
 pub use api::key_range::KeyRange;
 pub use api::load::{LoadOptions, LoadProgress, Loaded, Loader};
 pub use api::named::SnapshotInfo;

@@ -8,14 +8,15 @@ use common::{
     pairs, put, refused, role, sample, say, spread, write,
 };
 use fastrand::Rng;
+use recto::harness::{LOCK_FILE_PARTS, on_step};
 use recto::{Access, Builder, Database, Durability, Error, ErrorKind, HugePages, ReadChecksums};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 const KEYS: u64 = 3_000;
 
@@ -29,6 +30,7 @@ fn child() {
         "open" => say(&format!("{:?}", refused(path, &existing()).kind())),
         "alone" => write_alone(path, &role[2]),
         "full" => meet_a_limit(path),
+        "in doubt" => commit_in_doubt(path, &role[2]),
         other => panic!("no role {other}"),
     }
 }
@@ -161,6 +163,36 @@ fn a_flipped_bit_is_found_when_the_page_is_read() {
     flip(&path, at);
     let db = open_at(&path, &checking(ReadChecksums::Always));
     assert_sample(&db, KEYS);
+    assert_clean(&db);
+}
+
+/// What is used again depends on it.
+#[test]
+fn a_flipped_bit_in_the_list_of_named_snapshots_is_found() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto").canonicalize_parent();
+    sample(&path, KEYS);
+    let db = open_at(&path, &existing());
+    let name = "a name as long as it takes to stand in one piece";
+    write(&db, Durability::Durable, |txn| txn.create_snapshot(name).unwrap());
+    put(&db, b"later", b"");
+    put(&db, b"and later", b"");
+    drop(db);
+    // Another name is as good a name.
+    let at = place_of(&path, &name.as_bytes()[20..]);
+    flip(&path, at);
+    let db = open_at(&path, &existing());
+    drop(db.write().unwrap());
+    assert_eq!(db.check(None).unwrap().fault_count, 1);
+    drop(db);
+    for when in [ReadChecksums::FirstTouch, ReadChecksums::Always] {
+        let db = open_at(&path, &checking(when));
+        assert_names(&db.write().unwrap_err(), &path, at / 4096);
+        assert_names(&db.snapshots().unwrap_err(), &path, at / 4096);
+    }
+    flip(&path, at);
+    let db = open_at(&path, &checking(ReadChecksums::Always));
+    put(&db, b"mended", b"");
     assert_clean(&db);
 }
 
@@ -768,6 +800,45 @@ fn every_error_about_the_file_names_it() {
     assert!(child.line().contains(path.to_str().unwrap()));
     child.finish();
     assert_clean(&open_at(&path, &existing()));
+}
+
+/// In a process of its own, where the image of each transaction is damaged once it is built: a commit
+/// that waits for the device cannot tell what has become of it.
+fn commit_in_doubt(path: &Path, how: &str) {
+    static LOCK_FILE: OnceLock<PathBuf> = OnceLock::new();
+    LOCK_FILE.set(lock_of(path)).unwrap();
+    let db = open_at(path, &existing());
+    let mut txn = db.write().unwrap();
+    txn.open_table("main").unwrap().put(b"in doubt", b"").unwrap();
+    on_step(|step| {
+        if step == "build: built moved" {
+            let lock = File::options().write(true).open(LOCK_FILE.get().unwrap()).unwrap();
+            let &(_, at, len) = LOCK_FILE_PARTS.iter().find(|part| part.0 == "images").unwrap();
+            lock.write_all_at(&vec![7; len], at as u64).unwrap();
+        }
+    });
+    let error = match how {
+        "commit" => txn.commit().unwrap_err(),
+        "report" => txn.commit_with_report().unwrap_err(),
+        _ => txn.commit_async().wait().unwrap_err(),
+    };
+    assert_eq!((error.kind(), error.path()), (ErrorKind::OutcomeUnknown, Some(path)), "{error}");
+    say(&error.to_string());
+}
+
+#[test]
+fn a_commit_in_doubt_names_the_file() {
+    for how in ["commit", "report", "async"] {
+        let dir = memory_dir();
+        let path = dir.path().canonicalize().unwrap().join("x.recto");
+        put(&open_at(&path, &Builder::default()), b"key", b"value");
+        let child = Process::start("child", &["in doubt", path.to_str().unwrap(), how]);
+        assert!(child.line().contains(path.to_str().unwrap()), "{how}");
+        child.finish();
+        let db = open_at(&path, &existing());
+        assert!(pairs(&db, "main").contains(&(b"key".to_vec(), b"value".to_vec())));
+        assert_clean(&db);
+    }
 }
 
 #[test]

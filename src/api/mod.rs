@@ -1,13 +1,15 @@
-//! What users see: [`db`] the handle, [`transaction`], [`table`] and [`table_mut`] what they read
-//! and write with, [`set`] and [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that
-//! change, [`extract`] and [`entry`] what is looked at and changed at once, [`savepoint`] what can
-//! be undone, [`named`] snapshots that stay, [`diff`] what differs between snapshots, [`owned`]
-//! tables and walks that keep their snapshot, [`batch`] closures that share a commit,
-//! [`commit_future`] commits that are awaited, [`changes`] what others commit, [`load`] pairs in
-//! any order, [`checking`] the inspector on an open database, [`readers`] who reads what and whom
-//! to tell, [`warm_up`] what is brought into memory beforehand.
+//! What users see: [`db`] the handle, [`builder`] how it is opened, [`info`] numbers about it;
+//! [`transaction`], [`table`] and [`table_mut`] what they read and write with, [`set`] and
+//! [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that change, [`extract`] and
+//! [`entry`] what is looked at and changed at once, [`savepoint`] what can be undone, [`named`]
+//! snapshots that stay, [`diff`] what differs between snapshots, [`owned`] tables and walks that
+//! keep their snapshot, [`batch`] closures that share a commit, [`commit_future`] commits that are
+//! awaited, [`changes`] what others commit, [`load`] pairs in any order, [`checking`] the
+//! inspector on an open database, [`readers`] who reads what and whom to tell, [`warm_up`] what is
+//! brought into memory beforehand.
 
 pub mod batch;
+pub mod builder;
 pub mod changes;
 pub mod checking;
 pub mod commit_future;
@@ -18,6 +20,7 @@ pub mod entry;
 mod estimate;
 pub mod extract;
 mod fill;
+pub mod info;
 pub mod key_range;
 pub mod load;
 pub mod moves;

@@ -4,6 +4,7 @@
 use super::acknowledged::Acknowledged;
 use super::background::{Background, Work};
 use super::deadline::close_by;
+use super::durability::Durability;
 use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
@@ -120,6 +121,19 @@ impl Engine {
     #[cold]
     pub(crate) fn named(&self, e: Error) -> Error {
         named(&*self.platform, e)
+    }
+
+    /// What a commit does, told to people, and its error with the file.
+    pub(crate) fn committing<T>(
+        &self,
+        txn: TxnId,
+        durability: Durability,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let commit = self.observer.commit(txn, durability == Durability::Deferred);
+        let done = work().map_err(|e| self.named(e))?;
+        commit.done();
+        Ok(done)
     }
 
     pub(crate) fn words(&self) -> &CommitWords {

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::overflow::OverflowRef;
 use crate::format::snapshot::NamedSnapshot;
+use crate::pager::read_checks::ReadChecks;
 use crate::pager::view::{PageView, check_birth};
 use crate::storage::Platform;
 use crate::tree::{self, ListedSnapshot, PageSource};
@@ -18,6 +19,7 @@ use crate::types::{PageId, TxnId};
 struct BasePages<'a> {
     view: &'a PageView,
     platform: &'a dyn Platform,
+    checks: &'a ReadChecks,
     txn: TxnId,
 }
 
@@ -27,11 +29,13 @@ impl PageSource for BasePages<'_> {
     }
 
     fn page(&self, id: PageId) -> Result<&[u8]> {
-        check_birth(id, self.view.pages(self.platform, id, 1)?, self.txn)
+        let page = check_birth(id, self.view.pages(self.platform, id, 1)?, self.txn)?;
+        self.checks.page(id, page).map(|()| page)
     }
 
     fn run(&self, run: &OverflowRef) -> Result<&[u8]> {
-        self.view.pages(self.platform, run.first, run.pages(self.page_size()))
+        let pages = self.view.pages(self.platform, run.first, run.pages(self.page_size()))?;
+        self.checks.run(run, pages).map(|()| pages)
     }
 }
 
@@ -40,11 +44,13 @@ pub(super) fn listed(
     base: &Meta,
     view: &PageView,
     platform: &dyn Platform,
+    checks: &ReadChecks,
 ) -> Result<Vec<ListedSnapshot>> {
     if base.system.root.is_none() {
         return Ok(Vec::new());
     }
-    tree::snapshots(&BasePages { view, platform, txn: base.txn }, &base.system, base.page_count)
+    let pages = BasePages { view, platform, checks, txn: base.txn };
+    tree::snapshots(&pages, &base.system, base.page_count)
 }
 
 /// Rule 36. `states` are the ids of all protected states but the visible one.

@@ -232,13 +232,13 @@ pub mod byte {
     pub const OPEN: LockByte = LockByte(BASE);
     /// G: shared by every handle that has the database open; also locked on the data file.
     pub const GATE: LockByte = LockByte(BASE + 1);
-    /// Locked on the data file, beside the gate, by a handle that nobody else may open it beside:
-    /// it tells others why they do not come in.
-    pub const EXCLUSIVE: LockByte = LockByte(BASE + 4);
     /// W: the writer lock.
     pub const WRITER: LockByte = LockByte(BASE + 2);
     /// The flush lock.
     pub const FLUSH: LockByte = LockByte(BASE + 3);
+    /// Locked on the data file, beside the gate, by a handle that nobody else may open it beside:
+    /// it tells others why they do not come in.
+    pub const EXCLUSIVE: LockByte = LockByte(BASE + 4);
     /// H: proof of life of handle `index`.
     pub const fn handle(index: u32) -> LockByte {
         LockByte(BASE + 16 + index as u64)

@@ -2,7 +2,6 @@
 
 use super::write::Writer;
 use crate::commit::background::Work;
-use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::commit::promise::Promise;
 use crate::commit::report::{CommitReport, FlushKind, Flushed};
@@ -24,17 +23,16 @@ impl Writer {
     pub fn commit_with_report(self) -> Result<CommitReport> {
         let engine = Arc::clone(self.engine());
         engine.check_alive()?;
-        let deferred = self.draft.durability() == Durability::Deferred;
-        let commit = engine.observer.commit(self.txn(), deferred);
-        let report = self.build_timed(false)?.finish(&engine)?;
-        commit.done();
-        Ok(report)
+        engine.committing(self.txn(), self.draft.durability(), || {
+            self.build_timed(false)?.finish(&engine)
+        })
     }
 
     /// Builds the transaction, and has the thread of the handle make it durable, whatever its
     /// durability says: that says when it is visible.
     pub fn commit_in_background(self) -> Promise {
-        self.build_for_background().unwrap_or_else(|e| Promise::kept(Err(e)))
+        let engine = Arc::clone(self.engine());
+        self.build_for_background().unwrap_or_else(|e| Promise::kept(Err(engine.named(e))))
     }
 
     fn build_for_background(self) -> Result<Promise> {
@@ -42,7 +40,7 @@ impl Writer {
         // Whatever can fail comes before it is built.
         engine.start_background()?;
         let (keeper, promise) = Promise::new()?;
-        let (txn, deferred) = (self.txn(), self.draft.durability() == Durability::Deferred);
+        let (txn, durability) = (self.txn(), self.draft.durability());
         let unfinished = self.build_timed(true)?;
         if unfinished.awaited.is_none() {
             return Ok(Promise::kept(Ok(unfinished.report)));
@@ -50,12 +48,7 @@ impl Writer {
         // The handle stays open until it is done.
         let own = Arc::clone(&engine);
         let work: Work = Box::new(move || {
-            let commit = own.observer.commit(txn, deferred);
-            let outcome = unfinished.finish(&own);
-            match &outcome {
-                Ok(_) => commit.done(),
-                Err(_) => drop(commit),
-            }
+            let outcome = own.committing(txn, durability, || unfinished.finish(&own));
             // Before anybody hears of it: who closes the handle then has closed it.
             drop(own);
             Box::new(move || keeper.keep(outcome))

@@ -133,21 +133,12 @@ impl Writer {
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.draft.engine());
         engine.check_alive()?;
-        let deferred = self.draft.durability() == Durability::Deferred;
-        let commit = engine.observer.commit(self.txn(), deferred);
         let base = self.draft.to_be_flushed();
-        let done = self.build().and_then(|built| match (built, base) {
+        engine.committing(self.txn(), self.draft.durability(), || match (self.build()?, base) {
             (Some(built), _) if built.flush => engine.finish_commit(built.txn),
             (None, Some(base)) => engine.finish_commit(base),
             _ => Ok(()),
-        });
-        match done {
-            Ok(()) => {
-                commit.done();
-                Ok(())
-            }
-            Err(e) => Err(engine.named(e)),
-        }
+        })
     }
 
     /// The first half of a commit; see [`Draft::build`]. None if the transaction changed nothing.
