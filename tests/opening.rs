@@ -802,8 +802,8 @@ fn every_error_about_the_file_names_it() {
     assert_clean(&open_at(&path, &existing()));
 }
 
-/// In a process of its own, where the image of each transaction is damaged once it is built: a commit
-/// that waits for the device cannot tell what has become of it.
+/// In a process of its own, where the image of each transaction is damaged once it is built: a
+/// commit that waits for the device cannot tell what has become of it.
 fn commit_in_doubt(path: &Path, how: &str) {
     static LOCK_FILE: OnceLock<PathBuf> = OnceLock::new();
     LOCK_FILE.set(lock_of(path)).unwrap();

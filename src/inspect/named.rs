@@ -11,10 +11,11 @@
 //! there, it leads to it for this snapshot too.
 //!
 //! Memory: about a hundred bytes for each such page and run, 32 for each free entry of the queues,
-//! 8 for each snapshot, and two for each page of the file. Where nothing has a name, nothing. Work is bounded: what has to be
-//! walked again, because it is led to as something else, comes out of a budget of some times the
-//! page count. In a sound file only the separators beside a page can change while it stays as it
-//! is, and only where the page next to it is gone: there are no more of these than pages.
+//! 8 for each snapshot, and two for each page of the file. Where nothing has a name, nothing. Work
+//! is bounded: what has to be walked again, because it is led to as something else, comes out of a
+//! budget of some times the page count. In a sound file only the separators beside a page can
+//! change while it stays as it is, and only where the page next to it is gone: there are no more of
+//! these than pages.
 
 use super::owners::PageKind;
 use std::collections::BTreeMap;
