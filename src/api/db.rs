@@ -171,9 +171,10 @@ impl Database {
         f: impl FnMut(&mut WriteTxn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         // Who waited for somebody that waits for it would wait for ever.
-        self.engine.check_not_writer()?;
         let begin = Begin { txn: &|| self.write(), durability: self.durability };
-        self.batches.run(&begin, f)
+        let done = self.engine.check_not_writer().and_then(|()| self.batches.run(&begin, f));
+        // What another thread was told of the commit that it led is passed on without the file.
+        done.map_err(|e| self.engine.named(e))
     }
 
     /// Waits until a transaction newer than `after` is visible, made by any process, and returns
