@@ -49,8 +49,9 @@ impl Default for CheckOptions<'_> {
 ///
 /// Time in proportion to the file, and to the number of named snapshots. Memory: a byte per page,
 /// and the names of the tables. Where there are named snapshots, also two bytes per page, about
-/// 100 for each page and each run that their own pages lead to, 32 for each entry of the list of free pages, and for
-/// each snapshot its entry. Never panics and always ends, whatever the bytes say.
+/// 100 for each page and each run that their own pages lead to, 32 for each entry of the list of
+/// free pages, and for each snapshot its entry. Never panics and always ends, whatever the bytes
+/// say.
 ///
 /// # Errors
 /// Only if there is no meta page to follow, as [`open_meta`] says. Everything else is a fault in
