@@ -111,6 +111,14 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// The keys of the table are ordered by a function that this handle was not given
+    /// ([`crate::Builder::order`]).
+    NoSuchOrder {
+        /// Name of the table.
+        table: String,
+        /// Name of the order.
+        order: String,
+    },
     /// Bytes of a typed table are none that its type would have written: they were put as bytes, or
     /// as another type.
     Decode {
@@ -341,6 +349,11 @@ impl fmt::Display for Error {
             Error::SnapshotExists(name) => write!(f, "snapshot {name:?} exists already"),
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
+            Error::NoSuchOrder { table, order } => write!(
+                f,
+                "table {table:?}: its keys are in the order {order:?}, whose function the program must \
+                 give when it opens the database (Builder::order)"
+            ),
             Error::Decode { type_name, detail } => write!(f, "not of type {type_name}: {detail}"),
             Error::Encode { type_name, detail } => {
                 write!(f, "cannot be encoded as {type_name}: {detail}")
@@ -428,6 +441,7 @@ pub enum ErrorKind {
     SnapshotExists,
     TableExists,
     TableOptions,
+    NoSuchOrder,
     Decode,
     Encode,
     Unaligned,
@@ -474,6 +488,7 @@ impl Error {
             Error::SnapshotExists(_) => ErrorKind::SnapshotExists,
             Error::TableExists(_) => ErrorKind::TableExists,
             Error::TableOptions { .. } => ErrorKind::TableOptions,
+            Error::NoSuchOrder { .. } => ErrorKind::NoSuchOrder,
             Error::Decode { .. } => ErrorKind::Decode,
             Error::Encode { .. } => ErrorKind::Encode,
             Error::Unaligned { .. } => ErrorKind::Unaligned,
@@ -514,6 +529,7 @@ impl From<Error> for io::Error {
             | Error::ValueTooLong { .. }
             | Error::Encode { .. }
             | Error::OutOfOrder
+            | Error::NoSuchOrder { .. }
             | Error::InvalidArgument(_) => Io::InvalidInput,
             Error::NoSuchTable(_)
             | Error::NoSuchTableId

@@ -150,7 +150,7 @@ pub use typed::{
     OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, SetDef, TableDef, TypedCursor, TypedId,
     TypedRange, TypedTable, TypedTableCursor, TypedTableMut,
 };
-pub use types::{PageId, TableKind, TableOptions, TxnId};
+pub use types::{Order, PageId, TableKind, TableOptions, TxnId};
 
 /// The examples of README.md run as tests.
 #[cfg(doctest)]

@@ -49,6 +49,59 @@ pub struct TableOptions {
     pub value_type: String,
     /// What a key has.
     pub kind: TableKind,
+    /// How keys are stored and ordered.
+    pub order: Order,
+}
+
+/// How a table stores its keys, and in which order they stand.
+///
+/// ```
+/// use recto::{Order, TableOptions};
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// let mut txn = db.write()?;
+/// let options = TableOptions::default().ordered(Order::Integers);
+/// let mut ports = txn.open_table_with("ports", &options)?;
+/// for (port, name) in [(8080u32, "proxy"), (22, "ssh"), (443, "https")] {
+///     ports.put(&port.to_le_bytes(), name.as_bytes())?;
+/// }
+/// let names: Vec<&[u8]> = ports.iter()?.map(|pair| Ok(pair?.1)).collect::<recto::Result<_>>()?;
+/// assert_eq!(names, [b"ssh".as_slice(), b"https", b"proxy"]);
+/// // A whole key can be borrowed from its page.
+/// assert_eq!(ports.first()?.unwrap().0.borrowed(), Some(&22u32.to_le_bytes()[..]));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Order {
+    /// By their bytes, compared as unsigned numbers. What the keys of a page have in common is
+    /// stored once, and branches have only as much of a key as tells their children apart: the
+    /// least room, and the fastest searches.
+    #[default]
+    Packed,
+    /// In the same order, each key whole: 4 bytes more for each, and what it shares with others.
+    /// Ranges and cursors hand keys out as slices of the page, without a copy
+    /// ([`Key::borrowed`](crate::Key::borrowed)).
+    Plain,
+    /// By their bytes from the last one to the first; stored whole, as in all that follow. For
+    /// names that are grouped by their ends (LMDB's `MDB_REVERSEKEY`).
+    Reversed,
+    /// Keys are integers without a sign, of 4 or 8 bytes, little-endian (LMDB's `MDB_INTEGERKEY`
+    /// as the systems have it for which recto is made). Other lengths are refused. Of equal numbers
+    /// the shorter key comes first.
+    Integers,
+    /// By a function that the program gives under this name whenever it opens the database
+    /// ([`Builder::order`](crate::Builder::order)). The name has 1 to 255 bytes, and is stored with
+    /// the table. Without that function the table cannot be opened
+    /// ([`Error::NoSuchOrder`](crate::Error::NoSuchOrder)), but dropped, renamed and copied.
+    Custom(String),
+}
+
+impl Order {
+    /// Whether keys stand in the order of their bytes.
+    pub(crate) fn is_by_bytes(&self) -> bool {
+        matches!(self, Order::Packed | Order::Plain)
+    }
 }
 
 /// What a key of a table has: one value, or several.
@@ -73,12 +126,13 @@ impl Default for TableOptions {
             key_type: String::new(),
             value_type: String::new(),
             kind: TableKind::Map,
+            order: Order::Packed,
         }
     }
 }
 
 impl TableOptions {
-    /// Longest name of a type, in bytes.
+    /// Longest name of a type or an order, in bytes.
     pub const MAX_TYPE_LEN: usize = 255;
     /// Values are aligned to this at most: no page is smaller.
     pub const MAX_ALIGN: usize = 4096;
@@ -96,6 +150,11 @@ impl TableOptions {
     /// The same where each value has so many bytes.
     pub fn set_of(value_size: u16) -> TableOptions {
         TableOptions { kind: TableKind::Set { value_size }, ..TableOptions::default() }
+    }
+
+    /// The same with keys in this order.
+    pub fn ordered(self, order: Order) -> Self {
+        TableOptions { order, ..self }
     }
 
     /// The same with names of the types of keys and values.

@@ -6,6 +6,7 @@ use crate::commit::engine::{Engine, EngineOptions};
 use crate::commit::open::initial_file;
 use crate::error::{Error, Result};
 use crate::format::meta;
+use crate::format::order::Comparator;
 use crate::observe::slow_readers::SlowReaders;
 use crate::observe::{Reader, ReaderLimit};
 use crate::pager::Sink;
@@ -285,6 +286,46 @@ impl Builder {
     /// Default: ten seconds.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.engine.open_timeout = timeout;
+        self
+    }
+
+    /// Gives the function of an order of keys ([`Order::Custom`](crate::Order::Custom)) to all
+    /// tables that were made with this name; a later one of the same name takes the place of an
+    /// earlier one.
+    ///
+    /// It must be a total order of all byte strings, the same in every process, for as long as
+    /// there is a table in it. With one that is not, or another one under the same name, keys are
+    /// not found or come twice, and operations may fail with [`Error::Corrupt`]; nothing else goes
+    /// wrong. Keys that it calls equal are one key: the first that was put stays, with the value
+    /// of the last. A panic in it breaks the write transaction ([`Error::TransactionBroken`]).
+    ///
+    /// Name and function are kept for the life of the process.
+    ///
+    /// ```
+    /// use recto::{Database, Order, TableOptions};
+    /// # fn main() -> recto::Result<()> {
+    /// fn without_case(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    ///     let lower = |key: &[u8]| key.to_ascii_lowercase();
+    ///     lower(a).cmp(&lower(b))
+    /// }
+    /// let db = Database::builder().order("without case", without_case).in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let options = TableOptions::default().ordered(Order::Custom("without case".into()));
+    /// let mut names = txn.open_table_with("names", &options)?;
+    /// names.put(b"ada", b"1")?;
+    /// names.put(b"Bob", b"2")?;
+    /// names.put(b"cyd", b"3")?;
+    /// assert_eq!(names.get(b"BOB")?, Some(&b"2"[..]));
+    /// assert_eq!(&*names.last()?.unwrap().0, b"cyd");
+    /// # Ok(()) }
+    /// ```
+    pub fn order(
+        &mut self,
+        name: &str,
+        compare: fn(&[u8], &[u8]) -> std::cmp::Ordering,
+    ) -> &mut Self {
+        self.engine.orders.retain(|order| order.name() != name);
+        self.engine.orders.push(Comparator::custom(name, compare));
         self
     }
 

@@ -4,7 +4,7 @@ use super::key_range::KeyRange;
 use super::table::Table;
 use super::transaction::{ReadTxn, TableInfo, info};
 use crate::error::{Error, Result};
-use crate::tree::{self, Change, Key, Version};
+use crate::tree::{self, Change, Key, TableDescriptor, Version};
 use std::fmt;
 use std::iter::FusedIterator;
 
@@ -155,11 +155,19 @@ impl<'t> Diff<'t> {
         let version = |table: Option<&Table<'t>>| table.map(Table::version).transpose();
         let (old, new) = (version(old)?, version(new)?);
         // A table that is not there is empty.
-        let empty =
-            |of: Option<Version<'t>>| of.map(|of| Version { desc: Default::default(), ..of });
+        let empty = |of: Option<Version<'t>>| {
+            of.map(|of| {
+                let desc = TableDescriptor { order: of.desc.order, ..TableDescriptor::default() };
+                Version { desc, ..of }
+            })
+        };
         let (Some(older), Some(newer)) = (old.or(empty(new)), new.or(empty(old))) else {
             return Err(Error::InvalidArgument("two tables that are not there".into()));
         };
+        if !older.desc.order.is_same(newer.desc.order) {
+            let what = "tables in different orders of keys cannot be compared";
+            return Err(Error::InvalidArgument(what.into()));
+        }
         let (from, to) = keys.bounds();
         Ok(Diff { inner: tree::Diff::new(older, newer, from, to)? })
     }

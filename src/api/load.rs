@@ -7,10 +7,11 @@ use super::table_mut::TableMut;
 use super::transaction::WriteTxn;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::order::KeyOrder;
 use crate::sort::{LEAST_MEMORY, Settings, Sorter};
 use crate::tree::{self, TableDescriptor};
 use crate::txn::write::{TableId, Writer};
-use crate::types::TableKind;
+use crate::types::{Order, TableKind};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use std::sync::Arc;
 pub struct LoadOptions {
     memory: usize,
     directory: Option<PathBuf>,
+    order: Order,
 }
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions { memory: LoadOptions::MEMORY, directory: None }
+        LoadOptions { memory: LoadOptions::MEMORY, directory: None, order: Order::Packed }
     }
 }
 
@@ -43,6 +45,12 @@ impl LoadOptions {
     /// and read once; more, or less memory, may take another pass.
     pub fn memory(self, bytes: usize) -> Self {
         LoadOptions { memory: bytes.max(LEAST_MEMORY), ..self }
+    }
+
+    /// The order of the keys of the table that the pairs are for: it must be that of the table.
+    /// Default: that of the bytes.
+    pub fn order(self, order: Order) -> Self {
+        LoadOptions { order, ..self }
     }
 
     /// Where temporary files are made: as long as all pairs together, and twice as long for a while
@@ -90,6 +98,8 @@ pub struct Loader {
     engine: Arc<Engine>,
     /// Kind of the table, and nothing else of it.
     shape: TableDescriptor,
+    /// As it was asked for.
+    order: Order,
     sorter: Sorter,
     longest_key: usize,
     shortest_value: usize,
@@ -131,7 +141,12 @@ impl Database {
             TableKind::Map => (false, 0),
             TableKind::Set { value_size } => (true, value_size),
         };
-        let shape = TableDescriptor { is_set, value_size, ..TableDescriptor::default() };
+        let order = match &options.order {
+            // One that is not known is said with the first pair.
+            Order::Custom(name) => self.engine.custom_order(name).unwrap_or(KeyOrder::UNKNOWN),
+            order => KeyOrder::of(order),
+        };
+        let shape = TableDescriptor { is_set, value_size, order, ..TableDescriptor::default() };
         Loader::new(&self.engine, shape, options)
     }
 }
@@ -146,6 +161,7 @@ impl Loader {
         });
         let settings = Settings {
             sets: shape.is_set,
+            order: shape.order,
             memory: options.memory,
             directory,
             max_key_len: crate::format::node::max_key_len(engine.page_size),
@@ -154,6 +170,7 @@ impl Loader {
             engine: Arc::clone(engine),
             shape,
             sorter: Sorter::new(settings),
+            order: options.order.clone(),
             longest_key: 0,
             shortest_value: usize::MAX,
             longest_value: 0,
@@ -168,12 +185,23 @@ impl Loader {
     /// left: pairs are lost, every later call gives it again, and no transaction knows of it.
     pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.engine.check_alive()?;
+        self.check_order()?;
         tree::check_pair(self.engine.page_size, &self.shape, key, value)?;
         self.sorter.push(key, value)?;
         self.longest_key = self.longest_key.max(key.len());
         self.shortest_value = self.shortest_value.min(value.len());
         self.longest_value = self.longest_value.max(value.len());
         Ok(())
+    }
+
+    /// An order without its function.
+    fn check_order(&self) -> Result<()> {
+        match &self.order {
+            Order::Custom(order) if !self.shape.order.is_known() => {
+                Err(Error::NoSuchOrder { table: String::new(), order: order.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Number of pairs taken so far.
@@ -229,6 +257,12 @@ impl Loader {
             true => writer.set_index_of(table)?,
             false => writer.index_of(table)?,
         };
+        let has = writer.table(index).order;
+        if !has.is_same(self.shape.order) && !(has.is_by_bytes() && self.shape.order.is_by_bytes())
+        {
+            let what = "the pairs were not sorted in the order of the table (LoadOptions::order)";
+            return Err(Error::InvalidArgument(what.into()).into());
+        }
         self.put_all(writer, index, step)
     }
 
@@ -264,6 +298,7 @@ impl Loader {
             return Ok(());
         }
         let table = writer.table(index);
+        // Of the orders one refuses other lengths, which none of the keys has.
         let key = vec![0; self.longest_key];
         let values: &[usize] = match table.is_set {
             true => &[self.shortest_value, self.longest_value],
@@ -364,8 +399,8 @@ fn load_into(
     fill: impl FnOnce(Loader) -> Result<Loader>,
 ) -> Result<Loaded> {
     writer.check_usable()?;
-    let &TableDescriptor { is_set, value_size, .. } = writer.table(index);
-    let shape = TableDescriptor { is_set, value_size, ..TableDescriptor::default() };
+    let &TableDescriptor { is_set, value_size, order, .. } = writer.table(index);
+    let shape = TableDescriptor { is_set, value_size, order, ..TableDescriptor::default() };
     let loader = Loader::new(writer.engine(), shape, &LoadOptions::default());
     fill(loader)?.put_all(writer, index, |_| Ok(()))
 }

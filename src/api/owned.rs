@@ -135,7 +135,7 @@ impl OwnedTable {
 
     /// As [`Table::prefix`], with a range that keeps the snapshot.
     pub fn prefix(&self, prefix: &[u8]) -> Result<OwnedRange> {
-        match after_prefix(prefix) {
+        match after_prefix(self.descriptor.order, prefix)? {
             Some(end) => self.range(prefix..&end),
             None => self.range(prefix..),
         }

@@ -173,7 +173,7 @@ impl<'t> SetTable<'t> {
 
     /// All keys that begin with `prefix`, with their values.
     pub fn prefix(&self, prefix: &[u8]) -> Result<SetRange<'t>> {
-        match after_prefix(prefix) {
+        match after_prefix(self.descriptor.order, prefix)? {
             Some(end) => self.range(prefix..&end),
             None => self.range(prefix..),
         }

@@ -68,7 +68,7 @@ impl<'t> SetTableMut<'t> {
 
     /// Removes all keys that begin with `prefix`, with their values; how many pairs there were.
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
-        match after_prefix(prefix) {
+        match after_prefix(self.writer.table(self.index).order, prefix)? {
             Some(end) => self.delete_range(prefix..&end),
             None => self.delete_range(prefix..),
         }

@@ -4,6 +4,7 @@ use super::key_range::KeyRange;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
+use crate::format::order::KeyOrder;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Key, PageSource, Position, Version, Versioned};
 use crate::txn::read::Snapshot;
@@ -123,6 +124,11 @@ impl<'t> Table<'t> {
         Table { source, descriptor }
     }
 
+    /// Whether keys stand in the order of their bytes.
+    pub(crate) fn is_by_bytes(&self) -> bool {
+        self.descriptor.order.is_by_bytes()
+    }
+
     pub(super) fn source(&self) -> Source<'t> {
         self.source
     }
@@ -226,7 +232,7 @@ impl<'t> Table<'t> {
 
     /// All pairs whose key begins with `prefix`; also right when the prefix ends in 0xff bytes.
     pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'t>> {
-        match after_prefix(prefix) {
+        match after_prefix(self.descriptor.order, prefix)? {
             Some(end) => self.range(prefix..&end),
             None => self.range(prefix..),
         }
@@ -254,11 +260,16 @@ impl<'t> Table<'t> {
 }
 
 /// The smallest key that is greater than every key with this prefix; None if there is no such key.
-pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&b| b != 0xff)?;
+/// An error in orders in which keys with one prefix do not stand side by side.
+pub(super) fn after_prefix(order: KeyOrder, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+    if !order.is_by_bytes() {
+        let what = "keys with one prefix, in a table that is not in the order of the bytes";
+        return Err(Error::InvalidArgument(what.into()));
+    }
+    let Some(last) = prefix.iter().rposition(|&b| b != 0xff) else { return Ok(None) };
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
-    Some(end)
+    Ok(Some(end))
 }
 
 /// Shape and size of a table, as its descriptor has it: O(1). How full its pages are, and how long
@@ -573,13 +584,15 @@ impl fmt::Debug for TableIter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::after_prefix;
+    use super::{KeyOrder, after_prefix};
 
     #[test]
     fn end_of_a_prefix() {
-        assert_eq!(after_prefix(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(after_prefix(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(after_prefix(b"\xff\xff"), None);
-        assert_eq!(after_prefix(b""), None);
+        let after = |prefix| after_prefix(KeyOrder::BYTES, prefix).unwrap();
+        assert_eq!(after(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(after(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(after(b"\xff\xff"), None);
+        assert_eq!(after(b""), None);
+        assert!(after_prefix(KeyOrder::REVERSED, b"ab").is_err());
     }
 }

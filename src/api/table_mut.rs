@@ -198,7 +198,7 @@ impl<'t> TableMut<'t> {
 
     /// Removes all pairs whose key begins with `prefix`; how many there were.
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
-        match after_prefix(prefix) {
+        match after_prefix(self.writer.table(self.index).order, prefix)? {
             Some(end) => self.delete_range(prefix..&end),
             None => self.delete_range(prefix..),
         }

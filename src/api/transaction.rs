@@ -138,10 +138,11 @@ impl ReadTxn {
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, _)) = s.stored_table(name)? else {
+        let Some((d, options)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, false)?;
+        let d = s.engine().with_order(name, d, options)?;
         Ok(Some(Table::new(Source::Snapshot(s), d)))
     }
 
@@ -155,10 +156,11 @@ impl ReadTxn {
     pub fn set_opt(&self, name: &str) -> Result<Option<SetTable<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, _)) = s.stored_table(name)? else {
+        let Some((d, options)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, true)?;
+        let d = s.engine().with_order(name, d, options)?;
         Ok(Some(SetTable::new(Source::Snapshot(s), d)))
     }
 

@@ -2,13 +2,14 @@
 //! options of the table may follow it.
 
 use super::fields::{self, Field, option, table as t};
+use super::order::KeyOrder;
 use crate::error::{Error, Result as Checked};
-use crate::types::{PageId, TableKind, TableOptions};
+use crate::types::{Order, PageId, TableKind, TableOptions};
 
 /// Bytes of an encoded descriptor without options.
 pub const SIZE: usize = fields::DESCRIPTOR_SIZE;
 /// Bytes of the options behind it at most.
-pub const MAX_OPTIONS: usize = 2 * (option::BYTES.at + TableOptions::MAX_TYPE_LEN);
+pub const MAX_OPTIONS: usize = 3 * (option::BYTES.at + TableOptions::MAX_TYPE_LEN);
 /// Longest name of a table, in bytes: its descriptor always finds room beside it in the leaf, and
 /// may grow.
 pub const MAX_NAME_LEN: usize = 1024;
@@ -32,6 +33,8 @@ pub struct TableDescriptor {
     pub depth: u16,
     /// Values begin at multiples of 2^this bytes.
     pub align_shift: u8,
+    /// How its keys are stored and ordered.
+    pub order: KeyOrder,
     /// A key has a set of values.
     pub is_set: bool,
     /// In a table of sets: bytes of each value, 0 where they may have any length.
@@ -51,6 +54,7 @@ const _: () = assert!(TableOptions::MAX_ALIGN == 1 << MAX_SHIFT);
 /// Kinds of options, in the order in which they stand.
 const KEY_TYPE: u64 = 1;
 const VALUE_TYPE: u64 = 2;
+const ORDER: u64 = 3;
 
 impl TableDescriptor {
     /// Encodes into the first [`SIZE`] bytes of `out`.
@@ -63,6 +67,7 @@ impl TableDescriptor {
         t::OVERFLOW_PAGES.put(out, 0, self.overflow_pages);
         t::DEPTH.put(out, 0, self.depth.into());
         t::ALIGN_SHIFT.put(out, 0, self.align_shift.into());
+        t::ORDER.put(out, 0, self.order.encode());
         t::KIND.put(out, 0, if self.is_set { KIND_SET } else { KIND_MAP });
         t::VALUE_SIZE.put(out, 0, self.value_size.into());
         t::PAIRS.put(out, 0, self.pairs);
@@ -78,10 +83,20 @@ impl TableDescriptor {
             return Err(Error::InvalidArgument(what));
         }
         let mut bytes = Vec::new();
-        for (kind, name) in [(KEY_TYPE, &options.key_type), (VALUE_TYPE, &options.value_type)] {
+        let order = KeyOrder::of(&options.order);
+        let order_name = match &options.order {
+            Order::Custom(name) if name.is_empty() => {
+                let what = "names of orders have at least one byte".into();
+                return Err(Error::InvalidArgument(what));
+            }
+            Order::Custom(name) => &name[..],
+            _ => "",
+        };
+        let (key_type, value_type) = (&options.key_type[..], &options.value_type[..]);
+        for (kind, name) in [(KEY_TYPE, key_type), (VALUE_TYPE, value_type), (ORDER, order_name)] {
             let Ok(len) = u8::try_from(name.len()) else {
                 let most = TableOptions::MAX_TYPE_LEN;
-                let what = format!("names of types have at most {most} bytes");
+                let what = format!("names of types and orders have at most {most} bytes");
                 return Err(Error::InvalidArgument(what));
             };
             if len > 0 {
@@ -98,8 +113,13 @@ impl TableDescriptor {
             return Err(Error::InvalidArgument(what));
         }
         let align_shift = align.trailing_zeros() as u8;
-        let descriptor =
-            TableDescriptor { align_shift, is_set, value_size, ..TableDescriptor::default() };
+        let descriptor = TableDescriptor {
+            align_shift,
+            order,
+            is_set,
+            value_size,
+            ..TableDescriptor::default()
+        };
         Ok((descriptor, bytes))
     }
 
@@ -111,10 +131,12 @@ impl TableDescriptor {
         }
     }
 
-    /// The options of a table with this descriptor, from what follows it in the catalog.
+    /// The options of a table with this descriptor, from what follows it in the catalog. An order
+    /// of the user's has its name there.
     pub fn options(&self, mut bytes: &[u8]) -> Result<TableOptions, &'static str> {
         let mut options = TableOptions::aligned(1 << self.align_shift);
         options.kind = self.kind();
+        options.order = self.order.public();
         let mut last = 0;
         while !bytes.is_empty() {
             let bad = "table descriptor with options that cannot be";
@@ -128,12 +150,16 @@ impl TableDescriptor {
             match kind {
                 KEY_TYPE => options.key_type = name.into(),
                 VALUE_TYPE => options.value_type = name.into(),
+                ORDER if self.order.is_custom() => options.order = Order::Custom(name.into()),
                 _ => return Err("table of a kind this version does not know"),
             }
             last = kind;
             bytes = &bytes[option::BYTES.at + len as usize..];
         }
-        Ok(options)
+        match &options.order {
+            Order::Custom(name) if name.is_empty() => Err("table in an order without a name"),
+            _ => Ok(options),
+        }
     }
 
     /// Decodes a descriptor of the catalog; what follows it are the table's options.
@@ -152,10 +178,8 @@ impl TableDescriptor {
     /// sets.
     pub fn decode_plain(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
         let d = TableDescriptor::decode(b, page_count)?;
-        let plain = d.align_shift == 0 && !d.is_set;
-        plain
-            .then_some(d)
-            .ok_or("a catalog or system tree with aligned values, or with sets of them")
+        let plain = d.align_shift == 0 && !d.is_set && d.order.is_packed();
+        plain.then_some(d).ok_or("a catalog or system tree with options of tables")
     }
 
     /// Decodes, and says what is wrong with a descriptor that cannot be.
@@ -172,15 +196,16 @@ impl TableDescriptor {
             overflow_pages: word(t::OVERFLOW_PAGES),
             depth: word(t::DEPTH) as u16,
             align_shift: word(t::ALIGN_SHIFT) as u8,
+            order: KeyOrder::decode(word(t::ORDER)).ok_or(UNKNOWN_KIND)?,
             is_set: word(t::KIND) == KIND_SET,
             value_size: word(t::VALUE_SIZE) as u16,
             pairs: word(t::PAIRS),
         };
-        let unused = [t::FLAGS, t::SEQUENCE].iter().any(|field| !field.is_zero(b, 0));
+        let unused = !t::SEQUENCE.is_zero(b, 0);
         let of_sets = d.value_size != 0 || d.pairs != 0;
         let wrong = if d.is_set { d.align_shift > 0 } else { of_sets };
         if unused || wrong || word(t::KIND) > KIND_SET || d.align_shift > MAX_SHIFT {
-            return Err("table of a kind this version does not know");
+            return Err(UNKNOWN_KIND);
         }
         d.checked(page_count)
     }
@@ -203,6 +228,7 @@ impl TableDescriptor {
     }
 }
 
+const UNKNOWN_KIND: &str = "table of a kind this version does not know";
 const WRONG_LENGTH: &str = "table descriptor has a wrong length";
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ fields! {
     DEPTH = "depth" 40 2;
     KIND = "kind" 42 1;
     ALIGN_SHIFT = "align_shift" 43 1;
-    FLAGS = "flags" 44 2;
+    ORDER = "order" 44 2;
     VALUE_SIZE = "value_size" 46 2;
     SEQUENCE = "sequence" 48 8;
     PAIRS = "pairs" 56 8;

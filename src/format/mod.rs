@@ -8,6 +8,7 @@ pub mod fields;
 pub mod freelog;
 pub mod meta;
 pub mod node;
+pub mod order;
 pub mod overflow;
 pub mod packed;
 pub mod page;

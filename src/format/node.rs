@@ -16,8 +16,11 @@ pub mod set;
 use super::bytes::get_u64;
 use super::descriptor::TableDescriptor;
 use super::fields::{aligned, branch_cell, leaf_cell, page as parts, set as fields_of_set};
+use super::order::KeyOrder;
 use super::overflow::OverflowRef;
-use super::page::{HEADER, KIND_BRANCH, KIND_LEAF, PageHeader, birth};
+use super::page::{
+    HEADER, KIND_BRANCH, KIND_LEAF, KIND_PLAIN_BRANCH, KIND_PLAIN_LEAF, PageHeader, birth,
+};
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use build::{Body, Item, place_of_aligned};
@@ -57,6 +60,18 @@ pub const fn max_key_len(page_size: usize) -> usize {
     (page_size - 32) / 2 - 10
 }
 
+/// The same in a tree of this order.
+pub fn max_key_len_of(page_size: usize, order: KeyOrder) -> usize {
+    max_key_len(page_size) - (HEAD - order.beside())
+}
+
+/// The length that a key has where lengths of entries are counted, of which the first four bytes
+/// stand in the head.
+#[inline(always)]
+pub fn counted_len(key_len: usize, order: KeyOrder) -> usize {
+    key_len + (HEAD - order.beside())
+}
+
 /// Whether a value that takes so many bytes of a cell stands in the leaf, beside its key.
 pub const fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
     let limit = (page_size - HEADER) / 2;
@@ -76,6 +91,17 @@ pub const fn start_of(level: u8) -> usize {
 /// Bytes of a cell of this level in front of the rest of its key.
 pub const fn cell_of(level: u8) -> usize {
     if level == 0 { LEAF_CELL } else { BRANCH_CELL }
+}
+
+/// The kind of a page of this level.
+#[inline(always)]
+pub const fn kind_of(level: u8, is_packed: bool) -> u8 {
+    match (level, is_packed) {
+        (0, true) => KIND_LEAF,
+        (0, false) => KIND_PLAIN_LEAF,
+        (_, true) => KIND_BRANCH,
+        (_, false) => KIND_PLAIN_BRANCH,
+    }
 }
 
 /// Room a prefix takes: heads are aligned to 4 bytes.
@@ -105,9 +131,13 @@ pub struct Layout {
 impl Layout {
     /// Reads and checks the layout of a page that must have this level.
     #[inline(always)]
-    pub fn of(page: &[u8], level: u8) -> std::result::Result<Layout, &'static str> {
+    pub fn of(
+        page: &[u8],
+        level: u8,
+        order: KeyOrder,
+    ) -> std::result::Result<Layout, &'static str> {
         let Some(h) = PageHeader::read(page) else { return Err("shorter than a page header") };
-        if h.kind != if level == 0 { KIND_LEAF } else { KIND_BRANCH } {
+        if h.kind != kind_of(level, order.is_packed()) {
             return Err("not of the kind expected here");
         }
         if h.level != level {
@@ -117,6 +147,9 @@ impl Layout {
             return Err("no key");
         }
         let (count, prefix_len) = (usize::from(h.count), usize::from(h.prefix_len));
+        if prefix_len > 0 && !order.is_packed() {
+            return Err("whole keys, and a prefix");
+        }
         let heads_at = start_of(level) + padded(prefix_len);
         let slots_at = heads_at + HEAD * count;
         let Some(heap_at) = page.len().checked_sub(usize::from(h.heap_len)) else {
@@ -208,6 +241,7 @@ pub struct Node<'a> {
     id: PageId,
     page: &'a [u8],
     level: u8,
+    order: KeyOrder,
     heap_at: usize,
     dead: usize,
     prefix: &'a [u8],
@@ -216,17 +250,23 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Looks at a page that must be a branch or leaf of this level. O(1).
+    /// Looks at a page that must be a branch or leaf of this level, with keys of this order. O(1).
     #[inline(always)]
-    pub fn open(id: PageId, page: &'a [u8], level: u8) -> Result<Node<'a>> {
-        match Layout::of(page, level).and_then(|layout| Node::new(id, page, layout)) {
+    pub fn open(id: PageId, page: &'a [u8], level: u8, order: KeyOrder) -> Result<Node<'a>> {
+        let layout = Layout::of(page, level, order);
+        match layout.and_then(|layout| Node::new(id, page, layout, order)) {
             Ok(node) => Ok(node),
             Err(why) => Err(corrupt(id, why)),
         }
     }
 
     #[inline(always)]
-    fn new(id: PageId, page: &'a [u8], l: Layout) -> std::result::Result<Node<'a>, &'static str> {
+    fn new(
+        id: PageId,
+        page: &'a [u8],
+        l: Layout,
+        order: KeyOrder,
+    ) -> std::result::Result<Node<'a>, &'static str> {
         let start = start_of(l.level);
         let (Some(prefix), Some(heads), Some(slots)) = (
             page.get(start..start + l.prefix_len),
@@ -244,6 +284,7 @@ impl<'a> Node<'a> {
             id,
             page,
             level: l.level,
+            order,
             heap_at: l.heap_at,
             dead: l.dead,
             prefix,
@@ -273,6 +314,12 @@ impl<'a> Node<'a> {
     #[inline]
     pub fn prefix(&self) -> &'a [u8] {
         self.prefix
+    }
+
+    /// How its keys are ordered.
+    #[inline]
+    pub fn order(&self) -> KeyOrder {
+        self.order
     }
 
     /// The transaction that wrote the page.
@@ -327,7 +374,8 @@ impl<'a> Node<'a> {
             (branch_cell::KEY_LEN.get(head, 0)?, branch_cell::CHILD.get(head, 0)?, body)
         };
         let suffix_len = suffix_len as usize;
-        let (rest, after) = body.split_at_checked(suffix_len.saturating_sub(HEAD))?;
+        let (rest, after) =
+            body.split_at_checked(suffix_len.saturating_sub(self.order.beside()))?;
         Some(Cell { at, suffix_len, rest, tag, after })
     }
 
@@ -351,6 +399,9 @@ impl<'a> Node<'a> {
 
     #[inline]
     fn key_of(&self, index: usize, cell: &Cell<'a>) -> KeyParts<'a> {
+        if !self.order.is_packed() {
+            return KeyParts::whole(cell.rest);
+        }
         KeyParts::new(self.prefix, self.head(index), cell.suffix_len, cell.rest)
     }
 
@@ -362,7 +413,8 @@ impl<'a> Node<'a> {
     }
 
     /// Suffix and value of a leaf's entry, if nothing is odd about it: the short way for scans.
-    /// None leaves it to [`Node::entry`], which also knows what is wrong.
+    /// None leaves it to [`Node::entry`], which also knows what is wrong. Of a page with whole keys
+    /// the answer means nothing: nobody puts these together.
     #[inline(always)]
     pub fn inline_entry(&self, index: usize) -> Option<InlineEntry<'a>> {
         debug_assert_eq!(self.level, 0);
@@ -470,13 +522,14 @@ impl<'a> Node<'a> {
     pub fn item(&self, index: usize) -> Result<Item<'a>> {
         let cell = self.cell(index)?;
         let key = self.key_of(index, &cell);
-        if key.len() > max_key_len(self.page.len()) {
+        if key.len() > max_key_len_of(self.page.len(), self.order) {
             return Err(self.corrupt(&format!("key {index} is too long")));
         }
         let body = self.body_of(&cell)?;
         let elsewhere = [TAG_OVERFLOW, TAG_SET_TREE].map(u64::from);
         let in_leaf = self.level == 0 && !elsewhere.contains(&cell.tag);
-        if in_leaf && !is_inline(self.page.len(), key.len(), body.bytes().len()) {
+        let key_len = counted_len(key.len(), self.order);
+        if in_leaf && !is_inline(self.page.len(), key_len, body.bytes().len()) {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
         Ok(Item { key, body })
@@ -514,6 +567,9 @@ impl<'a> Node<'a> {
     /// The same; what is found with its cell.
     #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Result<(usize, Option<Cell<'a>>)> {
+        if !self.order.is_packed() {
+            return self.find_whole(key);
+        }
         let suffix = match key.split_at_checked(self.prefix.len()) {
             Some((front, suffix)) if self.prefix.is_empty() || front == self.prefix => suffix,
             // N2: a key without the prefix sorts before or after all of them.
@@ -537,9 +593,24 @@ impl<'a> Node<'a> {
     /// the one.
     #[inline(always)]
     pub fn candidate(&self, key: &[u8]) -> Option<usize> {
+        if !self.order.is_packed() {
+            return None;
+        }
         let (first, there) = self.first_with(head_of(key.get(self.prefix.len()..)?));
         let slot = self.slots.get(first).filter(|_| there)?;
         Some(usize::from(u16::from_le(*slot)))
+    }
+
+    /// Finds a key among whole ones.
+    #[inline(never)]
+    fn find_whole(&self, key: &[u8]) -> Result<(usize, Option<Cell<'a>>)> {
+        let head = self.order.head(key);
+        match self.first_with(head) {
+            (first, true) => {
+                self.find_among(head, first, |cell| self.order.compare(cell.rest, key))
+            }
+            (first, false) => Ok((first, None)),
+        }
     }
 
     /// Among the entries from `first` on whose heads are equal: by rest, then by length.
@@ -551,8 +622,19 @@ impl<'a> Node<'a> {
         first: usize,
     ) -> Result<(usize, Option<Cell<'a>>)> {
         let rest = suffix.get(HEAD..).unwrap_or(&[]);
-        let compare =
-            |cell: &Cell<'_>| cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()));
+        self.find_among(head, first, |cell| {
+            cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()))
+        })
+    }
+
+    /// Among the entries from `first` on whose heads are equal.
+    #[inline(always)]
+    fn find_among(
+        &self,
+        head: u32,
+        first: usize,
+        compare: impl Fn(&Cell<'a>) -> Ordering,
+    ) -> Result<(usize, Option<Cell<'a>>)> {
         let mut low = first;
         let mut high = match self.heads.get(first + 1) {
             Some(&next) if u32::from_le(next) == head => {

@@ -20,6 +20,10 @@ pub const KIND_LEAF: u8 = 2;
 pub const KIND_FREE_LOG: u8 = 3;
 /// Kind of a leaf of values that have one size.
 pub const KIND_PACKED: u8 = 4;
+/// Kind of a branch page with whole keys.
+pub const KIND_PLAIN_BRANCH: u8 = 5;
+/// Kind of a leaf page with whole keys.
+pub const KIND_PLAIN_LEAF: u8 = 6;
 
 /// The header's fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -22,8 +22,10 @@ pub const ALIGNED_VALUES: u64 = 1;
 pub const TABLE_OPTIONS: u64 = 2;
 /// And tables with a set of values for each key.
 pub const SETS: u64 = 4;
+/// And tables whose keys stand whole, in whatever order.
+pub const ORDERS: u64 = 8;
 /// Features this room knows, of those that must be known to read.
-pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS;
+pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS | ORDERS;
 /// Feature that must be known to write: named snapshots.
 pub const NAMED_SNAPSHOTS: u64 = 1;
 /// Features this room knows, of those that must be known to write.
@@ -44,6 +46,11 @@ pub const KIND_LEAF: u64 = 2;
 pub const KIND_LOG: u64 = 3;
 /// A leaf of values of one size.
 pub const KIND_PACKED: u64 = 4;
+/// A branch, and a leaf, with whole keys.
+pub const KIND_PLAIN_BRANCH: u64 = 5;
+pub const KIND_PLAIN_LEAF: u64 = 6;
+/// Bytes of the head of a key.
+pub const HEAD: usize = 4;
 /// Kinds of tables: one value for each key, a set of values.
 pub const MAP: u64 = 0;
 pub const SET: u64 = 1;
@@ -62,6 +69,7 @@ pub const MAX_INLINE_SHIFT: u64 = 6;
 /// Kinds of table options.
 pub const KEY_TYPE: u64 = 1;
 pub const VALUE_TYPE: u64 = 2;
+pub const ORDER_NAME: u64 = 3;
 /// Longest name of a table.
 pub const MAX_NAME: usize = 1024;
 /// Phases of a meta page.

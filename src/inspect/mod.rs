@@ -34,6 +34,7 @@ mod meta;
 mod named;
 mod node;
 mod opening;
+mod order;
 mod owners;
 mod pages;
 mod report;

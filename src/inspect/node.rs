@@ -4,6 +4,7 @@
 //! front of the heap. Each cell is checked when it is decoded.
 
 use super::layout::{self, aligned, branch_cell, header, leaf_cell, overflow, page, set, set_tree};
+use super::order::Keys;
 use std::ops::Range;
 
 /// A decoded page.
@@ -12,6 +13,8 @@ pub(super) struct Node<'a> {
     pub branch: bool,
     /// Bytes of each value of a packed leaf; 0 in another page.
     pub packed: usize,
+    /// Keys stand whole in their cells.
+    pub plain: bool,
     pub level: u64,
     pub count: usize,
     pub birth: u64,
@@ -129,6 +132,9 @@ impl Cell<'_> {
 
     /// The whole key.
     pub fn key(&self, node: &Node) -> Vec<u8> {
+        if node.plain {
+            return self.rest.to_vec();
+        }
         let mut key = Vec::with_capacity(self.key_len(node));
         key.extend_from_slice(node.prefix);
         key.extend_from_slice(&self.head.to_be_bytes()[..self.suffix_len.min(4)]);
@@ -141,14 +147,19 @@ impl<'a> Node<'a> {
     /// Decodes a page; the text says what rules it out.
     pub fn parse(b: &'a [u8]) -> Result<Node<'a>, String> {
         let word = |f: layout::Field| f.get(b, 0).unwrap_or(0);
-        let branch = match word(header::KIND) {
-            layout::KIND_BRANCH => true,
-            layout::KIND_LEAF => false,
+        let (branch, plain) = match word(header::KIND) {
+            layout::KIND_BRANCH => (true, false),
+            layout::KIND_LEAF => (false, false),
+            layout::KIND_PLAIN_BRANCH => (true, true),
+            layout::KIND_PLAIN_LEAF => (false, true),
             layout::KIND_PACKED => return Node::packed(b),
             other => return Err(format!("kind {other} where a branch or leaf must be")),
         };
         let count = word(header::COUNT) as usize;
         let prefix_len = word(header::PREFIX_LEN) as usize;
+        if plain && prefix_len > 0 {
+            return Err(format!("whole keys, and a prefix of {prefix_len} bytes"));
+        }
         let prefix_at = if branch { page::BRANCH_PREFIX.at } else { page::LEAF_PREFIX.at };
         // 16-bit numbers: nothing can overflow.
         let prefix_end = prefix_at + prefix_len;
@@ -169,6 +180,7 @@ impl<'a> Node<'a> {
             b,
             branch,
             packed: 0,
+            plain,
             level: word(header::LEVEL),
             count,
             birth: word(header::BIRTH),
@@ -197,6 +209,7 @@ impl<'a> Node<'a> {
             b,
             branch: false,
             packed: size,
+            plain: false,
             level: word(header::LEVEL) as u64,
             count,
             birth: header::BIRTH.get(b, 0).unwrap_or(0),
@@ -253,7 +266,7 @@ impl<'a> Node<'a> {
         };
         let suffix_len = len_field.get(b, at).ok_or_else(outside)? as usize;
         let rest_at = at + rest.at;
-        let rest_end = rest_at + suffix_len.saturating_sub(4);
+        let rest_end = rest_at + suffix_len.saturating_sub(self.beside());
         let rest = b.get(rest_at..rest_end).ok_or_else(outside)?;
         let (body, end) = if self.branch {
             (Body::Child(branch_cell::CHILD.get(b, at).ok_or_else(outside)?), rest_end)
@@ -375,7 +388,11 @@ impl<'a> Node<'a> {
     /// Decodes all cells and proves what this page alone can prove: zeros where zeros must be,
     /// cells inside the heap and apart from each other, its length exact, keys of legal length,
     /// heads that agree, strict order. Cells that cannot be decoded are missing in the answer.
-    pub fn cells(&self, fault: &mut dyn FnMut(String)) -> Vec<Cell<'a>> {
+    pub fn cells(&self, keys: Keys, fault: &mut dyn FnMut(String)) -> Vec<Cell<'a>> {
+        if !keys.fits(self.plain) {
+            fault("keys that are not stored as the table says".into());
+            return Vec::new();
+        }
         if !header::ZERO.is_zero(self.b, 0) {
             fault("the last bytes of the header are not zero".into());
         }
@@ -390,7 +407,10 @@ impl<'a> Node<'a> {
             }
         }
         if self.packed > 0 || self.check_heap(&cells, fault) {
-            self.check_keys(&cells, fault);
+            match self.plain {
+                true => self.check_whole_keys(keys, &cells, fault),
+                false => self.check_keys(&cells, fault),
+            }
         }
         cells
     }
@@ -438,10 +458,32 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The same of keys that stand whole. An order that is not known here is not looked at.
+    fn check_whole_keys(&self, keys: Keys, cells: &[Cell<'a>], fault: &mut dyn FnMut(String)) {
+        for cell in cells {
+            if let Some(what) = keys.wrong_length(cell.rest.len(), self.b.len()) {
+                fault(format!("key {} {what}", cell.index));
+            }
+            if keys.head(cell.rest).is_some_and(|head| head != cell.head) {
+                fault(format!("head {} is not that of its key", cell.index));
+            }
+        }
+        for pair in cells.windows(2) {
+            if !keys.is_below(pair[0].rest, pair[1].rest, true) {
+                fault(format!("key {} is not above key {}", pair[1].index, pair[0].index));
+            }
+        }
+    }
+
+    /// Bytes of a key that do not stand in its cell.
+    fn beside(&self) -> usize {
+        if self.plain { 0 } else { layout::HEAD }
+    }
+
     /// Bytes that an entry of a leaf takes, head, slot and whole cell, with no prefix taken off,
     /// where the value takes so many.
     pub fn entry_size(&self, cell: &Cell, in_leaf: u64) -> u64 {
-        let rest = cell.key_len(self).saturating_sub(4);
+        let rest = cell.key_len(self).saturating_sub(self.beside());
         ((6 + leaf_cell::REST.at + rest) as u64).saturating_add(in_leaf)
     }
 }

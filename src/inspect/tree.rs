@@ -8,10 +8,11 @@
 use super::layout::{self, Field, option, table as t};
 use super::meta::run_crc;
 use super::node::{Body, Cell, Node, Run, Set, SetTree};
+use super::order::Keys;
 use super::owners::PageKind;
 use super::report::TableStats;
 use super::scan::{PageInfo, Scan, Step, Tree};
-use crate::types::{PageId, TableKind, TableOptions, TxnId};
+use crate::types::{Order, PageId, TableKind, TableOptions, TxnId};
 
 /// What the file says about a tree.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(super) struct Descriptor {
     pub align_shift: u64,
     /// A key has a set of values.
     pub is_set: bool,
+    /// How its keys are stored and ordered.
+    pub keys: Keys,
     /// Bytes of each value of a set; 0 where they may have any length.
     pub value_size: u64,
     /// Number of values of all sets.
@@ -58,11 +61,14 @@ impl Descriptor {
         };
         let of_sets = [t::VALUE_SIZE, t::PAIRS];
         let unused = if is_set { &[t::ALIGN_SHIFT][..] } else { &of_sets };
-        for reserved in [t::FLAGS, t::SEQUENCE].iter().chain(unused) {
+        for reserved in [&t::SEQUENCE].into_iter().chain(unused) {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }
         }
+        let order = word(t::ORDER);
+        let keys = Keys::decode(order);
+        let keys = keys.ok_or_else(|| format!("keys in the unknown order {order}"))?;
         let align_shift = word(t::ALIGN_SHIFT);
         if align_shift > layout::MAX_SHIFT {
             return Err(format!("values aligned to 2^{align_shift} bytes"));
@@ -79,9 +85,10 @@ impl Descriptor {
             counts: [t::ENTRIES, t::BRANCH_PAGES, t::LEAF_PAGES, t::OVERFLOW_PAGES].map(word),
             align_shift,
             is_set,
+            keys,
             value_size,
             pairs: word(t::PAIRS),
-            options: options(behind, align_shift)?,
+            options: options(behind, align_shift, keys)?,
         };
         let d = match is_set {
             true => {
@@ -105,13 +112,22 @@ impl Descriptor {
         let types = [&self.options.key_type, &self.options.value_type];
         let named = types.iter().any(|name| !name.is_empty());
         let sets = if self.is_set { layout::SETS } else { 0 };
-        aligned | sets | if named { layout::TABLE_OPTIONS } else { 0 }
+        let orders = if self.keys == Keys::Packed { 0 } else { layout::ORDERS };
+        let named = named || self.keys == Keys::Custom;
+        aligned | sets | orders | if named { layout::TABLE_OPTIONS } else { 0 }
     }
 }
 
 /// Decodes what stands behind a descriptor.
-fn options(mut b: &[u8], align_shift: u64) -> Result<TableOptions, String> {
+fn options(mut b: &[u8], align_shift: u64, keys: Keys) -> Result<TableOptions, String> {
     let mut options = TableOptions::aligned(1 << align_shift);
+    options.order = match keys {
+        Keys::Packed | Keys::Any => Order::Packed,
+        Keys::Plain => Order::Plain,
+        Keys::Reversed => Order::Reversed,
+        Keys::Integers => Order::Integers,
+        Keys::Custom => Order::Custom(String::new()),
+    };
     let mut last = 0;
     while let Some(kind) = option::KIND.get(b, 0) {
         let bad = || format!("a table option of kind {kind} that cannot be");
@@ -122,9 +138,15 @@ fn options(mut b: &[u8], align_shift: u64) -> Result<TableOptions, String> {
         match kind {
             layout::KEY_TYPE if last < kind => options.key_type = name,
             layout::VALUE_TYPE if last < kind => options.value_type = name,
+            layout::ORDER_NAME if last < kind && keys == Keys::Custom => {
+                options.order = Order::Custom(name);
+            }
             _ => return Err(bad()),
         }
         (last, b) = (kind, rest);
+    }
+    if options.order == Order::Custom(String::new()) {
+        return Err("keys in an order without a name".into());
     }
     Ok(options)
 }
@@ -183,8 +205,8 @@ fn tree(
     if unsaid != 0 {
         scan.fault(None, || format!("the meta page does not say feature {unsaid:#x}, used here"));
     }
-    if tables.is_some() && (d.align_shift > 0 || d.is_set) {
-        scan.fault(None, || "a catalog with aligned values, or with sets of them".into());
+    if tables.is_some() && (d.align_shift > 0 || d.is_set || d.keys != Keys::Packed) {
+        scan.fault(None, || "a catalog with options of tables".into());
     }
     if d.root != 0 {
         let level = d.depth - 1;
@@ -192,7 +214,7 @@ fn tree(
             true => Kind::Sets(d.value_size),
             false => Kind::Map(d.align_shift),
         };
-        let mut walk = TreeWalk { scan: &mut *scan, tables, kind };
+        let mut walk = TreeWalk { scan: &mut *scan, tables, kind, keys: d.keys };
         if walk.claim(d.root, level) {
             walk.page(d.root, level, ceiling, (None, None));
         }
@@ -231,6 +253,7 @@ struct TreeWalk<'s, 'a, 't> {
     /// Where the catalog's entries go; None in a table.
     tables: Option<&'t mut Vec<Listed>>,
     kind: Kind,
+    keys: Keys,
 }
 
 /// What stands beside the keys of a tree.
@@ -254,6 +277,7 @@ impl TreeWalk<'_, '_, '_> {
             Kind::Sets(size) => 1 << 32 | size,
             Kind::Values(size) => 2 << 32 | size,
         };
+        let kind = kind | (self.keys as u64) << 40;
         let is_claimed = self.scan.claim(id, 1, kind_at(level));
         if self.scan.named.current.is_none() {
             if is_claimed {
@@ -276,7 +300,7 @@ impl TreeWalk<'_, '_, '_> {
         if self.scan.named.current.is_none() {
             return self.walk(id, level, ceiling, fences);
         }
-        let context = (level, self.kind, self.tables.is_some(), fences);
+        let context = (level, (self.kind, self.keys), self.tables.is_some(), fences);
         if let Some(walked) = self.scan.enter_of_snapshot(id, 1, context, ceiling) {
             self.walk(id, level, ceiling, fences);
             self.scan.leave_of_snapshot(id, walked);
@@ -314,15 +338,19 @@ impl TreeWalk<'_, '_, '_> {
                 )
             });
         }
+        if !self.keys.fits(node.plain) {
+            let what = if node.plain { "whole" } else { "in pieces" };
+            return scan.cut_off(Some(id), || format!("keys {what}, not as the table says"));
+        }
         scan.born(id, 0, node.birth);
         if node.birth > ceiling {
             scan.fault(Some(id), || {
                 format!("born in {}, after what leads here, {ceiling}", node.birth)
             });
         }
-        let cells = node.cells(&mut |what| scan.fault(Some(id), || what));
+        let cells = node.cells(self.keys, &mut |what| scan.fault(Some(id), || what));
         scan.incomplete |= cells.len() < node.count;
-        check_fences(scan, id, node, &cells, fences);
+        check_fences(scan, id, node, self.keys, &cells, fences);
         let catalog = self.tables.is_some();
         scan.show_tree(
             PageInfo {
@@ -465,15 +493,15 @@ impl TreeWalk<'_, '_, '_> {
             scan.fault(Some(id), what);
         }
         let level = tree.depth - 1;
-        let kind = Kind::Values(tree.value_size);
-        if !(TreeWalk { scan: &mut *scan, tables: None, kind }).claim(tree.root, level) {
+        let (kind, keys) = (Kind::Values(tree.value_size), Keys::Packed);
+        if !(TreeWalk { scan: &mut *scan, tables: None, kind, keys }).claim(tree.root, level) {
             return;
         }
         let name = std::mem::take(&mut scan.table.name);
         let fresh = TableStats { name, ..TableStats::default() };
         let outer = std::mem::replace(&mut scan.table, fresh);
         let before = std::mem::replace(&mut scan.incomplete, false);
-        let mut walk = TreeWalk { scan, tables: None, kind };
+        let mut walk = TreeWalk { scan, tables: None, kind, keys };
         walk.page(tree.root, level, node.birth, (None, None));
         let scan = &mut *self.scan;
         let found = std::mem::replace(&mut scan.table, outer);
@@ -654,20 +682,21 @@ fn check_fences(
     scan: &mut Scan<'_>,
     id: u64,
     node: &Node<'_>,
+    keys: Keys,
     cells: &[Cell<'_>],
     fences: Fences<'_>,
 ) {
     if let (Some(low), Some(first)) = (fences.0, cells.first()) {
         let key = first.key(node);
         // A separator equal to the fence would leave the leftmost child no keys at all.
-        if key.as_slice() < low || (node.branch && key == low) {
+        if keys.is_below(&key, low, false) || (node.branch && key == low) {
             scan.fault(Some(id), || {
                 format!("key {} lies below the separator that leads here", first.index)
             });
         }
     }
     if let (Some(high), Some(last)) = (fences.1, cells.last())
-        && last.key(node).as_slice() >= high
+        && !keys.is_below(&last.key(node), high, true)
     {
         scan.fault(Some(id), || format!("key {} is not below the next separator", last.index));
     }

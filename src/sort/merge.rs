@@ -7,6 +7,7 @@
 use super::record::{Record, Span};
 use super::spill::RunReader;
 use crate::error::Result;
+use crate::format::order::KeyOrder;
 use std::cmp::Ordering;
 
 /// A pair of a buffer: its head, and where it stands.
@@ -15,8 +16,35 @@ pub struct Entry {
     pub at: usize,
 }
 
+/// How pairs are ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Of the keys.
+    pub order: KeyOrder,
+    /// Bytes that all keys begin with.
+    pub prefix_len: usize,
+    /// Values of one key are ordered too, and each stays.
+    pub sets: bool,
+}
+
+impl Rule {
+    /// A number that rises with the keys.
+    pub fn head(&self, key: &[u8]) -> u64 {
+        match self.order.is_by_bytes() {
+            true => head(key, self.prefix_len),
+            false => self.order.head(key).into(),
+        }
+    }
+
+    /// How two pairs are ordered; those of which only one stays are equal.
+    pub fn compare(&self, a: &Record<'_>, b: &Record<'_>) -> Ordering {
+        let keys = self.order.compare(a.key, b.key);
+        if self.sets { keys.then_with(|| a.value.cmp(b.value)) } else { keys }
+    }
+}
+
 /// The first bytes of a key behind what all keys begin with, as a number in their order.
-pub fn head(key: &[u8], prefix_len: usize) -> u64 {
+fn head(key: &[u8], prefix_len: usize) -> u64 {
     let rest = key.get(prefix_len..).unwrap_or_default();
     if let Some(bytes) = rest.first_chunk() {
         return u64::from_be_bytes(*bytes);
@@ -65,8 +93,7 @@ pub struct Merge<'a> {
     heads: Vec<Option<u64>>,
     /// The winner, then the losers of each place.
     tree: Vec<usize>,
-    prefix_len: usize,
-    sets: bool,
+    rule: Rule,
     /// What was handed out last, and how much of it is the key.
     last: Vec<u8>,
     last_key: Option<usize>,
@@ -76,14 +103,13 @@ pub struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     /// The later a source stands, the later its pairs came.
-    pub fn new(sources: Vec<Source<'a>>, prefix_len: usize, sets: bool) -> Result<Merge<'a>> {
+    pub fn new(sources: Vec<Source<'a>>, rule: Rule) -> Result<Merge<'a>> {
         let count = sources.len();
         let mut merge = Merge {
             heads: vec![None; count],
             tree: vec![0; count.max(1)],
             sources,
-            prefix_len,
-            sets,
+            rule,
             last: Vec::new(),
             last_key: None,
             moved: 0,
@@ -110,7 +136,7 @@ impl<'a> Merge<'a> {
     fn next_of(&mut self, source: usize) -> Result<()> {
         let there = self.sources[source].advance()?;
         self.heads[source] = match there {
-            true => Some(head(self.sources[source].record().key, self.prefix_len)),
+            true => Some(self.rule.head(self.sources[source].record().key)),
             false => None,
         };
         self.moved += u64::from(there);
@@ -131,12 +157,8 @@ impl<'a> Merge<'a> {
 
     fn is_before_in_full(&self, one: usize, other: usize) -> bool {
         let (a, b) = (self.sources[one].record(), self.sources[other].record());
-        let order = match self.sets {
-            true => a.key.cmp(b.key).then_with(|| a.value.cmp(b.value)),
-            // The last one first: it stays.
-            false => a.key.cmp(b.key).then_with(|| other.cmp(&one)),
-        };
-        order == Ordering::Less
+        // Of those that are equal the last one first: it stays.
+        self.rule.compare(&a, &b).then_with(|| other.cmp(&one)).is_lt()
     }
 
     /// Goes to the next pair; false if there is none.
@@ -160,13 +182,14 @@ impl<'a> Merge<'a> {
             let record = self.sources[winner].record();
             let is_same = self.last_key.is_some_and(|len| {
                 let (key, value) = self.last.split_at(len);
-                record.key == key && (!self.sets || record.value == value)
+                let last = Record { key, value, ..record };
+                self.rule.compare(&record, &last).is_eq()
             });
             if !is_same {
                 self.last.clear();
                 self.last.extend_from_slice(record.key);
                 self.last_key = Some(record.key.len());
-                if self.sets {
+                if self.rule.sets {
                     self.last.extend_from_slice(record.value);
                 }
                 return Ok(true);

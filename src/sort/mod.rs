@@ -24,7 +24,8 @@ mod spill;
 pub use sorted::Sorted;
 
 use crate::error::{Error, Result};
-use merge::{Entry, head};
+use crate::format::order::KeyOrder;
+use merge::{Entry, Rule};
 use parking_lot::Mutex;
 use record::{Record, Span};
 use spill::{Output, Run, RunWriter, Values};
@@ -48,6 +49,8 @@ pub type Step<'s> = dyn FnMut(u64, u64) -> bool + 's;
 pub struct Settings {
     /// A key has several values: they are sorted too, and each stays.
     pub sets: bool,
+    /// How keys are ordered.
+    pub order: KeyOrder,
     /// Bytes of memory.
     pub memory: usize,
     /// Where its files are made.
@@ -90,14 +93,14 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Where its pairs stand, in their order; keys share so many bytes at the front.
-    fn sorted(&self, prefix_len: usize, sets: bool) -> Result<Vec<Entry>> {
+    /// Where its pairs stand, in their order.
+    fn sorted(&self, rule: Rule) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(self.pairs);
         let mut at = 0;
         while at < self.bytes.len() {
             let span = Span::at(&self.bytes, at).ok_or_else(not_ours)?;
             let record = span.of(&self.bytes);
-            entries.push(Entry { head: head(record.key, prefix_len), at });
+            entries.push(Entry { head: rule.head(record.key), at });
             at = span.end;
         }
         let of = |entry: &Entry| {
@@ -106,13 +109,8 @@ impl Buffer {
         };
         entries.sort_unstable_by(|a, b| {
             a.head.cmp(&b.head).then_with(|| {
-                let (one, other) = (of(a), of(b));
-                let order = one.key.cmp(other.key);
-                match sets {
-                    true => order.then_with(|| one.value.cmp(other.value)),
-                    // The last one first: it stays.
-                    false => order.then_with(|| b.at.cmp(&a.at)),
-                }
+                // Of those that are equal the last one first: it stays.
+                rule.compare(&of(a), &of(b)).then_with(|| b.at.cmp(&a.at))
             })
         });
         Ok(entries)
@@ -162,7 +160,7 @@ type Worked = (Tools, Result<Run>);
 struct Job {
     tools: Tools,
     settings: Settings,
-    prefix_len: usize,
+    rule: Rule,
     values: Arc<Values>,
     cancel: Arc<AtomicBool>,
 }
@@ -177,7 +175,7 @@ impl Job {
 
     fn run(&mut self) -> Result<Run> {
         let Tools { buffer, output } = &mut self.tools;
-        let entries = buffer.sorted(self.prefix_len, self.settings.sets)?;
+        let entries = buffer.sorted(self.rule)?;
         let output = match output {
             Some(output) => output,
             None => output.insert(Output::create(&self.settings.directory)?),
@@ -187,7 +185,7 @@ impl Job {
         for entry in &entries {
             let span = Span::at(&buffer.bytes, entry.at).ok_or_else(not_ours)?;
             let record = span.of(&buffer.bytes);
-            if last.is_some_and(|last| record.is_same(&last, self.settings.sets)) {
+            if last.is_some_and(|last| self.rule.compare(&record, &last).is_eq()) {
                 continue;
             }
             last = Some(record);
@@ -275,8 +273,9 @@ impl Sorter {
         Ok(())
     }
 
-    fn prefix_len(&self) -> usize {
-        self.prefix.as_ref().map_or(0, Vec::len)
+    fn rule(&self) -> Rule {
+        let prefix_len = self.prefix.as_ref().map_or(0, Vec::len);
+        Rule { order: self.settings.order, prefix_len, sets: self.settings.sets }
     }
 
     /// Has the buffer made a run, by the thread.
@@ -287,7 +286,7 @@ impl Sorter {
         let job = Job {
             tools,
             settings: self.settings.clone(),
-            prefix_len: self.prefix_len(),
+            rule: self.rule(),
             values: Arc::clone(&self.values),
             cancel: Arc::clone(&self.cancel),
         };
@@ -329,12 +328,12 @@ impl Sorter {
             self.spill()?;
         }
         // Beside the thread.
-        let entries = self.filling.sorted(self.prefix_len(), self.settings.sets)?;
+        let entries = self.filling.sorted(self.rule())?;
         self.wait()?;
         self.idle = None;
         let mut sorted = Sorted {
             settings: self.settings.clone(),
-            prefix_len: self.prefix_len(),
+            rule: self.rule(),
             buffer: mem::take(&mut self.filling),
             entries,
             runs: mem::take(&mut self.runs),

@@ -22,13 +22,6 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
 }
 
-impl Record<'_> {
-    /// Whether only one of the two stays.
-    pub fn is_same(&self, other: &Record<'_>, sets: bool) -> bool {
-        self.key == other.key && (!sets || self.value == other.value)
-    }
-}
-
 /// Where a pair stands.
 #[derive(Clone, Default)]
 pub struct Span {

@@ -1,6 +1,6 @@
 //! What a sorter has sorted: runs that are merged until few enough are left, and handed out.
 
-use super::merge::{Entry, Merge, Source};
+use super::merge::{Entry, Merge, Rule, Source};
 use super::record::{Record, Span};
 use super::spill::{Output, Run, RunReader, RunWriter, Values};
 use super::{Buffer, Settings, Step, not_ours};
@@ -19,7 +19,7 @@ const STEP_BYTES: usize = 1 << 20;
 /// Sorted pairs, in memory and in files.
 pub struct Sorted {
     pub(super) settings: Settings,
-    pub(super) prefix_len: usize,
+    pub(super) rule: Rule,
     /// What came last, and did not have to go to a file.
     pub(super) buffer: Buffer,
     pub(super) entries: Vec<Entry>,
@@ -82,7 +82,7 @@ impl Sorted {
     fn merged(&mut self, runs: Vec<Run>, output: &mut Output, step: &mut Step<'_>) -> Result<Run> {
         go_on(step(self.moved, self.to_move))?;
         let sources = runs.iter().map(|run| Source::Run(RunReader::new(run))).collect();
-        let mut merge = Merge::new(sources, self.prefix_len, self.settings.sets)?;
+        let mut merge = Merge::new(sources, self.rule)?;
         let mut writer = RunWriter::new(output, &self.values, &self.settings);
         let mut due = STEP_PAIRS;
         while merge.advance()? {
@@ -140,7 +140,7 @@ impl Sorted {
         if !self.entries.is_empty() {
             sources.push(Source::of_buffer(&self.buffer.bytes, &self.entries));
         }
-        Merge::new(sources, self.prefix_len, self.settings.sets)
+        Merge::new(sources, self.rule)
     }
 }
 

@@ -233,10 +233,17 @@ impl<'r> RunReader<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::order::KeyOrder;
 
     fn settings(directory: &Path) -> Settings {
         let directory = directory.to_owned();
-        Settings { sets: false, memory: 64 << 10, directory, max_key_len: 2022 }
+        Settings {
+            sets: false,
+            order: KeyOrder::PACKED,
+            memory: 64 << 10,
+            directory,
+            max_key_len: 2022,
+        }
     }
 
     /// A run of 1,000 pairs, one of them with a large value.

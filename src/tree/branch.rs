@@ -12,6 +12,7 @@ use crate::format::node::build::{Body, Item, Plan};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{ENTRY, Node};
+use crate::format::order::KeyOrder;
 use crate::format::page::birth;
 use crate::types::PageId;
 
@@ -53,7 +54,7 @@ impl Rewrite<'_> {
         cut: Cut,
     ) -> Result<Edit> {
         let page_size = sink.page_size();
-        let parts = divide(self.level, page_size, &self.items, cut, page_size);
+        let parts = divide(self.level, page_size, desc.order, &self.items, cut, page_size);
         let old = [self.old];
         let children =
             write_parts(sink, desc, self.level, self.leftmost, &self.items, &parts, &old)?;
@@ -72,7 +73,7 @@ impl Rewrite<'_> {
         sink: &mut S,
         desc: &mut TableDescriptor,
     ) -> Result<Edit> {
-        let used = Plan::of(self.level, &self.items).used;
+        let used = Plan::of(self.level, &self.items, desc.order).used;
         match self.parent {
             Some(step) if is_underfull(self.level, sink.page_size(), used) => {
                 self.join(sink, desc, step)
@@ -97,7 +98,7 @@ impl Rewrite<'_> {
     ) -> Result<Edit> {
         let level = self.level;
         let page_size = sink.page_size();
-        let parent = node_at(sink, step.page, level + 1)?;
+        let parent = node_at(sink, step.page, level + 1, desc.order)?;
         let first = join_from(sink, &parent, step.child, level)?;
         let is_left = first == step.child;
         let neighbour = parent.child(if is_left { first + 1 } else { first })?;
@@ -106,7 +107,7 @@ impl Rewrite<'_> {
         }
         let separator = parent.item(first)?.key.to_vec();
         let copy = PageCopy::of(sink.page(neighbour)?);
-        let node = copy.node(neighbour, level)?;
+        let node = copy.node(neighbour, level, desc.order)?;
         let other = items_of(&node, self.items.len() + 1)?;
         let mut leftmost = PageId::NONE;
         if level > 0 {
@@ -120,7 +121,8 @@ impl Rewrite<'_> {
             items.push(Item::branch(KeyParts::of(&separator, 0), right_child));
         }
         items.append(&mut right);
-        let parts = divide(level, page_size, &items, Cut::Middle, page_size - page_size / 10);
+        let limit = page_size - page_size / 10;
+        let parts = divide(level, page_size, desc.order, &items, Cut::Middle, limit);
         let old = [self.old, OldPage { id: neighbour, birth: node.birth() }];
         let children = write_parts(sink, desc, level, left_child, &items, &parts, &old)?;
         Ok(Edit::Children { first, last: first + 1, children })
@@ -129,8 +131,9 @@ impl Rewrite<'_> {
 
 /// The left one of the two children to join: `child` and the emptier of its neighbours.
 fn join_from<S: PageSink>(sink: &S, parent: &Node<'_>, child: usize, level: u8) -> Result<usize> {
-    let used =
-        |index: usize| -> Result<usize> { Ok(node_at(sink, parent.child(index)?, level)?.used()) };
+    let used = |index: usize| -> Result<usize> {
+        Ok(node_at(sink, parent.child(index)?, level, parent.order())?.used())
+    };
     if child == 0 {
         return Ok(0);
     }
@@ -157,7 +160,7 @@ pub(super) fn climb<S: PageSink>(
             Edit::Moved(child) => {
                 let touched = touch(sink, step.page)?;
                 let page = touched.page;
-                let mut node = NodeMut::open(page, sink.page_mut(page)?, level)?;
+                let mut node = NodeMut::open(page, sink.page_mut(page)?, level, desc.order)?;
                 node.set_child(step.child, child)?;
                 Edit::of(touched)
             }
@@ -193,7 +196,7 @@ impl Target {
             [left, right] if first == last => {
                 let touched = touch(sink, self.step.page)?;
                 let page = touched.page;
-                let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
+                let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level, desc.order)?;
                 node.set_child(first, left.page)?;
                 if node.insert(first, &right.separator, Body::child(right.page))? {
                     return Ok(Edit::of(touched));
@@ -201,7 +204,7 @@ impl Target {
                 (page, Edit::of(touched))
             }
             [] | [_] if children.len() == last - first => {
-                if let Some(touched) = self.take_out(sink, first, children)? {
+                if let Some(touched) = self.take_out(sink, desc.order, first, children)? {
                     return Ok(Edit::of(touched));
                 }
                 (self.step.page, Edit::Done)
@@ -210,7 +213,7 @@ impl Target {
         };
         let grows = children.len() > last - first + 1;
         let copy = PageCopy::of(sink.page(page)?);
-        let node = copy.node(page, self.level)?;
+        let node = copy.node(page, self.level, desc.order)?;
         let mut rewrite = Rewrite {
             level: self.level,
             old: OldPage { id: page, birth: node.birth() },
@@ -236,10 +239,11 @@ impl Target {
     fn take_out<S: PageSink>(
         &self,
         sink: &mut S,
+        order: KeyOrder,
         first: usize,
         children: &[Child],
     ) -> Result<Option<Touched>> {
-        let node = node_at(sink, self.step.page, self.level)?;
+        let node = node_at(sink, self.step.page, self.level, order)?;
         // The entry in front of a vanished child goes with it; the leftmost has none and
         // takes over the child behind.
         let (index, leftmost) = match (children, first) {
@@ -254,7 +258,7 @@ impl Target {
         }
         let touched = touch(sink, self.step.page)?;
         let page = touched.page;
-        let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level)?;
+        let mut node = NodeMut::open(page, sink.page_mut(page)?, self.level, order)?;
         if let Some(child) = children.first() {
             node.set_child(first, child.page)?;
         } else if let Some(child) = leftmost {
@@ -322,7 +326,7 @@ fn set_root<S: PageSink>(
             .map(|c| Item::branch(KeyParts::of(&c.separator, 0), c.page))
             .collect();
         let page_size = sink.page_size();
-        let parts = divide(level, page_size, &items, cut, page_size);
+        let parts = divide(level, page_size, desc.order, &items, cut, page_size);
         let above = write_parts(sink, desc, level, children[0].page, &items, &parts, &[])?;
         children = above;
         desc.depth += 1;

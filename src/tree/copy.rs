@@ -13,6 +13,7 @@ use crate::format::node::build::Body;
 use crate::format::node::edit::NodeMut;
 use crate::format::node::set::encode_tree;
 use crate::format::node::{Node, Value};
+use crate::format::order::KeyOrder;
 use crate::format::overflow::OverflowRef;
 use crate::format::page::set_birth;
 use crate::types::PageId;
@@ -46,7 +47,7 @@ fn copy_subtree<S: PageSink>(
         lower(&mut left.entries, count as u64, root)?;
         return copy_page(sink, page);
     }
-    let node = node_at(sink, page, level)?;
+    let node = node_at(sink, page, level, left.order)?;
     let count = node.count();
     let (mut children, mut values) = (Vec::new(), Vec::new());
     if level > 0 {
@@ -69,12 +70,12 @@ fn copy_subtree<S: PageSink>(
         };
         lower(&mut left.overflow_pages, pages, root)?;
         *value = match value {
-            Apart::Run(run) => Apart::Run(copy_run(sink, page, *run)?),
+            Apart::Run(run) => Apart::Run(copy_run(sink, page, left.order, *run)?),
             Apart::Tree(tree) => Apart::Tree(copy_tree(sink, tree)?),
         };
     }
     let copy = copy_page(sink, page)?;
-    let mut node = NodeMut::open(copy, sink.page_mut(copy)?, level)?;
+    let mut node = NodeMut::open(copy, sink.page_mut(copy)?, level, left.order)?;
     for (index, child) in children.into_iter().enumerate() {
         node.set_child(index, child)?;
     }
@@ -121,12 +122,18 @@ fn values_apart(left: &mut TableDescriptor, leaf: &Node<'_>) -> Result<Vec<(usiz
 }
 
 /// Copies a value on pages of its own. Its checksum is made anew, so the old one has to be right.
-fn copy_run<S: PageSink>(sink: &mut S, leaf: PageId, run: OverflowRef) -> Result<OverflowRef> {
+fn copy_run<S: PageSink>(
+    sink: &mut S,
+    leaf: PageId,
+    order: KeyOrder,
+    run: OverflowRef,
+) -> Result<OverflowRef> {
     let pages = sink.run(&run)?;
     if run_crc(run.first, [pages]) != run.crc {
         return Err(Error::corrupt(run.first, "value on pages of its own with a wrong checksum"));
     }
-    let value = value_bytes(sink, &node_at(sink, leaf, 0)?, Value::Overflow(run))?.to_vec();
+    let leaf = node_at(sink, leaf, 0, order)?;
+    let value = value_bytes(sink, &leaf, Value::Overflow(run))?.to_vec();
     let (first, crc) = sink.allocate_run(&value)?;
     Ok(OverflowRef { first, crc, birth: sink.txn(), ..run })
 }

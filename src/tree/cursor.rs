@@ -12,6 +12,7 @@ use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{Node, Value};
+use crate::format::order::KeyOrder;
 use crate::storage::{LINE, prefetch};
 use crate::types::PageId;
 use std::ops::Bound;
@@ -45,6 +46,7 @@ pub(super) struct CursorPlace<'c> {
 pub(super) struct PausedCursor {
     root: PageId,
     root_level: Option<u8>,
+    order: KeyOrder,
     steps: Vec<Step>,
     leaf: Option<PageId>,
     index: usize,
@@ -59,7 +61,7 @@ impl PausedCursor {
     /// The leaf on which it stands, as it is now (T6); None if it stands on none.
     #[inline(always)]
     pub fn leaf<'a, S: PageSource>(&self, src: &'a S) -> Result<Option<Node<'a>>> {
-        self.leaf.map(|id| node_at(src, id, 0)).transpose()
+        self.leaf.map(|id| node_at(src, id, 0, self.order)).transpose()
     }
 
     /// Where a step in this leaf leads that was counted before.
@@ -81,6 +83,7 @@ pub struct Cursor<'a, S> {
     root: PageId,
     /// Level of the root; None for an empty tree.
     root_level: Option<u8>,
+    order: KeyOrder,
     /// `steps[k]` has level `root_level - k`.
     steps: Vec<Step>,
     leaf: Option<Node<'a>>,
@@ -107,6 +110,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             src,
             root: desc.root,
             root_level,
+            order: desc.order,
             steps: Vec::with_capacity(usize::from(desc.depth)),
             leaf: None,
             index: 0,
@@ -125,6 +129,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         PausedCursor {
             root: self.root,
             root_level: self.root_level,
+            order: self.order,
             steps: self.steps,
             leaf: self.leaf.map(|leaf| leaf.id()),
             index: self.index,
@@ -143,6 +148,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             leaf: paused.leaf(src)?,
             root: paused.root,
             root_level: paused.root_level,
+            order: paused.order,
             steps: paused.steps,
             index: paused.index,
             outside: paused.outside,
@@ -335,6 +341,14 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         }
     }
 
+    /// Whether it stands on a greater key than another of the same tree.
+    pub(super) fn is_above(&self, other: &Cursor<'_, S>) -> Result<bool> {
+        let (Some((key, _)), Some((other, _))) = (self.raw_entry()?, other.raw_entry()?) else {
+            return Ok(false);
+        };
+        Ok(self.order.compare_parts(&key, &other).is_gt())
+    }
+
     /// Where it stands; None if it stands on no entry.
     pub(super) fn place(&self) -> Option<CursorPlace<'_>> {
         let leaf = self.leaf.as_ref()?.id();
@@ -362,7 +376,10 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     }
 
     fn stand(&mut self, leaf: Node<'a>, index: usize) {
-        self.front.set(leaf.prefix());
+        match self.order.is_packed() {
+            true => self.front.set(leaf.prefix()),
+            false => self.front.set_whole(),
+        }
         self.leaf = Some(leaf);
         self.index = index;
         self.leaves = self.leaves.saturating_add(1);
@@ -372,26 +389,26 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     fn descend_to(&mut self, mut level: u8, key: &[u8]) -> Result<Node<'a>> {
         let mut id = self.root;
         while level > 0 {
-            let node = node_at(self.src, id, level)?;
+            let node = node_at(self.src, id, level, self.order)?;
             let child = node.child_index(key)?;
             self.steps.push(Step { page: id, child });
             id = node.child(child)?;
             level -= 1;
             self.src.prefetch(id, front_of(level));
         }
-        node_at(self.src, id, 0)
+        node_at(self.src, id, 0, self.order)
     }
 
     /// Down to the first or last entry below a page.
     fn descend(&mut self, mut id: PageId, mut level: u8, side: Side) -> Result<bool> {
         while level > 0 {
-            let node = node_at(self.src, id, level)?;
+            let node = node_at(self.src, id, level, self.order)?;
             let child = if side == Side::First { 0 } else { node.count() };
             self.steps.push(Step { page: id, child });
             id = node.child(child)?;
             level -= 1;
         }
-        let leaf = node_at(self.src, id, 0)?;
+        let leaf = node_at(self.src, id, 0, self.order)?;
         self.stand(leaf, if side == Side::First { 0 } else { leaf.count() - 1 });
         Ok(true)
     }
@@ -409,7 +426,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     fn enter_next_leaf(&mut self) -> Result<bool> {
         while let Some(&step) = self.steps.last() {
             let level = self.level();
-            let node = node_at(self.src, step.page, level)?;
+            let node = node_at(self.src, step.page, level, self.order)?;
             if step.child < node.count() {
                 return self.enter(&node, level, step.child + 1, Side::First);
             }
@@ -423,7 +440,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         while let Some(&step) = self.steps.last() {
             let level = self.level();
             if let Some(child) = step.child.checked_sub(1) {
-                let node = node_at(self.src, step.page, level)?;
+                let node = node_at(self.src, step.page, level, self.order)?;
                 return self.enter(&node, level, child, Side::Last);
             }
             self.steps.pop();
@@ -448,7 +465,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
     /// Looks ahead from where a seek has led, once it has turned out to be the begin of a scan.
     pub fn begin_scan(&mut self, forward: bool) -> Result<()> {
         let Some(&step) = self.steps.last() else { return Ok(()) };
-        let node = node_at(self.src, step.page, self.level())?;
+        let node = node_at(self.src, step.page, self.level(), self.order)?;
         self.look_ahead(&node, step.child, if forward { Side::First } else { Side::Last });
         Ok(())
     }
@@ -472,7 +489,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
             return self.src.prefetch(id, NODE_FRONT);
         }
         // What is wrong with it is said when it is entered.
-        if let Ok(leaf) = node_at(self.src, id, 0) {
+        if let Ok(leaf) = node_at(self.src, id, 0, self.order) {
             (self.coming, self.cells) = (id, leaf.heap());
         }
     }

@@ -23,6 +23,7 @@ use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use crate::format::node::key::KeyParts;
 use crate::format::node::{Node, Value};
+use crate::format::order::KeyOrder;
 use crate::types::PageId;
 use std::cmp::Ordering;
 use std::ops::{Bound, Range};
@@ -80,7 +81,7 @@ impl<'a> Change<'a> {
 }
 
 /// A tree and the pages it is read from. What is compared with each other lies in one file, and
-/// stays as it is while it is borrowed.
+/// stays as it is while it is borrowed; both have their keys in one order.
 #[derive(Clone, Copy)]
 pub struct Version<'a> {
     pub src: &'a dyn PageSource,
@@ -214,7 +215,7 @@ impl<'a> Side<'a> {
         if *opened > counted {
             return Err(Error::corrupt(desc.root, what));
         }
-        let node = node_at(self.tree.src, page, level)?;
+        let node = node_at(self.tree.src, page, level, self.tree.desc.order)?;
         let left = if level > 0 { children(&node, bounds)? } else { entries(&node, bounds)? };
         self.root = None;
         self.path.push(Open { node, level, left });
@@ -238,9 +239,10 @@ impl<'a> Side<'a> {
 
     /// Whether all keys of the subtree that comes next lie behind this key, as seen from this end.
     fn is_behind(&self, key: &KeyParts<'a>, forward: bool) -> Result<bool> {
+        let order = self.tree.desc.order;
         Ok(match self.edge(forward)? {
-            Some(edge) if forward => edge.compare_parts(key).is_gt(),
-            Some(edge) => edge.compare_parts(key).is_le(),
+            Some(edge) if forward => order.compare_parts(&edge, key).is_gt(),
+            Some(edge) => order.compare_parts(&edge, key).is_le(),
             None => false,
         })
     }
@@ -329,7 +331,7 @@ impl<'a> Walk<'a> {
                 (Next::Entry(key, found), Next::End) => return Ok(Some(self.only_old(key, found))),
                 (Next::End, Next::Entry(key, found)) => return Ok(Some(self.only_new(key, found))),
                 (Next::Entry(key, old), Next::Entry(other, new)) => {
-                    match self.ordered(key.compare_parts(&other)) {
+                    match self.ordered(self.order().compare_parts(&key, &other)) {
                         Ordering::Less => return Ok(Some(self.only_old(key, old))),
                         Ordering::Greater => return Ok(Some(self.only_new(other, new))),
                         Ordering::Equal => {}
@@ -350,7 +352,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let first = match (self.old.edge(self.forward)?, self.new.edge(self.forward)?) {
-            (Some(a), Some(b)) => self.ordered(a.compare_parts(&b)),
+            (Some(a), Some(b)) => self.ordered(self.order().compare_parts(&a, &b)),
             // In front of everything.
             (a, b) => a.is_some().cmp(&b.is_some()),
         };
@@ -362,6 +364,11 @@ impl<'a> Walk<'a> {
             self.new.open(new.0, new.1, &self.bounds)?;
         }
         Ok(())
+    }
+
+    /// How the keys of both trees are ordered.
+    fn order(&self) -> KeyOrder {
+        self.new.tree.desc.order
     }
 
     /// How two keys are ordered as seen from this end.
@@ -414,7 +421,7 @@ impl<'a> Diff<'a> {
     ) -> Result<Diff<'a>> {
         old.src.check()?;
         new.src.check()?;
-        let done = is_empty(from, to);
+        let done = is_empty(new.desc.order, from, to);
         let bounds = Bounds { from: from.map(<[u8]>::to_vec), to: to.map(<[u8]>::to_vec) };
         Ok(Diff { old, new, bounds, front: None, back: None, done })
     }
@@ -449,9 +456,10 @@ impl<'a> Diff<'a> {
             }
         };
         let Some(unlike) = end.walk.step()? else { return Ok(None) };
+        let order = self.new.desc.order;
         let is_given = |far: &Key<'_>| match forward {
-            true => unlike.key.compare(far).is_ge(),
-            false => unlike.key.compare(far).is_le(),
+            true => order.compare_to(&unlike.key, far).is_ge(),
+            false => order.compare_to(&unlike.key, far).is_le(),
         };
         if far.is_some_and(is_given) {
             return Ok(None);

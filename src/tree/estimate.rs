@@ -15,6 +15,7 @@ use super::search::{node_at, root_level};
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use crate::format::node::Node;
+use crate::format::order::KeyOrder;
 use crate::types::PageId;
 use std::ops::Bound;
 
@@ -34,7 +35,7 @@ pub fn count_range<S: PageSource>(
     to: Bound<&[u8]>,
 ) -> Result<u64> {
     src.check()?;
-    if is_empty(from, to) {
+    if is_empty(desc.order, from, to) {
         return Ok(0);
     }
     if estimate_range(src, desc, from, to)? <= desc.entries / 2 {
@@ -61,7 +62,7 @@ fn count_between<S: PageSource>(
     to: Bound<&[u8]>,
 ) -> Result<u64> {
     let (mut first, mut last) = (Cursor::new(src, desc)?, Cursor::new(src, desc)?);
-    if !first.seek(from)? || !last.seek_back(to)? || first.key()? > last.key()? {
+    if !first.seek(from)? || !last.seek_back(to)? || first.is_above(&last)? {
         return Ok(0);
     }
     let (Some(first), Some(last)) = (first.place(), last.place()) else { return Ok(0) };
@@ -86,7 +87,8 @@ pub fn estimate_range<S: PageSource>(
     to: Bound<&[u8]>,
 ) -> Result<u64> {
     src.check()?;
-    let Some(top) = Top::of(src, desc)?.filter(|_| !is_empty(from, to)) else { return Ok(0) };
+    let is_empty = is_empty(desc.order, from, to);
+    let Some(top) = Top::of(src, desc)?.filter(|_| !is_empty) else { return Ok(0) };
     if (from, to) == (Bound::Unbounded, Bound::Unbounded) {
         return Ok(desc.entries);
     }
@@ -120,7 +122,8 @@ pub fn split_range<S: PageSource>(
     parts: usize,
 ) -> Result<Vec<Vec<u8>>> {
     src.check()?;
-    let Some(top) = Top::of(src, desc)?.filter(|_| !is_empty(from, to)) else {
+    let is_empty = is_empty(desc.order, from, to);
+    let Some(top) = Top::of(src, desc)?.filter(|_| !is_empty) else {
         return Ok(Vec::new());
     };
     let (mut first, mut last) = (Cursor::new(src, desc)?, Cursor::new(src, desc)?);
@@ -137,7 +140,8 @@ pub fn split_range<S: PageSource>(
         let found = top.find(src, begin + (end - begin) * (part as f64 / parts as f64))?;
         let key = found.leaf.key(found.index)?.to_vec();
         let before = cuts.last().map_or(&first[..], |cut| cut);
-        if &key[..] > before && key[..] <= last[..] {
+        let order = desc.order;
+        if order.compare(&key, before).is_gt() && order.compare(&key, &last).is_le() {
             cuts.push(key);
         }
     }
@@ -236,6 +240,7 @@ impl Level {
 pub(super) struct Top {
     root: PageId,
     root_level: u8,
+    order: KeyOrder,
     levels: Vec<Level>,
 }
 
@@ -243,12 +248,12 @@ impl Top {
     /// None in an empty tree. Reads fewer than [`WIDE`] pages of each level.
     pub fn of<S: PageSource>(src: &S, desc: &TableDescriptor) -> Result<Option<Top>> {
         let Some(root_level) = root_level(desc)? else { return Ok(None) };
-        let mut top = Top { root: desc.root, root_level, levels: Vec::new() };
+        let mut top = Top { root: desc.root, root_level, order: desc.order, levels: Vec::new() };
         let mut pages = vec![desc.root];
         for level in (1..=root_level).rev() {
             let (mut firsts, mut all, mut below) = (vec![0], 0, Vec::new());
             for id in &pages {
-                let node = node_at(src, *id, level)?;
+                let node = node_at(src, *id, level, desc.order)?;
                 all += node.count() as u64 + 1;
                 firsts.push(all);
                 if all < WIDE {
@@ -266,6 +271,11 @@ impl Top {
         Ok(Some(top))
     }
 
+    /// How the keys of the tree are ordered.
+    pub fn order(&self) -> KeyOrder {
+        self.order
+    }
+
     /// Children of the lowest of these levels; 1 where the root is a leaf.
     pub fn children(&self) -> u64 {
         self.levels.last().map_or(1, Level::children)
@@ -279,7 +289,7 @@ impl Top {
         let Some(&id) = last.pages.get(page) else {
             return Err(Error::corrupt(self.root, "root of a tree that has changed"));
         };
-        let node = node_at(src, id, level)?;
+        let node = node_at(src, id, level, self.order)?;
         Ok((node.child((child - last.firsts[page]) as usize)?, level - 1))
     }
 
@@ -288,7 +298,7 @@ impl Top {
         let (mut child, mut children) = (0, 1);
         let (mut id, mut level, mut at) = (self.root, self.root_level, 0);
         while level > 0 {
-            let node = node_at(src, id, level)?;
+            let node = node_at(src, id, level, self.order)?;
             (child, children) = (cut.child(&node)?, node.count() + 1);
             let known = self.levels.get(usize::from(self.root_level - level));
             if let Some(known) = known {
@@ -304,7 +314,7 @@ impl Top {
             id = node.child(child)?;
             level -= 1;
         }
-        let leaf = node_at(src, id, 0)?;
+        let leaf = node_at(src, id, 0, self.order)?;
         let (index, count) = (cut.index(&leaf)?, leaf.count());
         Ok(Mark { before, share, child, children, leaf: id, index, count })
     }
@@ -315,7 +325,7 @@ impl Top {
         let (mut id, mut level) = self.child(src, child)?;
         let mut density = self.children() as f64;
         while level > 0 {
-            let node = node_at(src, id, level)?;
+            let node = node_at(src, id, level, self.order)?;
             let children = node.count() as u64 + 1;
             density *= children as f64;
             let child;
@@ -323,7 +333,7 @@ impl Top {
             id = node.child(child as usize)?;
             level -= 1;
         }
-        let leaf = node_at(src, id, 0)?;
+        let leaf = node_at(src, id, 0, self.order)?;
         let (index, _) = part_of(rest, leaf.count() as u64);
         density *= leaf.count() as f64;
         Ok(Found { leaf, index: index as usize, density })

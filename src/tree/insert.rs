@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::{Body, Item, NodeHeader, write_node};
 use crate::format::node::edit::NodeMut;
-use crate::format::node::key::{KeyParts, separator};
-use crate::format::node::{HEAD, Node, Place, Value, max_key_len};
+use crate::format::node::key::KeyParts;
+use crate::format::node::{HEAD, Node, Place, Value, counted_len, max_key_len, max_key_len_of};
+use crate::format::order::KeyOrder;
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
 use crate::types::PageId;
-use std::cmp::Ordering;
 
 /// Inserts a key, or gives it another value; true if it was there before. One page of each level is
 /// written, more when pages split.
@@ -51,13 +51,13 @@ fn put_pair<S: PageSink>(
     value: &[u8],
     last: bool,
 ) -> Result<bool> {
-    check_lengths(sink.page_size(), key, value)?;
+    check_lengths(sink.page_size(), desc.order, key, value)?;
     let mut path = edge.take(sink, desc, key)?;
     if path.is_none() {
         path = Path::find(sink, desc, key)?;
         if last
             && let Some(path) = &path
-            && !(path.rightmost && is_behind_all(&node_at(sink, path.leaf, 0)?, key)?)
+            && !(path.rightmost && is_behind_all(&node_at(sink, path.leaf, 0, desc.order)?, key)?)
         {
             return Err(Error::OutOfOrder);
         }
@@ -74,27 +74,32 @@ pub fn check_pair(
 ) -> Result<()> {
     match desc.is_set {
         true => {
-            check_key(page_size, key)?;
+            check_key(page_size, desc.order, key)?;
             check_set_value(page_size, desc, value)
         }
-        false => check_lengths(page_size, key, value),
+        false => check_lengths(page_size, desc.order, key, value),
     }
 }
 
-pub(super) fn check_lengths(page_size: usize, key: &[u8], value: &[u8]) -> Result<()> {
-    check_key(page_size, key)?;
+pub(super) fn check_lengths(
+    page_size: usize,
+    order: KeyOrder,
+    key: &[u8],
+    value: &[u8],
+) -> Result<()> {
+    check_key(page_size, order, key)?;
     if value.len() as u64 >= VALUE_LIMIT {
         return Err(Error::ValueTooLong { len: value.len() as u64 });
     }
     Ok(())
 }
 
-pub(super) fn check_key(page_size: usize, key: &[u8]) -> Result<()> {
-    let max = max_key_len(page_size);
+pub(super) fn check_key(page_size: usize, order: KeyOrder, key: &[u8]) -> Result<()> {
+    let max = max_key_len_of(page_size, order);
     if key.len() > max {
         return Err(Error::KeyTooLong { len: key.len(), max });
     }
-    Ok(())
+    order.check(key)
 }
 
 /// Values of sets are keys of a tree, or as long as the table says.
@@ -122,7 +127,7 @@ pub(super) fn check_set_value(
 /// Whether a key is above all those of a leaf.
 #[inline(always)]
 fn is_behind_all(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
-    Ok(leaf.key(leaf.count() - 1)?.compare(key) == Ordering::Less)
+    Ok(leaf.order().compare_to(&leaf.key(leaf.count() - 1)?, key).is_lt())
 }
 
 /// Puts a value, on pages of its own if it is large, at the end of a path.
@@ -137,7 +142,8 @@ pub(super) fn put_value<S: PageSink>(
 ) -> Result<bool> {
     let page_size = sink.page_size();
     let room = &mut Vec::new();
-    if let Some(body) = Body::value(page_size, key.len(), value, desc.align_shift, room) {
+    let key_len = counted_len(key.len(), desc.order);
+    if let Some(body) = Body::value(page_size, key_len, value, desc.align_shift, room) {
         return put(sink, desc, edge, path, key, body);
     }
     let (first, crc) = sink.allocate_run(value)?;
@@ -168,7 +174,7 @@ impl RightmostPath {
         if !same && !path.is_last(sink, desc)? {
             return Ok(None);
         }
-        let leaf = node_at(sink, path.leaf, 0)?;
+        let leaf = node_at(sink, path.leaf, 0, desc.order)?;
         if !is_behind_all(&leaf, key)? {
             return Ok(None);
         }
@@ -197,13 +203,13 @@ pub(super) fn put<S: PageSink>(
     };
     let index = path.place.index;
     if path.place.found
-        && let Value::Overflow(run) = node_at(sink, path.leaf, 0)?.value(index)?
+        && let Value::Overflow(run) = node_at(sink, path.leaf, 0, desc.order)?.value(index)?
     {
         drop_run(sink, desc, run)?;
     }
     let touched = touch(sink, path.leaf)?;
     let leaf = touched.page;
-    let mut node = NodeMut::open(leaf, sink.page_mut(leaf)?, 0)?;
+    let mut node = NodeMut::open(leaf, sink.page_mut(leaf)?, 0, desc.order)?;
     let fitted =
         if path.place.found { node.replace(index, body)? } else { node.insert(index, key, body)? };
     let found = path.place.found;
@@ -238,6 +244,9 @@ pub(super) fn put<S: PageSink>(
 /// Whether a leaf that has become full is as it should stay, and its prefix one for the next leaf
 /// too: the keys differ within their heads, and the new one begins as they do.
 fn is_settled(leaf: &Node<'_>, key: &[u8]) -> Result<bool> {
+    if !leaf.order().is_packed() {
+        return Ok(true);
+    }
     let common = leaf.key(0)?.common_prefix(&leaf.key(leaf.count() - 1)?);
     Ok(common < leaf.prefix().len() + HEAD && key.starts_with(leaf.prefix()))
 }
@@ -251,12 +260,13 @@ fn append_leaf<S: PageSink>(
     leaf: PageId,
     item: Item<'_>,
 ) -> Result<Edit> {
-    let before = node_at(sink, leaf, 0)?;
+    let before = node_at(sink, leaf, 0, desc.order)?;
     let prefix_len = before.prefix().len();
     let last = before.key(before.count() - 1)?;
-    let separator =
-        separator(&last, &item.key).ok_or_else(|| before.corrupt("keys out of order"))?;
-    let node_header = NodeHeader { level: 0, birth: sink.txn(), leftmost: PageId::NONE };
+    let separator = desc.order.separator(&last, &item.key);
+    let separator = separator.ok_or_else(|| before.corrupt("keys out of order"))?;
+    let node_header =
+        NodeHeader { level: 0, birth: sink.txn(), leftmost: PageId::NONE, order: desc.order };
     let page = sink.allocate()?;
     desc.leaf_pages = desc.leaf_pages.saturating_add(1);
     write_node(sink.page_mut(page)?, node_header, &[item], prefix_len)
@@ -306,7 +316,7 @@ fn rewrite_leaf<S: PageSink>(
     cut: Cut,
 ) -> Result<Edit> {
     let (copy, old) = old_page(sink, leaf)?;
-    let node = copy.node(leaf, 0)?;
+    let node = copy.node(leaf, 0, desc.order)?;
     let mut items = items_of(&node, 1)?;
     let Place { index, found } = path.place;
     if index >= items.len() + usize::from(!found) {

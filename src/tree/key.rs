@@ -44,7 +44,7 @@ impl<'a> Key<'a> {
     /// Puts a key together.
     #[inline]
     pub(crate) fn assemble(parts: &KeyParts<'a>) -> Key<'a> {
-        if let Some(whole) = parts.whole() {
+        if let Some(whole) = parts.borrowed() {
             return Key(Repr::Borrowed(whole));
         }
         let len = parts.len();
@@ -54,6 +54,15 @@ impl<'a> Key<'a> {
         let mut bytes = [0; SMALL];
         parts.copy_to(0, &mut bytes[..len]);
         Key(Repr::Small { len: len as u8, bytes })
+    }
+
+    /// The key's bytes inside of the page, for as long as the transaction lives: where it stands
+    /// there in one piece, as in all orders but [`Order::Packed`](crate::Order::Packed).
+    pub fn borrowed(&self) -> Option<&'a [u8]> {
+        match self.0 {
+            Repr::Borrowed(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// The key as a vector of its own.
@@ -81,7 +90,8 @@ const LONG_CHUNK: usize = 32;
 /// What all keys of a leaf begin with, where the rest of each is put behind it: no key needs the
 /// prefix copied again, and most take few stores of fixed lengths.
 pub(super) struct KeyBuffer {
-    /// Bytes of the prefix; [`KeyBuffer::ROOM`] if there is no room for keys behind it.
+    /// Bytes of the prefix; [`KeyBuffer::ROOM`] if there is no room for keys behind it, or they
+    /// are not put together.
     len: usize,
     bytes: [u8; KeyBuffer::ROOM],
 }
@@ -101,6 +111,11 @@ impl KeyBuffer {
         if prefix.len() <= KeyBuffer::ROOM {
             self.bytes[..prefix.len()].copy_from_slice(prefix);
         }
+    }
+
+    /// Now of a leaf with whole keys, of which none is put together.
+    pub fn set_whole(&mut self) {
+        self.len = KeyBuffer::ROOM;
     }
 
     /// Puts a key of that leaf together in this place, and says how long it is; None if it is not

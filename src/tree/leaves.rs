@@ -35,7 +35,7 @@ impl<'a, 'd, S: PageSource> Leaves<'a, 'd, S> {
         to: Option<&[Step]>,
         each: &mut impl FnMut(Node<'a>) -> Result<bool>,
     ) -> Result<bool> {
-        let node = node_at(self.src, page, level)?;
+        let node = node_at(self.src, page, level, self.desc.order)?;
         if level == 0 {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 Error::corrupt(self.desc.root, "root of a tree with more leaves than it counts")

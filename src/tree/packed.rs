@@ -9,6 +9,7 @@ use super::{PageSink, PageSource};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::key::{KeyParts, separator};
+use crate::format::order::KeyOrder;
 use crate::format::packed::{self, Packed, capacity};
 use crate::types::PageId;
 use std::ops::Bound;
@@ -37,7 +38,7 @@ fn find<S: PageSource>(src: &S, tree: &TableDescriptor, value: &[u8]) -> Result<
     let mut steps = Vec::with_capacity(usize::from(level));
     let (mut leaf, mut rightmost) = (tree.root, true);
     while level > 0 {
-        let node = node_at(src, leaf, level)?;
+        let node = node_at(src, leaf, level, KeyOrder::PACKED)?;
         let child = node.child_index(value)?;
         rightmost &= child == node.count();
         steps.push(Step { page: leaf, child });
@@ -150,7 +151,7 @@ fn join<S: PageSink>(
     values: Vec<u8>,
 ) -> Result<Edit> {
     let size = usize::from(tree.value_size);
-    let parent = node_at(sink, step.page, 1)?;
+    let parent = node_at(sink, step.page, 1, KeyOrder::PACKED)?;
     let first = step.child.saturating_sub(1);
     let is_left = first == step.child;
     let neighbour = leaf_at(sink, tree, parent.child(if is_left { first + 1 } else { first })?)?;
@@ -297,7 +298,7 @@ impl<'a, S: PageSource> PackedRange<'a, S> {
         first: bool,
     ) -> Result<Option<Spot<'a>>> {
         while level > 0 {
-            let node = node_at(self.src, id, level)?;
+            let node = node_at(self.src, id, level, KeyOrder::PACKED)?;
             let child = if first { 0 } else { node.count() };
             steps.push(Step { page: id, child });
             id = node.child(child)?;
@@ -320,7 +321,7 @@ impl<'a, S: PageSource> PackedRange<'a, S> {
         while let Some(step) = steps.last_mut() {
             let (page, child) = (step.page, step.child);
             let level = depth.saturating_sub(steps.len()) as u8;
-            let node = node_at(self.src, page, level)?;
+            let node = node_at(self.src, page, level, KeyOrder::PACKED)?;
             let beside = match forward {
                 true => Some(child + 1).filter(|&child| child <= node.count()),
                 false => child.checked_sub(1),

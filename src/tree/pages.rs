@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::Node;
 use crate::format::node::build::{Item, NodeHeader, write_node};
+use crate::format::order::KeyOrder;
 use crate::format::overflow::OverflowRef;
 use crate::format::page::{birth, set_birth};
 use crate::types::{PageId, TxnId};
@@ -30,8 +31,8 @@ impl PageCopy {
     }
 
     /// The copy as a node.
-    pub(super) fn node(&self, id: PageId, level: u8) -> Result<Node<'_>> {
-        Node::open(id, self.bytes(), level)
+    pub(super) fn node(&self, id: PageId, level: u8, order: KeyOrder) -> Result<Node<'_>> {
+        Node::open(id, self.bytes(), level, order)
     }
 }
 
@@ -153,10 +154,10 @@ pub(super) fn write_parts<S: PageSink>(
                 sink.allocate()?
             }
         };
-        let mut node_header = NodeHeader { level, birth: txn, leftmost };
+        let mut node_header = NodeHeader { level, birth: txn, leftmost, order: desc.order };
         let mut separator = Vec::new();
         if part.start > 0 {
-            separator = split::separator_before(level, items, part.start)
+            separator = split::separator_before(level, items, part.start, desc.order)
                 .ok_or_else(|| Error::corrupt(page, "keys out of order"))?;
             if level > 0 {
                 node_header.leftmost = items[part.start - 1].child();

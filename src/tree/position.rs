@@ -179,7 +179,7 @@ impl Position {
         tree: &Versioned<'a, S>,
     ) -> Result<Option<(Node<'a>, usize)>> {
         match self.seen.filter(|seen| self.side == Side::At && seen.version == tree.version) {
-            Some(seen) => Ok(Some((node_at(tree.src, seen.leaf, 0)?, seen.index))),
+            Some(seen) => Ok(Some((node_at(tree.src, seen.leaf, 0, tree.desc.order)?, seen.index))),
             None => Ok(None),
         }
     }
@@ -187,7 +187,7 @@ impl Position {
     /// Whether an entry lies to this side of where the position stands: so a walk ends also where
     /// damage has put keys out of order.
     fn is_beside(&self, leaf: &Node<'_>, index: usize, way: Ordering) -> Result<()> {
-        let order = leaf.key(index)?.compare(&self.key);
+        let order = leaf.order().compare_to(&leaf.key(index)?, &self.key);
         let stays = order == Ordering::Equal && self.side != Side::At;
         match self.side == Side::Nowhere || order == way || stays {
             true => Ok(()),
@@ -209,7 +209,7 @@ impl Position {
             return Ok(None);
         }
         let Some(place) = cursor.place() else { return Ok(None) };
-        let leaf = node_at(tree.src, place.leaf, 0)?;
+        let leaf = node_at(tree.src, place.leaf, 0, tree.desc.order)?;
         self.is_beside(&leaf, place.index, way)?;
         self.stand(tree, &leaf, place.index).map(Some)
     }

@@ -9,6 +9,7 @@ use super::key::Key;
 use super::set::Set;
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
+use crate::format::order::KeyOrder;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,7 +64,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             done: false,
         };
         src.check()?;
-        if is_empty(from, to) || desc.root.is_none() {
+        if is_empty(desc.order, from, to) || desc.root.is_none() {
             range.done = true;
             return Ok(range);
         }
@@ -78,7 +79,7 @@ impl<'a, S: PageSource> Range<'a, S> {
             range.back = Some(End::new(cursor));
         }
         if let (false, Some(front), Some(back)) = (range.done, &mut range.front, &mut range.back) {
-            range.done = front.cursor.key()? > back.cursor.key()?;
+            range.done = front.cursor.is_above(&back.cursor)?;
         }
         Ok(range)
     }
@@ -259,12 +260,12 @@ impl<'a, S: PageSource> Range<'a, S> {
 }
 
 /// Whether no key at all lies between two bounds.
-pub(super) fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+pub(super) fn is_empty(order: KeyOrder, from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
     use Bound::{Excluded, Included, Unbounded};
     match (from, to) {
         (Unbounded, _) | (_, Unbounded) => false,
-        (Included(a), Included(b)) => a > b,
-        (Included(a) | Excluded(a), Included(b) | Excluded(b)) => a >= b,
+        (Included(a), Included(b)) => order.compare(a, b).is_gt(),
+        (Included(a) | Excluded(a), Included(b) | Excluded(b)) => order.compare(a, b).is_ge(),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn remove_at<S: PageSink>(
     path: &Path,
 ) -> Result<()> {
     let index = path.place.index;
-    let leaf = node_at(sink, path.leaf, 0)?;
+    let leaf = node_at(sink, path.leaf, 0, desc.order)?;
     let cell = leaf.cell(index)?;
     let value = leaf.value_of(&cell)?;
     let used = leaf.used().saturating_sub(ENTRY + leaf.cell_len(&cell)?);
@@ -50,7 +50,7 @@ pub(super) fn remove_at<S: PageSink>(
     } else {
         let touched = touch(sink, path.leaf)?;
         let page = touched.page;
-        NodeMut::open(page, sink.page_mut(page)?, 0)?.remove(index)?;
+        NodeMut::open(page, sink.page_mut(page)?, 0, desc.order)?.remove(index)?;
         Edit::of(touched)
     };
     climb(sink, desc, &path.steps, 0, edit, Cut::Middle)
@@ -64,7 +64,7 @@ fn rewrite_without<S: PageSink>(
     parent: Option<Step>,
 ) -> Result<Edit> {
     let (copy, old) = old_page(sink, path.leaf)?;
-    let node = copy.node(path.leaf, 0)?;
+    let node = copy.node(path.leaf, 0, desc.order)?;
     let mut items = items_of(&node, 0)?;
     if path.place.index >= items.len() {
         return Err(node.corrupt("fewer keys than a moment ago"));
@@ -134,7 +134,7 @@ pub(super) fn drop_subtree<S: PageSink>(
             drop_page(sink, desc, level, OldPage { id, birth })?;
             continue;
         }
-        let node = node_at(sink, id, level)?;
+        let node = node_at(sink, id, level, desc.order)?;
         let (birth, count) = (node.birth(), node.count());
         let mut values = Vec::new();
         if level > 0 {

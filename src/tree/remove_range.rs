@@ -15,8 +15,8 @@ use super::search::{Step, node_at, root_level};
 use super::split::Cut;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
+use crate::format::order::KeyOrder;
 use crate::types::PageId;
-use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// Removes all keys between two bounds; how many there were.
@@ -53,14 +53,14 @@ pub fn remove_range<S: PageSink>(
 /// Whether the greatest key of the tree is one that the upper bound admits; false if there is none.
 fn last_is_within<S: PageSink>(sink: &S, desc: &TableDescriptor, to: Bound<&[u8]>) -> Result<bool> {
     let mut cursor = Cursor::new(sink, desc)?;
-    Ok(cursor.last()? && cursor.key()?.is_some_and(|last| admits(to, &last)))
+    Ok(cursor.last()? && cursor.key()?.is_some_and(|last| admits(desc.order, to, &last)))
 }
 
-fn admits(to: Bound<&[u8]>, key: &[u8]) -> bool {
+fn admits(order: KeyOrder, to: Bound<&[u8]>, key: &[u8]) -> bool {
     match to {
         Bound::Unbounded => true,
-        Bound::Included(to) => key <= to,
-        Bound::Excluded(to) => key < to,
+        Bound::Included(to) => order.compare(key, to).is_le(),
+        Bound::Excluded(to) => order.compare(key, to).is_lt(),
     }
 }
 
@@ -86,11 +86,13 @@ fn first_piece<S: PageSink>(
     if !cursor.seek(from)? {
         return Ok(None);
     }
-    let key = cursor.key()?.filter(|key| admits(to, key)).map(Key::into_vec);
+    let key = cursor.key()?.filter(|key| admits(desc.order, to, key)).map(Key::into_vec);
     let Some(key) = key else { return Ok(None) };
     let in_midst = cursor.place().is_some_and(|place| place.index > 0);
     // The leaf stays, with what stands in front of the bound.
-    if in_midst && !(cursor.next_leaf()? && cursor.key()?.is_some_and(|key| admits(to, &key))) {
+    if in_midst
+        && !(cursor.next_leaf()? && cursor.key()?.is_some_and(|key| admits(desc.order, to, &key)))
+    {
         return Ok(Some(Piece::Key(key)));
     }
     let Some(place) = cursor.place() else { return Ok(None) };
@@ -99,7 +101,7 @@ fn first_piece<S: PageSink>(
     let (mut page, mut level) = (place.leaf, 0);
     let mut begins = true;
     for (n, step) in place.steps.iter().enumerate().rev() {
-        if !begins || !ends_within(sink, place.steps, n, to)? {
+        if !begins || !ends_within(sink, desc.order, place.steps, n, to)? {
             break;
         }
         whole = Some((page, level, n + 1));
@@ -118,13 +120,19 @@ fn first_piece<S: PageSink>(
 }
 
 /// Whether the bound admits all keys below the child that step `n` takes.
-fn ends_within<S: PageSink>(sink: &S, steps: &[Step], n: usize, to: Bound<&[u8]>) -> Result<bool> {
+fn ends_within<S: PageSink>(
+    sink: &S,
+    order: KeyOrder,
+    steps: &[Step],
+    n: usize,
+    to: Bound<&[u8]>,
+) -> Result<bool> {
     let (Bound::Included(to) | Bound::Excluded(to)) = to else { return Ok(true) };
     // What stands behind it, in this branch or in one above, is above all of its keys (T3).
     for (above, step) in steps[..=n].iter().enumerate().rev() {
-        let node = node_at(sink, step.page, (steps.len() - above) as u8)?;
+        let node = node_at(sink, step.page, (steps.len() - above) as u8, order)?;
         if step.child < node.count() {
-            return Ok(node.key(step.child)?.compare(to) != Ordering::Greater);
+            return Ok(order.compare_to(&node.key(step.child)?, to).is_le());
         }
     }
     // At the right edge of the tree, which has a key above the bound.

@@ -53,7 +53,7 @@ fn draw<'a, S: PageSource>(
 ) -> Result<Option<(Node<'a>, usize)>> {
     let (mut id, mut level) = top.child(src, draws.below(top.children()))?;
     loop {
-        let node = node_at(src, id, level)?;
+        let node = node_at(src, id, level, top.order())?;
         *pages += 1;
         let there = node.count() + usize::from(level > 0);
         let most = most_entries(src.page_size(), level) + usize::from(level > 0);

@@ -4,6 +4,7 @@ use super::PageSource;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_DEPTH, TableDescriptor};
 use crate::format::node::{Node, Place, Value};
+use crate::format::order::KeyOrder;
 use crate::format::overflow::OverflowRef;
 use crate::types::PageId;
 
@@ -35,10 +36,15 @@ pub(super) fn root_level(desc: &TableDescriptor) -> Result<Option<u8>> {
     }
 }
 
-/// A page as a node of this level.
+/// A page as a node of this level, in a tree of this order.
 #[inline(always)]
-pub(super) fn node_at<S: PageSource + ?Sized>(src: &S, id: PageId, level: u8) -> Result<Node<'_>> {
-    Node::open(id, src.page(id)?, level)
+pub(super) fn node_at<S: PageSource + ?Sized>(
+    src: &S,
+    id: PageId,
+    level: u8,
+    order: KeyOrder,
+) -> Result<Node<'_>> {
+    Node::open(id, src.page(id)?, level, order)
 }
 
 /// The bytes of a value, wherever they are. `leaf` is the page to blame.
@@ -81,15 +87,38 @@ pub(super) fn find<'a, S: PageSource>(
     desc: &TableDescriptor,
     key: &[u8],
 ) -> Result<Option<(Node<'a>, Value<'a>)>> {
+    if !desc.order.is_packed() {
+        return find_whole(src, desc, key);
+    }
+    // Known when it is compiled: a search in the ordinary layout asks no page for its order.
+    find_in(src, desc, KeyOrder::PACKED, key)
+}
+
+#[inline(never)]
+fn find_whole<'a, S: PageSource>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    key: &[u8],
+) -> Result<Option<(Node<'a>, Value<'a>)>> {
+    find_in(src, desc, desc.order, key)
+}
+
+#[inline(always)]
+fn find_in<'a, S: PageSource>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    order: KeyOrder,
+    key: &[u8],
+) -> Result<Option<(Node<'a>, Value<'a>)>> {
     let Some(mut level) = root_level(desc)? else { return src.check().map(|()| None) };
     let mut id = desc.root;
     while level > 0 {
-        let node = node_at(src, id, level)?;
+        let node = node_at(src, id, level, order)?;
         id = node.child(node.child_index(key)?)?;
         level -= 1;
         src.prefetch(id, front_of(level));
     }
-    let leaf = node_at(src, id, 0)?;
+    let leaf = node_at(src, id, 0, order)?;
     match leaf.find(key)? {
         (_, Some(cell)) => Ok(Some((leaf, leaf.value_of(&cell)?))),
         _ => Ok(None),
@@ -133,7 +162,7 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
         let ids = &mut ids[..group.len()];
         for level in (1..=root_level).rev() {
             for (id, key) in ids.iter_mut().zip(group) {
-                let node = node_at(src, *id, level)?;
+                let node = node_at(src, *id, level, desc.order)?;
                 *id = node.child(node.child_index(key.as_ref())?)?;
                 src.prefetch(*id, NODE_FRONT);
             }
@@ -144,12 +173,12 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
             }
         }
         for (id, key) in ids.iter().zip(group) {
-            if let Some(at) = node_at(src, *id, 0)?.candidate(key.as_ref()) {
+            if let Some(at) = node_at(src, *id, 0, desc.order)?.candidate(key.as_ref()) {
                 src.prefetch_at(*id, at, CELL_FRONT);
             }
         }
         for (id, key) in ids.iter().zip(group) {
-            let leaf = node_at(src, *id, 0)?;
+            let leaf = node_at(src, *id, 0, desc.order)?;
             values.push(match leaf.find(key.as_ref())? {
                 (_, Some(cell)) => Some(value_bytes(src, &leaf, leaf.value_of(&cell)?)?),
                 _ => None,
@@ -191,7 +220,7 @@ impl Path {
         let (mut leftmost, mut rightmost) = (true, true);
         let mut id = desc.root;
         while level > 0 {
-            let node = node_at(src, id, level)?;
+            let node = node_at(src, id, level, desc.order)?;
             let child = node.child_index(key)?;
             leftmost &= child == 0;
             rightmost &= child == node.count();
@@ -200,7 +229,7 @@ impl Path {
             level -= 1;
             src.prefetch(id, if level > 0 { BRANCH_FRONT } else { LEAF_COPY.min(src.page_size()) });
         }
-        let place = node_at(src, id, 0)?.search(key)?;
+        let place = node_at(src, id, 0, desc.order)?.search(key)?;
         Ok(Some(Path { steps, leaf: id, place, leftmost, rightmost }))
     }
     /// Whether the path still leads from the root to the last leaf of the tree, by the last child
@@ -212,7 +241,7 @@ impl Path {
             return Ok(false);
         }
         for step in &self.steps {
-            let node = node_at(src, id, level)?;
+            let node = node_at(src, id, level, desc.order)?;
             if step.page != id || step.child != node.count() {
                 return Ok(false);
             }

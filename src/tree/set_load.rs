@@ -10,6 +10,7 @@ use super::set_values::get_set;
 use super::sets::{body, encode, grow_tree, insert_in_tree, insert_pair, store_tree};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
+use crate::format::node::counted_len;
 
 /// Inserts values of a key, which ascend; how many of them it did not have.
 pub fn insert_values<S: PageSink>(
@@ -20,7 +21,7 @@ pub fn insert_values<S: PageSink>(
     values: &[&[u8]],
 ) -> Result<u64> {
     let page_size = sink.page_size();
-    check_key(page_size, key)?;
+    check_key(page_size, desc.order, key)?;
     values.iter().try_for_each(|value| check_set_value(page_size, desc, value))?;
     let path = match edge.take(sink, desc, key)? {
         Some(path) => Some(path),
@@ -31,7 +32,8 @@ pub fn insert_values<S: PageSink>(
     }
     let count = values.len() as u64;
     desc.pairs = desc.pairs.saturating_add(count);
-    match encode(page_size, key, values, desc.value_size, usize::MAX) {
+    let key_len = counted_len(key.len(), desc.order);
+    match encode(page_size, key_len, values, desc.value_size, usize::MAX) {
         Some(bytes) => {
             put(sink, desc, edge, path, key, body(&bytes))?;
         }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::set::{encode_set, encode_tree};
-use crate::format::node::{ENTRY, LEAF_CELL, is_inline};
+use crate::format::node::{ENTRY, LEAF_CELL, counted_len, is_inline};
 use crate::format::page::HEADER;
 use std::ops::Bound;
 
@@ -36,7 +36,8 @@ pub fn insert_pair<S: PageSink>(
     value: &[u8],
 ) -> Result<bool> {
     let page_size = sink.page_size();
-    check_key(page_size, key)?;
+    check_key(page_size, desc.order, key)?;
+    let key_len = counted_len(key.len(), desc.order);
     check_set_value(page_size, desc, value)?;
     let path = match edge.take(sink, desc, key)? {
         Some(path) => Some(path),
@@ -44,7 +45,7 @@ pub fn insert_pair<S: PageSink>(
     };
     let before = match &path {
         Some(path) if path.place.found => {
-            let leaf = node_at(sink, path.leaf, 0)?;
+            let leaf = node_at(sink, path.leaf, 0, desc.order)?;
             Some(Set::of(&leaf, leaf.value(path.place.index)?)?.checked(desc)?)
         }
         _ => None,
@@ -66,7 +67,7 @@ pub fn insert_pair<S: PageSink>(
         },
     };
     desc.pairs = desc.pairs.saturating_add(1);
-    match encode(page_size, key, &list, desc.value_size, usize::MAX) {
+    match encode(page_size, key_len, &list, desc.value_size, usize::MAX) {
         Some(bytes) => {
             put(sink, desc, edge, path, key, body(&bytes))?;
         }
@@ -88,6 +89,7 @@ pub fn remove_pair<S: PageSink>(
     value: &[u8],
 ) -> Result<bool> {
     let page_size = sink.page_size();
+    let key_len = counted_len(key.len(), desc.order);
     let Some(set) = get_set(sink, desc, key)? else { return Ok(false) };
     if !set_contains(sink, desc, &set, value)? {
         return Ok(false);
@@ -107,7 +109,7 @@ pub fn remove_pair<S: PageSink>(
                 Some(list) => {
                     let list: Vec<&[u8]> = list.iter().map(|value| &value[..]).collect();
                     let most = most_of(page_size) / 2;
-                    if let Some(bytes) = encode(page_size, key, &list, desc.value_size, most) {
+                    if let Some(bytes) = encode(page_size, key_len, &list, desc.value_size, most) {
                         drop_tree(sink, &tree)?;
                         lower(&mut desc.overflow_pages, pages, root)?;
                         return replace(sink, desc, key, body(&bytes)).map(|()| true);
@@ -120,7 +122,7 @@ pub fn remove_pair<S: PageSink>(
         set => {
             let mut list = list_of(&set).map_err(|why| bad(desc, why))?;
             list.retain(|other| *other != value);
-            let bytes = encode(page_size, key, &list, desc.value_size, usize::MAX);
+            let bytes = encode(page_size, key_len, &list, desc.value_size, usize::MAX);
             let bytes = bytes.ok_or_else(|| bad(desc, "set that is too long"))?;
             lower(&mut desc.pairs, 1, root)?;
             replace(sink, desc, key, body(&bytes))?;
@@ -135,10 +137,10 @@ fn most_of(page_size: usize) -> usize {
 }
 
 /// What stands in the cell of a key with these values; None if its entry would be longer than
-/// `most`, or than may stand in a leaf (S1).
+/// `most`, or than may stand in a leaf (S1). The key's length as [`counted_len`] gives it.
 pub(super) fn encode(
     page_size: usize,
-    key: &[u8],
+    key_len: usize,
     list: &[&[u8]],
     value_size: u16,
     most: usize,
@@ -148,8 +150,8 @@ pub(super) fn encode(
         list => Encoded { bytes: encode_set(list, value_size)?, several: true },
     };
     let len = bytes.bytes.len();
-    let entry = ENTRY + LEAF_CELL + key.len() + len;
-    (is_inline(page_size, key.len(), len) && entry <= most).then_some(bytes)
+    let entry = ENTRY + LEAF_CELL + key_len + len;
+    (is_inline(page_size, key_len, len) && entry <= most).then_some(bytes)
 }
 
 pub(super) struct Encoded {

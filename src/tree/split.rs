@@ -4,8 +4,8 @@
 //! the separator, its child the leftmost child of the right page.
 
 use crate::format::node::build::{Item, Plan};
-use crate::format::node::key::separator;
 use crate::format::node::start_of;
+use crate::format::order::KeyOrder;
 
 /// A page's share of a list of entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,16 +37,22 @@ pub(super) fn is_underfull(level: u8, page_size: usize, used: usize) -> bool {
 }
 
 /// The key that stands before entry `start` in the branch above. None if the keys are out of order.
-pub(super) fn separator_before(level: u8, items: &[Item<'_>], start: usize) -> Option<Vec<u8>> {
+pub(super) fn separator_before(
+    level: u8,
+    items: &[Item<'_>],
+    start: usize,
+    order: KeyOrder,
+) -> Option<Vec<u8>> {
     if level > 0 {
         return Some(items[start - 1].key.to_vec());
     }
-    separator(&items[start - 1].key, &items[start].key)
+    order.separator(&items[start - 1].key, &items[start].key)
 }
 
 struct Splitter<'a> {
     level: u8,
     page_size: usize,
+    order: KeyOrder,
     items: &'a [Item<'a>],
     /// Entries between two pages: 1 in a branch.
     between: usize,
@@ -57,13 +63,14 @@ struct Splitter<'a> {
 pub(super) fn divide(
     level: u8,
     page_size: usize,
+    order: KeyOrder,
     items: &[Item<'_>],
     cut: Cut,
     limit: usize,
 ) -> Vec<Part> {
-    let s = Splitter { level, page_size, items, between: usize::from(level > 0) };
+    let s = Splitter { level, page_size, order, items, between: usize::from(level > 0) };
     let n = items.len();
-    let plan = Plan::of(level, items);
+    let plan = Plan::of(level, items, order);
     let can_cut = n >= 2 + s.between;
     if plan.used <= limit || !can_cut && plan.used <= page_size {
         return vec![Part { start: 0, end: n, prefix_len: plan.prefix_len }];
@@ -76,12 +83,12 @@ pub(super) fn divide(
 
 impl Splitter<'_> {
     fn part(&self, start: usize, end: usize) -> Part {
-        let plan = Plan::of(self.level, &self.items[start..end]);
+        let plan = Plan::of(self.level, &self.items[start..end], self.order);
         Part { start, end, prefix_len: plan.prefix_len }
     }
 
     fn fits(&self, start: usize, end: usize) -> bool {
-        Plan::of(self.level, &self.items[start..end]).used <= self.page_size
+        Plan::of(self.level, &self.items[start..end], self.order).used <= self.page_size
     }
 
     /// The largest number for which `ok` holds, from `low` (where it is taken for granted) to
@@ -134,8 +141,11 @@ impl Splitter<'_> {
     /// of the bytes, the one that gives the shortest separator.
     fn middle(&self, low: usize, high: usize) -> usize {
         let n = self.items.len();
-        let common = self.items[0].key.common_prefix(&self.items[n - 1].key);
-        let size = |item: &Item<'_>| item.size(self.level, common);
+        let common = match self.order.is_packed() {
+            true => self.items[0].key.common_prefix(&self.items[n - 1].key),
+            false => 0,
+        };
+        let size = |item: &Item<'_>| item.size(self.level, common, self.order);
         let total: usize = self.items.iter().map(size).sum();
         let (mut best, mut best_len) = (None, usize::MAX);
         let (mut nearest, mut nearest_off) = (low, usize::MAX);
@@ -151,7 +161,7 @@ impl Splitter<'_> {
                 (nearest, nearest_off) = (end, off);
             }
             if off <= total / 8 {
-                let len = if self.level > 0 {
+                let len = if self.level > 0 || !self.order.is_packed() {
                     self.items[end].key.len()
                 } else {
                     self.items[end - 1].key.common_prefix(&self.items[end].key)

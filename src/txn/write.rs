@@ -8,11 +8,11 @@ use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
-use crate::format::meta::{ALIGNED_VALUES, SETS, TABLE_OPTIONS};
+use crate::format::meta::{ALIGNED_VALUES, ORDERS, SETS, TABLE_OPTIONS};
 use crate::format::node::max_key_len;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Listed, PageSource, RightmostPath, Versioned};
-use crate::types::{TableKind, TableOptions, TxnId};
+use crate::types::{Order, TableKind, TableOptions, TxnId};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -224,6 +224,9 @@ impl Writer {
         }
         let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
         let Some((descriptor, options)) = stored else { return Ok(None) };
+        // Without the function of its order it can be dropped and renamed all the same.
+        let known = self.engine().with_order(name, descriptor, &options);
+        let descriptor = known.unwrap_or(descriptor);
         let (number, found) = (next_number(), Found { name: None, descriptor });
         Ok(Some(self.remember(number, name.into(), descriptor, options, false, Some(found))))
     }
@@ -277,6 +280,13 @@ impl Writer {
         check_kind(name, descriptor, is_set)
     }
 
+    /// Where an open table stands, if the function of its order is known.
+    #[inline]
+    fn check_order(&self, index: usize) -> Result<usize> {
+        let OpenTable { name, descriptor, options, .. } = &self.tables[index];
+        self.engine().with_order(name, *descriptor, options).map(|_| index)
+    }
+
     fn any_index_of(&self, id: TableId) -> Result<usize> {
         let is_it = |table: &OpenTable| table.number == id.number;
         if self.tables.get(id.index).is_some_and(is_it) {
@@ -302,7 +312,7 @@ impl Writer {
     /// Opens a table, or makes it.
     pub fn open_table(&mut self, name: &str) -> Result<usize> {
         match self.change(|w| w.find(name))? {
-            Some(i) => self.check_kind(i, false).map(|()| i),
+            Some(i) => self.check_kind(i, false).and_then(|()| self.check_order(i)),
             None => self.create_table(name, &TableOptions::default()),
         }
     }
@@ -313,7 +323,7 @@ impl Writer {
             Some(i) => {
                 let OpenTable { descriptor, options: stored, .. } = &self.tables[i];
                 check_options(name, &table_options(&self.catalog, descriptor, stored)?, options)?;
-                Ok(i)
+                self.check_order(i)
             }
             None => self.create_table(name, options),
         }
@@ -323,6 +333,7 @@ impl Writer {
     pub fn create_table(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
         check_name(name)?;
         let (descriptor, options) = TableDescriptor::new(options)?;
+        let descriptor = self.engine().with_order(name, descriptor, &options)?;
         let size = usize::from(descriptor.value_size);
         let most = max_key_len(self.draft.pages().page_size());
         if size > most {
@@ -341,6 +352,9 @@ impl Writer {
             }
             if descriptor.is_set {
                 w.read_features |= SETS;
+            }
+            if !descriptor.order.is_packed() {
+                w.read_features |= ORDERS;
             }
             w.store_descriptor(name, &descriptor, &options)?;
             Ok(w.remember(next_number(), name.into(), descriptor, options, false, None))
@@ -421,7 +435,8 @@ impl Writer {
 
     /// Descriptor of a table by name, as this transaction sees it.
     pub fn lookup(&self, name: &str) -> Result<Option<TableDescriptor>> {
-        Ok(self.look_up(name)?.map(|(descriptor, _)| descriptor))
+        let Some((descriptor, options)) = self.look_up(name)? else { return Ok(None) };
+        self.engine().with_order(name, descriptor, options).map(Some)
     }
 
     /// Options of a table by name.
@@ -568,6 +583,10 @@ pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Re
         let (has, asked) = (has.align, asked.align);
         return differs(format!("its values are aligned to {has} bytes, not to {asked}"));
     }
+    if asked.order != Order::Packed && has.order != asked.order {
+        let (has, asked) = (&has.order, &asked.order);
+        return differs(format!("its keys are in the order {has:?}, not {asked:?}"));
+    }
     let types =
         [("keys", &has.key_type, &asked.key_type), ("values", &has.value_type, &asked.value_type)];
     for (what, has, asked) in types {
@@ -579,6 +598,17 @@ pub fn check_options(name: &str, has: &TableOptions, asked: &TableOptions) -> Re
         }
     }
     Ok(())
+}
+
+/// Whether the keys of a typed table stand in the order of their bytes, which is that of their
+/// types.
+pub fn check_by_bytes(name: &str, is_by_bytes: bool) -> Result<()> {
+    if is_by_bytes {
+        return Ok(());
+    }
+    let detail =
+        "its keys are not in the order of their bytes, as those of typed tables are".into();
+    Err(Error::TableOptions { table: name.into(), detail })
 }
 
 /// Whether a table has sets of values, or has none, as is asked.

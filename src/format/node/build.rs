@@ -8,12 +8,13 @@
 use super::key::KeyParts;
 use super::{
     ENTRY, HEAD, MAX_INLINE_SHIFT, TAG_ALIGNED, TAG_OVERFLOW, TAG_SET, TAG_SET_TREE, TAG_TABLE,
-    cell_of, is_inline, padded, start_of,
+    cell_of, is_inline, kind_of, padded, start_of,
 };
 use crate::format::bytes::{put_u16, put_u32};
 use crate::format::fields::{aligned, branch_cell, leaf_cell, page as parts};
+use crate::format::order::KeyOrder;
 use crate::format::overflow;
-use crate::format::page::{KIND_BRANCH, KIND_LEAF, PageHeader};
+use crate::format::page::PageHeader;
 use crate::types::{PageId, TxnId};
 use std::ops::Range;
 
@@ -186,8 +187,8 @@ impl<'a> Item<'a> {
     }
 
     /// Bytes the entry takes in a page with a prefix of this length, not above the key's.
-    pub fn size(&self, level: u8, prefix_len: usize) -> usize {
-        let rest = self.key.len().saturating_sub(prefix_len + HEAD);
+    pub fn size(&self, level: u8, prefix_len: usize, order: KeyOrder) -> usize {
+        let rest = self.key.len().saturating_sub(prefix_len + order.beside());
         ENTRY + cell_of(level) + rest + self.body.bytes.len()
     }
 }
@@ -203,7 +204,11 @@ pub struct Plan {
 
 impl Plan {
     /// The smallest page for these entries.
-    pub fn of(level: u8, items: &[Item<'_>]) -> Plan {
+    pub fn of(level: u8, items: &[Item<'_>], order: KeyOrder) -> Plan {
+        if !order.is_packed() {
+            let sizes = items.iter().map(|item| item.size(level, 0, order));
+            return Plan { prefix_len: 0, used: start_of(level) + sizes.sum::<usize>() };
+        }
         let common = match items {
             [first, .., last] => first.key.common_prefix(&last.key),
             _ => 0,
@@ -239,6 +244,8 @@ pub struct NodeHeader {
     pub birth: TxnId,
     /// Leftmost child of a branch.
     pub leftmost: PageId,
+    /// How its keys are ordered.
+    pub order: KeyOrder,
 }
 
 /// Writes a page. The first entry lies lowest in the heap, so that scans go forward in memory.
@@ -251,7 +258,7 @@ pub fn write_node(
     prefix_len: usize,
 ) -> Result<(), &'static str> {
     let Some(first) = items.first() else { return Err("page without keys") };
-    let level = node_header.level;
+    let NodeHeader { level, order, .. } = node_header;
     let start = start_of(level);
     let heads_at = start + padded(prefix_len);
     let slots_at = heads_at + HEAD * items.len();
@@ -267,16 +274,18 @@ pub fn write_node(
         if !item.key.starts_with(&front[start..start + prefix_len]) {
             return Err("keys out of order");
         }
-        let (head, suffix_len) = item.key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + item.body.bytes.len();
+        let (head, suffix_len) = order.cut(&item.key, prefix_len);
+        let rest_len = suffix_len.saturating_sub(order.beside());
+        let len = cell_of(level) + rest_len + item.body.bytes.len();
         at = at.checked_sub(len).filter(|&at| at >= floor).ok_or("keys do not fit their page")?;
-        put_cell(&mut body[at - floor..][..len], at, level, item, suffix_len, prefix_len);
+        let cut = Cut { suffix_len, prefix_len, beside: order.beside() };
+        put_cell(&mut body[at - floor..][..len], at, level, item, cut);
         put_u32(front, heads_at + HEAD * index, head);
         put_u16(front, slots_at + 2 * index, at as u16);
     }
     let header = PageHeader {
         crc: 0,
-        kind: if level == 0 { KIND_LEAF } else { KIND_BRANCH },
+        kind: kind_of(level, order.is_packed()),
         level,
         count: items.len() as u16,
         birth: node_header.birth,
@@ -291,16 +300,20 @@ pub fn write_node(
     Ok(())
 }
 
-/// Writes one cell, for a page with this prefix, into exactly its bytes, which begin at offset `at`
-/// of the page.
-pub(super) fn put_cell(
-    cell: &mut [u8],
-    at: usize,
-    level: u8,
-    item: &Item<'_>,
-    suffix_len: usize,
-    prefix_len: usize,
-) {
+/// Where a key is cut for a page.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    /// Bytes of the suffix.
+    pub suffix_len: usize,
+    /// Bytes of the page's prefix.
+    pub prefix_len: usize,
+    /// Bytes of the suffix that do not stand in the cell.
+    pub beside: usize,
+}
+
+/// Writes one cell into exactly its bytes, which begin at offset `at` of the page.
+pub(super) fn put_cell(cell: &mut [u8], at: usize, level: u8, item: &Item<'_>, cut: Cut) {
+    let Cut { suffix_len, prefix_len, beside } = cut;
     if level == 0 {
         leaf_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
         leaf_cell::VALUE_TAG.put(cell, 0, item.body.tag);
@@ -309,9 +322,9 @@ pub(super) fn put_cell(
         branch_cell::KEY_LEN.put(cell, 0, suffix_len as u64);
     }
     let end = at + cell.len();
-    let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(HEAD));
+    let (rest, tail) = cell[cell_of(level)..].split_at_mut(suffix_len.saturating_sub(beside));
     if !rest.is_empty() {
-        item.key.copy_rest(prefix_len, rest);
+        item.key.copy_rest(prefix_len, beside, rest);
     }
     item.body.put(tail, end);
 }

@@ -4,12 +4,13 @@
 //! builds the page anew. Only on pages of the caller's own transaction, so one thread has the page
 //! to itself.
 
-use super::build::{Body, Item, put_cell};
+use super::build::{Body, Cut, Item, put_cell};
 use super::key::KeyParts;
 use super::{ENTRY, HEAD, Layout, Node, cell_of, start_of};
 use crate::error::{Error, Result};
 use crate::format::bytes::{put_u16, put_u32};
 use crate::format::fields::{branch_cell, header, leaf_cell, page as parts};
+use crate::format::order::KeyOrder;
 use crate::types::PageId;
 
 /// A page that may be changed.
@@ -17,18 +18,20 @@ pub struct NodeMut<'a> {
     id: PageId,
     page: &'a mut [u8],
     layout: Layout,
+    order: KeyOrder,
 }
 
 impl<'a> NodeMut<'a> {
-    /// Opens a page that must be a branch or leaf of this level.
-    pub fn open(id: PageId, page: &'a mut [u8], level: u8) -> Result<NodeMut<'a>> {
-        let layout = Layout::of(page, level).map_err(|why| Error::corrupt(id, why))?;
-        Ok(NodeMut { id, page, layout })
+    /// Opens a page that must be a branch or leaf of this level, with keys of this order.
+    pub fn open(id: PageId, page: &'a mut [u8], level: u8, order: KeyOrder) -> Result<NodeMut<'a>> {
+        let layout = Layout::of(page, level, order).map_err(|why| Error::corrupt(id, why))?;
+        Ok(NodeMut { id, page, layout, order })
     }
 
     /// The page as a reader sees it.
     pub fn node(&self) -> Result<Node<'_>> {
-        Node::new(self.id, self.page, self.layout).map_err(|why| Error::corrupt(self.id, why))
+        Node::new(self.id, self.page, self.layout, self.order)
+            .map_err(|why| Error::corrupt(self.id, why))
     }
 
     /// Puts an entry in front of entry `index`. False if the page has no room in one piece, or the
@@ -39,16 +42,20 @@ impl<'a> NodeMut<'a> {
         if index > count || !key.starts_with(&self.page[start..start + prefix_len]) {
             return Ok(false);
         }
-        let key = KeyParts::of(key, prefix_len);
-        let (head, suffix_len) = key.recut(prefix_len);
-        let len = cell_of(level) + suffix_len.saturating_sub(HEAD) + body.bytes().len();
+        let beside = self.order.beside();
+        let key = match self.order.is_packed() {
+            true => KeyParts::of(key, prefix_len),
+            false => KeyParts::whole(key),
+        };
+        let (head, suffix_len) = self.order.cut(&key, prefix_len);
+        let len = cell_of(level) + suffix_len.saturating_sub(beside) + body.bytes().len();
         if self.layout.gap() < len + ENTRY {
             return Ok(false);
         }
         let cell_at = self.layout.heap_at - len;
         let item = Item { key, body };
         let cell = &mut self.page[cell_at..cell_at + len];
-        put_cell(cell, cell_at, level, &item, suffix_len, prefix_len);
+        put_cell(cell, cell_at, level, &item, Cut { suffix_len, prefix_len, beside });
         // Slots behind the new one move by a head and a slot, those in front by a head.
         let (slot, end) = (slots_at + 2 * index, slots_at + 2 * count);
         self.page.copy_within(slot..end, slot + HEAD + 2);

@@ -1,6 +1,7 @@
 //! A key in the parts a page keeps it in: the page's prefix, the head, the rest.
 
 use super::HEAD;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// The first four bytes of a suffix as a big-endian number, missing bytes zero.
@@ -40,6 +41,12 @@ impl<'a> KeyParts<'a> {
         KeyParts::new(prefix, head_of(suffix), suffix.len(), rest)
     }
 
+    /// Of a key that a page has in one piece.
+    #[inline]
+    pub fn whole(key: &'a [u8]) -> KeyParts<'a> {
+        KeyParts { prefix: key, head: [0; HEAD], suffix_len: 0, rest: &[] }
+    }
+
     /// Length of the key.
     #[inline]
     pub fn len(&self) -> usize {
@@ -47,9 +54,14 @@ impl<'a> KeyParts<'a> {
     }
 
     /// The key's bytes inside the page, if they stand there in one piece: when it is just the
-    /// prefix.
-    pub fn whole(&self) -> Option<&'a [u8]> {
+    /// prefix, or in the plain layout.
+    pub fn borrowed(&self) -> Option<&'a [u8]> {
         (self.suffix_len == 0).then_some(self.prefix)
+    }
+
+    /// The key's bytes, put together if they do not stand there.
+    pub fn in_one_piece(&self) -> Cow<'a, [u8]> {
+        self.borrowed().map_or_else(|| Cow::Owned(self.to_vec()), Cow::Borrowed)
     }
 
     /// The bytes of the suffix that stand in the head.
@@ -74,13 +86,13 @@ impl<'a> KeyParts<'a> {
     }
 
     /// Copies what a cell holds of the key in a page with a prefix of `prefix_len` bytes, which is
-    /// as long as `out`.
+    /// as long as `out`: what is behind the prefix, without the `beside` bytes of the head.
     #[inline]
-    pub fn copy_rest(&self, prefix_len: usize, out: &mut [u8]) {
-        if prefix_len == self.prefix.len() {
+    pub fn copy_rest(&self, prefix_len: usize, beside: usize, out: &mut [u8]) {
+        if prefix_len == self.prefix.len() && beside == HEAD {
             return out.copy_from_slice(self.rest);
         }
-        self.copy_to(prefix_len + HEAD, out);
+        self.copy_to(prefix_len + beside, out);
     }
 
     /// Makes `out` this key.

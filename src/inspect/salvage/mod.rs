@@ -64,6 +64,7 @@ mod walk;
 
 pub use report::{Aside, Loss, MAX_LOSSES, SalvageReport, SalvagedTable, Source};
 
+use super::order::Keys;
 use super::pages::Pages;
 use super::scan::Scan;
 use super::{MetaChoice, SlotState, layout, open_meta, space, tree};
@@ -71,7 +72,7 @@ use crate::error::{Error, Result};
 use crate::types::{PageId, TableKind, TableOptions, TxnId};
 use start::Start;
 use std::collections::BTreeSet;
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 use std::sync::atomic::AtomicBool;
 use walk::{Into, Subtree};
 
@@ -106,19 +107,33 @@ impl Default for Part<'_> {
 
 impl Part<'_> {
     /// Whether it has a key.
-    fn has(&self, key: &[u8]) -> bool {
-        (self.start, self.end).contains(key)
-    }
-
-    /// Whether it may have one that is not below `from` and below `to`.
-    fn meets(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> bool {
+    fn has(&self, keys: Keys, key: &[u8]) -> bool {
+        // In an order that is not known, by the bytes.
+        let keys = if keys.is_known() { keys } else { Keys::Packed };
         let begins = match self.start {
-            Bound::Included(start) | Bound::Excluded(start) => to.is_none_or(|to| start < to),
+            Bound::Included(start) => !keys.is_below(key, start, false),
+            Bound::Excluded(start) => keys.is_below(start, key, false),
             Bound::Unbounded => true,
         };
         let ends = match self.end {
-            Bound::Included(end) => from.is_none_or(|from| from <= end),
-            Bound::Excluded(end) => from.is_none_or(|from| from < end),
+            Bound::Included(end) => !keys.is_below(end, key, false),
+            Bound::Excluded(end) => keys.is_below(key, end, false),
+            Bound::Unbounded => true,
+        };
+        begins && ends
+    }
+
+    /// Whether it may have one that is not below `from` and below `to`.
+    fn meets(&self, keys: Keys, from: Option<&[u8]>, to: Option<&[u8]>) -> bool {
+        let begins = match self.start {
+            Bound::Included(start) | Bound::Excluded(start) => {
+                to.is_none_or(|to| keys.is_below(start, to, true))
+            }
+            Bound::Unbounded => true,
+        };
+        let ends = match self.end {
+            Bound::Included(end) => from.is_none_or(|from| !keys.is_below(end, from, false)),
+            Bound::Excluded(end) => from.is_none_or(|from| keys.is_below(from, end, true)),
             Bound::Unbounded => true,
         };
         begins && ends
@@ -260,6 +275,8 @@ struct Hole {
     table: Option<usize>,
     /// What was below it in its tree stands lower than this.
     level: u64,
+    /// How the keys of the table are stored and ordered.
+    keys: Keys,
     /// And is not younger than this.
     ceiling: u64,
     from: Option<Vec<u8>>,
@@ -275,6 +292,8 @@ struct Figures {
     said: Option<[u64; 4]>,
     /// That came out.
     found: [u64; 4],
+    /// How its keys are stored and ordered.
+    keys: Keys,
 }
 
 struct Salvager<'a> {
@@ -342,7 +361,7 @@ impl Salvager<'_> {
         match tree::Descriptor::decode(&start.catalog, self.scan.page_size) {
             Ok(d) if d.root == 0 && start.source != Source::Nothing => {}
             Ok(d) if d.root != 0 => {
-                let root = Subtree::whole(d.root, d.depth - 1, start.meta.txn);
+                let root = Subtree::whole(d.root, d.depth - 1, start.meta.txn, Keys::Packed);
                 self.walk(&mut Into::Catalog(&mut listed), root);
                 let (had, found) = (d.counts[0], listed.len() as u64);
                 let counted = !matches!(start.source, Source::Catalog(_));
@@ -370,10 +389,11 @@ impl Salvager<'_> {
         let options = descriptor.as_ref().ok().map(|d| d.options.clone()).unwrap_or_default();
         let table = SalvagedTable { name, renamed, options, had, ..Default::default() };
         self.report.tables.push(table);
-        self.figures.push(Figures { said, found: [0; 4] });
+        let keys = descriptor.as_ref().map_or(Keys::Any, |d| d.keys);
+        self.figures.push(Figures { said, found: [0; 4], keys });
         match descriptor {
             Ok(d) if d.root != 0 => {
-                let root = Subtree::whole(d.root, d.depth - 1, listed.birth);
+                let root = Subtree::whole(d.root, d.depth - 1, listed.birth, d.keys);
                 self.walk(&mut Into::Table(index), root);
             }
             Ok(_) => {}
@@ -384,7 +404,7 @@ impl Salvager<'_> {
 
     /// Compares what came out of a table with what its descriptor says.
     fn compare(&mut self, table: usize) {
-        let Figures { said: Some(said), found } = self.figures[table] else { return };
+        let Figures { said: Some(said), found, .. } = self.figures[table] else { return };
         if self.part.has_bounds() || self.scan.stopped {
             return;
         }
@@ -410,7 +430,8 @@ impl Salvager<'_> {
             let ceiling = self.scan.txn;
             let (page, level) = (0, u64::MAX);
             let of_sets = self.is_set(table);
-            self.holes.push(Hole { page, table, level, ceiling, from: None, to: None, of_sets });
+            let (keys, from, to) = (self.keys_of(table), None, None);
+            self.holes.push(Hole { page, table, keys, level, ceiling, from, to, of_sets });
         }
     }
 
@@ -420,6 +441,11 @@ impl Salvager<'_> {
             Some(_) => self.report.tables[table].options.kind != TableKind::Map,
             None => self.scan.read_features & layout::SETS != 0,
         })
+    }
+
+    /// How the keys of a table of the report are stored; of the catalog, in pieces.
+    fn keys_of(&self, table: Option<usize>) -> Keys {
+        table.map_or(Keys::Packed, |table| self.figures[table].keys)
     }
 
     /// A name that a table can have, and that no other one has.
@@ -442,7 +468,8 @@ impl Salvager<'_> {
         self.lose(table, PageId::NONE, None, (None, None), why.into());
         let (page, level) = (0, u64::MAX);
         let of_sets = self.is_set(table);
-        self.holes.push(Hole { page, table, level, ceiling, from: None, to: None, of_sets });
+        let (keys, from, to) = (self.keys_of(table), None, None);
+        self.holes.push(Hole { page, table, keys, level, ceiling, from, to, of_sets });
     }
 
     /// Takes note of a loss.

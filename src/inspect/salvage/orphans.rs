@@ -5,8 +5,9 @@ use super::start::{Search, Start};
 use super::walk::{Into, Subtree, sound, verified};
 use super::{Aside, Hole, MAX_LOSSES, Salvager};
 use crate::inspect::node::{Body, Cell};
+use crate::inspect::order::Keys;
 use crate::types::{PageId, TxnId};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A page that verifies and that nobody has claimed.
@@ -14,6 +15,8 @@ struct Orphan {
     id: u64,
     level: u64,
     birth: u64,
+    /// Its keys stand whole.
+    plain: bool,
     first: Box<[u8]>,
     last: Box<[u8]>,
     /// Of a branch.
@@ -41,8 +44,9 @@ impl Hole {
     fn takes_in_tree(&self, orphan: &Orphan) -> bool {
         orphan.level < self.level
             && orphan.birth <= self.ceiling
-            && self.from.as_ref().is_none_or(|from| orphan.first[..] >= from[..])
-            && self.to.as_ref().is_none_or(|to| orphan.last[..] < to[..])
+            && self.keys.fits(orphan.plain)
+            && self.from.as_ref().is_none_or(|k| !self.keys.is_below(&orphan.first, k, false))
+            && self.to.as_ref().is_none_or(|k| self.keys.is_below(&orphan.last, k, true))
     }
 }
 
@@ -122,7 +126,7 @@ pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
                 && found.level == 0
                 && elsewhere
                 && verified(salvager, id).is_ok_and(|bytes| {
-                    sound(&bytes).is_ok_and(|(node, _)| search.may_list_tables(&node))
+                    sound(&bytes, Keys::Packed).is_ok_and(|(node, _)| search.may_list_tables(&node))
                 });
             if unreadable.is_some() || found.birth > catalog.birth || lists_others {
                 return true;
@@ -137,7 +141,7 @@ pub fn more_may_have_been(salvager: &mut Salvager<'_>, root: u64) -> bool {
 /// A page that verifies, as an orphan.
 fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
     let bytes = verified(salvager, id).ok()?;
-    let (node, cells) = sound(&bytes).ok()?;
+    let (node, cells) = sound(&bytes, Keys::Any).ok()?;
     let child = |cell: &Cell<'_>| match cell.body {
         Body::Child(child) => Some(child),
         _ => None,
@@ -156,6 +160,7 @@ fn orphan(salvager: &Salvager<'_>, id: u64) -> Option<Orphan> {
         id,
         level: node.level,
         birth: node.birth,
+        plain: node.plain,
         first: cells.first()?.key(&node).into(),
         last: cells.last()?.key(&node).into(),
         children: leftmost.into_iter().chain(cells.iter().filter_map(child)).collect(),
@@ -213,11 +218,11 @@ impl Salvager<'_> {
             let search = Search { pages, page_size, count, version, cancelled: None };
             let is_catalog = fits
                 && verified(self, orphan.id).is_ok_and(|bytes| {
-                    sound(&bytes).is_ok_and(|(node, _)| search.is_catalog(&node))
+                    sound(&bytes, Keys::Packed).is_ok_and(|(node, _)| search.is_catalog(&node))
                 });
             if is_catalog {
                 self.report.found_again += 1;
-                let place = Subtree::whole(orphan.id, 0, orphan.birth);
+                let place = Subtree::whole(orphan.id, 0, orphan.birth, Keys::Packed);
                 self.walk(&mut Into::Catalog(&mut listed), place);
             }
         }
@@ -232,8 +237,9 @@ impl Salvager<'_> {
     /// The table that these are for certain, as far as the orphan alone can tell.
     fn certain(&self, tables: &BTreeSet<Option<usize>>) -> Option<usize> {
         let table = (*tables.first()?).filter(|_| tables.len() == 1 && self.report.space_known)?;
+        let known = self.keys_of(Some(table)).is_known();
         let certain = !self.stale.contains(&Some(table)) && !self.is_set(Some(table));
-        certain.then_some(table)
+        (certain && known).then_some(table)
     }
 
     /// The tables that cannot be right together with all that would be given back to them.
@@ -258,8 +264,10 @@ impl Salvager<'_> {
             });
             let too_many = figures.said.is_some_and(|said| (0..4).any(|i| sum[i] > said[i]));
             orphans.retain(|orphan| orphan.level == 0);
-            orphans.sort_unstable_by(|a, b| a.first.cmp(&b.first));
-            too_many || orphans.windows(2).any(|pair| pair[0].last >= pair[1].first)
+            let keys = figures.keys;
+            let order = |a: &[u8], b: &[u8]| keys.compare(a, b).unwrap_or(Ordering::Equal);
+            orphans.sort_by(|a, b| order(&a.first, &b.first));
+            too_many || orphans.windows(2).any(|two| order(&two[0].last, &two[1].first).is_ge())
         };
         let given = given.into_iter();
         given.filter_map(|mut table| cannot_be(&mut table).then_some(table.0)).collect()
@@ -284,7 +292,8 @@ impl Salvager<'_> {
         let before = pages(self);
         let hole = self.holes.iter().find(|hole| hole.takes(orphan)).cloned();
         let (from, to) = hole.map_or((None, None), |hole| (hole.from, hole.to));
-        let whole = Subtree::whole(orphan.id, orphan.level, orphan.birth);
+        let keys = self.keys_of(Some(table));
+        let whole = Subtree::whole(orphan.id, orphan.level, orphan.birth, keys);
         let place = Subtree { from: from.as_deref(), to: to.as_deref(), ..whole };
         self.walk(&mut Into::Table(table), place);
         self.report.found_again += pages(self) - before;
@@ -300,7 +309,8 @@ impl Salvager<'_> {
         self.names.insert(name.clone());
         self.names.insert(format!("{name}-sets"));
         let mut into = Into::Aside { name: &name, pairs: 0, set_pairs: 0, shared };
-        self.walk(&mut into, Subtree::whole(orphan.id, orphan.level, orphan.birth));
+        let place = Subtree::whole(orphan.id, orphan.level, orphan.birth, Keys::Any);
+        self.walk(&mut into, place);
         let Into::Aside { pairs, set_pairs, .. } = into else { return };
         if pairs == 0 {
             // Everything it leads to came out elsewhere.

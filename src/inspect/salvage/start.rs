@@ -7,6 +7,7 @@ use crate::inspect::layout::{self, header, meta as m, table as t};
 use crate::inspect::meta::Meta;
 use crate::inspect::node::{Body, Cell, Node, Run};
 use crate::inspect::opening::OpenedMeta;
+use crate::inspect::order::Keys;
 use crate::inspect::pages::Pages;
 use crate::inspect::report::SlotState;
 use crate::inspect::tree::Descriptor;
@@ -219,7 +220,9 @@ fn read(pages: &dyn Pages, size: usize, id: u64) -> Option<std::borrow::Cow<'_, 
     let b = pages.read(id * size as u64, size).ok()?;
     let kind = header::KIND.get(&b, 0)?;
     let stored = header::CRC.get(&b, 0)?;
-    let good = (layout::KIND_BRANCH..=layout::KIND_LOG).contains(&kind)
+    let whole_keys = layout::KIND_PLAIN_BRANCH..=layout::KIND_PLAIN_LEAF;
+    let kinds = layout::KIND_BRANCH..=layout::KIND_LOG;
+    let good = (kinds.contains(&kind) || whole_keys.contains(&kind))
         && u64::from(page_crc(PageId(id), &b)) == stored;
     good.then_some(b)
 }
@@ -280,7 +283,7 @@ impl Search<'_> {
     /// `left` pages at most; what is beyond them is taken to be alike.
     fn tables_below(&self, node: &Node<'_>, left: &mut usize) -> Option<bool> {
         let mut sound = true;
-        let cells = node.cells(&mut |_| sound = false);
+        let cells = node.cells(Keys::Packed, &mut |_| sound = false);
         let kind_fits = node.branch == (node.level > 0) && node.level < layout::MAX_DEPTH;
         if !sound || !kind_fits || cells.is_empty() {
             return None;

@@ -7,6 +7,7 @@ use crate::inspect::PageKind;
 use crate::inspect::layout::{self, header};
 use crate::inspect::meta::run_crc;
 use crate::inspect::node::{Body, Cell, Node, Run};
+use crate::inspect::order::Keys;
 use crate::inspect::tree::Listed;
 use crate::types::{PageId, TableKind, TableOptions};
 use std::borrow::Cow;
@@ -43,14 +44,16 @@ pub struct Subtree<'k> {
     pub from: Option<&'k [u8]>,
     /// They are below this one.
     pub to: Option<&'k [u8]>,
+    /// How its keys are stored and ordered.
+    pub keys: Keys,
     /// Its keys are the values of this key, and have so many bytes, or any number (0).
     pub values: Option<(&'k [u8], u64)>,
 }
 
 impl Subtree<'_> {
     /// A tree with all keys there can be.
-    pub fn whole(id: u64, level: u64, ceiling: u64) -> Subtree<'static> {
-        Subtree { id, level, ceiling, from: None, to: None, values: None }
+    pub fn whole(id: u64, level: u64, ceiling: u64, keys: Keys) -> Subtree<'static> {
+        Subtree { id, level, ceiling, from: None, to: None, keys, values: None }
     }
 }
 
@@ -75,10 +78,10 @@ pub fn verified<'p>(salvager: &Salvager<'p>, id: u64) -> Result<Cow<'p, [u8]>, S
 }
 
 /// The node in a page that verifies, with all its cells, if nothing at all is wrong with it.
-pub fn sound(bytes: &[u8]) -> Result<(Node<'_>, Vec<Cell<'_>>), String> {
+pub fn sound(bytes: &[u8], keys: Keys) -> Result<(Node<'_>, Vec<Cell<'_>>), String> {
     let node = Node::parse(bytes)?;
     let mut fault = None;
-    let cells = node.cells(&mut |what| fault = fault.take().or(Some(what)));
+    let cells = node.cells(keys, &mut |what| fault = fault.take().or(Some(what)));
     if let Some(fault) = fault {
         return Err(fault);
     }
@@ -104,8 +107,8 @@ fn fits(node: &Node<'_>, cells: &[Cell<'_>], place: Subtree<'_>) -> Result<(), S
         return Err(format!("born in {}, after what leads here, {}", node.birth, place.ceiling));
     }
     let (first, last) = (cells[0].key(node), cells[cells.len() - 1].key(node));
-    if place.from.is_some_and(|from| &first[..] < from)
-        || place.to.is_some_and(|to| &last[..] >= to)
+    if place.from.is_some_and(|from| place.keys.is_below(&first, from, false))
+        || place.to.is_some_and(|to| !place.keys.is_below(&last, to, true))
     {
         return Err("its keys do not lie between the separators that lead here".into());
     }
@@ -155,7 +158,7 @@ impl<'a> Salvager<'a> {
     /// A page that has been claimed.
     fn node(&mut self, into: &mut Into<'_>, place: Subtree<'_>) -> Result<(), Lost> {
         let bytes = verified(self, place.id).map_err(Lost::Damaged)?;
-        let (node, cells) = sound(&bytes).map_err(Lost::Damaged)?;
+        let (node, cells) = sound(&bytes, place.keys).map_err(Lost::Damaged)?;
         fits(&node, &cells, place).map_err(Lost::Elsewhere)?;
         let size = place.values.filter(|_| !node.branch).map_or(0, |(_, size)| size);
         if node.packed as u64 != size && !matches!(into, Into::Aside { .. }) {
@@ -170,7 +173,7 @@ impl<'a> Salvager<'a> {
         match place.values {
             _ if node.branch => self.children(into, &node, &cells, place),
             Some((key, _)) => self.values(into, &node, &cells, key, place.id),
-            None => self.entries(into, &node, &cells, place.id),
+            None => self.entries(into, &node, &cells, place),
         }
         Ok(())
     }
@@ -211,7 +214,7 @@ impl<'a> Salvager<'a> {
         for i in in_order(cells.len() + 1, part.reverse) {
             let from = i.checked_sub(1).map(|i| &keys[i][..]).or(place.from);
             let to = keys.get(i).map(|key| &key[..]).or(place.to);
-            if place.values.is_some() || part.meets(from, to) {
+            if place.values.is_some() || part.meets(place.keys, from, to) {
                 self.walk(into, Subtree { id: child(i), from, to, ..below });
             }
         }
@@ -239,18 +242,25 @@ impl<'a> Salvager<'a> {
         if !matches!(into, Into::Aside { .. }) {
             let (level, ceiling) = (place.level, place.ceiling);
             let of_sets = self.is_set(table);
-            self.holes.push(Hole { page: place.id, table, level, ceiling, from, to, of_sets });
+            let (page, keys) = (place.id, place.keys);
+            self.holes.push(Hole { page, table, keys, level, ceiling, from, to, of_sets });
         }
     }
 
-    fn entries(&mut self, into: &mut Into<'_>, node: &Node<'_>, cells: &[Cell<'_>], leaf: u64) {
+    fn entries(
+        &mut self,
+        into: &mut Into<'_>,
+        node: &Node<'_>,
+        cells: &[Cell<'_>],
+        Subtree { id: leaf, keys, .. }: Subtree<'_>,
+    ) {
         let part = self.part_of(into);
         for cell in in_order(cells.len(), part.reverse).map(|i| &cells[i]) {
             if !self.scan.look() {
                 return;
             }
             let key = cell.key(node);
-            if !part.has(&key) {
+            if !part.has(keys, &key) {
                 continue;
             }
             if matches!(into, Into::Catalog(_)) && std::str::from_utf8(&key).is_err() {
@@ -324,7 +334,8 @@ impl<'a> Salvager<'a> {
             Body::SetTree(tree) => match size(tree.value_size) {
                 Ok(()) => {
                     let values = Some((&key[..], tree.value_size));
-                    let whole = Subtree::whole(tree.root, tree.depth - 1, node.birth);
+                    let level = tree.depth - 1;
+                    let whole = Subtree::whole(tree.root, level, node.birth, Keys::Packed);
                     return self.walk(into, Subtree { values, ..whole });
                 }
                 Err(why) => Err(why.into()),

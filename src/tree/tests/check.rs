@@ -6,6 +6,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::key::head_of;
 use crate::format::node::{ENTRY, Node, Value, cell_of, max_key_len, padded, start_of};
+use crate::format::order::KeyOrder;
 use crate::format::packed::Packed;
 use crate::format::page::PageHeader;
 use crate::tree::PageSource;
@@ -146,7 +147,7 @@ impl<S: PageSource> Walk<'_, S> {
         let page = self.src.page(id).unwrap();
         let header = PageHeader::read(page).unwrap();
         assert!(above.is_none_or(|above| header.birth <= above), "page {id}: younger");
-        let node = Node::open(id, page, level).unwrap();
+        let node = Node::open(id, page, level, KeyOrder::PACKED).unwrap();
         let keys = self.keys(&node);
         for (i, key) in keys.iter().enumerate() {
             assert!(key.starts_with(node.prefix()));

@@ -8,6 +8,7 @@ use crate::format::bytes::{put_u16, put_u64};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::fields::header;
 use crate::format::node::LEFTMOST;
+use crate::format::order::KeyOrder;
 use crate::tree::search::{Path, node_at};
 use crate::tree::{
     Cursor, Diff, PausedRange, Position, Range, RightmostPath, Set, SetValues, Version, Versioned,
@@ -123,7 +124,7 @@ fn a_scan_gives_everything_in_front_of_a_damaged_leaf() {
     let (mut tree, model) = filled(4096, Shape::Ascending, 1500, &mut Rng::with_seed(32));
     let middle = model.keys().nth(model.len() / 2).unwrap();
     let leaf = Path::find(&tree.store, &tree.desc, middle).unwrap().unwrap().leaf;
-    let node = node_at(&tree.store, leaf, 0).unwrap();
+    let node = node_at(&tree.store, leaf, 0, KeyOrder::PACKED).unwrap();
     let first = node.key(0).unwrap().to_vec();
     let last = node.key(node.count() - 1).unwrap().to_vec();
     tree.store.raw(leaf)[header::KIND.at] = 99;
@@ -235,10 +236,13 @@ fn a_cycle_of_branches_has_an_end() {
         if page[4] != 1 {
             continue;
         }
-        let node = crate::format::node::Node::open(PageId(id), page, page[5]).unwrap();
+        let node =
+            crate::format::node::Node::open(PageId(id), page, page[5], KeyOrder::PACKED).unwrap();
         let (count, child, level) = (node.count(), node.child(0).unwrap(), node.level());
         let page = tree.store.raw(PageId(id));
-        let mut node = crate::format::node::edit::NodeMut::open(PageId(id), page, level).unwrap();
+        let mut node =
+            crate::format::node::edit::NodeMut::open(PageId(id), page, level, KeyOrder::PACKED)
+                .unwrap();
         (1..=count).for_each(|i| node.set_child(i, child).unwrap());
     }
     tree.desc.leaf_pages = 5;
@@ -246,7 +250,8 @@ fn a_cycle_of_branches_has_an_end() {
     let all: Vec<_> = range.collect();
     assert!(all.last().unwrap().is_err() && all.len() < 100);
     // Every way down two trees that lead to the same leaf all the time.
-    let root = node_at(&tree.store, tree.desc.root, tree.desc.depth as u8 - 1).unwrap();
+    let root =
+        node_at(&tree.store, tree.desc.root, tree.desc.depth as u8 - 1, KeyOrder::PACKED).unwrap();
     let below =
         TableDescriptor { root: root.child(0).unwrap(), depth: tree.desc.depth - 1, ..tree.desc };
     walk_differences(&tree, &below, 1000);

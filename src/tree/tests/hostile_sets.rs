@@ -10,6 +10,7 @@ use crate::format::node::Node;
 use crate::format::node::build::Body;
 use crate::format::node::edit::NodeMut;
 use crate::format::node::set::encode_tree;
+use crate::format::order::KeyOrder;
 use crate::tree::insert::put;
 use crate::tree::search::Path;
 use crate::tree::{
@@ -200,10 +201,10 @@ fn a_cycle_of_branches_in_a_tree_of_values_has_an_end() {
             if page[4] != 1 {
                 continue;
             }
-            let node = Node::open(PageId(id), page, page[5]).unwrap();
+            let node = Node::open(PageId(id), page, page[5], KeyOrder::PACKED).unwrap();
             let (count, child, level) = (node.count(), node.child(0).unwrap(), node.level());
             let page = tree.store.raw(PageId(id));
-            let mut node = NodeMut::open(PageId(id), page, level).unwrap();
+            let mut node = NodeMut::open(PageId(id), page, level, KeyOrder::PACKED).unwrap();
             (1..=count).for_each(|i| node.set_child(i, child).unwrap());
         }
         values.leaf_pages = 1 << 40;

@@ -5,6 +5,7 @@ use crate::format::node::build::{Body, Item, NodeHeader, Plan, encode_aligned, w
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
 use crate::format::node::{LEAF_CELL, LEAF_START, Layout, MAX_INLINE_SHIFT, Node, Place, Value};
+use crate::format::order::KeyOrder;
 use crate::format::page::PageHeader;
 use crate::types::{PageId, TxnId};
 use fastrand::Rng;
@@ -42,7 +43,7 @@ fn items_of(encoded: &BTreeMap<Vec<u8>, Vec<u8>>, shift: u8) -> Vec<Item<'_>> {
 }
 
 fn compare(page: &[u8], model: &BTreeMap<Vec<u8>, Vec<u8>>, probes: &[Vec<u8>]) {
-    let node = Node::open(ID, page, 0).unwrap();
+    let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
     assert_eq!(node.count(), model.len());
     for (i, (key, value)) in model.iter().enumerate() {
         let (parts, got) = node.entry(i).unwrap();
@@ -76,7 +77,7 @@ fn edits_in_place_agree_with_a_list() {
                 let fitted = if model.is_empty() {
                     false
                 } else {
-                    let mut node = NodeMut::open(ID, page, 0).unwrap();
+                    let mut node = NodeMut::open(ID, page, 0, KeyOrder::PACKED).unwrap();
                     let place = node.node().unwrap().search(&key).unwrap();
                     match there {
                         true => node.replace(place.index, body(&bytes, shift)).unwrap(),
@@ -86,21 +87,31 @@ fn edits_in_place_agree_with_a_list() {
                 if !fitted {
                     let next_encoded = encoded(&next, shift);
                     let items = items_of(&next_encoded, shift);
-                    let plan = Plan::of(0, &items);
+                    let plan = Plan::of(0, &items, KeyOrder::PACKED);
                     if plan.used > page_size {
                         refused += 1;
                         next = model.clone();
                         if next.len() > 2 {
                             let index = rng.usize(..next.len());
-                            NodeMut::open(ID, page, 0).unwrap().remove(index).unwrap();
+                            NodeMut::open(ID, page, 0, KeyOrder::PACKED)
+                                .unwrap()
+                                .remove(index)
+                                .unwrap();
                             let key = next.keys().nth(index).unwrap().clone();
                             next.remove(&key);
                         }
                     } else {
-                        let node_header =
-                            NodeHeader { level: 0, birth: TxnId(3), leftmost: PageId::NONE };
+                        let node_header = NodeHeader {
+                            level: 0,
+                            birth: TxnId(3),
+                            leftmost: PageId::NONE,
+                            order: KeyOrder::PACKED,
+                        };
                         write_node(page, node_header, &items, plan.prefix_len).unwrap();
-                        assert_eq!(Node::open(ID, page, 0).unwrap().used(), plan.used);
+                        assert_eq!(
+                            Node::open(ID, page, 0, KeyOrder::PACKED).unwrap().used(),
+                            plan.used
+                        );
                         rebuilt += 1;
                     }
                 }
@@ -115,7 +126,7 @@ fn edits_in_place_agree_with_a_list() {
 
 /// Each value stands at a multiple of 2^`shift` bytes, between zeros, and is made again as it was.
 fn are_aligned(page: &[u8], shift: u8) {
-    let node = Node::open(ID, page, 0).unwrap();
+    let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
     for i in 0..node.count() {
         let cell = node.cell(i).unwrap();
         let Value::Inline(value) = node.value_of(&cell).unwrap() else { panic!() };
@@ -134,19 +145,20 @@ fn are_aligned(page: &[u8], shift: u8) {
 fn a_damaged_aligned_value_is_an_error() {
     let pairs = BTreeMap::from([(b"a".to_vec(), vec![7; 20]), (b"b".to_vec(), vec![])]);
     let encoded = encoded(&pairs, 4);
-    let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+    let node_header =
+        NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE, order: KeyOrder::PACKED };
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     write_node(page, node_header, &items_of(&encoded, 4), 0).unwrap();
     // 4 bytes of head, 2 of length; and of the first one 2 and 15 and 20.
     let at = 4096 - 6 - (4 + 2 + 2 + 15 + 20);
     assert_eq!((4096 - 6, at), {
-        let node = Node::open(ID, page, 0).unwrap();
+        let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
         (node.cell(1).unwrap().at, node.cell(0).unwrap().at)
     });
     let mut refuse = |at: usize, byte: u8, wrong: &str| {
         let before = std::mem::replace(&mut page[at], byte);
-        let node = Node::open(ID, page, 0).unwrap();
+        let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
         let said = node.value(0).unwrap_err().to_string();
         assert!(said.contains("page 5") && said.contains("value that"), "{wrong}: {said}");
         page[at] = before;
@@ -159,7 +171,7 @@ fn a_damaged_aligned_value_is_an_error() {
     refuse(at + 7, 16, "more in front of it than there has to be");
     refuse(at + 7, 255, "the same by far");
     refuse(at + 7, page_pad(at, 4) ^ 1, "a byte off its place");
-    let node = Node::open(ID, page, 0).unwrap();
+    let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
     assert_eq!(node.value(0).unwrap(), Value::Inline(&[7; 20]));
     let Value::Inline(nothing) = node.value(1).unwrap() else { panic!() };
     assert!(nothing.is_empty() && nothing.as_ptr().addr().is_multiple_of(4096));
@@ -184,14 +196,19 @@ fn the_prefix_makes_the_page_smallest() {
             })
             .collect();
         let items = items(&pairs);
-        let plan = Plan::of(0, &items);
+        let plan = Plan::of(0, &items, KeyOrder::PACKED);
         let longest = items[0].key.common_prefix(&items[items.len() - 1].key);
         for prefix_len in 0..=longest {
             let mut words = aligned(4096);
             let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-            let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+            let node_header = NodeHeader {
+                level: 0,
+                birth: TxnId(1),
+                leftmost: PageId::NONE,
+                order: KeyOrder::PACKED,
+            };
             write_node(page, node_header, &items, prefix_len).unwrap();
-            let used = Node::open(ID, page, 0).unwrap().used();
+            let used = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap().used();
             assert!(plan.used <= used, "round {round}: {plan:?}, {prefix_len} takes {used}");
             assert!(prefix_len != plan.prefix_len || used == plan.used);
             compare(page, &pairs, &[b"p".to_vec(), b"q".to_vec(), vec![b'p'; common + 1]]);
@@ -208,7 +225,8 @@ fn bytes_of_a_leaf() {
             .into();
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-    let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
+    let node_header =
+        NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE, order: KeyOrder::PACKED };
     write_node(page, node_header, &items(&pairs), 5).unwrap();
     assert_eq!(&page[4..8], &[2, 0, 3, 0]);
     assert_eq!(page[8..16], 9u64.to_le_bytes());
@@ -226,16 +244,19 @@ fn impossible_layouts_are_refused() {
     let mut words = aligned(4096);
     let page: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     let pairs = BTreeMap::from([(b"a".to_vec(), vec![1]), (b"b".to_vec(), vec![2])]);
-    let node_header = NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE };
+    let node_header =
+        NodeHeader { level: 0, birth: TxnId(1), leftmost: PageId::NONE, order: KeyOrder::PACKED };
     write_node(page, node_header, &items(&pairs), 0).unwrap();
     let good = PageHeader::read(page).unwrap();
-    Node::open(ID, page, 0).unwrap();
-    assert!(Node::open(ID, page, 1).is_err());
-    assert!(Node::open(ID, &page[..20], 0).is_err());
+    Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
+    assert!(Node::open(ID, page, 1, KeyOrder::PACKED).is_err());
+    assert!(Node::open(ID, &page[..20], 0, KeyOrder::PACKED).is_err());
     let mut refuse = |header: PageHeader| {
         header.write(page);
-        assert!(Layout::of(page, 0).is_err(), "{header:?}");
-        assert!(Node::open(ID, page, 0).unwrap_err().to_string().contains("page 5"));
+        assert!(Layout::of(page, 0, KeyOrder::PACKED).is_err(), "{header:?}");
+        assert!(
+            Node::open(ID, page, 0, KeyOrder::PACKED).unwrap_err().to_string().contains("page 5")
+        );
     };
     refuse(PageHeader { kind: 1, ..good });
     refuse(PageHeader { kind: 3, ..good });
@@ -250,7 +271,7 @@ fn impossible_layouts_are_refused() {
     good.write(page);
     page[2000..2008].fill(0);
     page[LEAF_START + 8..LEAF_START + 10].copy_from_slice(&2000u16.to_le_bytes());
-    let node = Node::open(ID, page, 0).unwrap();
+    let node = Node::open(ID, page, 0, KeyOrder::PACKED).unwrap();
     assert!(node.cell(0).is_err() && node.cell(1).is_ok() && node.cell(2).is_err());
     assert!(node.search(b"a").is_err() && node.search(b"b").unwrap().found);
 }

@@ -3,6 +3,7 @@
 use crate::format::node::build::{Body, Item, Plan};
 use crate::format::node::key::KeyParts;
 use crate::format::node::max_key_len;
+use crate::format::order::KeyOrder;
 use crate::tree::split::{Cut, Part, divide};
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ fn pairs(level: u8, rng: &mut Rng) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 fn fits(level: u8, items: &[Item<'_>]) -> bool {
-    Plan::of(level, items).used <= SIZE
+    Plan::of(level, items, KeyOrder::PACKED).used <= SIZE
 }
 
 /// Fewest pages that can hold the entries, by trying every first page.
@@ -57,12 +58,12 @@ fn as_few_pages_as_possible() {
             .map(|(k, v)| Item { key: KeyParts::of(k, 0), body: Body::inline(v) })
             .collect();
         for cut in [Cut::Middle, Cut::Left, Cut::Right] {
-            let parts = divide(level, SIZE, &items, cut, SIZE);
+            let parts = divide(level, SIZE, KeyOrder::PACKED, &items, cut, SIZE);
             assert_eq!(Some(parts.len()), fewest(level, &items, between));
             seen[parts.len()] += 1;
             let mut start = 0;
             for part in &parts {
-                let plan = Plan::of(level, &items[part.start..part.end]);
+                let plan = Plan::of(level, &items[part.start..part.end], KeyOrder::PACKED);
                 assert!(part.start == start && part.end > start && plan.used <= SIZE);
                 assert_eq!(plan.prefix_len, part.prefix_len);
                 start = part.end + between;
@@ -79,7 +80,7 @@ fn cuts_go_where_they_are_asked_to() {
     let value = [0; 60];
     let items: Vec<Item<'_>> =
         keys.iter().map(|k| Item { key: KeyParts::of(k, 0), body: Body::inline(&value) }).collect();
-    let ends = |cut, limit| -> Vec<Part> { divide(0, SIZE, &items, cut, limit) };
+    let ends = |cut, limit| -> Vec<Part> { divide(0, SIZE, KeyOrder::PACKED, &items, cut, limit) };
     let [left, right] = ends(Cut::Right, SIZE)[..] else { panic!() };
     assert!(!fits(0, &items[..left.end + 1]) && right.end == 100);
     let [left, _] = ends(Cut::Left, SIZE)[..] else { panic!() };
@@ -88,6 +89,6 @@ fn cuts_go_where_they_are_asked_to() {
     assert!(left.end.abs_diff(50) <= 7);
     // A page that could be full to the brim is cut where some room is asked for.
     let few = &items[..50];
-    assert_eq!(divide(0, SIZE, few, Cut::Middle, SIZE).len(), 1);
-    assert_eq!(divide(0, SIZE, few, Cut::Middle, SIZE / 2).len(), 2);
+    assert_eq!(divide(0, SIZE, KeyOrder::PACKED, few, Cut::Middle, SIZE).len(), 1);
+    assert_eq!(divide(0, SIZE, KeyOrder::PACKED, few, Cut::Middle, SIZE / 2).len(), 2);
 }

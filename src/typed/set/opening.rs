@@ -6,7 +6,7 @@ use super::read::TypedSet;
 use super::write::TypedSetMut;
 use crate::api::transaction::{ReadTxn, WriteTxn};
 use crate::error::{Error, Result};
-use crate::txn::write::check_options;
+use crate::txn::write::{check_by_bytes, check_options};
 use crate::typed::key::Key;
 use crate::types::{TableKind, TableOptions};
 
@@ -18,7 +18,8 @@ fn is_there<K: Key, V: Key>(has: Option<TableOptions>, def: &SetDef<'_, K, V>) -
     if has.kind == (TableKind::Set { value_size: 0 }) {
         asked.kind = has.kind;
     }
-    check_options(def.name(), &has, &asked).map(|()| true)
+    check_options(def.name(), &has, &asked)?;
+    check_by_bytes(def.name(), has.order.is_by_bytes()).map(|()| true)
 }
 
 impl ReadTxn {

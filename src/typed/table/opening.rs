@@ -6,7 +6,7 @@ use super::read::TypedTable;
 use super::write::TypedTableMut;
 use crate::api::transaction::{ReadTxn, WriteTxn};
 use crate::error::{Error, Result};
-use crate::txn::write::check_options;
+use crate::txn::write::{check_by_bytes, check_options};
 use crate::typed::key::Key;
 use crate::typed::value::Value;
 use crate::types::TableOptions;
@@ -18,7 +18,9 @@ fn options<K: Key, V: Value>(def: &TableDef<'_, K, V>) -> TableOptions {
 
 /// Whether a table that is there is one of this definition; false if it is not there.
 fn is_there<K: Key, V: Value>(has: Option<TableOptions>, def: &TableDef<'_, K, V>) -> Result<bool> {
-    has.map_or(Ok(false), |has| check_options(def.name(), &has, &options(def)).map(|()| true))
+    let Some(has) = has else { return Ok(false) };
+    check_options(def.name(), &has, &options(def))?;
+    check_by_bytes(def.name(), has.order.is_by_bytes()).map(|()| true)
 }
 
 impl ReadTxn {
@@ -126,6 +128,8 @@ impl WriteTxn {
         &mut self,
         def: &TableDef<'_, K, V>,
     ) -> Result<TypedId<K, V>> {
-        self.open_with(def.name(), &options(def)).map(TypedId::new)
+        let id = self.open_with(def.name(), &options(def))?;
+        check_by_bytes(def.name(), self.view(id)?.is_by_bytes())?;
+        Ok(TypedId::new(id))
     }
 }

@@ -1,0 +1,98 @@
+//! How a tree stores and orders its keys, as docs/format.md says it.
+
+use super::layout;
+use std::cmp::Ordering;
+
+/// Layout and order of the keys of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Keys {
+    /// In pieces, by their bytes.
+    Packed,
+    /// Whole, by their bytes.
+    Plain,
+    /// By their bytes from the last one to the first.
+    Reversed,
+    /// Little-endian numbers.
+    Integers,
+    /// By a function of the user's, which is not known here.
+    Custom,
+    /// Of a page whose tree is not known: any of these.
+    Any,
+}
+
+impl Keys {
+    /// What a table descriptor says.
+    pub fn decode(number: u64) -> Option<Keys> {
+        let all = [Keys::Packed, Keys::Plain, Keys::Reversed, Keys::Integers, Keys::Custom];
+        all.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// Whether a page of such a tree has its keys whole, or in pieces, as is said.
+    pub fn fits(self, whole: bool) -> bool {
+        match self {
+            Keys::Any => true,
+            Keys::Packed => !whole,
+            _ => whole,
+        }
+    }
+
+    /// Whether the order can be looked at here.
+    pub fn is_known(self) -> bool {
+        !matches!(self, Keys::Custom | Keys::Any)
+    }
+
+    /// How two keys are ordered; None where that is not known.
+    pub fn compare(self, a: &[u8], b: &[u8]) -> Option<Ordering> {
+        match self {
+            Keys::Packed | Keys::Plain => Some(a.cmp(b)),
+            Keys::Reversed => Some(a.iter().rev().cmp(b.iter().rev())),
+            Keys::Integers => Some(number(a).cmp(&number(b)).then(a.len().cmp(&b.len()))),
+            Keys::Custom | Keys::Any => None,
+        }
+    }
+
+    /// Whether `a` is certainly below `b`, or not: where the order is not known, `unknown`.
+    pub fn is_below(self, a: &[u8], b: &[u8], unknown: bool) -> bool {
+        self.compare(a, b).map_or(unknown, Ordering::is_lt)
+    }
+
+    /// The head of a whole key; None where that is not known.
+    pub fn head(self, key: &[u8]) -> Option<u32> {
+        let four = |bytes: &mut dyn Iterator<Item = u8>| {
+            (0..4).fold(0, |head, _| head << 8 | u32::from(bytes.next().unwrap_or(0)))
+        };
+        match self {
+            Keys::Packed | Keys::Any => None,
+            Keys::Plain => Some(four(&mut key.iter().copied())),
+            Keys::Reversed => Some(four(&mut key.iter().rev().copied())),
+            Keys::Integers => Some(head_of_number(number(key))),
+            Keys::Custom => Some(0),
+        }
+    }
+
+    /// What is wrong with a key of this length.
+    pub fn wrong_length(self, len: usize, page_size: usize) -> Option<String> {
+        let beside = if matches!(self, Keys::Packed | Keys::Any) { 0 } else { layout::HEAD };
+        let max = layout::max_key(page_size) - beside;
+        if len > max {
+            return Some(format!("has {len} bytes, at most {max} are allowed"));
+        }
+        let integer = self != Keys::Integers || len == 4 || len == 8;
+        (!integer).then(|| format!("has {len} bytes where an integer has 4 or 8"))
+    }
+}
+
+/// A number of 8 bytes or less; of what is longer, which cannot be, the first 8 bytes.
+fn number(key: &[u8]) -> u64 {
+    key.iter().take(8).rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+/// 7 bits that say how many bits the number has, then the 25 behind its highest one.
+fn head_of_number(number: u64) -> u32 {
+    let bits = 64 - number.leading_zeros();
+    let behind = match bits {
+        0 | 1 => 0,
+        _ => (u128::from(number) << (128 - bits + 1) >> (128 - 25)) as u32,
+    };
+    bits << 25 | behind
+}
