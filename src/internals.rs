@@ -3,6 +3,7 @@
 
 pub use crate::format::checksum;
 pub use crate::format::node;
+pub use crate::format::order::KeyOrder;
 pub use crate::format::page::PageHeader;
 
 use crate::api::db::Database;

@@ -1,6 +1,7 @@
 //! Work on single pages, and that of the allocator.
 
 use super::Work;
+use recto::internals::KeyOrder;
 use recto::internals::checksum::page_crc;
 use recto::internals::node::build::{Body, Item, NodeHeader, Plan, write_node};
 use recto::internals::node::edit::NodeMut;
@@ -50,8 +51,9 @@ fn write(page: &mut [u64], keys: &[[u8; 8]]) {
     const VALUE: &[u8] = &[7; 100];
     let item = |key| Item { key: KeyParts::of(key, 0), body: Body::inline(VALUE) };
     let items: Vec<Item<'_>> = keys.iter().map(|key| item(key)).collect();
-    let plan = Plan::of(0, &items);
-    let node_header = NodeHeader { level: 0, birth: TxnId(9), leftmost: PageId::NONE };
+    let plan = Plan::of(0, &items, KeyOrder::PACKED);
+    let (birth, leftmost, order) = (TxnId(9), PageId::NONE, KeyOrder::PACKED);
+    let node_header = NodeHeader { level: 0, birth, leftmost, order };
     write_node(bytemuck::cast_slice_mut(page), node_header, &items, plan.prefix_len)
         .expect("they fit");
 }
@@ -70,7 +72,8 @@ fn search(_: u64) -> Box<dyn FnMut()> {
     write(&mut page, &keys);
     Box::new(move || {
         for (index, key) in keys.iter().enumerate() {
-            let node = Node::open(ID, bytemuck::cast_slice(&page), 0).expect("is a leaf");
+            let node = Node::open(ID, bytemuck::cast_slice(&page), 0, KeyOrder::PACKED)
+                .expect("is a leaf");
             let place = node.search(black_box(key)).expect("intact");
             assert_eq!(place, Place { index, found: true });
         }
@@ -84,7 +87,8 @@ fn insert_and_remove(_: u64) -> Box<dyn FnMut()> {
     Box::new(move || {
         // Anew each time: what is removed leaves holes, until the page has no room in one piece.
         write(&mut words, &half);
-        let mut leaf = NodeMut::open(ID, bytemuck::cast_slice_mut(&mut words), 0).expect("a leaf");
+        let mut leaf = NodeMut::open(ID, bytemuck::cast_slice_mut(&mut words), 0, KeyOrder::PACKED)
+            .expect("a leaf");
         for key in keys.iter().skip(1).step_by(2) {
             let place = leaf.node().and_then(|node| node.search(key)).expect("intact");
             assert!(

@@ -6,10 +6,13 @@ use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use recto::PageId;
 use recto::TxnId;
+use recto::harness::KeyOrder;
 use recto::harness::node::build::{Body, Item, NodeHeader, Plan, encode_aligned, write_node};
 use recto::harness::node::edit::NodeMut;
-use recto::harness::node::key::{KeyParts, separator};
-use recto::harness::node::{Layout, MAX_INLINE_SHIFT, Node, Value, is_inline, max_key_len};
+use recto::harness::node::key::KeyParts;
+use recto::harness::node::{
+    Layout, MAX_INLINE_SHIFT, Node, Value, counted_len, is_inline, kind_of, max_key_len_of,
+};
 use std::collections::BTreeMap;
 
 const PAGE: usize = 4096;
@@ -25,14 +28,21 @@ enum Op {
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
-    Bytes { level: u8, edits: Vec<Op>, bytes: &'a [u8] },
-    Model { branch: bool, front: Vec<u8>, ops: Vec<Op> },
+    Bytes { level: u8, order: u8, edits: Vec<Op>, bytes: &'a [u8] },
+    Model { branch: bool, whole: bool, front: Vec<u8>, ops: Vec<Op> },
 }
 
 fuzz_target!(|data: &[u8]| {
     match Input::arbitrary_take_rest(Unstructured::new(data)) {
-        Ok(Input::Bytes { level, edits, bytes }) => any_bytes(level, &edits, bytes),
-        Ok(Input::Model { branch, front, ops }) => model(branch, &front, &ops),
+        Ok(Input::Bytes { level, order, edits, bytes }) => {
+            // All that need no function of the user's.
+            let order = KeyOrder::decode(u64::from(order % 4)).expect("one of these");
+            any_bytes(level, order, &edits, bytes);
+        }
+        Ok(Input::Model { branch, whole, front, ops }) => {
+            let order = if whole { KeyOrder::BYTES } else { KeyOrder::PACKED };
+            model(branch, order, &front, &ops);
+        }
         Err(_) => {}
     }
 });
@@ -46,7 +56,7 @@ fn bytes_of(words: &mut [u64]) -> &mut [u8] {
     bytemuck::cast_slice_mut(words)
 }
 
-fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
+fn any_bytes(level: u8, order: KeyOrder, edits: &[Op], bytes: &[u8]) {
     let mut words = page();
     let page = bytes_of(&mut words);
     // The front of the input is the front of the page, the rest its end: so short inputs have a
@@ -56,11 +66,11 @@ fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
     page[..front].copy_from_slice(&bytes[..front]);
     page[PAGE - back..].copy_from_slice(&bytes[half..half + back]);
     let level = level % 4;
-    page[4] = if level == 0 { 2 } else { 1 };
+    page[4] = kind_of(level, order.is_packed());
     page[5] = level;
-    look(page, level);
+    look(page, level, order);
     for op in edits.iter().take(50) {
-        let Ok(mut node) = NodeMut::open(ID, page, level) else { return };
+        let Ok(mut node) = NodeMut::open(ID, page, level, order) else { return };
         let count = node.node().expect("it opened").count();
         let _ = match op {
             Op::Put(key, tag, len) => {
@@ -77,15 +87,15 @@ fn any_bytes(level: u8, edits: &[Op], bytes: &[u8]) {
             }
             Op::Get(key) => node.node().and_then(|n| n.search(key)).map(drop),
         };
-        look(page, level);
+        look(page, level, order);
     }
 }
 
 /// Every way to read a page.
-fn look(page: &[u8], level: u8) {
-    let Ok(layout) = Layout::of(page, level) else { return };
+fn look(page: &[u8], level: u8, order: KeyOrder) {
+    let Ok(layout) = Layout::of(page, level, order) else { return };
     assert!(layout.gap() <= PAGE && layout.heap_at <= PAGE);
-    let Ok(node) = Node::open(ID, page, level) else { return };
+    let Ok(node) = Node::open(ID, page, level, order) else { return };
     let mut items = Vec::new();
     for index in 0..node.count() {
         if let Ok(key) = node.key(index) {
@@ -104,11 +114,11 @@ fn look(page: &[u8], level: u8) {
     }
     assert!(node.used() <= 2 * PAGE);
     for pair in items.windows(2) {
-        let _ = separator(&pair[0].key, &pair[1].key);
+        let _ = order.separator(&pair[0].key, &pair[1].key);
     }
-    let plan = Plan::of(level, &items);
+    let plan = Plan::of(level, &items, order);
     let mut out = page_copy();
-    let node_header = NodeHeader { level, birth: TxnId(1), leftmost: PageId(2) };
+    let node_header = NodeHeader { level, birth: TxnId(1), leftmost: PageId(2), order };
     let _ = write_node(bytes_of(&mut out), node_header, &items, plan.prefix_len);
 }
 
@@ -152,62 +162,64 @@ impl Owned {
     }
 
     /// Whether the entry may stand in a page.
-    fn fits(&self, key: &[u8]) -> bool {
-        matches!(self, Owned::Child(_)) || is_inline(PAGE, key.len(), self.body().bytes().len())
+    fn fits(&self, key: &[u8], order: KeyOrder) -> bool {
+        let len = counted_len(key.len(), order);
+        matches!(self, Owned::Child(_)) || is_inline(PAGE, len, self.body().bytes().len())
     }
 }
 
 type Entries = BTreeMap<Vec<u8>, Owned>;
 
 /// Writes the model into a page; false if it does not fit.
-fn rebuild(page: &mut [u8], level: u8, entries: &Entries) -> bool {
+fn rebuild(page: &mut [u8], level: u8, order: KeyOrder, entries: &Entries) -> bool {
     let items: Vec<Item<'_>> = entries
         .iter()
         .map(|(key, what)| Item { key: KeyParts::of(key, 0), body: what.body() })
         .collect();
-    let plan = Plan::of(level, &items);
+    let plan = Plan::of(level, &items, order);
     if plan.used > PAGE {
         return false;
     }
-    let node_header = NodeHeader { level, birth: TxnId(9), leftmost: PageId(5) };
+    let node_header = NodeHeader { level, birth: TxnId(9), leftmost: PageId(5), order };
     write_node(page, node_header, &items, plan.prefix_len).expect("the plan fits");
-    assert_eq!(Node::open(ID, page, level).expect("was written").used(), plan.used);
+    assert_eq!(Node::open(ID, page, level, order).expect("was written").used(), plan.used);
     true
 }
 
-fn model(branch: bool, front: &[u8], ops: &[Op]) {
+fn model(branch: bool, order: KeyOrder, front: &[u8], ops: &[Op]) {
     let level = u8::from(branch);
     let mut words = page();
     let page = bytes_of(&mut words);
     let key_of = |key: &[u8]| {
         let mut whole = front.to_vec();
         whole.extend_from_slice(key);
-        whole.truncate(max_key_len(PAGE));
+        whole.truncate(max_key_len_of(PAGE, order));
         whole
     };
     let mut entries = Entries::from([(key_of(b"first"), Owned::of(level, 1, 3))]);
-    assert!(rebuild(page, level, &entries));
+    assert!(rebuild(page, level, order, &entries));
     for op in ops.iter().take(200) {
-        apply(page, level, &mut entries, op, &key_of);
+        apply(page, level, order, &mut entries, op, &key_of);
     }
-    same(page, level, &entries);
+    same(page, level, order, &entries);
 }
 
 fn apply(
     page: &mut [u8],
     level: u8,
+    order: KeyOrder,
     entries: &mut Entries,
     op: &Op,
     key_of: &dyn Fn(&[u8]) -> Vec<u8>,
 ) {
-    let mut node = NodeMut::open(ID, page, level).expect("a page in order");
+    let mut node = NodeMut::open(ID, page, level, order).expect("a page in order");
     let count = node.node().expect("a page in order").count();
     let nth = |at: u16| entries.keys().nth(usize::from(at) % count).cloned().expect("as many keys");
     let (done, after) = match op {
         Op::Put(key, fill, len) => {
             let key = key_of(key);
             let what = Owned::of(level, *fill, *len);
-            if !what.fits(&key) {
+            if !what.fits(&key, order) {
                 return;
             }
             let place = node.node().and_then(|n| n.search(&key)).expect("a page in order");
@@ -238,7 +250,7 @@ fn apply(
         Op::Replace(at, fill, len) => {
             let what = Owned::of(level, *fill, *len);
             let key = nth(*at);
-            if !what.fits(&key) {
+            if !what.fits(&key, order) {
                 return;
             }
             let index = usize::from(*at) % count;
@@ -258,14 +270,14 @@ fn apply(
         }
     };
     // What did not fit is as it was; written anew it may fit.
-    if done || rebuild(page, level, &after) {
+    if done || rebuild(page, level, order, &after) {
         *entries = after;
     }
-    same(page, level, entries);
+    same(page, level, order, entries);
 }
 
-fn same(page: &[u8], level: u8, entries: &Entries) {
-    let node = Node::open(ID, page, level).expect("a page in order");
+fn same(page: &[u8], level: u8, order: KeyOrder, entries: &Entries) {
+    let node = Node::open(ID, page, level, order).expect("a page in order");
     assert_eq!(node.count(), entries.len());
     assert!(node.used() <= PAGE);
     for (index, (key, what)) in entries.iter().enumerate() {

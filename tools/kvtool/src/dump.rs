@@ -7,7 +7,8 @@
 //! header = "VERSION=3" field* "HEADER=END"
 //! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name
 //!        | "align=" bytes | "key_type=" name | "value_type=" name
-//!        | "duplicates=1" | "dupsort=1" | "dupfixed=1" | "value_size=" bytes | other "=" value
+//!        | "duplicates=1" | "dupsort=1" | "dupfixed=1" | "value_size=" bytes
+//!        | "reversekey=1" | "integerkey=1" | "plainkey=1" | "key_order=" name | other "=" value
 //! data   = (" " key, " " value)* "DATA=END"
 //! ```
 //!
@@ -15,13 +16,16 @@
 //! `duplicates` and `dupsort` both say so, since older readers know one of them; `dupfixed` says
 //! that all values have one size, and ours alone says which.
 //!
+//! `reversekey` and `integerkey` are LMDB's orders of keys; ours are `plainkey`, for whole keys in
+//! the order of their bytes, and `key_order`, for that of a program's own function.
+//!
 //! Keys and values are hexadecimal digits (bytevalue), or printable bytes as they are with `\\` for
 //! a backslash and `\hh` for other bytes (print). `mdb_dump` of LMDB 0.9.24 and older leaves a
 //! backslash unescaped in print format, so that such a line cannot be told from an escape; where it
 //! makes no sense, the error says so.
 
 use crate::text::{decode_hex, encode_hex, hex_byte, hex_digits};
-use recto::{TableKind, TableOptions};
+use recto::{Order, TableKind, TableOptions};
 use std::io::{self, BufRead, Write};
 
 /// How keys and values stand in a dump.
@@ -82,6 +86,13 @@ impl<W: Write> Writer<W> {
             if value_size > 0 {
                 write!(self.out, "dupfixed=1\nvalue_size={value_size}\n")?;
             }
+        }
+        match &options.order {
+            Order::Plain => self.out.write_all(b"plainkey=1\n")?,
+            Order::Reversed => self.out.write_all(b"reversekey=1\n")?,
+            Order::Integers => self.out.write_all(b"integerkey=1\n")?,
+            Order::Custom(name) => writeln!(self.out, "key_order={name}")?,
+            _ => {}
         }
         self.out.write_all(b"HEADER=END\n")
     }
@@ -376,20 +387,28 @@ impl Header {
             (b"dupfixed", _) => (self.sets, self.of_one_size) = (true, true),
             (b"integerdup" | b"reversedup", _) => {
                 self.sets = true;
-                self.reordered("values", name == b"reversedup");
+                self.reordered(name == b"reversedup");
             }
             (b"keys", _) if value != b"1" => return wrong("a dump without keys cannot be loaded"),
-            (b"reversekey" | b"integerkey", _) => self.reordered("keys", name == b"reversekey"),
+            (b"reversekey", _) => self.options.order = Order::Reversed,
+            (b"integerkey", _) => self.options.order = Order::Integers,
+            (b"plainkey", _) => self.options.order = Order::Plain,
+            (b"key_order", value) => {
+                let Ok(value) = String::from_utf8(value.to_vec()) else {
+                    return wrong("the name of an order is not UTF-8");
+                };
+                self.options.order = Order::Custom(value);
+            }
             // Sizes of the map, of pages and of the reader table: recto needs none of them.
             _ => {}
         }
         Ok(())
     }
 
-    /// The order is another one here.
-    fn reordered(&mut self, what: &str, reversed: bool) {
+    /// The order of the values is another one here.
+    fn reordered(&mut self, reversed: bool) {
         let was = if reversed { "reverse byte" } else { "integer" };
-        let note = format!("{what} were in {was} order, and are in the order of their bytes now");
+        let note = format!("values were in {was} order, and are in the order of their bytes now");
         self.notes.push(note);
     }
 }
@@ -488,6 +507,10 @@ mod tests {
             TableOptions::aligned(8).types("(u32, str)", "[f64]"),
             TableOptions::set(),
             TableOptions::set_of(8).types("str", "u64"),
+            TableOptions::default().ordered(Order::Plain),
+            TableOptions::set().ordered(Order::Reversed),
+            TableOptions::aligned(8).ordered(Order::Integers),
+            TableOptions::default().ordered(Order::Custom("of words".into())),
         ] {
             let mut writer = Writer::new(Vec::new(), Format::Print);
             writer.begin(Some("t"), &options, 1 << 20).unwrap();
@@ -516,11 +539,7 @@ mod tests {
             ("dupsort=1\n", false, &[]),
             ("duplicates=1\ndupsort=1\ndupfixed=1\n", true, &[]),
             ("dupsort=1\ndupfixed=1\nintegerdup=1\n", true, &["values were in integer order"]),
-            (
-                "dupsort=1\nreversedup=1\nreversekey=1\n",
-                false,
-                &["values were in reverse byte order", "keys were in reverse byte order"],
-            ),
+            ("dupsort=1\nreversedup=1\n", false, &["values were in reverse byte order"]),
         ] {
             let text = format!("VERSION=3\n{flags}HEADER=END\nDATA=END\n");
             let mut reader = Reader::new(text.as_bytes());

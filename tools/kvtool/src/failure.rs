@@ -77,6 +77,9 @@ impl Failure {
             Error::TableOptions { .. } => {
                 "-t picks another table, and `kvtool tables` says what each was made with"
             }
+            Error::NoSuchOrder { .. } => {
+                "`kvtool salvage` gets its pairs into a new database, in the order of their bytes"
+            }
             Error::NoSuchSnapshot(_) => "`kvtool snapshot FILE` lists them",
             Error::SnapshotExists(_) => "choose another name, or drop it first",
             Error::TableExists(_) => "choose another name, or `kvtool drop` it first",

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::say;
 use crate::signals::Interrupt;
 use crate::text::grouped;
-use recto::{Database, Error, LoadOptions, Loader, TableKind, TableOptions, WriteTxn};
+use recto::{Database, Error, LoadOptions, Loader, Order, TableKind, TableOptions, WriteTxn};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -229,8 +229,8 @@ impl Work<'_> {
         let (mut txn, mut event) = (None, first);
         loop {
             let kind = self.kind(db, txn.as_ref());
-            let kind = kind.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
-            let mut loader = db.loader(kind, options);
+            let (kind, order) = kind.map_err(|e| self.with_place(Failure::engine(self.file, e)))?;
+            let mut loader = db.loader(kind, &options.clone().order(order));
             while matches!(event, Next::Pair) {
                 let pushed = loader.push(&self.pair.key, &self.pair.value);
                 pushed.map_err(|e| self.put_failed(e))?;
@@ -255,16 +255,19 @@ impl Work<'_> {
     }
 
     /// What the table that pairs go to now is, or is to be.
-    fn kind(&self, db: &Database, txn: Option<&WriteTxn>) -> recto::Result<TableKind> {
+    fn kind(&self, db: &Database, txn: Option<&WriteTxn>) -> recto::Result<(TableKind, Order)> {
         let there = match txn {
             Some(txn) => txn.table_options(&self.table)?,
             None => db.read()?.table_options(&self.table)?,
         };
         match there {
-            None => Ok(self.made_with().kind),
+            None => {
+                let made_with = self.made_with();
+                Ok((made_with.kind, made_with.order))
+            }
             Some(there) => {
-                let kind = there.kind;
-                asked(&self.table, Some(there), &self.options).map(|_| kind)
+                let is = (there.kind, there.order.clone());
+                asked(&self.table, Some(there), &self.options).map(|_| is)
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::pairs::PairsMut;
 use crate::say;
 use crate::text::one_line;
 use recto::inspect::salvage::{Recovered, SalvageReport};
-use recto::{Database, Durability, Error, TableOptions};
+use recto::{Database, Durability, Error, Order, TableOptions};
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -81,7 +81,7 @@ impl<'a> NewDatabase<'a> {
         if self.table != pair.table || self.bytes >= BATCH {
             self.put(pair.page_size)?;
             self.table = pair.table.to_owned();
-            self.options = pair.options.clone();
+            self.options = without_function(pair.options);
         }
         self.bytes += pair.key.len() + pair.value.len() + 64;
         self.batch.push((pair.key.to_vec(), pair.value.to_vec()));
@@ -160,12 +160,21 @@ impl<'a> NewDatabase<'a> {
             let mut txn = db.write()?;
             txn.set_durability(Durability::Deferred);
             for table in some {
-                PairsMut::open(&mut txn, &table.name, &table.options)?;
+                PairsMut::open(&mut txn, &table.name, &without_function(&table.options))?;
             }
             txn.commit()?;
         }
         db.flush()?;
         self.db = None;
+        for table in &report.tables {
+            if let Order::Custom(order) = &table.options.order {
+                let (table, order) = (one_line(&table.name), one_line(order));
+                say(&format!(
+                    "table {table:?} was in the order {order:?} of a program's own, and is in the order of \
+                     its bytes now"
+                ));
+            }
+        }
         let io = |what| move |source| Error::Io { what, path: None, source };
         give_as(&self.growing, file).map_err(io("set the owner and mode of the new file"))?;
         std::fs::hard_link(&self.growing, self.path).map_err(io("give the file its name"))?;
@@ -219,4 +228,13 @@ fn give_as(new: &Path, file: &Path) -> io::Result<()> {
 /// The end by Ctrl-C.
 pub fn interrupted() -> Failure {
     Failure::said("interrupted; nothing was made")
+}
+
+/// The same options in the order of the bytes, where the order is a function of a program's own:
+/// only that program has it.
+fn without_function(options: &TableOptions) -> TableOptions {
+    match &options.order {
+        Order::Custom(_) => options.clone().ordered(Order::Packed),
+        _ => options.clone(),
+    }
 }

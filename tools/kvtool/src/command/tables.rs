@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{JsonArg, Output};
 use crate::pairs::{is_set, value_size};
 use crate::text::{grouped, one_line};
-use recto::TableOptions;
+use recto::{Order, TableOptions};
 use serde_json::json;
 
 #[derive(clap::Args, Debug)]
@@ -30,10 +30,20 @@ fn made_with(options: &TableOptions) -> String {
         size => format!("sets of {} bytes", grouped(size.into())),
     });
     let align = (options.align > 1).then(|| format!("align {}", options.align));
+    let order = order_name(&options.order).map(|order| format!("order {order}"));
     let types = [("keys", &options.key_type), ("values", &options.value_type)];
     let types = types.iter().filter(|(_, name)| !name.is_empty());
     let types = types.map(|(what, name)| format!("{what} {}", one_line(name)));
-    sets.into_iter().chain(align).chain(types).collect::<Vec<_>>().join(", ")
+    sets.into_iter().chain(align).chain(order).chain(types).collect::<Vec<_>>().join(", ")
+}
+
+/// How keys are ordered, where they are not packed.
+fn order_name(order: &Order) -> Option<String> {
+    match order {
+        Order::Packed => None,
+        Order::Custom(name) => Some(format!("\"{}\"", one_line(name))),
+        order => Some(format!("{order:?}").to_lowercase()),
+    }
 }
 
 impl Tables {
@@ -62,6 +72,7 @@ impl Tables {
                     "sets": is_set(&t.options),
                     "value_size": Some(value_size(&t.options)).filter(|size| *size > 0),
                     "align": t.options.align,
+                    "order": order_name(&t.options.order),
                     "key_type": t.options.key_type,
                     "value_type": t.options.value_type,
                 }))?;
