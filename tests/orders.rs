@@ -139,6 +139,16 @@ fn is_within(compare: Compare, key: &[u8], range: &(Bound<Vec<u8>>, Bound<Vec<u8
     begins && ends
 }
 
+/// Names the first difference: lists are long.
+#[track_caller]
+fn assert_same(found: &[(Vec<u8>, Vec<u8>)], expected: &[(Vec<u8>, Vec<u8>)]) {
+    let differs = found.iter().zip(expected).position(|(a, b)| a != b);
+    if let Some(at) = differs {
+        panic!("entry {at}: {:?}, expected {:?}", found[at], expected[at]);
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
 fn owned(pairs: recto::Range<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs.map(|pair| pair.unwrap()).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
 }
@@ -282,7 +292,7 @@ impl Run {
         let range = self.range();
         let within = |key: &&Sorted| is_within(self.compare, &key.0, &range);
         let expected = listed(self.model.iter().filter(|(key, _)| within(key)));
-        assert_eq!(owned(table.range(range.clone()).unwrap()), expected);
+        assert_same(&owned(table.range(range.clone()).unwrap()), &expected);
         let back: Vec<_> =
             table.range(range.clone()).unwrap().rev().map(|p| p.unwrap().0.to_vec()).collect();
         assert!(back.iter().rev().eq(expected.iter().map(|(key, _)| key)));
@@ -374,7 +384,7 @@ fn run(db: &Database, order: &Order, compare: Compare, operations: usize, seed: 
             txn.drop_table("copy").unwrap();
             txn.copy_table("t", "copy").unwrap();
             let copy = txn.table("copy").unwrap();
-            assert_eq!(owned(copy.iter().unwrap()), listed(run.model.iter()));
+            assert_same(&owned(copy.iter().unwrap()), &listed(run.model.iter()));
         }
         if run.rng.bool() {
             txn.set_durability(Durability::Deferred);
@@ -385,7 +395,7 @@ fn run(db: &Database, order: &Order, compare: Compare, operations: usize, seed: 
         differences(&older, &newer, &before, &run.model);
     }
     let txn = db.read().unwrap();
-    assert_eq!(owned(txn.table("t").unwrap().iter().unwrap()), listed(run.model.iter()));
+    assert_same(&owned(txn.table("t").unwrap().iter().unwrap()), &listed(run.model.iter()));
     assert_eq!(txn.table_options("t").unwrap(), Some(options));
     drop(txn);
     assert_clean(db);
@@ -638,7 +648,7 @@ fn more_than_memory_is_loaded_in_order() {
         let table = txn.open_with("t", &TableOptions::default().ordered(order)).unwrap();
         let loaded = loader.finish(&mut txn, table).unwrap();
         assert!(loaded.runs > 1);
-        assert_eq!(owned(txn.view(table).unwrap().iter().unwrap()), listed(model.iter()));
+        assert_same(&owned(txn.view(table).unwrap().iter().unwrap()), &listed(model.iter()));
         txn.commit().unwrap();
         assert_clean(&db);
     }

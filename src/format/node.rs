@@ -147,9 +147,6 @@ impl Layout {
             return Err("no key");
         }
         let (count, prefix_len) = (usize::from(h.count), usize::from(h.prefix_len));
-        if prefix_len > 0 && !order.is_packed() {
-            return Err("whole keys, and a prefix");
-        }
         let heads_at = start_of(level) + padded(prefix_len);
         let slots_at = heads_at + HEAD * count;
         let Some(heap_at) = page.len().checked_sub(usize::from(h.heap_len)) else {
@@ -519,6 +516,7 @@ impl<'a> Node<'a> {
     }
 
     /// An entry as writing takes it, with its sizes held to the limits of the format.
+    #[inline(always)]
     pub fn item(&self, index: usize) -> Result<Item<'a>> {
         let cell = self.cell(index)?;
         let key = self.key_of(index, &cell);
@@ -533,6 +531,12 @@ impl<'a> Node<'a> {
             return Err(self.corrupt(&format!("entry {index} is too long")));
         }
         Ok(Item { key, body })
+    }
+
+    /// The same node where it is known when this is compiled that its keys are in pieces.
+    #[inline(always)]
+    pub fn packed(self) -> Node<'a> {
+        Node { order: KeyOrder::PACKED, ..self }
     }
 
     /// Child of a branch, 0 ..= `count`.
@@ -605,12 +609,19 @@ impl<'a> Node<'a> {
     #[inline(never)]
     fn find_whole(&self, key: &[u8]) -> Result<(usize, Option<Cell<'a>>)> {
         let head = self.order.head(key);
-        match self.first_with(head) {
-            (first, true) => {
-                self.find_among(head, first, |cell| self.order.compare(cell.rest, key))
+        let (mut low, there) = self.first_with(head);
+        let ties = self.heads[low..].partition_point(|&h| u32::from_le(h) == head);
+        let mut high = if there { low + ties } else { low };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let cell = self.cell(middle)?;
+            match self.order.compare(cell.rest, key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok((middle, Some(cell))),
             }
-            (first, false) => Ok((first, None)),
         }
+        Ok((low, None))
     }
 
     /// Among the entries from `first` on whose heads are equal: by rest, then by length.
@@ -622,19 +633,8 @@ impl<'a> Node<'a> {
         first: usize,
     ) -> Result<(usize, Option<Cell<'a>>)> {
         let rest = suffix.get(HEAD..).unwrap_or(&[]);
-        self.find_among(head, first, |cell| {
-            cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()))
-        })
-    }
-
-    /// Among the entries from `first` on whose heads are equal.
-    #[inline(always)]
-    fn find_among(
-        &self,
-        head: u32,
-        first: usize,
-        compare: impl Fn(&Cell<'a>) -> Ordering,
-    ) -> Result<(usize, Option<Cell<'a>>)> {
+        let compare =
+            |cell: &Cell<'_>| cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()));
         let mut low = first;
         let mut high = match self.heads.get(first + 1) {
             Some(&next) if u32::from_le(next) == head => {

@@ -190,6 +190,7 @@ pub struct ObservedSnapshot {
 
 impl Shared {
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
+    #[inline(always)]
     pub fn check_alive(&self) -> Result<()> {
         self.region.check_alive()
     }

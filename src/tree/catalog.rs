@@ -10,6 +10,7 @@ use crate::format::descriptor::{self, MAX_NAME_LEN, TableDescriptor};
 use crate::format::node::Value;
 use crate::format::node::build::Body;
 use crate::format::node::key::KeyParts;
+use crate::format::order::KeyOrder;
 
 /// A table as the catalog lists it.
 #[derive(Clone, Debug)]
@@ -27,7 +28,9 @@ pub fn stored_table<'s, S: PageSource>(
     name: &str,
     page_count: u64,
 ) -> Result<Option<(TableDescriptor, &'s [u8])>> {
-    let Some((leaf, value)) = find(src, catalog, name.as_bytes())? else { return Ok(None) };
+    let Some((leaf, value)) = find(src, catalog, KeyOrder::PACKED, name.as_bytes())? else {
+        return Ok(None);
+    };
     let descriptor = descriptor_of(value, page_count);
     descriptor.map(Some).map_err(|what| leaf.corrupt(&format!("table {name:?}: {what}")))
 }

@@ -11,7 +11,7 @@ use super::set::Set;
 use super::{PageSource, TableDescriptor};
 use crate::error::Result;
 use crate::format::node::key::KeyParts;
-use crate::format::node::{Node, Value};
+use crate::format::node::{Node, Place, Value};
 use crate::format::order::KeyOrder;
 use crate::storage::{LINE, prefetch};
 use crate::types::PageId;
@@ -182,8 +182,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 Bound::Included(key) => (key, false),
                 Bound::Excluded(key) => (key, true),
             };
-            let leaf = c.descend_to(level, key)?;
-            let place = leaf.search(key)?;
+            let (leaf, place) = c.descend_to(level, key)?;
             let index = place.index + usize::from(place.found && past);
             if index < leaf.count() {
                 c.stand(leaf, index);
@@ -204,8 +203,7 @@ impl<'a, S: PageSource> Cursor<'a, S> {
                 Bound::Included(key) => (key, true),
                 Bound::Excluded(key) => (key, false),
             };
-            let leaf = c.descend_to(level, key)?;
-            let place = leaf.search(key)?;
+            let (leaf, place) = c.descend_to(level, key)?;
             let end = place.index + usize::from(place.found && with);
             if end > 0 {
                 c.stand(leaf, end - 1);
@@ -385,18 +383,37 @@ impl<'a, S: PageSource> Cursor<'a, S> {
         self.leaves = self.leaves.saturating_add(1);
     }
 
-    /// Down to the leaf that holds a key or would hold it.
-    fn descend_to(&mut self, mut level: u8, key: &[u8]) -> Result<Node<'a>> {
+    /// Down to the leaf that holds a key or would hold it, and the place there.
+    fn descend_to(&mut self, level: u8, key: &[u8]) -> Result<(Node<'a>, Place)> {
+        match self.order.is_packed() {
+            true => self.descend_in(KeyOrder::PACKED, level, key),
+            false => self.descend_whole(level, key),
+        }
+    }
+
+    #[inline(never)]
+    fn descend_whole(&mut self, level: u8, key: &[u8]) -> Result<(Node<'a>, Place)> {
+        self.descend_in(self.order, level, key)
+    }
+
+    #[inline(always)]
+    fn descend_in(
+        &mut self,
+        order: KeyOrder,
+        mut level: u8,
+        key: &[u8],
+    ) -> Result<(Node<'a>, Place)> {
         let mut id = self.root;
         while level > 0 {
-            let node = node_at(self.src, id, level, self.order)?;
+            let node = node_at(self.src, id, level, order)?;
             let child = node.child_index(key)?;
             self.steps.push(Step { page: id, child });
             id = node.child(child)?;
             level -= 1;
             self.src.prefetch(id, front_of(level));
         }
-        node_at(self.src, id, 0, self.order)
+        let leaf = node_at(self.src, id, 0, order)?;
+        Ok((leaf, leaf.search(key)?))
     }
 
     /// Down to the first or last entry below a page.

@@ -323,7 +323,8 @@ fn rewrite_leaf<S: PageSink>(
         return Err(node.corrupt("fewer keys than a moment ago"));
     }
     if found {
-        items[index] = item;
+        // The key stays as it is: in an order of the user's another one may be equal to it.
+        items[index].body = item.body;
     } else {
         items.insert(index, item);
     }

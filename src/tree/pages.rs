@@ -54,6 +54,14 @@ pub(super) struct Child {
 
 /// All entries of a node.
 pub(super) fn items_of<'a>(node: &Node<'a>, room: usize) -> Result<Vec<Item<'a>>> {
+    match node.order().is_packed() {
+        true => items_in(&node.packed(), room),
+        false => items_in(node, room),
+    }
+}
+
+#[inline(always)]
+fn items_in<'a>(node: &Node<'a>, room: usize) -> Result<Vec<Item<'a>>> {
     let mut items = Vec::with_capacity(node.count() + room);
     for index in 0..node.count() {
         items.push(node.item(index)?);

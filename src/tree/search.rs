@@ -48,7 +48,7 @@ pub(super) fn node_at<S: PageSource + ?Sized>(
 }
 
 /// The bytes of a value, wherever they are. `leaf` is the page to blame.
-#[inline]
+#[inline(always)]
 pub(super) fn value_bytes<'a, S: PageSource + ?Sized>(
     src: &'a S,
     leaf: &Node<'a>,
@@ -80,31 +80,10 @@ pub(super) fn no_set(leaf: &Node<'_>) -> Error {
     leaf.corrupt("a set of values in a table that has one value for each key")
 }
 
-/// The leaf in which a key stands, and what stands there.
+/// The leaf in which a key stands, and what stands there. The order of the tree is given beside it,
+/// so that a caller may say what is known when it is compiled: then no page is asked for it.
 #[inline(always)]
 pub(super) fn find<'a, S: PageSource>(
-    src: &'a S,
-    desc: &TableDescriptor,
-    key: &[u8],
-) -> Result<Option<(Node<'a>, Value<'a>)>> {
-    if !desc.order.is_packed() {
-        return find_whole(src, desc, key);
-    }
-    // Known when it is compiled: a search in the ordinary layout asks no page for its order.
-    find_in(src, desc, KeyOrder::PACKED, key)
-}
-
-#[inline(never)]
-fn find_whole<'a, S: PageSource>(
-    src: &'a S,
-    desc: &TableDescriptor,
-    key: &[u8],
-) -> Result<Option<(Node<'a>, Value<'a>)>> {
-    find_in(src, desc, desc.order, key)
-}
-
-#[inline(always)]
-fn find_in<'a, S: PageSource>(
     src: &'a S,
     desc: &TableDescriptor,
     order: KeyOrder,
@@ -131,7 +110,29 @@ pub fn get<'a, S: PageSource>(
     desc: &TableDescriptor,
     key: &[u8],
 ) -> Result<Option<&'a [u8]>> {
-    match find(src, desc, key)? {
+    match desc.order.is_packed() {
+        true => get_in(src, desc, KeyOrder::PACKED, key),
+        false => get_whole(src, desc, key),
+    }
+}
+
+#[inline(never)]
+fn get_whole<'a, S: PageSource>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    key: &[u8],
+) -> Result<Option<&'a [u8]>> {
+    get_in(src, desc, desc.order, key)
+}
+
+#[inline(always)]
+fn get_in<'a, S: PageSource>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    order: KeyOrder,
+    key: &[u8],
+) -> Result<Option<&'a [u8]>> {
+    match find(src, desc, order, key)? {
         Some((leaf, value)) => value_bytes(src, &leaf, value).map(Some),
         None => Ok(None),
     }
@@ -150,6 +151,28 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
     desc: &TableDescriptor,
     keys: &[K],
 ) -> Result<Vec<Option<&'a [u8]>>> {
+    match desc.order.is_packed() {
+        true => get_many_in(src, desc, KeyOrder::PACKED, keys),
+        false => get_many_whole(src, desc, keys),
+    }
+}
+
+#[inline(never)]
+fn get_many_whole<'a, S: PageSource, K: AsRef<[u8]>>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    keys: &[K],
+) -> Result<Vec<Option<&'a [u8]>>> {
+    get_many_in(src, desc, desc.order, keys)
+}
+
+#[inline(always)]
+fn get_many_in<'a, S: PageSource, K: AsRef<[u8]>>(
+    src: &'a S,
+    desc: &TableDescriptor,
+    order: KeyOrder,
+    keys: &[K],
+) -> Result<Vec<Option<&'a [u8]>>> {
     let mut values = Vec::with_capacity(keys.len());
     let Some(root_level) = root_level(desc)?.filter(|_| !keys.is_empty()) else {
         values.resize(keys.len(), None);
@@ -162,7 +185,7 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
         let ids = &mut ids[..group.len()];
         for level in (1..=root_level).rev() {
             for (id, key) in ids.iter_mut().zip(group) {
-                let node = node_at(src, *id, level, desc.order)?;
+                let node = node_at(src, *id, level, order)?;
                 *id = node.child(node.child_index(key.as_ref())?)?;
                 src.prefetch(*id, NODE_FRONT);
             }
@@ -173,12 +196,12 @@ pub fn get_many<'a, S: PageSource, K: AsRef<[u8]>>(
             }
         }
         for (id, key) in ids.iter().zip(group) {
-            if let Some(at) = node_at(src, *id, 0, desc.order)?.candidate(key.as_ref()) {
+            if let Some(at) = node_at(src, *id, 0, order)?.candidate(key.as_ref()) {
                 src.prefetch_at(*id, at, CELL_FRONT);
             }
         }
         for (id, key) in ids.iter().zip(group) {
-            let leaf = node_at(src, *id, 0, desc.order)?;
+            let leaf = node_at(src, *id, 0, order)?;
             values.push(match leaf.find(key.as_ref())? {
                 (_, Some(cell)) => Some(value_bytes(src, &leaf, leaf.value_of(&cell)?)?),
                 _ => None,
@@ -215,12 +238,34 @@ impl Path {
         desc: &TableDescriptor,
         key: &[u8],
     ) -> Result<Option<Path>> {
+        match desc.order.is_packed() {
+            true => Path::find_in(src, desc, KeyOrder::PACKED, key),
+            false => Path::find_whole(src, desc, key),
+        }
+    }
+
+    #[inline(never)]
+    fn find_whole<S: PageSource>(
+        src: &S,
+        desc: &TableDescriptor,
+        key: &[u8],
+    ) -> Result<Option<Path>> {
+        Path::find_in(src, desc, desc.order, key)
+    }
+
+    #[inline(always)]
+    fn find_in<S: PageSource>(
+        src: &S,
+        desc: &TableDescriptor,
+        order: KeyOrder,
+        key: &[u8],
+    ) -> Result<Option<Path>> {
         let Some(mut level) = root_level(desc)? else { return Ok(None) };
         let mut steps = Vec::with_capacity(usize::from(level));
         let (mut leftmost, mut rightmost) = (true, true);
         let mut id = desc.root;
         while level > 0 {
-            let node = node_at(src, id, level, desc.order)?;
+            let node = node_at(src, id, level, order)?;
             let child = node.child_index(key)?;
             leftmost &= child == 0;
             rightmost &= child == node.count();
@@ -229,7 +274,7 @@ impl Path {
             level -= 1;
             src.prefetch(id, if level > 0 { BRANCH_FRONT } else { LEAF_COPY.min(src.page_size()) });
         }
-        let place = node_at(src, id, 0, desc.order)?.search(key)?;
+        let place = node_at(src, id, 0, order)?.search(key)?;
         Ok(Some(Path { steps, leaf: id, place, leftmost, rightmost }))
     }
     /// Whether the path still leads from the root to the last leaf of the tree, by the last child

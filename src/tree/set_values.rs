@@ -9,6 +9,7 @@ use super::set::{Set, bad};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::set::{BAD_ENDS, InlineSet};
+use crate::format::order::KeyOrder;
 use crate::types::PageId;
 use std::ops::Bound;
 
@@ -18,7 +19,7 @@ pub fn get_set<'a, S: PageSource>(
     desc: &TableDescriptor,
     key: &[u8],
 ) -> Result<Option<Set<'a>>> {
-    match find(src, desc, key)? {
+    match find(src, desc, desc.order, key)? {
         Some((leaf, value)) => Set::of(&leaf, value)?.checked(desc).map(Some),
         None => Ok(None),
     }
@@ -37,7 +38,7 @@ pub fn set_contains<S: PageSource>(
             set.search(value).map(|found| found.is_ok()).map_err(|why| bad(desc, why))
         }
         Set::Tree(tree) if tree.value_size > 0 => packed::contains(src, tree, value),
-        Set::Tree(tree) => Ok(find(src, tree, value)?.is_some()),
+        Set::Tree(tree) => Ok(find(src, tree, KeyOrder::PACKED, value)?.is_some()),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::set::{encode_set, encode_tree};
 use crate::format::node::{ENTRY, LEAF_CELL, counted_len, is_inline};
+use crate::format::order::KeyOrder;
 use crate::format::page::HEADER;
 use std::ops::Bound;
 
@@ -200,7 +201,7 @@ pub(super) fn insert_in_tree<S: PageSink>(
     if tree.value_size > 0 {
         return packed::insert(sink, tree, value);
     }
-    if find(sink, tree, value)?.is_some() {
+    if find(sink, tree, KeyOrder::PACKED, value)?.is_some() {
         return Ok(false);
     }
     insert(sink, tree, edge, value, b"").map(|_| true)

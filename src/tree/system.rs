@@ -3,6 +3,7 @@
 use super::search::{find, value_bytes};
 use super::{PageSink, PageSource, Range, RightmostPath, TableDescriptor, insert, remove};
 use crate::error::{Error, Result};
+use crate::format::order::KeyOrder;
 use crate::format::snapshot::{self, NamedSnapshot, key_of, key_of_dropped};
 use std::ops::Bound;
 
@@ -47,7 +48,9 @@ pub fn snapshot<S: PageSource>(
     name: &str,
     page_count: u64,
 ) -> Result<Option<NamedSnapshot>> {
-    let Some((leaf, value)) = find(src, system, &key_of(name))? else { return Ok(None) };
+    let Some((leaf, value)) = find(src, system, KeyOrder::PACKED, &key_of(name))? else {
+        return Ok(None);
+    };
     let value = value_bytes(src, &leaf, value)?;
     NamedSnapshot::decode(value, page_count).map(Some).map_err(|what| damaged(system, what))
 }

@@ -257,8 +257,32 @@ pub fn write_node(
     items: &[Item<'_>],
     prefix_len: usize,
 ) -> Result<(), &'static str> {
+    match node_header.order.is_packed() {
+        true => write_in(page, node_header, KeyOrder::PACKED, items, prefix_len),
+        false => write_whole(page, node_header, items),
+    }
+}
+
+#[inline(never)]
+fn write_whole(
+    page: &mut [u8],
+    node_header: NodeHeader,
+    items: &[Item<'_>],
+) -> Result<(), &'static str> {
+    write_in(page, node_header, node_header.order, items, 0)
+}
+
+/// The order is given so that it may be known when this is compiled.
+#[inline(always)]
+fn write_in(
+    page: &mut [u8],
+    node_header: NodeHeader,
+    order: KeyOrder,
+    items: &[Item<'_>],
+    prefix_len: usize,
+) -> Result<(), &'static str> {
     let Some(first) = items.first() else { return Err("page without keys") };
-    let NodeHeader { level, order, .. } = node_header;
+    let level = node_header.level;
     let start = start_of(level);
     let heads_at = start + padded(prefix_len);
     let slots_at = heads_at + HEAD * items.len();
@@ -312,6 +336,7 @@ pub(super) struct Cut {
 }
 
 /// Writes one cell into exactly its bytes, which begin at offset `at` of the page.
+#[inline(always)]
 pub(super) fn put_cell(cell: &mut [u8], at: usize, level: u8, item: &Item<'_>, cut: Cut) {
     let Cut { suffix_len, prefix_len, beside } = cut;
     if level == 0 {

@@ -37,17 +37,37 @@ impl<'a> NodeMut<'a> {
     /// Puts an entry in front of entry `index`. False if the page has no room in one piece, or the
     /// key does not begin with its prefix.
     pub fn insert(&mut self, index: usize, key: &[u8], body: Body<'_>) -> Result<bool> {
+        match self.order.is_packed() {
+            true => self.insert_in(KeyOrder::PACKED, index, key, body),
+            false => self.insert_whole(index, key, body),
+        }
+    }
+
+    #[inline(never)]
+    fn insert_whole(&mut self, index: usize, key: &[u8], body: Body<'_>) -> Result<bool> {
+        self.insert_in(self.order, index, key, body)
+    }
+
+    /// The order is given so that it may be known when this is compiled.
+    #[inline(always)]
+    fn insert_in(
+        &mut self,
+        order: KeyOrder,
+        index: usize,
+        key: &[u8],
+        body: Body<'_>,
+    ) -> Result<bool> {
         let Layout { level, count, prefix_len, heads_at, slots_at, .. } = self.layout;
         let start = start_of(level);
         if index > count || !key.starts_with(&self.page[start..start + prefix_len]) {
             return Ok(false);
         }
-        let beside = self.order.beside();
-        let key = match self.order.is_packed() {
+        let beside = order.beside();
+        let key = match order.is_packed() {
             true => KeyParts::of(key, prefix_len),
             false => KeyParts::whole(key),
         };
-        let (head, suffix_len) = self.order.cut(&key, prefix_len);
+        let (head, suffix_len) = order.cut(&key, prefix_len);
         let len = cell_of(level) + suffix_len.saturating_sub(beside) + body.bytes().len();
         if self.layout.gap() < len + ENTRY {
             return Ok(false);
@@ -77,9 +97,7 @@ impl<'a> NodeMut<'a> {
         if count < 2 {
             return Err(Error::corrupt(self.id, "no key left"));
         }
-        let node = self.node()?;
-        let cell = node.cell(index)?;
-        let (cell_at, len) = (cell.at, node.cell_len(&cell)?);
+        let (cell_at, _, len) = self.measure(index)?;
         self.drop_cell(cell_at, len)?;
         let head_at = heads_at + HEAD * index;
         self.page.copy_within(head_at + HEAD..slots_at, head_at);
@@ -94,10 +112,7 @@ impl<'a> NodeMut<'a> {
 
     /// Gives a leaf's entry another value. False if the page has no room in one piece.
     pub fn replace(&mut self, index: usize, body: Body<'_>) -> Result<bool> {
-        let node = self.node()?;
-        let cell = node.cell(index)?;
-        let (cell_at, len) = (cell.at, node.cell_len(&cell)?);
-        let front = cell_of(self.layout.level) + cell.rest.len();
+        let (cell_at, front, len) = self.measure(index)?;
         let new_len = front + body.bytes().len();
         let slack = self.layout.gap();
         if new_len <= len {
@@ -116,6 +131,21 @@ impl<'a> NodeMut<'a> {
         }
         self.put_layout();
         Ok(true)
+    }
+
+    /// Where the cell of an entry stands, how many bytes are in front of its value, and how many it
+    /// has.
+    #[inline(always)]
+    fn measure(&self, index: usize) -> Result<(usize, usize, usize)> {
+        let measure = |node: Node<'_>| {
+            let cell = node.cell(index)?;
+            let front = cell_of(self.layout.level) + cell.rest.len();
+            Ok((cell.at, front, node.cell_len(&cell)?))
+        };
+        match self.order.is_packed() {
+            true => measure(self.node()?.packed()),
+            false => measure(self.node()?),
+        }
     }
 
     /// Points child `index` (0 ..= count) of a branch at another page.
