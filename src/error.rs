@@ -14,6 +14,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Methods name the errors of their own. Beside these, whatever touches the file may give
 /// [`Error::Io`] and [`Error::Corrupt`], and whatever uses a handle gives [`Error::Forked`] in a
 /// forked child.
+///
+/// What concerns a database, its handles or its transactions names the file, for programs that have
+/// several open: [`Error::path`] gives it, and the text begins with it, or with "database in
+/// memory". What a caller has asked for, or handed over, does not: a name, an id, a key, a value,
+/// an option.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("jobs.recto");
+/// // SAFETY: nothing else changes the file.
+/// let db = unsafe { recto::Database::open(&path) }?;
+/// let txn = db.write()?;
+/// let error = db.write().unwrap_err(); // this thread has it already
+/// assert_eq!(error.kind(), recto::ErrorKind::WriterOnThisThread);
+/// assert_eq!(error.path(), Some(&*path));
+/// # Ok::<(), recto::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -147,13 +164,22 @@ pub enum Error {
     /// An option or argument is out of its range.
     InvalidArgument(String),
     /// The database, or the transaction, was opened for reading only.
-    ReadOnly,
+    ReadOnly {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// The call needs the writer lock, and the thread already holds the write transaction of the
     /// file, through this handle or another: waiting would never end.
-    WriterOnThisThread,
+    WriterOnThisThread {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// Somebody else held a lock for the whole of the time allowed: another writer, flush or
     /// opening.
-    Busy,
+    Busy {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// Either the database is open in exclusive mode ([`crate::Builder::exclusive`]) elsewhere, in
     /// this process or another, or it was to be opened like that and somebody has it open; for the
     /// whole of the time allowed.
@@ -165,11 +191,20 @@ pub enum Error {
     },
     /// All 8,192 reader slots of the lock file are taken by live readers, or kept by open handles:
     /// up to 8 by each.
-    ReadersFull,
+    ReadersFull {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// The database is open 1,024 times, by all processes together.
-    HandlesFull,
+    HandlesFull {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// The handle was opened before `fork()`; the child must open its own.
-    Forked,
+    Forked {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// A commit was built, and then something failed before it was known to be durable, the device
     /// in most cases: it may be there or not. No other error of a commit leaves that open. The
     /// handle stays usable: reads go on, and the next write transaction repairs first.
@@ -183,7 +218,10 @@ pub enum Error {
     /// write to the device took back what it is based on, or pages of its own; it can only be
     /// dropped, or be rolled back to a savepoint
     /// ([`WriteTxn::rollback_to`](crate::WriteTxn::rollback_to) says when).
-    TransactionBroken,
+    TransactionBroken {
+        /// The database file; None in memory.
+        path: Option<PathBuf>,
+    },
     /// The lock file cannot be used; says why and what to do.
     LockFile {
         /// The lock file.
@@ -194,12 +232,15 @@ pub enum Error {
     /// The file system cannot carry a shared map with locks safely (network file systems, overlay
     /// lower layers).
     FileSystem {
+        /// The database file, or the lock file, whichever lies there.
+        path: Option<PathBuf>,
         /// Name of the file system and why it is refused.
         detail: String,
     },
 }
 
-/// The errors that are about the database file, with the place of its path.
+/// The errors that are about a database, its handles or its transactions, with the place of the
+/// path of its file.
 macro_rules! about_the_file {
     ($path:pat) => {
         Error::Io { path: $path, .. }
@@ -211,6 +252,29 @@ macro_rules! about_the_file {
             | Error::Corrupt { path: $path, .. }
             | Error::InUse { path: $path, .. }
             | Error::OutcomeUnknown { path: $path, .. }
+            | Error::ReadOnly { path: $path }
+            | Error::WriterOnThisThread { path: $path }
+            | Error::Busy { path: $path }
+            | Error::ReadersFull { path: $path }
+            | Error::HandlesFull { path: $path }
+            | Error::Forked { path: $path }
+            | Error::TransactionBroken { path: $path }
+            | Error::FileSystem { path: $path, .. }
+    };
+}
+
+/// Those that only an open database gives: without a path it is in memory.
+macro_rules! of_a_handle {
+    () => {
+        Error::DatabaseFull { .. }
+            | Error::OutcomeUnknown { .. }
+            | Error::ReadOnly { .. }
+            | Error::WriterOnThisThread { .. }
+            | Error::Busy { .. }
+            | Error::ReadersFull { .. }
+            | Error::HandlesFull { .. }
+            | Error::Forked { .. }
+            | Error::TransactionBroken { .. }
     };
 }
 
@@ -235,7 +299,7 @@ impl Error {
     }
 
     /// The file that the error is about: the database, or its lock file. None for what a caller has
-    /// asked for or a handle is ([`Error::NoSuchTable`], [`Error::ReadOnly`]), and for a database
+    /// asked for or handed over ([`Error::NoSuchTable`], [`Error::KeyTooLong`]), and for a database
     /// in memory.
     ///
     /// ```
@@ -271,7 +335,7 @@ impl Error {
     pub(crate) fn outcome_unknown(self) -> Error {
         match self {
             Error::OutcomeUnknown { .. } => self,
-            other => Error::unknown(other.to_string()),
+            other => Error::unknown(Words(&other).to_string()),
         }
     }
 
@@ -293,24 +357,46 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.path()) {
+            // Their words name it.
+            (Error::Io { .. } | Error::LockFile { .. }, _) => {}
+            (_, Some(path)) => write!(f, "{}: ", path.display())?,
+            (of_a_handle!(), None) => f.write_str("database in memory: ")?,
+            _ => {}
+        }
+        self.say(f)
+    }
+}
+
+/// An error without the file in front of it.
+struct Words<'a>(&'a Error);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.say(f)
+    }
+}
+
+impl Error {
+    /// What is said, without the file in front of it.
+    fn say(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { what, path: Some(p), source } => {
                 write!(f, "{what} {}: {source}", p.display())
             }
             Error::Io { what, path: None, source } => write!(f, "{what}: {source}"),
-            Error::DiskFull { path, source } => {
-                write!(f, "{}no room left for the database file: {source}", At(path))
+            Error::DiskFull { source, .. } => {
+                write!(f, "no room left for the database file: {source}")
             }
-            Error::DatabaseFull { path, max_bytes } => write!(
+            Error::DatabaseFull { max_bytes, .. } => write!(
                 f,
-                "{}the database has no room left in the {max_bytes} bytes allowed; open it with a \
-                 higher limit (max_bytes), or delete what is not needed",
-                At(path)
+                "the database has no room left in the {max_bytes} bytes allowed; open it with a \
+                 higher limit (max_bytes), or delete what is not needed"
             ),
-            Error::NotADatabase { path, detail } => {
-                write!(f, "{}not a recto database: {detail}", At(path))
+            Error::NotADatabase { detail, .. } => {
+                write!(f, "not a recto database: {detail}")
             }
-            Error::Version { path, found, supported } => {
+            Error::Version { found, supported, .. } => {
                 let what = if found < supported {
                     "`kvtool upgrade` makes a new database of it"
                 } else {
@@ -318,21 +404,19 @@ impl fmt::Display for Error {
                 };
                 write!(
                     f,
-                    "{}file format version {found}, this build reads and writes {supported}; {what}",
-                    At(path)
+                    "file format version {found}, this build reads and writes {supported}; {what}"
                 )
             }
-            Error::Features { path, unknown, to_write } => {
+            Error::Features { unknown, to_write, .. } => {
                 let what = if *to_write { "written" } else { "read" };
                 write!(
                     f,
-                    "{}the file has features (bits {unknown:#x}) without which it cannot be {what}; \
-                     a newer version knows them",
-                    At(path)
+                    "the file has features (bits {unknown:#x}) without which it cannot be {what}; \
+                     a newer version knows them"
                 )
             }
-            Error::Corrupt { path, page, detail } => {
-                write!(f, "{}page {page} is damaged: {detail}", At(path))
+            Error::Corrupt { page, detail, .. } => {
+                write!(f, "page {page} is damaged: {detail}")
             }
             Error::KeyTooLong { len, max } => {
                 write!(f, "key of {len} bytes, at most {max} fit this page size")
@@ -343,7 +427,7 @@ impl fmt::Display for Error {
                 f.write_str("the table of this id was dropped, or the id is of another transaction")
             }
             Error::NoSuchSavepoint => f.write_str(
-                "the savepoint was released, or went with an earlier one, or is of another transaction",
+                "the savepoint was released, or went with an earlier one, or is of another transaction"
             ),
             Error::NoSuchSnapshot(name) => write!(f, "no snapshot {name:?}"),
             Error::SnapshotExists(name) => write!(f, "snapshot {name:?} exists already"),
@@ -365,37 +449,34 @@ impl fmt::Display for Error {
                 f.write_str("the key to be appended is not above the last one of the table")
             }
             Error::InvalidArgument(detail) => f.write_str(detail),
-            Error::ReadOnly => f.write_str("opened for reading only"),
-            Error::WriterOnThisThread => {
+            Error::ReadOnly { .. } => f.write_str("opened for reading only"),
+            Error::WriterOnThisThread { .. } => {
                 f.write_str("this thread already holds the write transaction")
             }
-            Error::Busy => f.write_str("somebody else holds a lock of the database; try again"),
-            Error::InUse { path, exclusively: true } => write!(
+            Error::Busy { .. } => f.write_str("somebody else holds a lock of the database; try again"),
+            Error::InUse { exclusively: true, .. } => write!(
                 f,
-                "{}is open in exclusive mode, here or in another process; it has to be closed there",
-                At(path)
+                "is open in exclusive mode, here or in another process; it has to be closed there"
             ),
-            Error::InUse { path, exclusively: false } => write!(
+            Error::InUse { exclusively: false, .. } => write!(
                 f,
-                "{}cannot be opened in exclusive mode: somebody has it open, here or in another \
-                 process; it has to be closed there",
-                At(path)
+                "cannot be opened in exclusive mode: somebody has it open, here or in another \
+                 process; it has to be closed there"
             ),
-            Error::ReadersFull => f.write_str("all 8,192 reader slots are in use"),
-            Error::HandlesFull => {
+            Error::ReadersFull { .. } => f.write_str("all 8,192 reader slots are in use"),
+            Error::HandlesFull { .. } => {
                 f.write_str("the database is open 1,024 times already, by all processes together")
             }
-            Error::Forked => f.write_str("handle from before fork(); open the database again"),
-            Error::OutcomeUnknown { path, detail } => {
+            Error::Forked { .. } => f.write_str("handle from before fork(); open the database again"),
+            Error::OutcomeUnknown { detail, .. } => {
                 write!(
                     f,
-                    "{}commit outcome unknown, it may or may not be durable: {detail}; look whether \
-                     it is there before it is made again",
-                    At(path)
+                    "commit outcome unknown, it may or may not be durable: {detail}; look whether \
+                     it is there before it is made again"
                 )
             }
-            Error::TransactionBroken => f.write_str(
-                "an operation of this transaction, or the device below it, failed; roll back to a savepoint, or drop it",
+            Error::TransactionBroken { .. } => f.write_str(
+                "an operation of this transaction, or the device below it, failed; roll back to a savepoint, or drop it"
             ),
             Error::LockFile { path, detail } if path.as_os_str().is_empty() => {
                 write!(f, "lock file: {detail}")
@@ -403,19 +484,7 @@ impl fmt::Display for Error {
             Error::LockFile { path, detail } => {
                 write!(f, "lock file {}: {detail}", path.display())
             }
-            Error::FileSystem { detail } => f.write_str(detail),
-        }
-    }
-}
-
-/// The file in front of what is said about it.
-struct At<'a>(&'a Option<PathBuf>);
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(path) => write!(f, "{}: ", path.display()),
-            None => Ok(()),
+            Error::FileSystem { detail, .. } => f.write_str(detail),
         }
     }
 }
@@ -494,15 +563,15 @@ impl Error {
             Error::Unaligned { .. } => ErrorKind::Unaligned,
             Error::OutOfOrder => ErrorKind::OutOfOrder,
             Error::InvalidArgument(_) => ErrorKind::InvalidArgument,
-            Error::ReadOnly => ErrorKind::ReadOnly,
-            Error::WriterOnThisThread => ErrorKind::WriterOnThisThread,
-            Error::Busy => ErrorKind::Busy,
+            Error::ReadOnly { .. } => ErrorKind::ReadOnly,
+            Error::WriterOnThisThread { .. } => ErrorKind::WriterOnThisThread,
+            Error::Busy { .. } => ErrorKind::Busy,
             Error::InUse { .. } => ErrorKind::InUse,
-            Error::ReadersFull => ErrorKind::ReadersFull,
-            Error::HandlesFull => ErrorKind::HandlesFull,
-            Error::Forked => ErrorKind::Forked,
+            Error::ReadersFull { .. } => ErrorKind::ReadersFull,
+            Error::HandlesFull { .. } => ErrorKind::HandlesFull,
+            Error::Forked { .. } => ErrorKind::Forked,
             Error::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
-            Error::TransactionBroken => ErrorKind::TransactionBroken,
+            Error::TransactionBroken { .. } => ErrorKind::TransactionBroken,
             Error::LockFile { .. } => ErrorKind::LockFile,
             Error::FileSystem { .. } => ErrorKind::FileSystem,
         }
@@ -536,15 +605,15 @@ impl From<Error> for io::Error {
             | Error::NoSuchSavepoint
             | Error::NoSuchSnapshot(_) => Io::NotFound,
             Error::TableExists(_) | Error::SnapshotExists(_) => Io::AlreadyExists,
-            Error::ReadOnly => Io::PermissionDenied,
-            Error::WriterOnThisThread => Io::Deadlock,
-            Error::Busy | Error::InUse { .. } => Io::ResourceBusy,
+            Error::ReadOnly { .. } => Io::PermissionDenied,
+            Error::WriterOnThisThread { .. } => Io::Deadlock,
+            Error::Busy { .. } | Error::InUse { .. } => Io::ResourceBusy,
             Error::FileSystem { .. } => Io::Unsupported,
-            Error::ReadersFull
-            | Error::HandlesFull
-            | Error::Forked
+            Error::ReadersFull { .. }
+            | Error::HandlesFull { .. }
+            | Error::Forked { .. }
             | Error::OutcomeUnknown { .. }
-            | Error::TransactionBroken => Io::Other,
+            | Error::TransactionBroken { .. } => Io::Other,
         };
         io::Error::new(kind, error)
     }
@@ -572,8 +641,8 @@ mod tests {
             (Error::DatabaseFull { path: None, max_bytes: 7 }, io::ErrorKind::QuotaExceeded),
             (Error::corrupt(PageId(7), "rotten"), io::ErrorKind::InvalidData),
             (Error::NoSuchTable("main".into()), io::ErrorKind::NotFound),
-            (Error::Busy, io::ErrorKind::ResourceBusy),
-            (Error::TransactionBroken, io::ErrorKind::Other),
+            (Error::Busy { path: None }, io::ErrorKind::ResourceBusy),
+            (Error::TransactionBroken { path: None }, io::ErrorKind::Other),
         ] {
             let (own, said) = (error.kind(), error.to_string());
             let converted = io::Error::from(error);

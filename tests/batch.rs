@@ -170,7 +170,7 @@ fn nobody_waits_for_himself() {
         // Inside of a closure, on the thread that runs it.
         let inner = db.clone();
         let nested = db.batch(move |_| inner.batch(|_| Ok(())));
-        assert!(matches!(nested, Err(Error::WriterOnThisThread)), "{nested:?}");
+        assert!(matches!(nested, Err(Error::WriterOnThisThread { .. })), "{nested:?}");
         // Beside a transaction of the thread, also while somebody leads who waits for that.
         let txn = db.write().unwrap();
         let other = db.clone();
@@ -179,7 +179,7 @@ fn nobody_waits_for_himself() {
         });
         settle();
         let own = db.batch(|_| Ok(()));
-        assert!(matches!(own, Err(Error::WriterOnThisThread)), "{own:?}");
+        assert!(matches!(own, Err(Error::WriterOnThisThread { .. })), "{own:?}");
         drop(txn);
         assert!(!waiting.join().unwrap().unwrap());
         // And it goes on as ever.
@@ -207,7 +207,7 @@ fn a_database_that_is_only_read() {
     drop(open_at(&path, &Builder::default()));
     let db = open_at(&path, Builder::default().read_only(true));
     for _ in 0..3 {
-        assert!(matches!(db.batch(|_| Ok(())), Err(Error::ReadOnly)));
+        assert!(matches!(db.batch(|_| Ok(())), Err(Error::ReadOnly { .. })));
     }
 }
 
@@ -369,7 +369,7 @@ fn who_breaks_the_transaction_is_the_one_who_fails() {
             .collect();
         drop(writer);
         let mut results = threads.into_iter().map(|thread| thread.join().unwrap());
-        assert!(matches!(results.next(), Some(Err(Error::TransactionBroken))));
+        assert!(matches!(results.next(), Some(Err(Error::TransactionBroken { .. }))));
         let ids: BTreeSet<u64> = results.map(Result::unwrap).collect();
         // More than one only where a thread came late.
         assert!(ids.len() < 5, "{ids:?}");

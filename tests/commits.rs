@@ -519,7 +519,7 @@ fn a_commit_that_does_not_happen_is_ready_at_once() {
     let mut commit = txn.commit_async();
     assert!(commit.is_ready());
     let outcome = poll_once(&mut commit);
-    assert!(matches!(outcome, Poll::Ready(Err(Error::TransactionBroken))), "{outcome:?}");
+    assert!(matches!(outcome, Poll::Ready(Err(Error::TransactionBroken { .. }))), "{outcome:?}");
     // And one that has nothing to do.
     let commit = db.write().unwrap().commit_async();
     assert!(commit.is_ready());

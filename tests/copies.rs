@@ -156,7 +156,7 @@ fn a_copy_that_fails_half_way_is_undone() {
         }
     };
     assert!(matches!(error, Error::DatabaseFull { .. }), "{error}");
-    assert!(matches!(txn.copy_table("main", "other"), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.copy_table("main", "other"), Err(Error::TransactionBroken { .. })));
     txn.rollback_to(&savepoint).unwrap();
     assert_eq!(txn.tables().unwrap().len(), 1);
     assert!(all(&txn, "main") == model);
@@ -184,7 +184,7 @@ fn a_damaged_value_is_not_copied() {
     let db = open_at(&path, &Builder::default());
     let mut txn = db.write().unwrap();
     assert!(matches!(txn.copy_table("main", "copy"), Err(Error::Corrupt { .. })));
-    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
     assert_eq!(db.check(None).unwrap().fault_count, 1);
     assert_eq!(db.read().unwrap().tables().unwrap().len(), 1);
 }

@@ -187,7 +187,7 @@ fn an_empty_file_that_is_locked_is_not_waited_for_without_end() {
     builder.open_timeout(Duration::from_millis(50));
     // SAFETY: the directory belongs to the test.
     let refused = unsafe { builder.open(&path) };
-    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
     assert_eq!(fs::read(&path).unwrap(), b"");
     drop(locked);
     assert_clean(&open_at(&path, &builder));

@@ -223,7 +223,7 @@ fn a_flush_that_fails_takes_no_news_away() {
         }
         disk.clear_hook();
         if let Some(txn) = txn {
-            assert!(matches!(db.flush(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(db.flush(), Err(Error::WriterOnThisThread { .. })));
             drop(txn);
         }
         let told = |e: &Error| e.to_string().contains("rolled back");
@@ -246,7 +246,7 @@ fn a_flush_in_the_thread_that_writes_says_so_behind_one_that_failed() {
     fail_syncs(&disk);
     assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
     disk.clear_hook();
-    assert!(matches!(db.flush(), Err(Error::WriterOnThisThread)));
+    assert!(matches!(db.flush(), Err(Error::WriterOnThisThread { .. })));
     drop(txn);
     db.flush().unwrap();
     assert_durable(&disk, 0..2);

@@ -236,8 +236,8 @@ fn a_flush_that_needs_this_threads_own_writer_lock_says_so() {
         deferred(&first, b"first");
         let second = open(&path);
         let txn = first.write().unwrap();
-        assert!(matches!(second.flush(), Err(Error::WriterOnThisThread)));
-        assert!(matches!(second.write(), Err(Error::WriterOnThisThread)));
+        assert!(matches!(second.flush(), Err(Error::WriterOnThisThread { .. })));
+        assert!(matches!(second.write(), Err(Error::WriterOnThisThread { .. })));
         assert!(second.try_write().unwrap().is_none());
         // The first handle was there when the pages were written.
         first.flush().unwrap();
@@ -257,8 +257,8 @@ fn two_handles_on_one_file_know_each_others_writer() {
         let second = open(&path);
         let unrelated = open(&other);
         let txn = second.write().unwrap();
-        assert!(matches!(first.write(), Err(Error::WriterOnThisThread)));
-        assert!(matches!(first.write_timeout(Duration::ZERO), Err(Error::Busy)));
+        assert!(matches!(first.write(), Err(Error::WriterOnThisThread { .. })));
+        assert!(matches!(first.write_timeout(Duration::ZERO), Err(Error::Busy { .. })));
         assert!(first.try_write().unwrap().is_none());
         drop(unrelated.write().unwrap());
         drop(txn);
@@ -305,7 +305,7 @@ fn a_transaction_belongs_to_the_thread_that_reads_or_changes_it() {
         let reader = std::thread::spawn(move || {
             assert_eq!(txn.table("main").unwrap().get(b"a").unwrap(), Some(&b"1"[..]));
             // It would wait for itself.
-            assert!(matches!(other.write(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(other.write(), Err(Error::WriterOnThisThread { .. })));
             assert!(other.try_write().unwrap().is_none());
             txn.open("main").unwrap();
             changed.send(()).unwrap();
@@ -340,7 +340,7 @@ fn a_transaction_that_is_sent_on_is_known_where_it_is_read() {
         let other = db.clone();
         let last = std::thread::spawn(move || {
             read(&txn);
-            assert!(matches!(other.write(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(other.write(), Err(Error::WriterOnThisThread { .. })));
             drop(txn);
         });
         last.join().unwrap();
@@ -368,9 +368,9 @@ fn a_transaction_stays_with_its_thread_while_others_read_in_it() {
                 }
             });
             // Of the second handle, which would have to repair first.
-            assert!(matches!(second.flush(), Err(Error::WriterOnThisThread)));
-            assert!(matches!(first.write(), Err(Error::WriterOnThisThread)));
-            assert!(matches!(second.write(), Err(Error::WriterOnThisThread)));
+            assert!(matches!(second.flush(), Err(Error::WriterOnThisThread { .. })));
+            assert!(matches!(first.write(), Err(Error::WriterOnThisThread { .. })));
+            assert!(matches!(second.write(), Err(Error::WriterOnThisThread { .. })));
             txn.put(main, b"second", b"").unwrap();
         }
         drop(txn);

@@ -457,7 +457,7 @@ fn a_database_that_is_full_breaks_what_loads_and_a_savepoint_mends_it() {
     };
     let full = loader(60_000).finish(&mut txn, main).unwrap_err();
     assert!(matches!(full, Error::DatabaseFull { .. }), "{full}");
-    assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken { .. })));
     txn.rollback_to(&savepoint).unwrap();
     assert_eq!(txn.view(main).unwrap().len(), 1);
     // Nor does it go on where whoever is told how far it is says no: the first time is before any
@@ -471,7 +471,7 @@ fn a_database_that_is_full_breaks_what_loads_and_a_savepoint_mends_it() {
     });
     assert!(matches!(&stopped, Err(Error::InvalidArgument(why)) if why == "enough"), "{stopped:?}");
     assert!(told > 2, "{told}");
-    assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken { .. })));
     txn.rollback_to(&savepoint).unwrap();
     let loaded = loader(12_000).finish(&mut txn, main).unwrap();
     assert_eq!(loaded.new, 12_000);
@@ -560,7 +560,7 @@ fn forked(path: &Path) {
         if pid == 0 {
             let pushed = loader.as_mut().unwrap().push(b"key", b"value");
             drop(loader.take());
-            libc::_exit(if matches!(pushed, Err(Error::Forked)) { 0 } else { 1 });
+            libc::_exit(if matches!(pushed, Err(Error::Forked { .. })) { 0 } else { 1 });
         }
         let mut status = 0;
         assert_eq!(libc::waitpid(pid, &mut status, 0), pid);

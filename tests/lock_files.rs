@@ -313,8 +313,8 @@ fn without_a_lock_file_only_reading_is_possible() {
     assert!(matches!(refused(&path, existing().no_lock(true)), Error::InvalidArgument(_)));
     let db = open_at(&path, existing().no_lock(true).read_only(true));
     assert_sample(&db, 500);
-    assert!(matches!(db.write(), Err(Error::ReadOnly)));
-    assert!(matches!(db.flush(), Err(Error::ReadOnly)));
+    assert!(matches!(db.write(), Err(Error::ReadOnly { .. })));
+    assert!(matches!(db.flush(), Err(Error::ReadOnly { .. })));
     assert_clean(&db);
     assert!(!lock_of(&path).exists());
 }

@@ -17,6 +17,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 const KEYS: u64 = 3_000;
 
@@ -791,15 +792,60 @@ fn every_error_about_the_file_names_it() {
     drop(db);
     let db = open_at(&path, existing().max_bytes(100 << 10));
     let mut txn = db.write().unwrap();
+    // This thread has the transaction, so that another one would wait for ever.
+    names(db.write().unwrap_err(), ErrorKind::WriterOnThisThread, &path);
+    names(db.batch(|_| Ok(())).unwrap_err(), ErrorKind::WriterOnThisThread, &path);
+    let busy = db.write_timeout(Duration::ZERO).unwrap_err();
+    names(busy, ErrorKind::Busy, &path);
+    let savepoint = txn.savepoint().unwrap();
     let full = txn.open_table("main").unwrap().put(b"key", &vec![0; 1 << 20]).unwrap_err();
     names(full, ErrorKind::DatabaseFull, &path);
-    drop(txn);
+    let broken: [(&str, Change<'_>); 6] = [
+        ("put", &|txn| txn.open_table("main").err()),
+        ("table", &|txn| txn.table("main").err()),
+        ("tables", &|txn| txn.tables().err()),
+        ("savepoint", &|txn| txn.savepoint().err()),
+        ("nested", &|txn| txn.nested().err()),
+        ("create_snapshot", &|txn| txn.create_snapshot("here").err()),
+    ];
+    for (call, change) in broken {
+        let error = change(&mut txn).unwrap_or_else(|| panic!("{call} says nothing"));
+        names(error, ErrorKind::TransactionBroken, &path);
+    }
+    names(txn.release(savepoint).unwrap_err(), ErrorKind::TransactionBroken, &path);
+    names(txn.commit().unwrap_err(), ErrorKind::TransactionBroken, &path);
     assert_clean(&db);
+    drop(db);
+    let db = open_at(&path, existing().read_only(true));
+    names(db.write().unwrap_err(), ErrorKind::ReadOnly, &path);
+    names(db.try_write().unwrap_err(), ErrorKind::ReadOnly, &path);
+    names(db.flush().unwrap_err(), ErrorKind::ReadOnly, &path);
     drop(db);
     let child = Process::start("child", &["full", path.to_str().unwrap()]);
     assert!(child.line().contains(path.to_str().unwrap()));
     child.finish();
     assert_clean(&open_at(&path, &existing()));
+}
+
+/// Which of several databases it was is said there too, as far as that can be said.
+#[test]
+fn errors_of_databases_in_memory_say_so() {
+    let db = Database::builder().max_bytes(100 << 10).in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut said = vec![db.write().unwrap_err(), db.write_timeout(Duration::ZERO).unwrap_err()];
+    said.push(txn.open_table("main").unwrap().put(b"key", &vec![0; 1 << 20]).unwrap_err());
+    said.push(txn.commit().unwrap_err());
+    use ErrorKind as Kind;
+    let kinds = [Kind::WriterOnThisThread, Kind::Busy, Kind::DatabaseFull, Kind::TransactionBroken];
+    assert_eq!(said.iter().map(Error::kind).collect::<Vec<_>>(), kinds);
+    for error in said {
+        assert_eq!(error.path(), None);
+        assert!(error.to_string().starts_with("database in memory: "), "{error}");
+    }
+    // What was asked for is in no database.
+    let asked = db.read().unwrap().table("main").map(drop).unwrap_err();
+    assert_eq!(asked.to_string(), "no table \"main\"");
+    assert_clean(&db);
 }
 
 /// In a process of its own, where the image of each transaction is damaged once it is built: a

@@ -225,7 +225,7 @@ fn a_transaction_that_repairs_and_does_not_fit_the_list_fails() {
     }
     refuse(&disk, false);
     assert!(matches!(db.flush(), Err(Error::OutcomeUnknown { .. })));
-    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
     put(&db, Durability::Durable, 40..41);
     assert_durable(&disk, 0..41);
     assert_clean(&db);
@@ -339,8 +339,8 @@ fn a_panic_in_the_middle_of_a_change_breaks_the_transaction() {
     }));
     assert!(panicked.is_err());
     disk.clear_hook();
-    assert!(matches!(txn.open_table("main"), Err(Error::TransactionBroken)));
-    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.open_table("main"), Err(Error::TransactionBroken { .. })));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
     put(&db, Durability::Durable, 3..4);
     assert_durable(&disk, 0..4);
     assert_clean(&db);
@@ -500,11 +500,14 @@ fn a_table_is_not_read_behind_a_put_that_failed() {
             }
         };
         assert!(matches!(failed, Error::DiskFull { .. }), "{failed}");
-        assert!(matches!(table.get(b"key"), Err(Error::TransactionBroken)));
-        assert!(matches!(table.contains_key(b"key"), Err(Error::TransactionBroken)));
-        assert!(matches!(table.iter().map(drop), Err(Error::TransactionBroken)));
-        assert!(matches!(table.first(), Err(Error::TransactionBroken)));
-        assert!(matches!(table.as_table().get_many(&[b"key"]), Err(Error::TransactionBroken)));
+        assert!(matches!(table.get(b"key"), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(table.contains_key(b"key"), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(table.iter().map(drop), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(table.first(), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(
+            table.as_table().get_many(&[b"key"]),
+            Err(Error::TransactionBroken { .. })
+        ));
         drop(txn);
         disk.set_disk_limit(None);
         put(&db, Durability::Durable, 0..3);

@@ -100,8 +100,8 @@ fn a_stopped_writer_delays_writers_only() {
         // Somebody who opens the database now reads and is refused like everybody else.
         let other = open_at(&path, &Builder::default());
         assert_filled(&other.read().unwrap(), 7);
-        assert!(matches!(db.write_timeout(Duration::from_millis(50)), Err(Error::Busy)));
-        assert!(matches!(other.write_timeout(Duration::from_millis(50)), Err(Error::Busy)));
+        assert!(matches!(db.write_timeout(Duration::from_millis(50)), Err(Error::Busy { .. })));
+        assert!(matches!(other.write_timeout(Duration::from_millis(50)), Err(Error::Busy { .. })));
         assert!(other.try_write().unwrap().is_none());
         db.flush().unwrap();
         let waiter = std::thread::spawn(move || put(&other, b"from the", b"one who waited"));
@@ -194,7 +194,7 @@ fn in_fork(body: impl FnOnce() -> i32) {
 
 fn forked<T>(result: recto::Result<T>, code: i32) -> std::result::Result<(), i32> {
     match result {
-        Err(Error::Forked) => Ok(()),
+        Err(Error::Forked { path: Some(_) }) => Ok(()), // which of them it was
         _ => Err(code),
     }
 }
@@ -299,7 +299,7 @@ fn fork_tests(path: &Path) {
     let other = open_at(path, &Builder::default());
     assert!(db.info().unwrap().readers.len() >= slots);
     assert!(db.info().unwrap().readers.iter().any(|r| r.txn.0 == reader.id()));
-    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy { .. })));
     writer.commit().unwrap();
     for round in 2..20 {
         fill(&other, round);
@@ -343,10 +343,10 @@ fn fork_tests(path: &Path) {
     in_fork(|| {
         let db = open_at(path, &Builder::default());
         assert_filled(&db.read().unwrap(), 19);
-        assert!(matches!(db.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+        assert!(matches!(db.write_timeout(Duration::from_millis(20)), Err(Error::Busy { .. })));
         0
     });
-    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    assert!(matches!(other.write_timeout(Duration::from_millis(20)), Err(Error::Busy { .. })));
     drop(writer);
     in_fork(|| {
         let db = open_at(path, &Builder::default());

@@ -144,7 +144,7 @@ fn a_full_table_of_readers_keeps_nobody_from_moving_on() {
         }
         assert!(readers.len() <= 8_192);
     };
-    assert!(matches!(error, Error::ReadersFull), "{error}");
+    assert!(matches!(error, Error::ReadersFull { .. }), "{error}");
     fill(&db, 20, b"2");
     let last = readers.len() - 1;
     for n in [0, 7, 8, 4_000, last] {
@@ -152,7 +152,7 @@ fn a_full_table_of_readers_keeps_nobody_from_moving_on() {
         assert_eq!(readers[n].table("main").unwrap().len(), 20);
     }
     assert_eq!(readers[1].table("main").unwrap().len(), 10);
-    assert!(matches!(db.read(), Err(Error::ReadersFull)));
+    assert!(matches!(db.read(), Err(Error::ReadersFull { .. })));
     // Each gives its place back.
     readers.truncate(1);
     assert_eq!(db.read().unwrap().table("main").unwrap().len(), 20);

@@ -607,9 +607,9 @@ fn a_failed_child_is_undone_and_its_parent_goes_on() {
             .find_map(|n| child.put(main, &n.to_be_bytes(), &[4; 700]).err())
             .expect("something is written or grows");
         assert!(matches!(failed, Error::DiskFull { .. } | Error::Io { .. }), "{failed}");
-        assert!(matches!(child.get(main, b""), Err(Error::TransactionBroken)));
-        assert!(matches!(child.savepoint(), Err(Error::TransactionBroken)));
-        assert!(matches!(child.commit(), Err(Error::TransactionBroken)));
+        assert!(matches!(child.get(main, b""), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(child.savepoint(), Err(Error::TransactionBroken { .. })));
+        assert!(matches!(child.commit(), Err(Error::TransactionBroken { .. })));
         // Also while nothing can be written or grow: what was there is there, and small changes go.
         let all = |txn: &WriteTxn| {
             let table = txn.table("main").unwrap();
@@ -774,8 +774,8 @@ fn a_panic_within_the_engine_is_not_undone() {
     let done = catch_unwind(AssertUnwindSafe(|| fill(&mut txn, 0..200, 2)));
     assert!(done.is_err());
     disk.clear_hook();
-    assert!(matches!(txn.rollback_to(&before), Err(Error::TransactionBroken)));
-    assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.rollback_to(&before), Err(Error::TransactionBroken { .. })));
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
     assert_clean(&db);
     assert!(pairs(&db, "main").is_empty());
     write(&db, Durability::Durable, |txn| fill(txn, 0..3, 1));

@@ -635,13 +635,13 @@ fn fill_up(place: &Path, sink: Sink, free: impl FnOnce()) {
         for i in 0..100 {
             if let Err(e) = table.put(&spread(round * 100 + i), &value(i, round)) {
                 // The transaction is of no use any more, and says so.
-                assert!(matches!(table.put(b"x", b"y"), Err(Error::TransactionBroken)));
-                assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+                assert!(matches!(table.put(b"x", b"y"), Err(Error::TransactionBroken { .. })));
+                assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
                 return Err(e);
             }
         }
         if let Err(e) = table.put(&spread(u64::MAX - round), &vec![round as u8; 50_000]) {
-            assert!(matches!(txn.commit(), Err(Error::TransactionBroken)));
+            assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
             return Err(e);
         }
         txn.commit()

@@ -130,7 +130,7 @@ fn dropping_aborts() {
 fn a_second_writer_on_the_thread_is_an_error() {
     let db = Database::in_memory().unwrap();
     let txn = db.write().unwrap();
-    assert!(matches!(db.write(), Err(Error::WriterOnThisThread)));
+    assert!(matches!(db.write(), Err(Error::WriterOnThisThread { .. })));
     assert!(db.try_write().unwrap().is_none());
     drop(txn);
     drop(db.write().unwrap());
@@ -145,7 +145,7 @@ fn other_threads_wait_or_time_out() {
     std::thread::spawn(move || {
         assert!(other.try_write().unwrap().is_none());
         let started = Instant::now();
-        assert!(matches!(other.write_timeout(Duration::from_millis(30)), Err(Error::Busy)));
+        assert!(matches!(other.write_timeout(Duration::from_millis(30)), Err(Error::Busy { .. })));
         assert!(started.elapsed() >= Duration::from_millis(30));
     })
     .join()
@@ -402,7 +402,7 @@ fn opened_twice_in_one_process() {
     assert_eq!(held.table("main").unwrap().len(), 1);
     assert_eq!(pairs(&a, "main"), pairs(&b, "main"));
     let txn = a.write().unwrap();
-    assert!(matches!(b.write_timeout(Duration::from_millis(20)), Err(Error::Busy)));
+    assert!(matches!(b.write_timeout(Duration::from_millis(20)), Err(Error::Busy { .. })));
     drop(txn);
     assert!(a.info().unwrap().readers.iter().any(|r| r.txn.0 == held.id()));
     drop(held);
@@ -421,7 +421,7 @@ fn read_only_handles_cannot_write_and_need_a_file() {
     assert!(!path.exists());
     put(&open_at(&path, &Builder::default()), b"a", b"1");
     let db = open_at(&path, &ro);
-    assert!(matches!(db.write(), Err(Error::ReadOnly)));
+    assert!(matches!(db.write(), Err(Error::ReadOnly { .. })));
     assert_eq!(pairs(&db, "main").len(), 1);
     put(&open_at(&path, &Builder::default()), b"b", b"2");
     assert_eq!(pairs(&db, "main").len(), 2);
@@ -632,13 +632,13 @@ fn a_transaction_whose_base_is_rolled_back_cannot_be_committed() {
     }
 
     // Nobody repairs beside a transaction of the same thread.
-    assert!(matches!(db.check(None), Err(Error::WriterOnThisThread)));
+    assert!(matches!(db.check(None), Err(Error::WriterOnThisThread { .. })));
     let mut table = writing.open_table("t").unwrap();
     for i in 0..LISTED {
         // Each a page of its own.
         table.put(&i.to_be_bytes(), &[7; 3_000]).unwrap();
     }
-    assert!(matches!(writing.commit(), Err(Error::TransactionBroken)));
+    assert!(matches!(writing.commit(), Err(Error::TransactionBroken { .. })));
     assert!(recto::harness::make_durable(&db, built.0).is_err());
     put(b"later").commit().unwrap();
     let keys: Vec<_> = pairs(&db, "t").into_iter().map(|(key, _)| key).collect();

@@ -116,7 +116,7 @@ impl Batches {
         }
         let result = closure.0.lock().1.take();
         // It has run to its end, or the transaction would not have been committed.
-        result.ok_or(Error::TransactionBroken)
+        result.ok_or(Error::TransactionBroken { path: None })
     }
 
     /// The job, if nobody leads; else it waits.

@@ -121,7 +121,7 @@ pub(super) fn pages_held_live(
     snapshots: &[u64],
     tries: u32,
 ) -> Result<PagesHeld> {
-    let (snapshot, meta) = within_tries(engine, tries)?.ok_or(Error::Busy)?;
+    let (snapshot, meta) = within_tries(engine, tries)?.ok_or(Error::Busy { path: None })?;
     let pages = Live { engine, view: engine.platform.storage().refresh()? };
     let meta = MetaChoice::At(meta.encode(&Phase::TwoPhase));
     let held = inspect::pages_held_by(&pages, &meta, snapshots);
@@ -136,11 +136,11 @@ fn snapshot_and_meta(engine: &Arc<Engine>) -> Result<(Snapshot, Meta)> {
     if !engine.options.read_only {
         return engine.with_all_durable(|| {
             let snapshot = engine.begin_read()?;
-            let meta = engine.meta_of(snapshot.txn)?.ok_or(Error::Busy)?;
+            let meta = engine.meta_of(snapshot.txn)?.ok_or(Error::Busy { path: None })?;
             Ok((snapshot, meta))
         });
     }
-    within_tries(engine, TRIES)?.ok_or(Error::Busy)
+    within_tries(engine, TRIES)?.ok_or(Error::Busy { path: None })
 }
 
 /// A snapshot and its meta, if in one of so many moments the newest transaction, or the durable

@@ -113,7 +113,7 @@ impl Database {
     /// ```
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
         match self.begin_write(Some(Duration::ZERO)) {
-            Err(Error::Busy) => Ok(None),
+            Err(Error::Busy { .. }) => Ok(None),
             other => other.map(Some),
         }
     }

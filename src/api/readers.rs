@@ -19,7 +19,7 @@ pub(super) fn lines_at_work(engine: &Engine) -> Result<Vec<ReaderInfo>> {
 
 /// All readers, oldest first.
 pub(super) fn readers(engine: &Arc<Engine>) -> Result<Vec<Reader>> {
-    let mut readers = list(engine)?;
+    let mut readers = list(engine).map_err(|e| engine.named(e))?;
     readers.iter_mut().for_each(|reader| name(engine, reader));
     count_pages(engine, &mut readers, TRIES_WITHOUT_LOCK);
     Ok(readers)

@@ -106,7 +106,7 @@ impl Engine {
                 return Ok(Base { listed: listed?, image, len: map.len as u64 });
             }
         }
-        Err(Error::TransactionBroken)
+        Err(Error::TransactionBroken { path: None })
     }
 
     /// W, with the writer lock held. Whoever builds what the list does not name keeps that lock

@@ -248,7 +248,7 @@ impl Draft {
             let _lock = FlushLock::take(engine, None)?;
             let _ = engine.sync_pages(self.pages().page_count());
         }
-        if told() { Err(Error::TransactionBroken) } else { Ok(()) }
+        if told() { Err(Error::TransactionBroken { path: None }) } else { Ok(()) }
     }
 
     /// Rule 23: the sync that failed took this transaction's pages along, as far as they were in
@@ -257,7 +257,7 @@ impl Draft {
     /// with its pages in the list. Without a place there it cannot go on.
     fn doubt_own_pages(&self, listed: bool) -> Result<()> {
         self.engine().words().note_sync_failed();
-        if listed { Ok(()) } else { Err(Error::TransactionBroken) }
+        if listed { Ok(()) } else { Err(Error::TransactionBroken { path: None }) }
     }
 }
 
@@ -290,7 +290,7 @@ fn may_have_happened(e: Error) -> Error {
 /// The same for everything before it: what became of older transactions is not this one's answer.
 fn did_not_happen(e: Error) -> Error {
     match e {
-        Error::OutcomeUnknown { .. } => Error::TransactionBroken,
+        Error::OutcomeUnknown { .. } => Error::TransactionBroken { path: None },
         other => other,
     }
 }

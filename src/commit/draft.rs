@@ -64,10 +64,10 @@ impl Draft {
         }
         let flush = FlushLock::take(engine, None)?;
         if engine.words().repair_mark().sync_failed() {
-            return Err(Error::TransactionBroken);
+            return Err(self.broken());
         }
         if by > engine.durable().txn {
-            engine.repair_or_lead(&self.lock, &flush).map_err(|_| Error::TransactionBroken)?;
+            engine.repair_or_lead(&self.lock, &flush).map_err(|_| self.broken())?;
         }
         drop(flush);
         self.check_base()
@@ -117,7 +117,14 @@ impl Draft {
     /// itself may roll its base back.
     pub fn check_base(&self) -> Result<()> {
         let stands = self.engine().built() == self.base.meta.txn;
-        if stands { Ok(()) } else { Err(Error::TransactionBroken) }
+        if stands { Ok(()) } else { Err(self.broken()) }
+    }
+
+    /// That it can only be dropped or rolled back.
+    #[cold]
+    #[inline(never)]
+    pub fn broken(&self) -> Error {
+        self.engine().named(Error::TransactionBroken { path: None })
     }
 
     /// The snapshot that it stands on, where that was not durable and whoever commits wants it to

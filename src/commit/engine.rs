@@ -276,7 +276,7 @@ impl Engine {
     /// Whether this handle may store to the file.
     pub(super) fn check_writable(&self) -> Result<()> {
         if self.options.read_only {
-            return Err(Error::ReadOnly);
+            return Err(self.named(Error::ReadOnly { path: None }));
         }
         match self.unknown_to_write {
             unknown if unknown != 0 => Err(Error::Features { path: None, unknown, to_write: true }),

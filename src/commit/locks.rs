@@ -46,12 +46,12 @@ impl<E: Deref<Target = Engine>> WriterLock<E> {
     fn wait(engine: E, end: Option<Instant>) -> Result<WriterLock<E>> {
         let local = match end {
             None => engine.writer.lock_arc(),
-            Some(end) => engine.writer.try_lock_arc_until(end).ok_or(Error::Busy)?,
+            Some(end) => engine.writer.try_lock_arc_until(end).ok_or(Error::Busy { path: None })?,
         };
         let mut lock = WriterLock { local: Some(local), shared: false, engine };
         lock.shared = lock.engine.shared.lock_writer(left_until(end))?;
         if !lock.shared {
-            return Err(Error::Busy);
+            return Err(Error::Busy { path: None });
         }
         lock.engine.writer_thread.changes_here();
         Ok(lock)
@@ -98,7 +98,7 @@ pub struct FlushLock<'a> {
 impl<'a> FlushLock<'a> {
     /// Waits for it, without an end for ever; [`Error::Busy`] when the time is over.
     pub fn take(engine: &'a Engine, end: Option<Instant>) -> Result<FlushLock<'a>> {
-        FlushLock::of(engine, engine.leadership.wait(end).ok_or(Error::Busy)?, end)
+        FlushLock::of(engine, engine.leadership.wait(end).ok_or(Error::Busy { path: None })?, end)
     }
 
     /// The same, or None after another thread of this handle has led a flush.
@@ -112,7 +112,7 @@ impl<'a> FlushLock<'a> {
 
     fn of(engine: &'a Engine, leader: Leader<'a>, end: Option<Instant>) -> Result<FlushLock<'a>> {
         if !engine.shared.lock_flush(left_until(end))? {
-            return Err(Error::Busy);
+            return Err(Error::Busy { path: None });
         }
         Ok(FlushLock { engine, _leader: leader })
     }
@@ -170,7 +170,7 @@ mod tests {
         for timeout in [Duration::ZERO, Duration::from_millis(20)] {
             for engine in [&one, &other] {
                 let begun = engine.begin_write(Some(timeout), Durability::Durable);
-                assert!(matches!(begun, Err(Error::Busy)));
+                assert!(matches!(begun, Err(Error::Busy { .. })));
             }
         }
         drop(flush);

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::os::ForkMark;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,8 @@ pub struct Promise {
     place: Arc<Place>,
     /// The mark of the process in which it will be kept.
     process: Option<&'static AtomicU64>,
+    /// The database, for what is not said by the keeper.
+    file: Option<Box<Path>>,
 }
 
 /// Who is to put it there. Dropped without: nobody knows what became of the commit.
@@ -41,24 +44,34 @@ pub struct Keeper(Option<Arc<Place>>);
 
 impl Promise {
     /// One that is kept by somebody else.
-    pub fn new() -> Result<(Keeper, Promise)> {
+    pub fn new(file: Option<&Path>) -> Result<(Keeper, Promise)> {
         let process = ForkMark::get().map_err(|e| Error::io("marking the process", e))?;
         let place = Arc::<Place>::default();
         let keeper = Keeper(Some(Arc::clone(&place)));
-        Ok((keeper, Promise { place, process: Some(process) }))
+        Ok((keeper, Promise { place, process: Some(process), file: file.map(Box::from) }))
     }
 
     /// One that is kept already.
     pub fn kept(outcome: Outcome) -> Promise {
         let place = Place::default();
         *place.state.lock() = State { outcome: Some(outcome), is_kept: true, waker: None };
-        Promise { place: Arc::new(place), process: None }
+        Promise { place: Arc::new(place), process: None, file: None }
+    }
+
+    fn named(&self, e: Error) -> Error {
+        match &self.file {
+            Some(file) => e.at(file),
+            None => e,
+        }
     }
 
     /// A forked child has no thread that keeps it; and that of its parent may have had the lock.
     fn check_process(&self) -> Result<()> {
         let is_here = |process: &AtomicU64| process.load(Ordering::Acquire) == 1;
-        if self.process.is_none_or(is_here) { Ok(()) } else { Err(Error::Forked) }
+        match self.process.is_none_or(is_here) {
+            true => Ok(()),
+            false => Err(self.named(Error::Forked { path: None })),
+        }
     }
 
     /// Whether the outcome is there, or has been taken.
@@ -73,7 +86,7 @@ impl Promise {
         }
         let mut state = self.place.state.lock();
         if state.is_kept {
-            return Poll::Ready(state.take());
+            return Poll::Ready(state.take().map_err(|e| self.named(e)));
         }
         // Cloning one may run anything, as waking does: what is in the place is none of that.
         let is_there = state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
@@ -84,7 +97,7 @@ impl Promise {
         let waker = context.waker().clone();
         let mut state = self.place.state.lock();
         if state.is_kept {
-            return Poll::Ready(state.take());
+            return Poll::Ready(state.take().map_err(|e| self.named(e)));
         }
         let older = state.waker.replace(waker);
         drop(state);
@@ -97,7 +110,7 @@ impl Promise {
         self.check_process()?;
         let mut state = self.place.state.lock();
         self.place.kept.wait_while(&mut state, |state| !state.is_kept);
-        state.take()
+        state.take().map_err(|e| self.named(e))
     }
 }
 
@@ -172,7 +185,7 @@ mod tests {
 
     #[test]
     fn whoever_polled_last_is_woken_once() {
-        let (keeper, promise) = Promise::new().unwrap();
+        let (keeper, promise) = Promise::new(None).unwrap();
         let wakers = [(); 2].map(|()| Arc::new(Counting::default()));
         for waker in [&wakers[0], &wakers[1], &wakers[1]] {
             let waker = Waker::from(Arc::clone(waker));
@@ -193,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_dropped_promise_lets_go_of_its_waker() {
-        let (keeper, promise) = Promise::new().unwrap();
+        let (keeper, promise) = Promise::new(None).unwrap();
         let counting = Arc::new(Counting::default());
         let waker = Waker::from(Arc::clone(&counting));
         assert!(promise.poll(&mut Context::from_waker(&waker)).is_pending());

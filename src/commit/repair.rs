@@ -58,7 +58,7 @@ impl Engine {
         self.ask_for_failed_write_back();
         let failed = self.words().repair_mark().sync_failed();
         let unproved = self.durable().txn < self.built();
-        if failed && unproved { Err(Error::TransactionBroken) } else { Ok(()) }
+        if failed && unproved { Err(Error::TransactionBroken { path: None }) } else { Ok(()) }
     }
 
     /// Takes the locks in their order and repairs, if that is still needed.
@@ -87,7 +87,7 @@ impl Engine {
         if self.writer_thread.is_this() {
             let lock = FlushLock::take(self, None)?;
             if self.is_marked(&lock) {
-                return Err(Error::WriterOnThisThread);
+                return Err(Error::WriterOnThisThread { path: None });
             }
             self.lead_flush(&lock)?;
             drop(lock);

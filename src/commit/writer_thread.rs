@@ -125,10 +125,10 @@ impl WriterThread {
         let over = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
         while self.is_this() {
             if over(end) {
-                return Err(Error::Busy);
+                return Err(Error::Busy { path: None });
             }
             if over(grace_ends) {
-                return Err(Error::WriterOnThisThread);
+                return Err(Error::WriterOnThisThread { path: None });
             }
             std::thread::sleep(LOOK_AGAIN);
         }

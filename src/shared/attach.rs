@@ -198,7 +198,9 @@ fn pass_gates(
         let refused = match LockGuard::try_gate(platform, false, LockMode::Exclusive)? {
             Some(lock_gate) => match LockGuard::try_gate(platform, true, LockMode::Exclusive)? {
                 // One that is just closing has lost the gate and not yet this.
-                Some(_) if platform.exclusive() && !is_told(platform)? => Error::Busy,
+                Some(_) if platform.exclusive() && !is_told(platform)? => {
+                    Error::Busy { path: None }
+                }
                 Some(data_gate) => return Ok((true, [lock_gate, data_gate])),
                 None if is_exclusive(platform)? => in_use(true),
                 None if platform.exclusive() => in_use(false),
@@ -210,7 +212,7 @@ fn pass_gates(
             },
             None => match LockGuard::try_both_gates(platform, LockMode::Shared)? {
                 Some(gates) => return Ok((false, gates)),
-                None => Error::Busy,
+                None => Error::Busy { path: None },
             },
         };
         if start.elapsed() >= timeout {
@@ -256,7 +258,7 @@ fn take_index(region: &Region) -> Result<(u32, LockGuard)> {
             found = found.or(Some((index, held)));
         }
     }
-    found.ok_or(Error::HandlesFull)
+    found.ok_or(Error::HandlesFull { path: None })
 }
 
 /// The word of a handle index, and its bit there.

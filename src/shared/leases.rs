@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_failed_claim_adds_nothing() {
         let table = Table::grown(1);
-        let full = || Err(crate::error::Error::ReadersFull);
+        let full = || Err(crate::error::Error::ReadersFull { path: None });
         assert!(table.leases.add(full, |_| unreachable!("nothing was claimed")).is_err());
         assert_eq!(table.leases.count.load(Ordering::Relaxed), 1);
         assert_eq!(table.leases.slot(99_999), None);

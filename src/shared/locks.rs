@@ -25,7 +25,7 @@ impl LockGuard {
         if platform.locks().lock(byte, mode, Some(timeout))? {
             Ok(LockGuard::new(platform, false, byte))
         } else {
-            Err(Error::Busy)
+            Err(Error::Busy { path: None })
         }
     }
 

@@ -86,7 +86,7 @@ impl Shared {
     fn check_writable(&self, descriptor: &Descriptor) -> Result<()> {
         self.region.check_alive()?;
         if self.index.is_none() {
-            return Err(Error::ReadOnly);
+            return Err(Error::ReadOnly { path: None });
         }
         if descriptor[0] == 0 || descriptor[0] >= 1 << 61 {
             return Err(Error::InvalidArgument(format!(

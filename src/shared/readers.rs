@@ -233,7 +233,7 @@ impl Shared {
             return Ok(slot);
         }
         self.clear_dead()?;
-        self.try_claim(index, wish).ok_or(Error::ReadersFull)
+        self.try_claim(index, wish).ok_or(Error::ReadersFull { path: None })
     }
 
     fn try_claim(&self, index: u32, wish: u32) -> Option<u32> {

@@ -147,7 +147,7 @@ impl Sorted {
 /// What comes out where somebody has ended the work. Whoever has asked for that says something
 /// else; until then it must count as what has left something half done.
 fn go_on(yes: bool) -> Result<()> {
-    if yes { Ok(()) } else { Err(Error::TransactionBroken) }
+    if yes { Ok(()) } else { Err(Error::TransactionBroken { path: None }) }
 }
 
 /// How many runs that stand side by side are merged into one, pass by pass, until at most `most`

@@ -460,7 +460,7 @@ fn nothing_is_given_out_by_a_log_that_is_not_proved() {
         }
 
         fn proved(&self) -> Result<()> {
-            Err(crate::Error::TransactionBroken)
+            Err(crate::Error::TransactionBroken { path: None })
         }
 
         fn new_log_page(&mut self, _: PageId) -> Result<&mut [u8]> {
@@ -486,7 +486,7 @@ fn nothing_is_given_out_by_a_log_that_is_not_proved() {
     w = World { durable, slots: [slot.clone(), slot], next: 10, ..w };
     let (_, mut alloc) = w.begin(false, false);
     let log = Refused(bytes);
-    assert!(matches!(alloc.allocate(&log), Err(crate::Error::TransactionBroken)));
+    assert!(matches!(alloc.allocate(&log), Err(crate::Error::TransactionBroken { .. })));
     let (_, mut alloc) = w.begin(false, false);
-    assert!(matches!(alloc.allocate_run(3, &log), Err(crate::Error::TransactionBroken)));
+    assert!(matches!(alloc.allocate_run(3, &log), Err(crate::Error::TransactionBroken { .. })));
 }

@@ -451,9 +451,15 @@ impl LivePlatform {
         unsafe { self.alive.as_ref() }.load(Ordering::Relaxed) != 0
     }
 
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> Error {
+        named(&*self.platform, Error::Forked { path: None })
+    }
+
     /// Error in a forked child.
     #[inline(always)]
     pub fn check_alive(&self) -> Result<()> {
-        if self.is_alive() { Ok(()) } else { Err(Error::Forked) }
+        if self.is_alive() { Ok(()) } else { Err(self.forked()) }
     }
 }

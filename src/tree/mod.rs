@@ -104,7 +104,11 @@ pub trait PageSource {
 
     /// An error once that has happened.
     fn check(&self) -> Result<()> {
-        if self.alive().load(Ordering::Relaxed) == 0 { Err(Error::Forked) } else { Ok(()) }
+        if self.alive().load(Ordering::Relaxed) == 0 {
+            Err(Error::Forked { path: None })
+        } else {
+            Ok(())
+        }
     }
 
     /// The same error with the file in it from which the pages come, where there is one.

@@ -39,7 +39,7 @@ impl Writer {
         let engine = Arc::clone(self.engine());
         // Whatever can fail comes before it is built.
         engine.start_background()?;
-        let (keeper, promise) = Promise::new()?;
+        let (keeper, promise) = Promise::new(engine.platform.data_path())?;
         let (txn, durability) = (self.txn(), self.draft.durability());
         let unfinished = self.build_timed(true)?;
         if unfinished.awaited.is_none() {

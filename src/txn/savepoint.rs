@@ -35,7 +35,7 @@ impl Writer {
         self.check_changeable()?;
         let at = self.level_of(savepoint)?;
         self.state = State::Changing;
-        self.draft.pages_mut().release_to(at)?;
+        self.draft.pages_mut().release_to(at).map_err(|e| self.engine().named(e))?;
         while self.levels.len() > at {
             self.forget_level();
         }
@@ -56,19 +56,23 @@ impl Writer {
         self.check_alive()?;
         let at = self.level_of(savepoint)?;
         if self.state == State::Changing {
-            return Err(Error::TransactionBroken);
+            return Err(self.draft.broken());
         }
         self.draft.check_base()?;
         self.state = State::Changing;
+        self.roll_back_pages(at).map_err(|e| self.engine().named(e))?;
+        self.restore_tables();
+        self.state = State::Whole;
+        Ok(())
+    }
+
+    fn roll_back_pages(&mut self, at: usize) -> Result<()> {
         while self.levels.len() > at + 1 {
             self.draft.pages_mut().roll_back()?;
             self.draft.pages_mut().release_to(self.levels.len() - 1)?;
             self.forget_level();
         }
-        self.draft.pages_mut().roll_back()?;
-        self.restore_tables();
-        self.state = State::Whole;
-        Ok(())
+        self.draft.pages_mut().roll_back()
     }
 
     /// Rolls back to a savepoint and gives it up, too.

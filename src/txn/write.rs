@@ -183,7 +183,7 @@ impl Writer {
     fn check_whole(&self) -> Result<()> {
         match self.state {
             State::Whole => self.draft.check_base(),
-            _ => Err(Error::TransactionBroken),
+            _ => Err(self.draft.broken()),
         }
     }
 

@@ -72,7 +72,7 @@ fn a_draft_that_is_dropped_leaves_nothing() {
     let draft = engine.begin_write(None, Durability::Durable).unwrap();
     assert_eq!(draft.txn(), TxnId(2));
     let second = engine.begin_write(Some(Duration::ZERO), Durability::Durable);
-    assert!(matches!(second, Err(Error::Busy)));
+    assert!(matches!(second, Err(Error::Busy { .. })));
     drop(draft);
     assert_eq!(letters(&engine), [1, 1, 1, 0]);
     let draft = engine.begin_write(Some(Duration::ZERO), Durability::Durable).unwrap();

@@ -187,7 +187,7 @@ fn a_slot_changes_hands(name: &str, give_back: fn(&Shared, Reading)) {
                         end(&second, &mut reading.lease);
                     }
                     // Too early.
-                    Err(e) => assert!(matches!(e, Error::ReadersFull), "{e}"),
+                    Err(e) => assert!(matches!(e, Error::ReadersFull { .. }), "{e}"),
                 }
                 second
             }

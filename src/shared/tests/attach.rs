@@ -111,18 +111,18 @@ fn an_init_that_fails_counts_for_nothing() {
     let disk = machine();
     let fail = |shared: &Shared, _: FirstState| {
         shared.publish_built(&descriptor(9))?;
-        Err(Error::ReadOnly)
+        Err(Error::ReadOnly { path: None })
     };
     for _ in 0..2 {
         let failed = attach_as(&process(&disk), UUID, |shared, state| {
             assert_eq!((state, shared.visible()), (FirstState::Unknown, TxnId(0)));
             fail(shared, state)
         });
-        assert!(matches!(failed, Err(Error::ReadOnly)));
+        assert!(matches!(failed, Err(Error::ReadOnly { .. })));
         assert_eq!(disk.locks_held(), []);
     }
     drop(open(&disk));
-    assert!(attach_as(&process(&disk), UUID, |_, _| Err(Error::ReadOnly)).is_err());
+    assert!(attach_as(&process(&disk), UUID, |_, _| Err(Error::ReadOnly { path: None })).is_err());
     assert_eq!(open(&disk).arrival, Arrival::First(FirstState::Survives));
     // Words that turned out not to fit are forgotten for good.
     assert!(
@@ -130,7 +130,7 @@ fn an_init_that_fails_counts_for_nothing() {
             assert_eq!(state, FirstState::Survives);
             shared.forget();
             assert_eq!((shared.visible(), shared.identity().ready.load(SeqCst)), (TxnId(0), 0));
-            Err(Error::ReadOnly)
+            Err(Error::ReadOnly { path: None })
         })
         .is_err()
     );
@@ -174,7 +174,7 @@ fn nobody_comes_between_during_an_opening() {
             && step.starts_with("attach")
         {
             let other = attach_as(&process(disk), UUID, |_, _| panic!("two are alone"));
-            assert!(matches!(other, Err(Error::Busy)), "{step}");
+            assert!(matches!(other, Err(Error::Busy { .. })), "{step}");
             // Even somebody who does not respect the open byte finds the gates shut.
             let stranger: PlatformRef = process(disk);
             for on_data_file in [false, true] {
@@ -247,7 +247,10 @@ fn there_are_only_so_many_handles() {
         assert!(crowd.locks().try_lock(byte::handle(index), LockMode::Exclusive).unwrap());
     }
     let Err(error) = attach_as(&process(&disk), UUID, start) else { panic!("one too many") };
-    assert!(matches!(error, Error::HandlesFull) && error.to_string().contains("1,024"), "{error}");
+    assert!(
+        matches!(error, Error::HandlesFull { .. }) && error.to_string().contains("1,024"),
+        "{error}"
+    );
     assert_eq!(HANDLES, 1_024);
     crowd.locks().unlock(byte::handle(700));
     assert_eq!(open(&disk).id(), 700);
@@ -288,5 +291,5 @@ fn a_free_index_is_found_without_asking_for_all() {
     all.extend((301..HANDLES).map(|_| open(&disk)));
     let heir = open(&disk);
     assert_eq!(heir.id(), 100);
-    assert!(matches!(attach_as(&process(&disk), UUID, start), Err(Error::HandlesFull)));
+    assert!(matches!(attach_as(&process(&disk), UUID, start), Err(Error::HandlesFull { .. })));
 }

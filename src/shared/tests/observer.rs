@@ -53,7 +53,7 @@ fn an_observer_goes_to_the_next_snapshot() {
     let observer = observe(&disk).unwrap().unwrap();
     let mut reading = observer.begin_read().unwrap();
     one.publish_built(&descriptor(2)).unwrap();
-    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly) };
+    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly { path: None }) };
     assert!(observer.renew(&mut reading.lease, TxnId(1), refused).is_err());
     assert_eq!(one.scan().unwrap().readers, txns(&[1]));
     let newer = |found: &Descriptor| {
@@ -72,9 +72,9 @@ fn an_observer_stores_nothing() {
     let one = open(&disk);
     let observer = observe(&disk).unwrap().unwrap();
     let reading = observer.begin_read().unwrap();
-    assert!(matches!(observer.publish_built(&descriptor(2)), Err(Error::ReadOnly)));
-    assert!(matches!(observer.publish_flushed(&descriptor(2)), Err(Error::ReadOnly)));
-    assert!(matches!(observer.reset_visible(&descriptor(2)), Err(Error::ReadOnly)));
+    assert!(matches!(observer.publish_built(&descriptor(2)), Err(Error::ReadOnly { .. })));
+    assert!(matches!(observer.publish_flushed(&descriptor(2)), Err(Error::ReadOnly { .. })));
+    assert!(matches!(observer.reset_visible(&descriptor(2)), Err(Error::ReadOnly { .. })));
     let moment = Some(Duration::from_millis(7));
     assert_eq!(observer.wait_visible(TxnId(1), moment).unwrap(), TxnId(1));
     assert_eq!(observer.clear_dead().unwrap(), 0);

@@ -114,20 +114,20 @@ fn a_full_table_is_an_error_until_somebody_ends_dies_or_leaves() {
     assert_eq!(many.slots_claimed(), SLOTS);
     for shared in [&many, &few] {
         let Err(error) = shared.begin_read() else { panic!("one too many") };
-        assert!(matches!(error, Error::ReadersFull) && error.to_string().contains("8,192"));
+        assert!(matches!(error, Error::ReadersFull { .. }) && error.to_string().contains("8,192"));
     }
     assert_eq!(SLOTS, 8_192);
     // Who looks without a slot sees what is visible.
     assert_eq!(few.look().unwrap(), descriptor(1));
     // One of the first few is kept for its handle, any other is for whoever comes first.
     many.end_read(&mut all[KEPT as usize - 1].lease);
-    assert!(matches!(few.begin_read(), Err(Error::ReadersFull)));
+    assert!(matches!(few.begin_read(), Err(Error::ReadersFull { .. })));
     all[KEPT as usize - 1] = many.begin_read().unwrap();
     many.end_read(&mut all[77].lease);
     let mut two = few.begin_read().unwrap();
-    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    assert!(matches!(many.begin_read(), Err(Error::ReadersFull { .. })));
     few.end_read(&mut one.lease);
-    assert!(matches!(many.begin_read(), Err(Error::ReadersFull)));
+    assert!(matches!(many.begin_read(), Err(Error::ReadersFull { .. })));
     few.end_read(&mut two.lease);
     many.kill(&disk);
     let _one = [few.begin_read().unwrap(), few.begin_read().unwrap(), few.begin_read().unwrap()];
@@ -150,7 +150,7 @@ fn idle_handles_keep_few_slots() {
     // At the same time, all of them.
     let all: Vec<Vec<Reading>> = handles.iter().map(|handle| begin(handle, 64)).collect();
     let mut rest: Vec<Reading> = begin(&handles[0], SLOTS - 40 * 64);
-    assert!(matches!(handles[1].begin_read(), Err(Error::ReadersFull)));
+    assert!(matches!(handles[1].begin_read(), Err(Error::ReadersFull { .. })));
     rest.iter_mut().for_each(|reading| handles[0].end_read(&mut reading.lease));
     for (handle, mut readings) in handles.iter().zip(all) {
         readings.iter_mut().for_each(|reading| handle.end_read(&mut reading.lease));
@@ -207,9 +207,9 @@ fn a_reader_goes_to_the_next_snapshot_in_its_slot() {
         };
         one.renew(&mut reading.lease, TxnId(1), pinned).unwrap();
     }
-    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly) };
+    let refused = |_: &Descriptor| -> Result<()> { Err(Error::ReadOnly { path: None }) };
     let refused = one.renew(&mut readings[9].lease, TxnId(1), refused);
-    assert!(matches!(refused, Err(Error::ReadOnly)));
+    assert!(matches!(refused, Err(Error::ReadOnly { .. })));
     assert_eq!(one.scan().unwrap().readers, txns(&[1, 2]));
     assert!(!one.scan().unwrap().pending);
     one.end_read(&mut readings[9].lease);
@@ -224,20 +224,20 @@ fn nothing_happens_in_a_process_that_is_not_ours() {
     let (live, gone) = (open(&disk), open(&disk));
     let mut reading = gone.begin_read().unwrap();
     gone.kill(&disk);
-    assert!(matches!(gone.check_alive(), Err(Error::Forked)));
-    assert!(matches!(gone.begin_read(), Err(Error::Forked)));
-    assert!(matches!(gone.scan(), Err(Error::Forked)));
-    assert!(matches!(gone.clear_dead(), Err(Error::Forked)));
-    assert!(matches!(gone.reader_table(), Err(Error::Forked)));
-    assert!(matches!(gone.publish_built(&descriptor(2)), Err(Error::Forked)));
-    assert!(matches!(gone.publish_flushed(&descriptor(2)), Err(Error::Forked)));
-    assert!(matches!(gone.reset_visible(&descriptor(2)), Err(Error::Forked)));
-    assert!(matches!(gone.wait_visible(TxnId(1), None), Err(Error::Forked)));
-    assert!(matches!(gone.try_lock_writer(), Err(Error::Forked)));
-    assert!(matches!(gone.lock_flush(None), Err(Error::Forked)));
-    assert!(matches!(gone.flush_held_elsewhere(), Err(Error::Forked)));
+    assert!(matches!(gone.check_alive(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.begin_read(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.scan(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.clear_dead(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.reader_table(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.publish_built(&descriptor(2)), Err(Error::Forked { .. })));
+    assert!(matches!(gone.publish_flushed(&descriptor(2)), Err(Error::Forked { .. })));
+    assert!(matches!(gone.reset_visible(&descriptor(2)), Err(Error::Forked { .. })));
+    assert!(matches!(gone.wait_visible(TxnId(1), None), Err(Error::Forked { .. })));
+    assert!(matches!(gone.try_lock_writer(), Err(Error::Forked { .. })));
+    assert!(matches!(gone.lock_flush(None), Err(Error::Forked { .. })));
+    assert!(matches!(gone.flush_held_elsewhere(), Err(Error::Forked { .. })));
     let renewed = gone.renew(&mut reading.lease, TxnId(1), |_| Ok(()));
-    assert!(matches!(renewed, Err(Error::Forked)));
+    assert!(matches!(renewed, Err(Error::Forked { .. })));
     gone.unlock_writer();
     gone.unlock_flush();
     gone.end_read(&mut reading.lease);

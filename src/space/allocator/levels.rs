@@ -143,7 +143,7 @@ impl Allocator {
     /// with the first pages of all that has been taken since.
     pub fn roll_back(&mut self, mut forget: impl FnMut(PageId)) -> Result<()> {
         if self.is_torn {
-            return Err(Error::TransactionBroken);
+            return Err(Error::TransactionBroken { path: None });
         }
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         let page_count = level.page_count;

@@ -54,7 +54,7 @@ pub fn replace_empty_file(
     // Of those who find it empty one replaces it; the others find that another file is there.
     let empty = os::OfdLocks::open(|| os::open_data(path, true)).map_err(|e| failed("open", e))?;
     if !empty.lock(0, true, Some(timeout)).map_err(|e| failed("lock", e))? {
-        return Err(Error::Busy);
+        return Err(Error::Busy { path: None });
     }
     let meta = empty.file().metadata().map_err(|e| failed("asking about", e))?;
     let now = path.symlink_metadata().map_err(|e| failed("asking about", e))?;

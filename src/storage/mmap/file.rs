@@ -205,7 +205,7 @@ impl MmapStorage {
     }
 
     fn writable(&self) -> Result<()> {
-        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.read_only { Err(Error::ReadOnly { path: None }) } else { Ok(()) }
     }
 
     /// Refuses a write that would make the file longer.

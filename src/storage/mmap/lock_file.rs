@@ -166,12 +166,10 @@ fn open_or_create(data: &File, path: &Path, options: &MapOptions) -> Result<(Fil
             Err(e) if options.read_only && is_refused(&e) => {
                 let file = os::open_lock(path, false).map_err(|e| unusable(path, &data, e))?;
                 if kind(&file, path)? == FsKind::Overlay && !options.allow_network {
-                    let detail = format!(
-                        "{}: lies on overlayfs and cannot be opened for writing: what others write \
-                         there may never be seen",
-                        path.display()
-                    );
-                    return Err(Error::FileSystem { detail });
+                    let detail = "lies on overlayfs and cannot be opened for writing: what others \
+                                  write there may never be seen";
+                    let (path, detail) = (Some(path.to_owned()), detail.into());
+                    return Err(Error::FileSystem { path, detail });
                 }
                 return Ok((file, true));
             }

@@ -41,12 +41,11 @@ pub(super) fn data_file(path: &Path, options: &MapOptions) -> Result<File> {
             Err(_) if options.allow_network => {}
             Err(e) => {
                 let detail = format!(
-                    "{}: lies on overlayfs and cannot be opened for writing ({e}): a reader of a \
+                    "lies on overlayfs and cannot be opened for writing ({e}): a reader of a \
                      lower layer's file would never see what others write; if nobody writes, open it \
-                     without a lock file (no_lock)",
-                    path.display()
+                     without a lock file (no_lock)"
                 );
-                return Err(Error::FileSystem { detail });
+                return Err(Error::FileSystem { path: Some(path.to_owned()), detail });
             }
         }
     }

@@ -36,14 +36,13 @@ pub(super) fn check_file_system(file: &File, path: &Path, options: &MapOptions) 
         FsKind::Fuse => "FUSE",
         _ => return Ok(()),
     };
-    Err(Error::FileSystem { detail: refusal(path, name) })
+    Err(Error::FileSystem { path: Some(path.to_owned()), detail: refusal(name) })
 }
 
-pub(super) fn refusal(path: &Path, name: &str) -> String {
+pub(super) fn refusal(name: &str) -> String {
     format!(
-        "{}: lies on {name}, where shared maps or locks cannot be relied on between processes; \
-         allow it explicitly if only one machine ever opens it",
-        path.display()
+        "lies on {name}, where shared maps or locks cannot be relied on between processes; \
+         allow it explicitly if only one machine ever opens it"
     )
 }
 

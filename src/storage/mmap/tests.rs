@@ -249,10 +249,10 @@ fn read_only_handles_write_nothing() {
     let options = MapOptions { read_only: true, direct: true, ..options() };
     let reader = MmapPlatform::open(&path, &options).unwrap();
     let storage = reader.storage();
-    assert!(matches!(storage.write(0, &[1]), Err(Error::ReadOnly)));
-    assert!(matches!(storage.grow(4 * P), Err(Error::ReadOnly)));
-    assert!(matches!(storage.truncate(0), Err(Error::ReadOnly)));
-    assert!(matches!(storage.sync(0, P), Err(Error::ReadOnly)));
+    assert!(matches!(storage.write(0, &[1]), Err(Error::ReadOnly { .. })));
+    assert!(matches!(storage.grow(4 * P), Err(Error::ReadOnly { .. })));
+    assert!(matches!(storage.truncate(0), Err(Error::ReadOnly { .. })));
+    assert!(matches!(storage.sync(0, P), Err(Error::ReadOnly { .. })));
     assert!(storage.view_mut().is_none());
     assert!(!reader.is_observer());
     assert!(reader.locks().try_lock(LockByte(9), LockMode::Exclusive).unwrap());
@@ -397,8 +397,8 @@ fn replaced_files_are_noticed() {
 
 #[test]
 fn file_systems_between_machines_are_named_in_the_refusal() {
-    let text = place::refusal(Path::new("/mnt/db"), "NFS");
-    assert!(text.contains("/mnt/db") && text.contains("NFS"));
+    let text = place::refusal("NFS");
+    assert!(text.contains("NFS"), "{text}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl SimProcess {
     }
 
     fn writable(&self) -> Result<()> {
-        if self.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.options.read_only { Err(Error::ReadOnly { path: None }) } else { Ok(()) }
     }
 
     /// Puts the parts, or only their first `limit` bytes, into the cache.

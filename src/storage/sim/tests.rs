@@ -474,8 +474,8 @@ fn locks_conflict_as_byte_locks_do() {
     assert!(c.observer() && c.view_mut().is_none());
     assert!(c.locks().try_lock(two, LockMode::Shared).unwrap());
     assert!(c.locks().try_lock(two, LockMode::Exclusive).is_err());
-    assert!(matches!(c.write(0, &[]), Err(Error::ReadOnly)));
-    assert!(matches!(c.sync(0, 1), Err(Error::ReadOnly)));
+    assert!(matches!(c.write(0, &[]), Err(Error::ReadOnly { .. })));
+    assert!(matches!(c.sync(0, 1), Err(Error::ReadOnly { .. })));
 }
 
 #[test]

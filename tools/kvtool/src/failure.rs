@@ -55,10 +55,10 @@ impl Failure {
             Error::Features { .. } => "use the kvtool that belongs to it",
             Error::DiskFull { .. } => "make room and run it again; the database is as it was",
             Error::DatabaseFull { .. } => "the database is as it was",
-            Error::Busy => "run it again later, or let it wait longer with --wait",
+            Error::Busy { .. } => "run it again later, or let it wait longer with --wait",
             Error::OutcomeUnknown { .. } => "check the disk first",
-            Error::ReadersFull => "close some of the readers that `kvtool info` lists",
-            Error::HandlesFull => "close some of the programs that have the database open",
+            Error::ReadersFull { .. } => "close some of the readers that `kvtool info` lists",
+            Error::HandlesFull { .. } => "close some of the programs that have the database open",
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 "run it as a user who may"
             }
@@ -90,7 +90,6 @@ impl Failure {
         };
         // The engine names the file itself where the error is about that.
         let message = match &error {
-            Error::FileSystem { .. } => error.to_string(),
             _ if error.path().is_some() => error.to_string(),
             _ => format!("{}: {error}", file.display()),
         };

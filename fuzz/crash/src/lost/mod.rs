@@ -235,7 +235,10 @@ impl Life {
             Ok(()) if durability == Durability::Durable || !self.refused => self.may_hold = after,
             Ok(()) | Err(Error::OutcomeUnknown { .. }) => self.may_hold.extend(after),
             Err(
-                Error::Io { .. } | Error::Corrupt { .. } | Error::TransactionBroken | Error::Busy,
+                Error::Io { .. }
+                | Error::Corrupt { .. }
+                | Error::TransactionBroken { .. }
+                | Error::Busy { .. },
             ) => {}
             Err(e) => return Err(format!("an error that has no cause: {e}")),
         }

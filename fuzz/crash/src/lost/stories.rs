@@ -93,7 +93,11 @@ impl Life {
             let puts = self.rng.u32(1..200);
             let outcome = self.put_large(&mut txn, puts).and_then(|all| {
                 put = all;
-                if self.rng.bool() { Err(Error::TransactionBroken) } else { txn.commit() }
+                if self.rng.bool() {
+                    Err(Error::TransactionBroken { path: None })
+                } else {
+                    txn.commit()
+                }
             });
             self.note(&put, Durability::Durable, &outcome)?;
             if !(0..3).any(|_| db.write().is_ok()) {

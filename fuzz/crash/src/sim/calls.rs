@@ -94,7 +94,7 @@ impl Writing {
             // It may have been done by half.
             let built = recto::harness::build(self.txn, Durability::Durable);
             assert!(
-                matches!(built, Err(Error::TransactionBroken)),
+                matches!(built, Err(Error::TransactionBroken { .. })),
                 "a transaction is built after {e}: {built:?}"
             );
             return None;

@@ -84,11 +84,11 @@ impl Causes {
             Error::DiskFull { .. } => full,
             Error::Io { .. } => failed,
             Error::Corrupt { .. } => matches!(during, Edit | Commit) && self.pages_lost,
-            Error::TransactionBroken => {
+            Error::TransactionBroken { .. } => {
                 matches!(during, Edit | Commit) && (failed || self.full_now)
             }
-            Error::Busy => during != Read && self.stopped(),
-            Error::WriterOnThisThread => {
+            Error::Busy { .. } => during != Read && self.stopped(),
+            Error::WriterOnThisThread { .. } => {
                 matches!(during, Begin | Flush | Check) && self.writers.contains(&true)
             }
             _ => false,

@@ -125,7 +125,7 @@ impl Editing<'_> {
             Err(e) => {
                 // It may have been done by half: what is read then would be anything.
                 let read = t.get(&key_bytes(key));
-                let broken = matches!(read, Err(Error::TransactionBroken));
+                let broken = matches!(read, Err(Error::TransactionBroken { .. }));
                 assert!(broken, "a table is read behind {e}: {read:?}");
                 return Err(e);
             }

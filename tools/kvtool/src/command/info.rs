@@ -181,7 +181,7 @@ impl Beside {
     fn of(db: &Database) -> recto::Result<Beside> {
         // No slot left: then the rest is shown without it.
         let named = match db.snapshots() {
-            Err(recto::Error::ReadersFull) => Vec::new(),
+            Err(recto::Error::ReadersFull { .. }) => Vec::new(),
             named => named?,
         };
         Ok(Beside {

@@ -125,7 +125,7 @@ impl<'a> NewDatabase<'a> {
             // changes it, as the help text of the tool says of databases.
             self.db = Some(unsafe { builder.open(&self.growing)? });
         }
-        self.db.as_ref().ok_or(Error::ReadOnly)
+        self.db.as_ref().ok_or_else(|| Error::ReadOnly { path: Some(self.growing.clone()) })
     }
 
     /// What has come of reading `file`: if everything, the database gets its name.

@@ -33,7 +33,7 @@ pub fn read(
         take(pair).map_err(|e| {
             failure = Some(e);
             // Never seen: the failure goes to the user in its place.
-            Error::ReadOnly
+            Error::ReadOnly { path: None }
         })
     });
     match failure {

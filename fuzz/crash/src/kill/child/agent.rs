@@ -121,7 +121,7 @@ impl Agent<'_> {
     fn try_write(&mut self) -> Result<String, String> {
         match self.db.write_timeout(Duration::from_millis(15)) {
             Ok(_) => Ok("free".into()),
-            Err(Error::Busy) => Ok("busy".into()),
+            Err(Error::Busy { .. }) => Ok("busy".into()),
             Err(e) => Err(format!("begin with a timeout: {e}")),
         }
     }
@@ -134,7 +134,7 @@ impl Agent<'_> {
             let report = match self.db.check(None) {
                 // Somebody built in between, and has not flushed yet, or died before: the next
                 // writer repairs.
-                Err(Error::Busy | Error::WriterOnThisThread) => continue,
+                Err(Error::Busy { .. } | Error::WriterOnThisThread { .. }) => continue,
                 other => told(other, "check")?,
             };
             drop(writing);
@@ -254,7 +254,7 @@ impl Agent<'_> {
     fn refused_everything(&mut self) -> Result<(), String> {
         fn forked<T>(result: recto::Result<T>, what: &str) -> Result<(), String> {
             match result {
-                Err(Error::Forked) => Ok(()),
+                Err(Error::Forked { .. }) => Ok(()),
                 Err(e) => Err(format!("{what}: {e}")),
                 Ok(_) => Err(format!("{what}: works")),
             }

@@ -55,7 +55,7 @@ fn begin(db: &Database, rng: &mut Rng) -> recto::Result<Option<WriteTxn>> {
     match rng.u8(..8) {
         0 => db.try_write(),
         1 => match db.write_timeout(Duration::from_micros(rng.u64(..20_000))) {
-            Err(Error::Busy) => Ok(None),
+            Err(Error::Busy { .. }) => Ok(None),
             other => other.map(Some),
         },
         _ => db.write().map(Some),

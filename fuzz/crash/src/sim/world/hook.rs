@@ -242,7 +242,7 @@ impl Hook {
         let db = match enter(disk, &self.setup, GUEST) {
             Ok(db) => db,
             // Whoever is stopped may be opening.
-            Err(Error::Busy | Error::LockFile { .. }) => return None,
+            Err(Error::Busy { .. } | Error::LockFile { .. }) => return None,
             Err(e) => {
                 assert!(self.oracle.lock().forgives(&e, During::Open), "a guest opens: {e}");
                 return None;

@@ -206,7 +206,7 @@ impl World {
             for n in 0..count {
                 match db.read() {
                     Ok(txn) => all.push(txn),
-                    Err(Error::ReadersFull) if !fits => break,
+                    Err(Error::ReadersFull { .. }) if !fits => break,
                     Err(e) if oracle.lock().forgives(&e, During::Read) => break,
                     Err(e) => panic!("reader {n} of {count}, {others} others: {e}"),
                 }
