@@ -33,6 +33,8 @@ pub struct TxnId(pub u64);
 /// assert_eq!(txn.table_options("matrices")?, Some(options));
 /// let tags = txn.table_options("tags")?.unwrap();
 /// assert_eq!(tags.kind, TableKind::Set { value_size: 8 });
+/// let tags = txn.open_set_with("any length", &TableOptions::set())?;
+/// assert_eq!(tags.as_set().value_size(), None);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

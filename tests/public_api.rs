@@ -1,5 +1,5 @@
 //! The public API, as rustdoc sees it: what changes in it changes `tests/public_api.txt`, which a
-//! reviewer reads; and what stands in the documentation of each item.
+//! reviewer reads; and what stands in the documentation of each function.
 //!
 //! After a change that is meant: `RECTO_API=write cargo test --test public_api`.
 //!
@@ -10,7 +10,7 @@
 
 mod api_text;
 
-use api_text::Api;
+use api_text::{Api, shows};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -87,14 +87,33 @@ fn the_public_api_is_what_the_snapshot_says() {
     assert!(now.lines().count() > 500, "most of it is not seen");
 }
 
-/// Every item says what it is (`missing_docs`); what can fail also says with what, itself or in the
-/// documentation of its type; and every type that does something is shown in an example, its own or
-/// that of a method.
+/// Every item says what it is (`missing_docs`); what can fail also says with what and what it
+/// costs, itself or in the documentation of its type; and every function and method is called in an
+/// example, its own or that of its type.
 #[test]
-fn items_say_how_they_fail_and_are_shown_in_examples() {
+fn functions_say_how_they_fail_and_what_they_cost_and_are_shown_in_examples() {
     let Some(api) = api() else { return };
     let silent = api.without_errors();
     assert!(silent.is_empty(), "no word on errors:\n{}", silent.join("\n"));
+    let dear = api.without_cost();
+    assert!(dear.is_empty(), "no word on what it costs:\n{}", dear.join("\n"));
     let bare = api.without_example();
-    assert!(bare.is_empty(), "no example:\n{}", bare.join("\n"));
+    assert!(
+        bare.is_empty(),
+        "called in no example, of its own or of its type, in a line that is seen:\n{}",
+        bare.join("\n"),
+    );
+}
+
+#[test]
+fn an_example_is_compiled_and_its_calls_are_seen() {
+    let shown = |docs: &str| shows(docs, "get");
+    assert!(shown("Gets.\n\n```\nlet v = table.get(b\"key\")?;\n```"));
+    assert!(shown("```no_run\nget::<u64>(1);\n```") && shown("```\nfn get(&self) {}\n```"));
+    assert!(!shown("As `get(key)`."), "in words");
+    assert!(!shown("```\n# table.get(b\"key\")?;\n```"), "hidden");
+    assert!(!shown("```compile_fail\ntable.get(b\"key\")?;\n```"), "not compiled");
+    assert!(!shown("```text\ntable.get(b\"key\")?;\n```"), "no code");
+    assert!(!shown("```\ntable.forget(); table.get_many(); widget(1);\n```"), "other names");
+    assert!(!shown("```\n```\ntable.get(b\"key\")"), "behind it");
 }

@@ -23,17 +23,56 @@ impl Database {
     ///
     /// # Safety
     /// As [`Builder::open`].
+    ///
+    /// Errors, cost: those of [`Builder::open`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { recto::Database::open(&path)? };
+    /// assert!(db.read()?.tables()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub unsafe fn open(path: impl AsRef<Path>) -> Result<Database> {
         // SAFETY: passed on to the caller.
         unsafe { Database::builder().open(path) }
     }
 
     /// Options, then open.
+    ///
+    /// No file is touched before one is opened: O(1).
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// let mut options = recto::Database::builder();
+    /// options.page_size(16_384).max_bytes(1 << 30);
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { options.open(&path)? };
+    /// assert_eq!(db.info()?.page_size, 16_384);
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// A new, empty database in memory: same engine, no file, one process.
+    ///
+    /// Errors: [`Error::Io`] if the system gives no memory for what its threads share. For tests,
+    /// and for what need not outlive the process; [`Builder::in_memory`] takes options.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?; // visible to all threads of this process
+    /// assert_eq!(db.read()?.table("main")?.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn in_memory() -> Result<Database> {
         Database::builder().in_memory()
     }
@@ -49,6 +88,27 @@ impl Database {
 ///     recto::Database::builder().page_size(16384).open(dir.path().join("my.recto"))?
 /// };
 /// # drop(db); Ok(()) }
+/// ```
+///
+/// Options are set on it in any order and are read when a database is opened: one
+/// builder may open several. It may be sent to other threads, and cloned. Those below have defaults
+/// that fit most programs:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// use recto::{Durability, Sink};
+/// use std::time::Duration;
+/// let mut builder = recto::Database::builder();
+/// builder.page_size(16_384).durability(Durability::Deferred); // of commits that do not say
+/// builder.sink(Sink::Staged).stage_bytes(256 << 20).reserve(4 << 30);
+/// builder.open_timeout(Duration::from_secs(1)).allow_network(false);
+/// builder.lock_file(path.with_extension("lock"));
+/// // SAFETY: nothing but recto changes the file while it is open.
+/// let db = unsafe { builder.open(&path)? };
+/// assert_eq!(db.info()?.page_size, 16_384);
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -75,6 +135,19 @@ impl Builder {
     /// No write transactions; the data file is opened for reading only. The lock file is written if
     /// permissions allow, so that a reader is seen; otherwise snapshots are pinned by byte locks,
     /// at the cost of two system calls a transaction. Default: false.
+    ///
+    /// Writing gives [`Error::ReadOnly`], and so does a flush.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// # drop(unsafe { recto::Database::open(&path)? });
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let db = unsafe { recto::Database::builder().read_only(true).open(&path)? };
+    /// assert_eq!(db.write().unwrap_err().kind(), recto::ErrorKind::ReadOnly);
+    /// # Ok(()) }
+    /// ```
     pub fn read_only(&mut self, yes: bool) -> &mut Self {
         self.engine.read_only = yes;
         self.platform.read_only = yes;
@@ -86,6 +159,22 @@ impl Builder {
     /// too, reading is undefined behaviour or raises SIGBUS: pages that such a reader sees are used
     /// again, and cut off. That nobody writes is part of what the caller of [`Builder::open`]
     /// promises. Default: false.
+    ///
+    /// [`Error::InvalidArgument`] when it is opened for writing, or together with
+    /// [`Builder::exclusive`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// # drop(unsafe { recto::Database::open(&path)? });
+    /// let mut image = recto::Database::builder();
+    /// image.read_only(true).no_lock(true);
+    /// // SAFETY: the file lies in an image that nobody writes.
+    /// let db = unsafe { image.open(&path)? };
+    /// assert!(db.read()?.tables()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn no_lock(&mut self, yes: bool) -> &mut Self {
         self.platform.no_lock = yes;
         self
@@ -200,6 +289,16 @@ impl Builder {
     /// Whether a missing file is made. A file without a byte counts as missing: a new one takes its
     /// place, as a whole, with its users and permissions. Default: true, but never for a read-only
     /// database.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// // SAFETY: nothing but recto changes the file while it is open.
+    /// let missing = unsafe { recto::Database::builder().create(false).open(&path) };
+    /// assert_eq!(missing.unwrap_err().kind(), recto::ErrorKind::Io);
+    /// # Ok(()) }
+    /// ```
     pub fn create(&mut self, yes: bool) -> &mut Self {
         self.create = yes;
         self
@@ -498,6 +597,13 @@ impl Builder {
     ///
     /// Errors: [`Error::InvalidArgument`] for a size of pages that cannot be; [`Error::Io`] where
     /// there is no memory.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// let db = recto::Database::builder().max_bytes(64 << 20).in_memory()?;
+    /// assert_eq!(db.info()?.path, None);
+    /// # Ok(()) }
+    /// ```
     pub fn in_memory(&self) -> Result<Database> {
         self.check_page_size()?;
         let platform: PlatformRef =

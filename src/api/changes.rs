@@ -18,12 +18,41 @@ impl Database {
     /// thread ([`Changes::wait`]) or a task ([`Changes::next_async`], [`Changes::poll_next`]).
     ///
     /// Holds back no page, unless it is asked to keep snapshots ([`Changes::with_snapshots`]).
+    ///
+    /// O(1). A read-only handle that may not write to the lock file looks 200 times a second while
+    /// somebody waits; other handles sleep in the kernel.
+    ///
+    /// Errors: those of [`Database::wait_for_commit`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut changes = db.changes()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"news", b"")?;
+    /// txn.commit()?; // of any thread or process
+    /// let commits = changes.wait(None)?.unwrap();
+    /// assert!(commits.to() > commits.from());
+    /// # Ok(()) }
+    /// ```
     pub fn changes(&self) -> Result<Changes> {
         Ok(self.changes_since(self.wait_for_commit(0, Some(Duration::ZERO))?))
     }
 
     /// The same for what is newer than this transaction: where somebody has left off, be it before
     /// a restart. Ids only rise.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"news", b"")?;
+    /// txn.commit()?;
+    /// let mut changes = db.changes_since(0); // everything is newer
+    /// let commits = changes.wait(None)?.unwrap();
+    /// assert_eq!((commits.from(), commits.to()), (0, changes.id()));
+    /// # Ok(()) }
+    /// ```
     pub fn changes_since(&self, id: u64) -> Changes {
         Changes { db: self.clone(), seen: id, older: None, place: None }
     }
@@ -131,6 +160,22 @@ impl Changes {
     /// What [`Changes::next_async`] does, without a future to keep: for streams of one's own
     /// (`futures::stream::poll_fn(|context| changes.poll_next(context).map(Some))`). Only the
     /// task that has polled last is woken.
+    ///
+    /// Errors as from [`Changes::next_async`]. It never blocks.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use std::task::{Context, Poll, Waker};
+    /// let mut changes = db.changes()?;
+    /// let mut context = Context::from_waker(Waker::noop()); // a runtime's
+    /// assert!(changes.poll_next(&mut context).is_pending());
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"news", b"")?;
+    /// txn.commit()?;
+    /// assert!(matches!(changes.poll_next(&mut context), Poll::Ready(Ok(_))));
+    /// # Ok(()) }
+    /// ```
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<NewCommits>> {
         let now = Some(Duration::ZERO);
         if let Some(told) = self.wait(now).transpose() {
@@ -221,8 +266,12 @@ impl fmt::Debug for NextCommits<'_> {
 /// let new = changes.wait(None)?.unwrap();
 /// assert!(new.from() < new.to());
 /// assert_eq!(new.tables()?[0].new.as_ref().unwrap().name, "main");
+/// let [old, now] = new.snapshots().unwrap();
+/// assert!(old.table_opt("main")?.is_none() && now.table("main")?.contains_key(b"key")?);
 /// # Ok(()) }
 /// ```
+///
+/// Threads may share it.
 #[derive(Debug)]
 pub struct NewCommits {
     from: u64,

@@ -29,12 +29,27 @@ impl CommitFuture {
     }
 
     /// Whether it is ready: polling gives the outcome, and waiting does not wait.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// let commit = txn.commit_async();
+    /// while !commit.is_ready() {
+    ///     std::thread::yield_now(); // something else
+    /// }
+    /// assert!(commit.wait()?.id.is_some()); // does not wait
+    /// # Ok(()) }
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.promise.is_kept()
     }
 
     /// Waits for it, on a thread that may block: for programs without futures that have something
     /// else to do while the device works.
+    ///
+    /// Errors: those of [`WriteTxn::commit_async`](crate::WriteTxn::commit_async).
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -53,6 +53,28 @@ use crate::txn::write::TableId;
 /// println!("{pair:?}");
 /// # Ok(()) }
 /// ```
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// let words = txn.open("words")?;
+/// let mut cursor = txn.cursor(words);
+/// for word in ["bee", "ant", "wasp"] {
+///     cursor.insert(&mut txn, word.as_bytes(), b"1")?; // and stands on it
+/// }
+/// assert_eq!((cursor.table(), cursor.key()), (words, Some(&b"wasp"[..])));
+/// assert!(cursor.put(&mut txn, b"2")?);
+/// assert_eq!(cursor.current(&txn)?, Some((&b"wasp"[..], &b"2"[..])));
+/// assert_eq!(cursor.prev(&txn)?.map(|(key, _)| key), Some(&b"bee"[..]));
+/// assert_eq!(cursor.first(&txn)?.map(|(key, _)| key), Some(&b"ant"[..]));
+/// assert_eq!(cursor.last(&txn)?.map(|(key, _)| key), Some(&b"wasp"[..]));
+/// assert_eq!(cursor.seek(&txn, b"b")?.map(|(key, _)| key), Some(&b"bee"[..]));
+/// assert_eq!(cursor.seek_back(&txn, b"b")?.map(|(key, _)| key), Some(&b"ant"[..]));
+/// # Ok(()) }
+/// ```
+///
+/// It may be sent to another thread, with its transaction or without it.
 #[derive(Clone, Debug)]
 pub struct Cursor {
     pub(super) table: TableId,

@@ -29,6 +29,20 @@ use std::time::Duration;
 /// the same way with the last clone; what is not durable by then its thread goes on with.
 ///
 /// After `fork` the child must not use it (every call says [`Error::Forked`]); it opens its own.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// let db = recto::Database::in_memory()?; // in a file: `Database::open`
+/// let other = db.clone(); // the same handle, for another thread
+/// let writer = std::thread::spawn(move || -> recto::Result<()> {
+///     let mut txn = other.write()?;
+///     txn.open_table("main")?.put(b"key", b"value")?;
+///     txn.commit()
+/// });
+/// writer.join().unwrap()?;
+/// assert_eq!(db.read()?.table("main")?.get(b"key")?, Some(&b"value"[..]));
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Database {
     /// Dropped first: the last clone waits for what it has left to its threads, and closes then.
@@ -121,6 +135,18 @@ impl Database {
     /// Begins the write transaction, or gives [`Error::Busy`] when `timeout` is over and another
     /// writer, this thread's own transaction, or a flush that a repair has to wait for, has not
     /// ended. Other errors as [`Database::write`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use std::time::Duration;
+    /// let txn = db.write()?;
+    /// let late = db.write_timeout(Duration::from_millis(1)); // somebody has it
+    /// assert_eq!(late.unwrap_err().kind(), recto::ErrorKind::Busy);
+    /// drop(txn);
+    /// drop(db.write_timeout(Duration::from_millis(1))?);
+    /// # Ok(()) }
+    /// ```
     pub fn write_timeout(&self, timeout: Duration) -> Result<WriteTxn> {
         self.begin_write(Some(timeout))
     }
@@ -252,6 +278,17 @@ impl Database {
     }
 
     /// The longest key this database takes: 2,022 bytes with pages of 4 KiB, about half a page.
+    ///
+    /// O(1). Longer ones give [`Error::KeyTooLong`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// assert_eq!(db.max_key_len(), 2_022);
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(&vec![7; db.max_key_len()], b"value")?;
+    /// # Ok(()) }
+    /// ```
     pub fn max_key_len(&self) -> usize {
         node::max_key_len(self.engine.page_size)
     }
@@ -309,6 +346,8 @@ impl Database {
     /// first. For people; [`Info::readers`] has less of it and costs less. It reads the list of
     /// free pages and, for each process, its descriptors in `/proc`; it disturbs nobody.
     ///
+    /// Errors: [`Error::Io`], [`Error::LockFile`] if its memory is damaged.
+    ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// # let db = recto::Database::in_memory()?;
@@ -335,6 +374,23 @@ impl Database {
     /// the list of free pages, and disturbs nobody.
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let put = |value: &[u8]| -> recto::Result<()> {
+    /// #     let mut txn = db.write()?;
+    /// #     txn.open_table("main")?.put(b"key", value)?;
+    /// #     txn.commit()
+    /// # };
+    /// # put(b"old")?;
+    /// let old = db.read()?;
+    /// put(b"new")?;
+    /// assert!(db.held_back()? > 0); // what only `old` sees
+    /// drop(old);
+    /// assert_eq!(db.held_back()?, 0);
+    /// # Ok(()) }
+    /// ```
     pub fn held_back(&self) -> Result<u64> {
         let info = self.info()?;
         let readers = info.readers.iter().map(|it| it.txn.0);
@@ -352,6 +408,22 @@ impl Database {
     /// another snapshot sees the same pages. Reads the list of free pages, and disturbs nobody.
     ///
     /// Errors: [`Error::Busy`] if commits leave no moment to look; [`Error::ReadersFull`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let put = |value: &[u8]| -> recto::Result<()> {
+    /// #     let mut txn = db.write()?;
+    /// #     txn.open_table("main")?.put(b"key", value)?;
+    /// #     txn.commit()
+    /// # };
+    /// # put(b"old")?;
+    /// let (old, also_old) = (db.read()?, db.read()?);
+    /// put(b"new")?;
+    /// let held = db.pages_held(&[old.id(), also_old.id()])?;
+    /// assert!(held[0] > 0 && held[0] == held[1]);
+    /// # Ok(()) }
+    /// ```
     pub fn pages_held(&self, snapshots: &[u64]) -> Result<Vec<u64>> {
         let held = pages_held_live(&self.engine, snapshots, TRIES_WITHOUT_LOCK);
         Ok(held.map_err(|e| self.engine.named(e))?.each)

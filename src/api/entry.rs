@@ -92,7 +92,8 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// What stands at a key: [`TableMut::entry`].
+/// What stands at a key: [`TableMut::entry`], which says what it costs. Used by one thread at a
+/// time.
 ///
 /// Errors of its methods as in [`TableMut`].
 ///
@@ -108,6 +109,11 @@ impl<'a> Spot<'a> {
 /// }
 /// let taken = seats.entry(b"7A")?.or_insert(b"Kurt")?;
 /// assert_eq!(taken.get()?, b"Ada");
+/// assert_eq!(taken.key(), b"7A");
+/// assert_eq!(seats.entry(b"7B")?.key(), b"7B");
+/// seats.entry(b"7B")?.or_insert_with(|| "Grace")?;
+/// seats.entry(b"7B")?.and_modify(|name| name.extend(b" H."))?;
+/// assert_eq!(seats.get(b"7B")?, Some(&b"Grace H."[..]));
 /// # Ok(()) }
 /// ```
 pub enum Entry<'a> {
@@ -156,7 +162,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A key that is there.
+/// A key that is there. A look, and each change behind the first, is one descent of the tree.
 ///
 /// Errors of its methods as in [`TableMut`].
 ///
@@ -172,6 +178,11 @@ impl<'a> Entry<'a> {
 ///     assert_eq!(there.remove()?, b"Kurt");
 /// }
 /// assert!(seats.is_empty());
+/// seats.put(b"7A", b"Ada")?;
+/// if let Entry::Occupied(there) = seats.entry(b"7A")? {
+///     assert_eq!((there.key(), there.get()?), (&b"7A"[..], &b"Ada"[..]));
+///     there.delete()?; // without a copy of the value
+/// }
 /// # Ok(()) }
 /// ```
 pub struct OccupiedEntry<'a> {
@@ -207,7 +218,7 @@ impl<'a> OccupiedEntry<'a> {
     }
 }
 
-/// A key that is not there.
+/// A key that is not there. To put it costs what [`TableMut::put`] costs, without a descent.
 ///
 /// Errors as in [`TableMut`].
 ///
@@ -221,6 +232,9 @@ impl<'a> OccupiedEntry<'a> {
 ///     assert_eq!(free.insert(b"Ada")?.get()?, b"Ada");
 /// }
 /// assert!(seats.contains_key(b"7A")?);
+/// if let Entry::Vacant(free) = seats.entry(b"7B")? {
+///     assert_eq!(free.key(), b"7B"); // and dropped: nothing is put
+/// }
 /// # Ok(()) }
 /// ```
 pub struct VacantEntry<'a> {

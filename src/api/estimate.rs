@@ -41,6 +41,22 @@ impl<'t> Table<'t> {
     /// some percent off where pages are about as full as their neighbours, more where they differ
     /// much, as after many deletions or where long values stand beside short ones. Nothing bounds
     /// the error, but the whole table.
+    ///
+    /// Errors as in [`Table`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut table = txn.open_table("main")?;
+    /// for n in 0..10_000u32 {
+    ///     table.put(&n.to_be_bytes(), b"")?;
+    /// }
+    /// let about = table.as_table().estimate_range(2_500u32.to_be_bytes()..)?;
+    /// assert!((6_000..9_000).contains(&about));
+    /// assert_eq!(table.as_table().estimate_range(..)?, 10_000);
+    /// # Ok(()) }
+    /// ```
     pub fn estimate_range(&self, keys: impl KeyRange) -> Result<u64> {
         let (from, to) = keys.bounds();
         over!(self.source(), pages => tree::estimate_range(pages, &self.descriptor(), from, to))

@@ -69,11 +69,39 @@ impl WriteTxn {
     /// snapshots have filled, none can be dropped before there is more room.
     ///
     /// [`Builder::max_bytes`]: crate::Builder::max_bytes
+    ///
+    /// Errors: those of changes ([`TableMut`](crate::TableMut)), and of the device.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.create_snapshot("before")?;
+    /// txn.commit()?;
+    /// let mut txn = db.write()?;
+    /// assert!(txn.drop_snapshot("before")?);
+    /// assert!(!txn.drop_snapshot("before")?); // there is none any more
+    /// txn.commit()?;
+    /// assert!(db.snapshots()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn drop_snapshot(&mut self, name: &str) -> Result<bool> {
         self.writer_mut().drop_snapshot(name)
     }
 
     /// The snapshots as this transaction has left them, in the order of their names.
+    ///
+    /// O(snapshots). Errors: [`Error::Corrupt`], [`Error::TransactionBroken`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.create_snapshot("monday")?;
+    /// assert_eq!(txn.snapshots()?[0].name, "monday"); // others see it after the commit
+    /// assert!(db.snapshots()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         Ok(infos(self.writer().snapshots()?))
     }
@@ -81,6 +109,20 @@ impl WriteTxn {
 
 impl Database {
     /// The snapshots that have a name, in the order of their names.
+    ///
+    /// O(snapshots), within a read transaction. Errors: those of [`Database::read`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.create_snapshot("monday")?;
+    /// txn.commit()?;
+    /// for snapshot in db.snapshots()? {
+    ///     println!("{}: transaction {}, {:?}", snapshot.name, snapshot.id, snapshot.created);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         Ok(infos(self.engine.snapshots().map_err(|e| self.engine.named(e))?))
     }
@@ -89,6 +131,23 @@ impl Database {
     /// stands on its own: the snapshot may be dropped meanwhile.
     ///
     /// Errors: [`Error::NoSuchSnapshot`], and those of [`Database::read`].
+    ///
+    /// One descent of the list of snapshots, and no other system call than [`Database::read`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("stock")?.put(b"apple", b"5")?;
+    /// txn.commit()?;
+    /// let mut txn = db.write()?;
+    /// txn.create_snapshot("before")?; // what was committed last
+    /// txn.open_table("stock")?.clear()?;
+    /// txn.commit()?;
+    /// assert_eq!(db.read_snapshot("before")?.table("stock")?.len(), 1);
+    /// assert_eq!(db.read_snapshot("after").unwrap_err().kind(), recto::ErrorKind::NoSuchSnapshot);
+    /// # Ok(()) }
+    /// ```
     pub fn read_snapshot(&self, name: &str) -> Result<ReadTxn> {
         let found = self.engine.begin_read_named(name).map_err(|e| self.engine.named(e))?;
         found.map(ReadTxn::new).ok_or_else(|| Error::NoSuchSnapshot(name.into()))

@@ -29,6 +29,8 @@ impl<'t> Table<'t> {
     }
 
     /// The pair with this key, or the last one before it.
+    ///
+    /// One descent; errors as in [`Table`]. [`Table::at_or_after`] has an example of all four.
     pub fn at_or_before(&self, key: &[u8]) -> Result<Option<(Key<'t>, &'t [u8])>> {
         self.beside(key, Beside::AtOrBefore)
     }

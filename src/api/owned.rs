@@ -46,11 +46,18 @@ use std::sync::Arc;
 /// # let mut txn = db.write()?;
 /// # txn.open_table("main")?.put(b"key", b"value")?;
 /// # txn.commit()?;
+/// # let other = db.clone();
 /// let txn = Arc::new(db.read()?);
 /// let mut download = Download { pairs: txn.owned_table("main")?.iter()?, size: 65_536 };
 /// drop((txn, db));
 /// let thread = std::thread::spawn(move || download.piece());
 /// assert_eq!(thread.join().unwrap()?, b"keyvalue");
+/// let table = std::sync::Arc::new(other.read()?).owned_table("main")?;
+/// assert_eq!(table.get(b"key")?, Some(&b"value"[..]));
+/// assert!(table.contains_key(b"key")? && !table.is_empty() && table.len() == 1);
+/// assert_eq!(table.range("a".."l")?.count() + table.prefix(b"l")?.count(), 1);
+/// assert_eq!(table.cursor().first()?, Some((&b"key"[..], &b"value"[..])));
+/// assert_eq!(table.as_table().stats().entries, table.txn().table("main")?.len());
 /// # Ok(()) }
 /// ```
 ///
@@ -80,6 +87,20 @@ impl ReadTxn {
     }
 
     /// The same; None if there is none of this name, as before anybody has written to it.
+    ///
+    /// Errors: [`Error::TableOptions`] for a table of sets.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use std::sync::Arc;
+    /// assert!(Arc::new(db.read()?).owned_table_opt("main")?.is_none());
+    /// let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// assert_eq!(Arc::new(db.read()?).owned_table_opt("main")?.unwrap().len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn owned_table_opt(self: &Arc<ReadTxn>, name: &str) -> Result<Option<OwnedTable>> {
         let table = self.table_opt(name)?;
         let owned =
@@ -176,6 +197,7 @@ impl OwnedTable {
 /// assert_eq!(range.next_back_ref()?, Some((&b"c"[..], &b"value"[..])));
 /// assert_eq!(range.next().transpose()?, Some((b"b".to_vec(), b"value".to_vec())));
 /// assert!(range.next().is_none());
+/// assert!(range.next_ref()?.is_none() && range.txn().table("main")?.len() == 3);
 /// # Ok(()) }
 /// ```
 ///
@@ -191,6 +213,8 @@ impl OwnedTable {
 /// println!("{first:?} {second:?}");
 /// # Ok(()) }
 /// ```
+///
+/// Used by one thread at a time; it may be sent to another one.
 pub struct OwnedRange {
     txn: Arc<ReadTxn>,
     pairs: PausedRange,
@@ -256,10 +280,18 @@ impl std::iter::FusedIterator for OwnedRange {}
 /// assert_eq!(cursor.seek(b"b")?, Some((&b"c"[..], &b"value"[..])));
 /// assert_eq!(cursor.prev()?, Some((&b"a"[..], &b"value"[..])));
 /// assert_eq!(cursor.prev()?, None);
+/// assert_eq!(cursor.next()?.map(|(key, _)| key), Some(&b"a"[..]));
+/// assert_eq!(cursor.first()?.map(|(key, _)| key), Some(&b"a"[..]));
+/// assert_eq!(cursor.last()?, Some((&b"c"[..], &b"value"[..])));
+/// assert_eq!(cursor.current()?.map(|(key, _)| key), Some(&b"c"[..])); // has not moved
+/// assert_eq!(cursor.seek_back(b"b")?.map(|(key, _)| key), Some(&b"a"[..]));
+/// assert_eq!(cursor.table().len(), 2);
 /// # Ok(()) }
 /// ```
 ///
 /// Errors as in [`Table`](crate::Table).
+///
+/// Used by one thread at a time; it may be sent to another one.
 #[derive(Clone)]
 pub struct OwnedCursor {
     table: OwnedTable,

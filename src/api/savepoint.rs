@@ -56,6 +56,8 @@ pub struct Savepoint {
 /// step.commit()?;
 /// # Ok(()) }
 /// ```
+///
+/// Used by one thread at a time, as the write transaction is.
 #[must_use = "to drop it is to undo it"]
 pub struct Nested<'t> {
     txn: &'t mut WriteTxn,
@@ -199,6 +201,8 @@ impl Nested<'_> {
 
     /// Undoes its changes, as dropping it does, and tells what that cannot: the errors of
     /// [`WriteTxn::rollback_to`].
+    ///
+    /// Costs what [`WriteTxn::rollback_to`] does.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

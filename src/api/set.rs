@@ -35,6 +35,13 @@ use std::ops::Bound;
 /// assert_eq!(pages, ["/a", "/b"].map(str::as_bytes));
 /// assert!(tags.contains(b"files", b"/a")?);
 /// assert_eq!((tags.len(), tags.key_count(), tags.count(b"rust")?), (3, 2, 2));
+/// assert!(tags.contains_key(b"rust")? && !tags.is_empty());
+/// assert_eq!((tags.value_size(), tags.stats().pairs), (None, 3)); // values of any length
+/// assert_eq!((tags.iter()?.count(), tags.prefix(b"r")?.count()), (2, 1));
+/// let (tag, page) = tags.first()?.unwrap();
+/// assert_eq!((&*tag, &*page), (&b"files"[..], &b"/a"[..]));
+/// assert_eq!(tags.last()?.unwrap().1, &b"/b"[..]);
+/// assert_eq!(tags.get(b"rust")?.set_len(), 2);
 /// # Ok(()) }
 /// ```
 ///
@@ -249,6 +256,8 @@ impl<'t> Values<'t> {
     /// leaf of them, and then as a slice for each leaf, of 4,072 bytes in a page of 4,096. None
     /// where all have been given out, and where values may have any length.
     ///
+    /// O(1) inside of a leaf, and without a copy. Errors as in [`Table`](crate::Table).
+    ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// use recto::TableOptions;
@@ -276,6 +285,19 @@ impl<'t> Values<'t> {
     }
 
     /// Number of values that the key has, of which these may be a part. O(1).
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut tags = txn.open_set("tags")?;
+    /// tags.insert(b"rust", b"/a")?;
+    /// tags.insert(b"rust", b"/b")?;
+    /// let mut some = tags.values(b"rust", "/b"..)?;
+    /// assert_eq!(some.set_len(), 2); // not those of the range
+    /// assert_eq!(some.by_ref().count(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn set_len(&self) -> u64 {
         self.set_len
     }

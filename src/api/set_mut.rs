@@ -26,6 +26,31 @@ use std::ops::Bound;
 /// ```
 ///
 /// Used by one thread at a time. Errors of every change as in [`TableMut`](crate::TableMut).
+///
+/// What [`SetTable`] has it has too, as the table stands now; and calls that change a whole range:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// let mut by_city = txn.open_set("by_city")?;
+/// for (city, name) in [("Bergen", "cyd"), ("Oslo", "ada"), ("Oslo", "bob"), ("Turku", "dan")] {
+///     by_city.insert(city.as_bytes(), name.as_bytes())?;
+/// }
+/// assert_eq!((by_city.len(), by_city.key_count(), by_city.count(b"Oslo")?), (4, 3, 2));
+/// assert!(by_city.contains(b"Oslo", b"ada")? && by_city.contains_key(b"Turku")?);
+/// assert_eq!(by_city.get(b"Oslo")?.count() + by_city.values(b"Oslo", "b"..)?.count(), 3);
+/// assert_eq!((by_city.iter()?.count(), by_city.range("O"..)?.count()), (3, 2));
+/// assert_eq!((by_city.pairs("O"..)?.count(), by_city.prefix(b"B")?.count()), (3, 1));
+/// assert_eq!(by_city.first()?.unwrap().1, &b"cyd"[..]);
+/// assert_eq!(by_city.last()?, by_city.as_set().last()?);
+/// assert_eq!(by_city.pop_last()?, Some((b"Turku".to_vec(), b"dan".to_vec())));
+/// assert_eq!((by_city.delete_prefix(b"B")?, by_city.delete_range("P"..)?), (1, 0));
+/// assert_eq!(by_city.clear()?, 2);
+/// let by_city = by_city.id(); // to be used beside other tables
+/// assert!(txn.view_set(by_city)?.is_empty());
+/// # Ok(()) }
+/// ```
 pub struct SetTableMut<'t> {
     writer: &'t mut Writer,
     index: usize,
@@ -40,12 +65,16 @@ impl<'t> SetTableMut<'t> {
     /// long as a key at most ([`Database::max_key_len`](crate::Database::max_key_len)), and exactly
     /// as long as the table says where it says so: else
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument).
+    ///
+    /// One descent of the tree, and one of the tree of the values where they are many.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
         self.writer.insert_pair(self.index, key, value)
     }
 
     /// Removes a value of a key; false, and nothing changed, if the key does not have it. A key is
     /// there as long as it has values.
+    ///
+    /// As much as [`SetTableMut::insert`].
     pub fn remove(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
         self.writer.remove_pair(self.index, key, value)
     }
@@ -59,6 +88,9 @@ impl<'t> SetTableMut<'t> {
     }
 
     /// Removes all keys of a range with their values; how many pairs there were.
+    ///
+    /// Whole subtrees go at once, as in [`TableMut::delete_range`](crate::TableMut::delete_range);
+    /// but the trees of values are read.
     pub fn delete_range(&mut self, keys: impl KeyRange) -> Result<u64> {
         let (start, end) = keys.bounds();
         let before = self.len();
@@ -67,6 +99,8 @@ impl<'t> SetTableMut<'t> {
     }
 
     /// Removes all keys that begin with `prefix`, with their values; how many pairs there were.
+    ///
+    /// As [`SetTableMut::delete_range`].
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
         match after_prefix(self.writer.table(self.index).order, prefix)? {
             Some(end) => self.delete_range(prefix..&end),
@@ -75,11 +109,15 @@ impl<'t> SetTableMut<'t> {
     }
 
     /// Removes all pairs; how many there were. The table stays.
+    ///
+    /// It costs what [`SetTableMut::delete_range`] does.
     pub fn clear(&mut self) -> Result<u64> {
         self.delete_range(..)
     }
 
     /// Takes the first pair out.
+    ///
+    /// Two descents.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -97,6 +135,8 @@ impl<'t> SetTableMut<'t> {
     }
 
     /// Takes the last pair out.
+    ///
+    /// Two descents.
     pub fn pop_last(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let pair = self.last()?.map(|(key, value)| (key.into_vec(), value.into_vec()));
         self.take_out(pair)

@@ -88,6 +88,16 @@ macro_rules! moved {
 /// let (last, colour) = fruit.last()?.unwrap();
 /// assert_eq!((&*last, colour), (&b"blackberry"[..], &b"black"[..]));
 /// assert_eq!(fruit.len(), 3);
+/// assert!(fruit.contains_key(b"banana")? && !fruit.is_empty());
+/// assert_eq!(fruit.iter()?.next().transpose()?, fruit.first()?);
+/// assert_eq!(fruit.cursor().last()?, Some((&b"blackberry"[..], &b"black"[..])));
+/// assert_eq!(fruit.stats().entries, fruit.len());
+/// assert_eq!(fruit.get_many(&["apple", "pear"])?, [Some(&b"red"[..]), None]);
+/// assert_eq!(fruit.range("b".."bl")?.count(), 1);
+/// let name = |pair: Option<(recto::Key, &[u8])>| pair.map(|(name, _)| name.to_string());
+/// assert_eq!(name(fruit.at_or_before(b"b")?).as_deref(), Some("apple"));
+/// assert_eq!(name(fruit.before(b"apple")?), None);
+/// assert_eq!(name(fruit.after(b"apple")?).as_deref(), Some("banana"));
 /// # Ok(()) }
 /// ```
 ///
@@ -231,6 +241,8 @@ impl<'t> Table<'t> {
     }
 
     /// All pairs whose key begins with `prefix`; also right when the prefix ends in 0xff bytes.
+    ///
+    /// One descent, and then the leaves of the range.
     pub fn prefix(&self, prefix: &[u8]) -> Result<Range<'t>> {
         match after_prefix(self.descriptor.order, prefix)? {
             Some(end) => self.range(prefix..&end),
@@ -346,10 +358,16 @@ impl TableStats {
 /// assert_eq!(cursor.prev()?.map(|(key, _)| key), Some(&b"c"[..]));
 /// assert_eq!(cursor.seek_back(b"b")?.map(|(key, _)| key), Some(&b"a"[..]));
 /// assert_eq!(cursor.prev()?, None);
+/// assert_eq!(cursor.next()?.map(|(key, _)| key), Some(&b"a"[..]));
+/// assert_eq!(cursor.last()?.map(|(key, _)| key), Some(&b"e"[..]));
+/// assert_eq!(cursor.current()?.map(|(key, _)| key), Some(&b"e"[..])); // has not moved
+/// assert_eq!(cursor.first()?.map(|(key, _)| key), Some(&b"a"[..]));
 /// # Ok(()) }
 /// ```
 ///
 /// Errors as in [`Table`].
+///
+/// Used by one thread at a time; it may be sent to another one.
 #[derive(Clone)]
 pub struct TableCursor<'t> {
     table: Table<'t>,

@@ -50,6 +50,32 @@ use std::fmt;
 /// println!("{value:?}");
 /// # Ok(()) }
 /// ```
+///
+/// What [`Table`] has it has too, as the table stands now; and calls that change a whole range:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// let mut ages = txn.open_table("ages")?;
+/// for (name, age) in [("ada", 36u8), ("bob", 7), ("cyd", 71), ("dan", 71)] {
+///     ages.put(name.as_bytes(), &[age])?;
+/// }
+/// assert_eq!((ages.len(), ages.count_range("b"..)?, ages.estimate_range("b"..)?), (4, 3, 3));
+/// assert!(ages.contains_key(b"bob")? && ages.range("c"..)?.count() == 2);
+/// assert_eq!(ages.iter()?.count(), ages.prefix(b"")?.count());
+/// assert_eq!(ages.first()?.map(|(name, _)| name.to_string()), Some("ada".into()));
+/// assert_eq!(ages.last()?.map(|(_, age)| age[0]), Some(71));
+/// assert_eq!(ages.at_or_after(b"c")?, ages.after(b"bob")?);
+/// assert_eq!(ages.at_or_before(b"c")?, ages.before(b"cyd")?);
+/// assert_eq!((ages.split_range(.., 2)?.len(), ages.sample(3, 1)?.len()), (1, 3));
+/// assert_eq!(ages.as_table().stats().entries, 4);
+/// assert_eq!(ages.pop_first()?, Some((b"ada".to_vec(), vec![36])));
+/// assert_eq!((ages.delete_prefix(b"b")?, ages.clear()?), (1, 2));
+/// let ages = ages.id(); // to be used beside other tables
+/// assert_eq!(txn.edit(ages)?.cursor().table(), ages);
+/// # Ok(()) }
+/// ```
 pub struct TableMut<'t> {
     writer: &'t mut Writer,
     index: usize,
@@ -153,12 +179,16 @@ impl<'t> TableMut<'t> {
     }
 
     /// Takes the pair with the smallest key out.
+    ///
+    /// Two descents.
     pub fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let pair = self.first()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
         self.take_out(pair)
     }
 
     /// Takes the pair with the greatest key out.
+    ///
+    /// Two descents.
     pub fn pop_last(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let pair = self.last()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
         self.take_out(pair)
@@ -197,6 +227,8 @@ impl<'t> TableMut<'t> {
     }
 
     /// Removes all pairs whose key begins with `prefix`; how many there were.
+    ///
+    /// As [`TableMut::delete_range`].
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
         match after_prefix(self.writer.table(self.index).order, prefix)? {
             Some(end) => self.delete_range(prefix..&end),
@@ -205,6 +237,9 @@ impl<'t> TableMut<'t> {
     }
 
     /// Removes all pairs; how many there were. The table stays.
+    ///
+    /// Reads the branches of its tree, and the fronts of leaves that have values on pages of their
+    /// own. Errors as of every change.
     pub fn clear(&mut self) -> Result<u64> {
         self.delete_range(..)
     }

@@ -59,6 +59,11 @@ pub struct TableInfo {
 /// # w.commit()?;
 /// let session = Session { txn: db.read()? };
 /// assert_eq!(session.name(b"7")?, Some(&b"Ada"[..]));
+/// let txn = &session.txn;
+/// assert_eq!(txn.table_options("names")?.map(|options| options.align), Some(1));
+/// assert!(txn.table_opt("others")?.is_none() && txn.set_opt("others")?.is_none());
+/// assert!(txn.set("names").is_err() && txn.diff(txn, "names", ..)?.next().is_none());
+/// assert_eq!(txn.id(), db.info()?.visible);
 /// # Ok(()) }
 /// ```
 pub struct ReadTxn {
@@ -76,6 +81,8 @@ impl ReadTxn {
     }
 
     /// Id of the transaction that made this snapshot.
+    ///
+    /// O(1). As [`Database::wait_for_commit`](crate::Database::wait_for_commit) takes it.
     #[inline]
     pub fn id(&self) -> u64 {
         self.snapshot.txn.0
@@ -128,6 +135,21 @@ impl ReadTxn {
 
     /// A table. [`Error::NoSuchTable`] if there is none of this name, [`Error::TableOptions`] if
     /// its keys have sets of values ([`ReadTxn::set`]).
+    ///
+    /// One descent of the list of tables, O(log *tables*): keep what it gives, rather than ask for
+    /// each key.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?;
+    /// let txn = db.read()?;
+    /// let main = txn.table("main")?;
+    /// assert_eq!(main.get(b"key")?, Some(&b"value"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -148,6 +170,20 @@ impl ReadTxn {
 
     /// A table whose keys have sets of values. [`Error::NoSuchTable`] if there is none of this
     /// name, [`Error::TableOptions`] if its keys have one value each.
+    ///
+    /// One descent of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_set("tags")?.insert(b"rust", b"/a")?;
+    /// txn.commit()?;
+    /// let txn = db.read()?;
+    /// assert_eq!(txn.set("tags")?.count(b"rust")?, 1);
+    /// assert_eq!(txn.table("tags").err().map(|e| e.kind()), Some(recto::ErrorKind::TableOptions));
+    /// # Ok(()) }
+    /// ```
     pub fn set(&self, name: &str) -> Result<SetTable<'_>> {
         self.set_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -246,6 +282,29 @@ pub(super) fn info(catalog: &TableDescriptor, listed: Listed) -> Result<TableInf
 /// assert_eq!(db.read()?.table("fruit")?.get(b"apple")?, Some(&b"red"[..]));
 /// # Ok(()) }
 /// ```
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::{Durability, TableOptions};
+/// let words = txn.create_table("words")?.id(); // must not be there; `open` takes either
+/// let tags = txn.open_set("tags")?.id();
+/// txn.edit(words)?.put(b"ant", b"1")?; // one of them at a time to change
+/// let (seen, set) = (txn.view(words)?, txn.view_set(tags)?); // any number to read
+/// assert_eq!((seen.len(), set.is_empty()), (1, true));
+/// assert_eq!(txn.cursor(words).first(&txn)?, Some((&b"ant"[..], &b"1"[..])));
+/// txn.create_table_with("vectors", &TableOptions::aligned(64))?;
+/// assert_eq!(txn.open_with("vectors", &TableOptions::aligned(16))?, txn.open("vectors")?);
+/// assert_eq!(txn.table_options("vectors")?.unwrap().align, 64);
+/// assert_eq!((txn.table("words")?.len(), txn.set("tags")?.len()), (1, 0));
+/// assert!(txn.table_opt("none")?.is_none() && txn.set_opt("none")?.is_none());
+/// assert!(txn.drop_table("vectors")? && txn.tables()?.len() == 2);
+/// println!("transaction {}", txn.id());
+/// txn.set_durability(Durability::Deferred);
+/// txn.abort(); // all of it
+/// # Ok(()) }
+/// ```
 pub struct WriteTxn {
     writer: Writer,
 }
@@ -256,12 +315,16 @@ impl WriteTxn {
     }
 
     /// Id that the transaction will have, if no savepoint is made any more: each may raise it.
+    ///
+    /// O(1).
     pub fn id(&self) -> u64 {
         self.writer.txn().0
     }
 
     /// A table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there is
     /// none.
+    ///
+    /// One descent of the list of tables.
     pub fn table(&self, name: &str) -> Result<Table<'_>> {
         self.table_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -275,6 +338,8 @@ impl WriteTxn {
 
     /// A table of sets for reading, as this transaction has left it; errors as in
     /// [`ReadTxn::set`].
+    ///
+    /// One descent of the list of tables.
     pub fn set(&self, name: &str) -> Result<SetTable<'_>> {
         self.set_opt(name)?.ok_or_else(|| Error::NoSuchTable(name.into()))
     }
@@ -288,12 +353,39 @@ impl WriteTxn {
 
     /// A table whose keys have sets of values, to change; made if there is none of this name.
     /// [`Error::TableOptions`] if its keys have one value each.
+    ///
+    /// One descent of the list of tables, if it is not open yet. Errors as of
+    /// [`WriteTxn::open_table`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut tags = txn.open_set("tags")?;
+    /// tags.insert(b"rust", b"/b")?;
+    /// tags.insert(b"rust", b"/a")?;
+    /// let pages = tags.get(b"rust")?.collect::<recto::Result<Vec<_>>>()?;
+    /// assert_eq!(pages, ["/a", "/b"].map(str::as_bytes));
+    /// # Ok(()) }
+    /// ```
     pub fn open_set(&mut self, name: &str) -> Result<SetTableMut<'_>> {
         self.open_set_with(name, &TableOptions::set())
     }
 
     /// The same, made with these options if there is none of this name. They are such as
     /// [`TableOptions::set_of`] gives; [`Error::InvalidArgument`] where they are of another table.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::TableOptions;
+    /// let mut friends = txn.open_set_with("friends", &TableOptions::set_of(4))?;
+    /// friends.insert(b"ada", &7u32.to_be_bytes())?;
+    /// assert!(friends.insert(b"ada", b"of another length").is_err());
+    /// assert_eq!(friends.as_set().value_size(), Some(4));
+    /// # Ok(()) }
+    /// ```
     pub fn open_set_with(&mut self, name: &str, options: &TableOptions) -> Result<SetTableMut<'_>> {
         check_asked(options, true)?;
         let index = self.writer.open_table_with(name, options)?;
@@ -302,12 +394,16 @@ impl WriteTxn {
 
     /// One of the open tables of sets, for reading: any number at a time. Ids of other tables give
     /// [`Error::TableOptions`], and those of tables of sets give it where a [`Table`] is meant.
+    ///
+    /// O(1).
     pub fn view_set(&self, table: TableId) -> Result<SetTable<'_>> {
         let index = self.writer.set_index_of(table)?;
         Ok(SetTable::new(Source::Writer(&self.writer), *self.writer.table(index)))
     }
 
     /// One of the open tables of sets, to change it.
+    ///
+    /// O(1). Errors as of [`WriteTxn::view_set`].
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -325,6 +421,23 @@ impl WriteTxn {
     }
 
     /// A table to change; made if there is none of this name.
+    ///
+    /// One descent of the list of tables, if this transaction has not opened it; a name of 1 to
+    /// 1,024 bytes.
+    ///
+    /// Errors: [`Error::TableOptions`] if its keys have sets of values ([`WriteTxn::open_set`]),
+    /// [`Error::InvalidArgument`] for the name; those of every change ([`TableMut`]), since it may
+    /// be made.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("fruit")?.put(b"apple", b"red")?;
+    /// txn.open_table("fruit")?.put(b"banana", b"yellow")?; // the same one
+    /// assert_eq!(txn.table("fruit")?.len(), 2);
+    /// # Ok(()) }
+    /// ```
     pub fn open_table(&mut self, name: &str) -> Result<TableMut<'_>> {
         let index = self.writer.open_table(name)?;
         Ok(TableMut::new(&mut self.writer, index))
@@ -333,6 +446,8 @@ impl WriteTxn {
     /// A table to change, made with these options if there is none of this name.
     /// [`Error::TableOptions`] if there is one without what they ask for: values less aligned than
     /// they say, other names of types; [`Error::InvalidArgument`] where they cannot be.
+    ///
+    /// One descent of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// use recto::TableOptions;
@@ -358,6 +473,8 @@ impl WriteTxn {
     }
 
     /// As [`WriteTxn::open_table_with`], to be used beside other tables of this transaction.
+    ///
+    /// It costs as much.
     pub fn open_with(&mut self, name: &str, options: &TableOptions) -> Result<TableId> {
         check_asked(options, false)?;
         let index = self.writer.open_table_with(name, options)?;
@@ -365,6 +482,8 @@ impl WriteTxn {
     }
 
     /// What a table was made with; None if there is none of this name.
+    ///
+    /// One descent of the list of tables. Errors: [`Error::Corrupt`], [`Error::TransactionBroken`].
     pub fn table_options(&self, name: &str) -> Result<Option<TableOptions>> {
         self.writer.options(name)
     }
@@ -374,6 +493,9 @@ impl WriteTxn {
     /// [`WriteTxn::view`], [`WriteTxn::edit`] and [`WriteTxn::cursor`] take it. These give
     /// [`Error::NoSuchTableId`] once the table was dropped, or its making undone, and for ids of
     /// other transactions.
+    ///
+    /// One descent of the list of tables, if this transaction has not opened it; with the id a
+    /// table is found in O(1). Errors as of [`WriteTxn::open_table`].
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -395,6 +517,8 @@ impl WriteTxn {
     }
 
     /// The value of a key in one of the open tables.
+    ///
+    /// As [`Table::get`]: one descent of the tree.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<&[u8]>> {
         self.view(table)?.get(key)
     }
@@ -412,30 +536,50 @@ impl WriteTxn {
     }
 
     /// One of the open tables, for reading: any number at a time.
+    ///
+    /// O(1).
     pub fn view(&self, table: TableId) -> Result<Table<'_>> {
         let index = self.writer.index_of(table)?;
         Ok(Table::new(Source::Writer(&self.writer), *self.writer.table(index)))
     }
 
     /// One of the open tables, to change it: with all that [`TableMut`] has.
+    ///
+    /// O(1).
     pub fn edit(&mut self, table: TableId) -> Result<TableMut<'_>> {
         let index = self.writer.index_of(table)?;
         Ok(TableMut::new(&mut self.writer, index))
     }
 
     /// A cursor in one of the open tables; it borrows nothing.
+    ///
+    /// O(1), and reads nothing before it moves.
     pub fn cursor(&self, table: TableId) -> Cursor {
         Cursor::new(table)
     }
 
     /// A new table. [`Error::TableExists`] if there is one of this name. Names have 1 to
     /// 1,024 bytes.
+    ///
+    /// It costs one change of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.create_table("new")?.put(b"key", b"value")?;
+    /// let again = txn.create_table("new").map(drop);
+    /// assert_eq!(again.unwrap_err().kind(), recto::ErrorKind::TableExists);
+    /// # Ok(()) }
+    /// ```
     pub fn create_table(&mut self, name: &str) -> Result<TableMut<'_>> {
         let index = self.writer.create_table(name, &TableOptions::default())?;
         Ok(TableMut::new(&mut self.writer, index))
     }
 
     /// The same with these options.
+    ///
+    /// Errors: [`Error::TableExists`], and [`Error::InvalidArgument`] for options that cannot be.
     pub fn create_table_with(
         &mut self,
         name: &str,
@@ -448,6 +592,18 @@ impl WriteTxn {
 
     /// Drops a table and gives all its pages back; false if there is none. Reads the whole tree
     /// except for values on pages of their own.
+    ///
+    /// Errors: those of every change ([`TableMut`]).
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("old")?.put(b"key", b"value")?;
+    /// assert!(txn.drop_table("old")?);
+    /// assert!(!txn.drop_table("old")?); // it is not there any more
+    /// # Ok(()) }
+    /// ```
     pub fn drop_table(&mut self, name: &str) -> Result<bool> {
         self.writer.drop_table(name)
     }
@@ -496,11 +652,27 @@ impl WriteTxn {
     }
 
     /// All tables as this transaction has left them, in the order of their names.
+    ///
+    /// O(tables). Errors: [`Error::Corrupt`], [`Error::TransactionBroken`].
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         infos(self.writer.catalog(), self.writer.tables()?)
     }
 
     /// When [`WriteTxn::commit`] returns; overrides the default of the handle.
+    ///
+    /// O(1). What pages are written for in the background follows it: so call it first, where
+    /// nothing is to be written before the commit.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.set_durability(recto::Durability::Deferred);
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?; // visible to all; durable with the next flush
+    /// db.flush()?;
+    /// # Ok(()) }
+    /// ```
     pub fn set_durability(&mut self, durability: Durability) {
         self.writer.set_durability(durability);
     }
@@ -526,6 +698,16 @@ impl WriteTxn {
     ///
     /// [`WriteTxn::commit_with_report`] says what it has done, and [`WriteTxn::commit_async`] does
     /// not wait.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.commit()?; // on the device when this returns
+    /// assert_eq!(db.read()?.table("main")?.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.writer.engine());
         self.writer.commit()?;
@@ -603,6 +785,18 @@ impl WriteTxn {
     }
 
     /// Undoes everything; the same as dropping the transaction.
+    ///
+    /// O(pages changed), and no system call.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// txn.open_table("main")?.put(b"key", b"value")?;
+    /// txn.abort();
+    /// assert!(db.read()?.table_opt("main")?.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn abort(self) {}
 
     pub(crate) fn writer(&self) -> &Writer {

@@ -56,6 +56,20 @@ impl Default for CheckOptions<'_> {
 /// # Errors
 /// Only if there is no meta page to follow, as [`open_meta`] says. Everything else is a fault in
 /// the report.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// use recto::inspect::{CheckOptions, FilePages, check};
+/// # drop(unsafe { recto::Database::open(&path)? });
+///
+/// // Without a look at values that lie on pages of their own.
+/// let options = CheckOptions { verify_values: false, ..CheckOptions::default() };
+/// let report = check(&FilePages::open(&path)?, options)?;
+/// assert!(report.is_clean(), "{:?}", report.faults);
+/// # Ok(()) }
+/// ```
 pub fn check(pages: &dyn Pages, options: CheckOptions<'_>) -> Result<Report> {
     let opened = open_meta(pages, &options.meta)?;
     let mut scan = Scan::new(pages, &opened.meta, options.verify_values);
@@ -70,6 +84,23 @@ pub fn check(pages: &dyn Pages, options: CheckOptions<'_>) -> Result<Report> {
 ///
 /// # Errors
 /// As [`check`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// use recto::inspect::{FilePages, MetaChoice, walk};
+/// use std::ops::ControlFlow;
+/// # drop(unsafe { recto::Database::open(&path)? });
+///
+/// let mut pages = 0;
+/// let report = walk(&FilePages::open(&path)?, &MetaChoice::Newest, &mut |page| {
+///     pages += page.pages;
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((pages, report.is_clean()), (report.meta.page_count, true));
+/// # Ok(()) }
+/// ```
 pub fn walk(
     pages: &dyn Pages,
     meta: &MetaChoice,
@@ -85,6 +116,20 @@ pub fn walk(
 ///
 /// # Errors
 /// As [`check`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # let db = unsafe { recto::Database::open(&path)? };
+/// use recto::inspect::{FilePages, MetaChoice, stats};
+/// let mut txn = db.write()?;
+/// txn.open_table("main")?.put(b"key", b"value")?;
+/// txn.commit()?;
+/// let tables = stats(&FilePages::open(&path)?, &MetaChoice::Newest)?;
+/// assert_eq!((tables[0].name.as_str(), tables[0].entries), ("main", 1));
+/// # Ok(()) }
+/// ```
 pub fn stats(pages: &dyn Pages, meta: &MetaChoice) -> Result<Vec<TableStats>> {
     walk(pages, meta, &mut |_| ControlFlow::Continue(())).map(|report| report.tables)
 }
@@ -94,6 +139,28 @@ pub fn stats(pages: &dyn Pages, meta: &MetaChoice) -> Result<Vec<TableStats>> {
 ///
 /// # Errors
 /// As [`check`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # let db = unsafe { recto::Database::open(&path)? };
+/// use recto::inspect::{FilePages, MetaChoice, pages_held};
+/// # for value in [b"old", b"new"] {
+/// #     let mut txn = db.write()?;
+/// #     txn.create_snapshot(std::str::from_utf8(value).unwrap())?;
+/// #     txn.open_table("main")?.put(b"key", value)?;
+/// #     txn.commit()?;
+/// # }
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"newest")?;
+/// # txn.commit()?;
+///
+/// let named: Vec<u64> = db.snapshots()?.iter().map(|snapshot| snapshot.id).collect();
+/// let held = pages_held(&FilePages::open(&path)?, &MetaChoice::Newest, &named)?;
+/// assert_eq!(held.len(), named.len());
+/// # Ok(()) }
+/// ```
 pub fn pages_held(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Result<Vec<u64>> {
     Ok(pages_held_by(pages, meta, snapshots)?.each)
 }
@@ -102,6 +169,30 @@ pub fn pages_held(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Re
 ///
 /// # Errors
 /// As [`check`].
+///
+/// It costs as much as [`pages_held`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # let db = unsafe { recto::Database::open(&path)? };
+/// use recto::inspect::{FilePages, MetaChoice, pages_held_by};
+/// # for value in [b"old", b"new"] {
+/// #     let mut txn = db.write()?;
+/// #     txn.create_snapshot(std::str::from_utf8(value).unwrap())?;
+/// #     txn.open_table("main")?.put(b"key", value)?;
+/// #     txn.commit()?;
+/// # }
+/// # let mut txn = db.write()?;
+/// # txn.open_table("main")?.put(b"key", b"newest")?;
+/// # txn.commit()?;
+///
+/// let named: Vec<u64> = db.snapshots()?.iter().map(|snapshot| snapshot.id).collect();
+/// let held = pages_held_by(&FilePages::open(&path)?, &MetaChoice::Newest, &named)?;
+/// assert!(held.any <= held.each.iter().sum());
+/// # Ok(()) }
+/// ```
 pub fn pages_held_by(pages: &dyn Pages, meta: &MetaChoice, snapshots: &[u64]) -> Result<PagesHeld> {
     let opened = open_meta(pages, meta)?;
     let mut scan = Scan::new(pages, &opened.meta, false);

@@ -89,6 +89,19 @@ fn probe(pages: &dyn Pages) -> Option<usize> {
 /// # Errors
 /// `NotADatabase` if neither slot has the magic, `Version` if an intact one is of another format,
 /// `Corrupt` if there is no valid one, with the reason for each slot.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// use recto::inspect::{FilePages, MetaChoice, open_meta};
+/// # drop(unsafe { recto::Database::open(&path)? });
+///
+/// let opened = open_meta(&FilePages::open(&path)?, &MetaChoice::Newest)?;
+/// assert_eq!(opened.summary.page_size, 4096);
+/// println!("{:?}", opened.slots);
+/// # Ok(()) }
+/// ```
 pub fn open_meta(pages: &dyn Pages, choice: &MetaChoice) -> Result<OpenedMeta> {
     if let MetaChoice::At(bytes) = choice {
         let meta =

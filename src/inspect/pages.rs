@@ -24,6 +24,11 @@ use std::path::Path;
 /// assert_eq!(&*file.read(0, 4)?, &recto::inspect::MAGIC[..4]);
 /// let report = check(&file, CheckOptions::default())?;
 /// assert!(report.is_clean(), "{:?}", report.faults);
+/// assert_eq!(file.len(), std::fs::metadata(&path).unwrap().len());
+/// assert!(!file.is_empty());
+/// // Bytes in memory are pages as well.
+/// let bytes = std::fs::read(&path).unwrap();
+/// assert!(check(&bytes, CheckOptions::default())?.is_clean());
 /// # Ok(()) }
 /// ```
 pub trait Pages {
@@ -85,6 +90,8 @@ impl Pages for Vec<u8> {
 /// assert!(tables.is_empty());
 /// # Ok(()) }
 /// ```
+///
+/// Threads may share it: each read says where.
 #[derive(Debug)]
 pub struct FilePages {
     file: File,
@@ -93,6 +100,8 @@ pub struct FilePages {
 
 impl FilePages {
     /// Opens a regular file for reading.
+    ///
+    /// A system call or three; nothing is read.
     pub fn open(path: &Path) -> Result<FilePages> {
         let say = |source| Error::io("open", source).at(path);
         // Asked before opening: opening a pipe would wait for somebody to write into it.
@@ -103,6 +112,20 @@ impl FilePages {
     }
 
     /// Reads an open file. Its length is taken now.
+    ///
+    /// One system call. Errors: [`Error::Io`], without a path: none is known.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("my.recto");
+    /// use recto::inspect::{FilePages, Pages};
+    /// # drop(unsafe { recto::Database::open(&path)? });
+    ///
+    /// let file = FilePages::new(std::fs::File::open(&path).unwrap())?;
+    /// assert!(!file.is_empty() && file.len() % 4096 == 0);
+    /// # Ok(()) }
+    /// ```
     pub fn new(file: File) -> Result<FilePages> {
         let len = file.metadata().map_err(|e| Error::io("stat", e))?.len();
         Ok(FilePages { file, len })

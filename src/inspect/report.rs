@@ -81,6 +81,8 @@ pub struct MetaSummary {
 ///     println!("{}: {} keys, {} pages, {fill:.2} full", table.name, table.entries, table.pages());
 /// }
 /// # assert_eq!(report.tables.len(), 1);
+/// # let table = &report.tables[0];
+/// assert!(table.branch_fill(report.meta.page_size) < 1.0); // 0 without a branch
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,6 +185,9 @@ pub struct PagesHeld {
 /// }
 /// println!("{} free pages, pages {:.0} % full", report.free_pages(), 100.0 * report.fill());
 /// assert!(report.is_clean());
+/// println!("{} keys of {} bytes", report.entries(), report.key_bytes());
+/// println!("values of {} bytes", report.value_bytes());
+/// assert!(report.usable_pages() <= report.free_pages());
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]

@@ -28,6 +28,9 @@ const SMALL: usize = 62;
 /// assert_eq!(&*key, b"key");
 /// assert_eq!(key.to_string(), "key");
 /// assert_eq!(key.into_vec(), b"key");
+/// let (key, _) = table.first()?.unwrap();
+/// let key: recto::Key<'static> = key.into_owned(); // outlives the transaction
+/// assert_eq!(key, &b"key"[..]);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -66,6 +69,8 @@ impl<'a> Key<'a> {
     }
 
     /// The key as a vector of its own.
+    ///
+    /// Copies the key, unless it was put together already.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Repr::Long(bytes) => bytes.into_vec(),

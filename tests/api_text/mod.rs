@@ -13,10 +13,51 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Api {
     lines: BTreeSet<String>,
-    /// Functions that give a `Result`, with their comment and that of their type.
-    fallible: Vec<(String, String)>,
-    /// Types and traits with functions: their comment and those of the functions.
-    types: BTreeMap<String, String>,
+    functions: Vec<Function>,
+}
+
+/// A function or method, with what is said about it.
+struct Function {
+    path: String,
+    docs: String,
+    /// What is said about its type or trait.
+    around: String,
+    may_fail: bool,
+}
+
+impl Function {
+    /// Whether one of these words is said, here or about the type.
+    fn says(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.docs.contains(word) || self.around.contains(word))
+    }
+
+    fn is_shown(&self) -> bool {
+        let name = self.path.rsplit("::").next().unwrap();
+        shows(&self.docs, name) || shows(&self.around, name)
+    }
+}
+
+/// Whether an example that is compiled calls a function of this name, or is an implementation of
+/// it, in a line that a reader sees.
+pub fn shows(docs: &str, name: &str) -> bool {
+    let (mut inside, mut compiled) = (false, false);
+    docs.lines().map(str::trim).any(|line| {
+        if let Some(kind) = line.strip_prefix("```") {
+            inside = !inside;
+            compiled = inside && matches!(kind, "" | "rust" | "no_run" | "should_panic");
+            return false;
+        }
+        compiled && line != "#" && !line.starts_with("# ") && calls(line, name)
+    })
+}
+
+fn calls(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let (before, behind) = (&line[..at], &line[at + name.len()..]);
+        let is_path = [".", "::", "fn "].iter().any(|end| before.ends_with(end));
+        let is_alone = before.is_empty() || before.ends_with([' ', '(', '!']);
+        (is_path || is_alone) && ["(", "::<", "<"].iter().any(|start| behind.starts_with(start))
+    })
 }
 
 /// The name of the one field of an object, and what it holds.
@@ -56,23 +97,43 @@ impl Api {
         self.lines.iter().map(String::as_str)
     }
 
-    /// Functions that may fail and say nothing about it.
-    pub fn without_errors(&self) -> Vec<&str> {
-        let says = |docs: &str| {
-            ["rror", "As [`", "as [`", "The same", "the same"]
-                .iter()
-                .any(|word| docs.contains(word))
-        };
-        let silent = self.fallible.iter().filter(|(_, docs)| !says(docs));
-        silent.map(|(name, _)| &**name).collect()
+    fn functions(&self, which: impl Fn(&Function) -> bool) -> Vec<&str> {
+        let found = self.functions.iter().filter(|function| which(function));
+        found.map(|function| &*function.path).collect()
     }
 
-    /// Types with functions that are shown nowhere.
+    /// Functions that may fail and say nothing about it.
+    pub fn without_errors(&self) -> Vec<&str> {
+        self.functions(|it| it.may_fail && !it.says(&["rror"]) && !it.says(ELSEWHERE))
+    }
+
+    /// Functions that may fail, and so do more than look at what is there, and do not say what that
+    /// takes.
+    pub fn without_cost(&self) -> Vec<&str> {
+        self.functions(|it| it.may_fail && !it.says(COST) && !it.says(ELSEWHERE))
+    }
+
+    /// Functions that no example shows, of their own or of their type.
     pub fn without_example(&self) -> Vec<&str> {
-        let bare = self.types.iter().filter(|(_, docs)| !docs.contains("```"));
-        bare.map(|(name, _)| &**name).collect()
+        self.functions(|it| !it.is_shown())
     }
 }
+
+/// What says that it stands somewhere else.
+const ELSEWHERE: &[&str] = &["As [`", "as [`", "as in [`", "The same", "the same"];
+/// What is said of what a call takes: time, pages, system calls.
+const COST: &[&str] = &[
+    "O(",
+    " cost",
+    "Cost",
+    "descent",
+    "Reads ",
+    "pages",
+    "system call",
+    "in time",
+    "waits",
+    "blocks",
+];
 
 impl<'j> Walk<'j> {
     fn item(&self, id: &Json) -> Option<&'j Json> {
@@ -136,7 +197,7 @@ impl<'j> Walk<'j> {
                 self.line(format!("mod {at}"));
                 modules.push((at.to_owned(), id));
             }
-            "function" => self.function(at, item, docs),
+            "function" => self.function(at, item, ""),
             "constant" => self.line(format!("const {at}: {}", ty(&inside["type"]))),
             "type_alias" => self.line(format!("type {at}{params} = {}", ty(&inside["type"]))),
             "struct" => {
@@ -168,11 +229,9 @@ impl<'j> Walk<'j> {
             "trait" => {
                 let bounds = bounds_of(&inside["bounds"]);
                 self.line(format!("trait {at}{params}{bounds}"));
-                let mut all = docs.to_owned();
                 for item in items(self.index, &inside["items"]) {
-                    all += self.of_trait(at, item);
+                    self.of_trait(at, item, docs);
                 }
-                self.api.types.insert(at.to_owned(), all);
                 for id in list(&inside["implementations"]) {
                     self.implementation(id);
                 }
@@ -189,15 +248,15 @@ impl<'j> Walk<'j> {
         }
     }
 
-    fn of_trait(&mut self, at: &str, item: &'j Json) -> &'j str {
+    fn of_trait(&mut self, at: &str, item: &'j Json, around: &str) {
         let (what, inside) = kind(&item["inner"]);
-        let docs = item["docs"].as_str().unwrap_or_default();
         let at = format!("{at}::{}", item["name"].as_str().unwrap());
         let given = |is: bool| if is { " (provided)" } else { "" };
         match what {
             "function" => {
                 let body = given(inside["has_body"].as_bool().unwrap_or(false));
                 self.line(format!("{}{body}", signature(&at, inside)));
+                self.remember(&at, item, around);
             }
             "assoc_const" => {
                 let value = given(!inside["value"].is_null());
@@ -209,21 +268,25 @@ impl<'j> Walk<'j> {
                 self.line(format!("type {at}{params}{bounds}"));
             }
         }
-        docs
     }
 
     fn function(&mut self, at: &str, item: &'j Json, around: &str) {
-        let inside = kind(&item["inner"]).1;
-        self.line(signature(at, inside));
-        if ty(&inside["sig"]["output"]).starts_with("Result<") {
-            let docs = format!("{} {around}", item["docs"].as_str().unwrap_or_default());
-            self.api.fallible.push((at.to_owned(), docs));
-        }
+        self.line(signature(at, kind(&item["inner"]).1));
+        self.remember(at, item, around);
+    }
+
+    fn remember(&mut self, at: &str, item: &Json, around: &str) {
+        let output = ty(&kind(&item["inner"]).1["sig"]["output"]);
+        self.api.functions.push(Function {
+            path: at.to_owned(),
+            docs: item["docs"].as_str().unwrap_or_default().to_owned(),
+            around: around.to_owned(),
+            may_fail: output.starts_with("Result<"),
+        });
     }
 
     /// What a type does, and which traits it has.
     fn methods(&mut self, at: &str, docs: &str, impls: &Json) {
-        let (mut all, mut does) = (docs.to_owned(), false);
         for id in list(impls) {
             let Some(item) = self.item(id) else { continue };
             let inside = kind(&item["inner"]).1;
@@ -234,18 +297,11 @@ impl<'j> Walk<'j> {
             for item in items(self.index, &inside["items"]) {
                 let name = item["name"].as_str().unwrap();
                 let at = format!("{at}::{name}");
-                all += item["docs"].as_str().unwrap_or_default();
                 match kind(&item["inner"]) {
-                    ("function", _) => {
-                        self.function(&at, item, docs);
-                        does = true;
-                    }
+                    ("function", _) => self.function(&at, item, docs),
                     (_, inside) => self.line(format!("const {at}: {}", ty(&inside["type"]))),
                 }
             }
-        }
-        if does {
-            self.api.types.insert(at.to_owned(), all);
         }
     }
 

@@ -165,11 +165,32 @@ pub type Take<'a> = &'a mut dyn FnMut(&Recovered<'_>) -> Result<()>;
 
 /// Hands every pair to `take` that can be got out of the file, each once in its table, and says
 /// what is lost. Tables come one after the other; within one, keys ascend, except that what is
-/// found again comes later. The head of this file says what comes out where.
+/// found again comes later. The head of this module says what comes out where, and what is held in
+/// memory. Reads the whole file, most pages once or twice, and writes nothing.
 ///
 /// # Errors
 /// `NotADatabase` if no page of any size verifies, `Version` if an intact meta is of another
 /// format, and errors of `take`.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # let db = unsafe { recto::Database::open(&path)? };
+/// use recto::inspect::{FilePages, salvage::{SalvageOptions, salvage}};
+/// let mut txn = db.write()?;
+/// txn.open_table("main")?.put(b"key", b"value")?;
+/// txn.commit()?;
+/// let mut pairs = Vec::new();
+///
+/// let file = FilePages::open(&path)?; // damaged, perhaps
+/// let report = salvage(&file, SalvageOptions::default(), &mut |pair| {
+///     pairs.push((pair.table.to_owned(), pair.key.to_vec(), pair.value.to_vec()));
+///     Ok(())
+/// })?;
+/// assert_eq!((pairs.len(), report.losses.len()), (1, 0));
+/// # Ok(()) }
+/// ```
 #[cfg(feature = "inspect")]
 pub fn salvage(
     pages: &dyn Pages,
@@ -186,6 +207,28 @@ pub fn salvage(
 ///
 /// # Errors
 /// As [`open_meta`], and errors of `take`.
+///
+/// One pass over the pages of the snapshot.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("my.recto");
+/// # let db = unsafe { recto::Database::open(&path)? };
+/// use recto::inspect::{FilePages, salvage::{SalvageOptions, read_all}};
+/// let mut txn = db.write()?;
+/// txn.open_table("main")?.put(b"key", b"value")?;
+/// txn.commit()?;
+/// let mut pairs = Vec::new();
+///
+/// let report = read_all(&FilePages::open(&path)?, SalvageOptions::default(), &mut |pair| {
+///     pairs.push((pair.key.to_vec(), pair.value.to_vec()));
+///     Ok(())
+/// })?;
+/// assert_eq!(pairs, [(b"key".to_vec(), b"value".to_vec())]);
+/// assert_eq!(report.pairs(), 1);
+/// # Ok(()) }
+/// ```
 #[cfg(feature = "inspect")]
 pub fn read_all(
     pages: &dyn Pages,

@@ -66,6 +66,21 @@ use reader::KeyReader;
 /// ```
 ///
 /// One that is wrong gives wrong orders or errors, and does no other harm.
+///
+/// What is written as a part ends by itself; a whole key need not. Both take O(bytes) and touch no
+/// database:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{Key, KeyReader};
+/// let (mut part, mut whole) = (Vec::new(), Vec::new());
+/// <&str>::encode_part("ab", &mut part);
+/// <&str>::encode("ab", &mut whole);
+/// assert_eq!((&*part, &*whole), (&b"ab\0"[..], &b"ab"[..]));
+/// assert_eq!(<&str>::decode_part(&mut KeyReader::new(&mut part))?, "ab");
+/// assert_eq!(<&str>::decode(&mut KeyReader::new(&mut whole))?, "ab");
+/// # Ok(()) }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of keys",
     note = "keys are integers, floats, `bool`, `char`, `&str`, `&[u8]`, arrays, tuples and options of keys",

@@ -29,6 +29,18 @@ use super::reader::write_escaped;
 )]
 pub trait KeyPrefix<K: ?Sized> {
     /// Appends the bytes with which such keys begin, and no others.
+    ///
+    /// O(bytes).
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::typed::{Key, KeyPrefix};
+    /// let mut prefix = Vec::new();
+    /// KeyPrefix::<(&str, u64)>::encode_prefix(("Oslo",), &mut prefix);
+    /// assert!(<(&str, u64)>::to_bytes(("Oslo", 7)).starts_with(&prefix));
+    /// assert!(!<(&str, u64)>::to_bytes(("Oslo-West", 7)).starts_with(&prefix));
+    /// # Ok(()) }
+    /// ```
     fn encode_prefix(self, out: &mut Vec<u8>);
 }
 

@@ -24,6 +24,23 @@ const ESCAPE: u8 = 1;
 /// reader.finish("example")?;
 /// # Ok(()) }
 /// ```
+///
+/// Types that are written by hand take their parts from it in other ways too:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::{KeyReader, write_terminated};
+/// let mut key = vec![1, 2, 3, 4];
+/// write_terminated(b"any length", &mut key);
+/// key.extend(b"rest");
+/// let mut reader = KeyReader::new(&mut key);
+/// assert_eq!(reader.bytes(2, "example")?, [1, 2]);
+/// assert_eq!(reader.array::<2>("example")?, [3, 4]);
+/// assert_eq!(reader.terminated("example")?, b"any length");
+/// assert_eq!(reader.rest(), b"rest");
+/// reader.finish("example")?;
+/// # Ok(()) }
+/// ```
 pub struct KeyReader<'a> {
     rest: &'a mut [u8],
 }
@@ -105,6 +122,20 @@ impl<'a> KeyReader<'a> {
 
 /// Writes bytes of any length in such a way that they end by themselves, and that their order is
 /// kept whatever follows: for types that have text inside.
+///
+/// O(bytes); a byte more for each zero in them, and for their end.
+///
+/// ```
+/// use recto::typed::write_terminated;
+/// let mut keys = ["ab", "a", "a\0"].map(|word| {
+///     let mut key = Vec::new();
+///     write_terminated(word.as_bytes(), &mut key);
+///     key.push(7); // whatever follows
+///     key
+/// });
+/// keys.sort();
+/// assert_eq!(keys[0], b"a\0\x07"); // "a" is before "a\0" and "ab"
+/// ```
 pub fn write_terminated(bytes: &[u8], out: &mut Vec<u8>) {
     write_escaped(bytes, out);
     out.push(END);

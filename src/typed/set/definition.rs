@@ -29,6 +29,10 @@ use std::marker::PhantomData;
 /// let txn = db.read()?;
 /// let articles = txn.typed_set(&TAGS)?.get("rust")?.collect::<recto::Result<Vec<_>>>()?;
 /// assert_eq!(articles, [3, 7]);
+/// assert_eq!((TAGS.name(), TAGS.stored_types()), ("tags", ("str".into(), "u64".into())));
+/// // Of a table that was made as one of bytes: nothing is compared.
+/// const OLD: SetDef<&str, u64> = SetDef::new("tags").unnamed();
+/// assert_eq!(txn.typed_set(&OLD)?.count("rust")?, 2);
 /// # Ok(()) }
 /// ```
 pub struct SetDef<'n, K, V> {

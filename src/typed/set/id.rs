@@ -21,8 +21,16 @@ use std::marker::PhantomData;
 /// assert!(by_town.contains(&txn, "Oslo", 7)?);
 /// assert_eq!(by_town.view(&txn)?.count("Oslo")?, 1);
 /// txn.commit()?;
+/// let mut txn = db.write()?;
+/// let by_town = txn.open_typed_set(&BY_TOWN)?;
+/// assert_eq!(by_town.edit(&mut txn)?.load([("Bergen", 8), ("Bergen", 9)])?.new, 2);
+/// assert!(by_town.remove(&mut txn, "Oslo", 7)?);
+/// assert_eq!(txn.view_set(by_town.id())?.len(), 2); // as bytes
 /// # Ok(()) }
 /// ```
+///
+/// Each call costs what that of [`TypedSetMut`](crate::typed::TypedSetMut) or
+/// [`TypedSet`](crate::typed::TypedSet) costs.
 pub struct TypedSetId<K, V> {
     id: TableId,
     types: PhantomData<fn() -> (K, V)>,

@@ -24,6 +24,20 @@ impl<K: Key, V: Key> TypedSetMut<'_, K, V> {
 
 impl Loader {
     /// As [`Loader::push`], with the types of a table of sets.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use recto::{LoadOptions, SetDef, TableKind};
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    /// let mut loader = db.loader(TableKind::Set { value_size: 8 }, &LoadOptions::default());
+    /// loader.push_typed_pair(&TAGS, "rust", 7)?;
+    /// loader.push_typed_pair(&TAGS, "rust", 3)?;
+    /// let mut txn = db.write()?;
+    /// let tags = txn.open_typed_set(&TAGS)?;
+    /// assert_eq!(loader.finish(&mut txn, tags.id())?.new, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn push_typed_pair<K: Key, V: Key>(
         &mut self,
         _: &SetDef<'_, K, V>,

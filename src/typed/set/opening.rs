@@ -25,11 +25,39 @@ fn is_there<K: Key, V: Key>(has: Option<TableOptions>, def: &SetDef<'_, K, V>) -
 impl ReadTxn {
     /// A typed table of sets. [`Error::NoSuchTable`] if there is none of this name,
     /// [`Error::TableOptions`] if it has other types, or one value for each key.
+    ///
+    /// Two descents of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    ///
+    /// txn.typed_set_mut(&TAGS)?.insert("rust", 7)?;
+    /// txn.commit()?;
+    /// let txn = db.read()?;
+    /// assert!(txn.typed_set(&TAGS)?.contains("rust", 7)?);
+    /// # Ok(()) }
+    /// ```
     pub fn typed_set<K: Key, V: Key>(&self, def: &SetDef<'_, K, V>) -> Result<TypedSet<'_, K, V>> {
         self.typed_set_opt(def)?.ok_or_else(|| Error::NoSuchTable(def.name().into()))
     }
 
     /// The same; None if there is no table of this name, as before anybody has written to it.
+    ///
+    /// Errors as of [`ReadTxn::typed_set`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use recto::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    ///
+    /// assert!(db.read()?.typed_set_opt(&TAGS)?.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn typed_set_opt<K: Key, V: Key>(
         &self,
         def: &SetDef<'_, K, V>,
@@ -44,11 +72,40 @@ impl ReadTxn {
 impl WriteTxn {
     /// A typed table of sets for reading, as this transaction has left it; errors as in
     /// [`ReadTxn::typed_set`].
+    ///
+    /// Two descents of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    ///
+    /// txn.typed_set_mut(&TAGS)?.insert("rust", 7)?;
+    /// assert_eq!(txn.typed_set(&TAGS)?.count("rust")?, 1); // not committed yet
+    /// # Ok(()) }
+    /// ```
     pub fn typed_set<K: Key, V: Key>(&self, def: &SetDef<'_, K, V>) -> Result<TypedSet<'_, K, V>> {
         self.typed_set_opt(def)?.ok_or_else(|| Error::NoSuchTable(def.name().into()))
     }
 
     /// The same; None if there is none.
+    ///
+    /// Errors as of [`WriteTxn::typed_set`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    ///
+    /// assert!(txn.typed_set_opt(&TAGS)?.is_none());
+    /// txn.open_typed_set(&TAGS)?; // makes it
+    /// assert!(txn.typed_set_opt(&TAGS)?.is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn typed_set_opt<K: Key, V: Key>(
         &self,
         def: &SetDef<'_, K, V>,
@@ -61,6 +118,20 @@ impl WriteTxn {
 
     /// A typed table of sets to change, one at a time; made if there is none of this name.
     /// [`Error::TableOptions`] if it has other types.
+    ///
+    /// Two descents of the list of tables, if this transaction has not opened it.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+    ///
+    /// let mut tags = txn.typed_set_mut(&TAGS)?;
+    /// assert!(tags.insert("rust", 7)? && !tags.insert("rust", 7)?);
+    /// # Ok(()) }
+    /// ```
     pub fn typed_set_mut<K: Key, V: Key>(
         &mut self,
         def: &SetDef<'_, K, V>,
@@ -71,6 +142,8 @@ impl WriteTxn {
 
     /// Opens a typed table of sets, or makes it, to be used beside other tables of this
     /// transaction.
+    ///
+    /// Two descents of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -24,6 +24,8 @@ use std::marker::PhantomData;
 /// assert_eq!(articles.set_len(), 3);
 /// assert_eq!(articles.next().transpose()?, Some(3));
 /// assert_eq!(articles.next_back().transpose()?, Some(7));
+/// let bytes = tags.get("rust")?.into_bytes().next().transpose()?.unwrap();
+/// assert_eq!(bytes, &3u64.to_be_bytes()[..]);
 /// # Ok(()) }
 /// ```
 pub struct TypedValues<'t, V> {

@@ -15,7 +15,8 @@ use std::ops::RangeBounds;
 /// copy; may be used by several threads.
 ///
 /// Whatever reads a key or a value gives [`Error::Decode`](crate::Error::Decode) where bytes are
-/// none of its type, as after somebody has inserted them as bytes.
+/// none of its type, as after somebody has inserted them as bytes. Other errors, and what a call
+/// costs, as in [`SetTable`].
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -35,6 +36,19 @@ use std::ops::RangeBounds;
 /// assert_eq!(visits.get(7)?.next_back().transpose()?, Some((200, "/b".into())));
 /// assert_eq!(visits.values(7, (150, "")..)?.count(), 1);
 /// assert_eq!(visits.pairs(8..)?.next().transpose()?, Some((8, (150, "/a".into()))));
+/// assert!(visits.contains(8, (150, "/a"))? && visits.contains_key(8)? && !visits.is_empty());
+/// for entry in visits.range(7..=7)? {
+///     let (user, pages) = entry?;
+///     assert_eq!((user, pages.set_len()), (7, 2));
+/// }
+/// assert_eq!((visits.iter()?.count(), visits.stats().pairs), (2, 3));
+/// assert_eq!(visits.as_bytes().key_count(), 2);
+/// const BY_TAG: SetDef<(&str, u8), u32> = SetDef::new("by_tag");
+/// assert!(txn.typed_set_opt(&BY_TAG)?.is_none());
+/// # let mut txn = db.write()?;
+/// # txn.typed_set_mut(&BY_TAG)?.insert(("rust", 2), 7)?;
+/// # let by_tag = txn.typed_set(&BY_TAG)?;
+/// assert_eq!(by_tag.prefix(("rust",))?.count(), 1);
 /// # Ok(()) }
 /// ```
 pub struct TypedSet<'t, K, V> {

@@ -31,6 +31,26 @@ use std::ops::RangeBounds;
 /// txn.commit()?;
 /// # Ok(()) }
 /// ```
+///
+/// Used by one thread at a time. What a call costs is said in [`SetTableMut`].
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::typed::SetDef;
+/// const TAGS: SetDef<&str, u64> = SetDef::new("tags");
+/// let mut tags = txn.typed_set_mut(&TAGS)?;
+/// assert_eq!(tags.load([("rust", 7), ("files", 7), ("rust", 3), ("logs", 1)])?.new, 4);
+/// assert_eq!((tags.len(), tags.key_count(), tags.is_empty()), (4, 3, false));
+/// assert!(tags.contains("rust", 3)? && tags.get("rust")?.count() == 2);
+/// assert_eq!(tags.as_set().pairs(..)?.count(), 4);
+/// assert_eq!((tags.delete_prefix("f")?, tags.delete_range("a".."m")?), (1, 1));
+/// assert_eq!(tags.clear()?, 2);
+/// let id = tags.id(); // to be used beside other tables
+/// assert!(id.edit(&mut txn)?.into_bytes().is_empty());
+/// # Ok(()) }
+/// ```
 pub struct TypedSetMut<'t, K, V> {
     table: SetTableMut<'t>,
     types: PhantomData<fn() -> (K, V)>,

@@ -36,6 +36,31 @@ use std::marker::PhantomData;
 /// assert!(queue.view(&txn)?.is_empty());
 /// # Ok(()) }
 /// ```
+///
+/// Its moves cost what those of [`Cursor`] do, and errors are those of that.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+///
+/// let ages = txn.open_typed(&AGES)?;
+/// let mut cursor = ages.cursor(&txn);
+/// cursor.insert(&mut txn, "Kurt", 71)?;
+/// cursor.insert(&mut txn, "Ada", 35)?; // and stands on it
+/// assert!(cursor.put(&mut txn, 36)?);
+/// assert_eq!(cursor.current(&txn)?, Some(("Ada", 36)));
+/// assert_eq!(cursor.prev(&txn)?, None); // in front of all
+/// assert_eq!(cursor.first(&txn)?, Some(("Ada", 36)));
+/// assert_eq!(cursor.last(&txn)?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.seek(&txn, "B")?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.seek_back(&txn, "B")?, Some(("Ada", 36)));
+/// # Ok(()) }
+/// ```
+///
+/// It may be sent to another thread, with its transaction or without it.
 pub struct TypedCursor<K, V> {
     cursor: Cursor,
     key: Vec<u8>,
@@ -59,10 +84,18 @@ pub struct TypedCursor<K, V> {
 /// assert_eq!(cursor.seek("B")?, Some(("Kurt", 71)));
 /// assert_eq!(cursor.prev()?, Some(("Ada", 36)));
 /// assert_eq!(cursor.prev()?, None);
+/// assert_eq!(cursor.next()?, Some(("Ada", 36)));
+/// assert_eq!(cursor.last()?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.current()?, Some(("Kurt", 71))); // has not moved
+/// assert_eq!(cursor.seek_back("B")?, Some(("Ada", 36)));
+/// assert_eq!(cursor.first()?, Some(("Ada", 36)));
 /// # Ok(()) }
 /// ```
 ///
-/// Errors as in [`Table`](crate::Table), and [`Error::Decode`](crate::Error::Decode).
+/// One descent of the tree for each move, inside of a leaf less. Errors as in
+/// [`Table`](crate::Table), and [`Error::Decode`](crate::Error::Decode).
+///
+/// Used by one thread at a time; it may be sent to another one.
 pub struct TypedTableCursor<'t, K, V> {
     cursor: TableCursor<'t>,
     key: Vec<u8>,

@@ -23,8 +23,15 @@ use std::marker::PhantomData;
 /// let name = format!("events of {}", 2026);
 /// let events = TableDef::<(u32, i64), &[u8]>::new(&name);
 /// assert_eq!(events.name(), "events of 2026");
+/// assert_eq!(events.stored_key_type(), "(u32,i64)");
+/// assert_eq!(events.stored_value_type(), "bytes");
+/// assert_eq!((events.alignment(), MATRICES.alignment()), (1, 64));
+/// // Of a table that was made as one of bytes: nothing is compared.
+/// const OLD: TableDef<u64, &str> = TableDef::new("old").unnamed();
 /// # Ok(()) }
 /// ```
+///
+/// Nothing here touches a database, or fails: what cannot be is an error when the table is opened.
 pub struct TableDef<'n, K, V> {
     name: &'n str,
     value_name: &'n str,

@@ -38,7 +38,8 @@ impl<K: Key, V: Value> TypedTableMut<'_, K, V> {
     }
 }
 
-/// What stands at a key of a typed table: [`TypedTableMut::entry`].
+/// What stands at a key of a typed table: [`TypedTableMut::entry`]. It costs what
+/// [`Entry`](crate::Entry) costs, and is used by one thread at a time.
 ///
 /// Errors of its methods as in [`TypedTableMut`].
 ///
@@ -55,6 +56,10 @@ impl<K: Key, V: Value> TypedTableMut<'_, K, V> {
 /// }
 /// let taken = seats.entry((7, 'A'))?.or_insert_with(|| "Kurt".into())?;
 /// assert_eq!(taken.get()?, "Ada");
+/// let grace = seats.entry((7, 'B'))?.or_insert("Grace")?;
+/// grace.delete()?;
+/// seats.entry((7, 'A'))?.and_modify(|name| name.push('!'))?;
+/// assert_eq!(seats.get((7, 'A'))?, Some("Ada!"));
 /// # Ok(()) }
 /// ```
 pub enum TypedEntry<'a, K, V> {
@@ -98,7 +103,7 @@ impl<'a, K: Key, V: Value> TypedEntry<'a, K, V> {
     }
 }
 
-/// A key that is there.
+/// A key that is there. A look, and each change behind the first, is one descent of the tree.
 ///
 /// Errors of its methods as in [`TypedTableMut`].
 ///
@@ -113,6 +118,9 @@ impl<'a, K: Key, V: Value> TypedEntry<'a, K, V> {
 /// there.insert("Kurt")?;
 /// assert_eq!(there.remove()?, "Kurt");
 /// assert!(seats.is_empty());
+/// let there = seats.entry((7, 'A'))?.or_insert("Ada")?;
+/// assert_eq!(there.get()?, "Ada");
+/// there.delete()?; // whatever its value is
 /// # Ok(()) }
 /// ```
 pub struct TypedOccupiedEntry<'a, K, V> {
@@ -148,7 +156,7 @@ impl<'a, K: Key, V: Value> TypedOccupiedEntry<'a, K, V> {
     }
 }
 
-/// A key that is not there.
+/// A key that is not there. To put it costs what [`TypedTableMut::put`] costs, without a descent.
 ///
 /// Errors as in [`TypedTableMut`].
 ///

@@ -26,6 +26,7 @@ impl<'t, K: Key, V: Value> TypedTable<'t, K, V> {
     /// let middle = samples.split_range(.., 2)?;
     /// assert!(matches!(middle[..], [(7, -300..300)]));
     /// assert!(samples.sample(10, 1)?.iter().all(|(_, value)| *value == 0.5));
+    /// assert_eq!(samples.estimate_range(..)?, 2_000);
     /// # Ok(()) }
     /// ```
     pub fn count_range<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<u64> {

@@ -46,6 +46,27 @@ use std::marker::PhantomData;
 /// println!("{ada:?}");
 /// # Ok(()) }
 /// ```
+///
+/// Each call costs what that of [`TypedTableMut`](crate::TypedTableMut) or
+/// [`TypedTable`](crate::TypedTable) costs; to find the table is O(1), unless others were dropped.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+///
+/// let ages = txn.open_typed(&AGES)?;
+/// assert!(ages.put_if_absent(&mut txn, "Ada", 35)?);
+/// assert_eq!(ages.replace(&mut txn, "Ada", 36)?, Some(35));
+/// assert_eq!(ages.update(&mut txn, "Ada", |age| age.map(|age| age + 1))?, Some(37));
+/// assert!(ages.contains_key(&txn, "Ada")?);
+/// ages.edit(&mut txn)?.append("Kurt", 71)?; // all that a table has
+/// assert_eq!(ages.cursor(&txn).last(&txn)?, Some(("Kurt", 71)));
+/// assert_eq!(txn.view(ages.id())?.len(), 2); // as bytes
+/// # Ok(()) }
+/// ```
 pub struct TypedId<K, V> {
     id: TableId,
     types: PhantomData<fn() -> (K, V)>,

@@ -48,6 +48,22 @@ impl ReadTxn {
     }
 
     /// The same; None if there is no table of this name, as before anybody has written to it.
+    ///
+    /// Errors as of [`ReadTxn::typed`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// assert!(db.read()?.typed_opt(&AGES)?.is_none());
+    /// let mut txn = db.write()?;
+    /// txn.typed_mut(&AGES)?.put("Ada", 36)?;
+    /// txn.commit()?;
+    /// assert!(db.read()?.typed_opt(&AGES)?.is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn typed_opt<K: Key, V: Value>(
         &self,
         def: &TableDef<'_, K, V>,
@@ -62,6 +78,21 @@ impl ReadTxn {
 impl WriteTxn {
     /// A typed table for reading, as this transaction has left it. [`Error::NoSuchTable`] if there
     /// is none, [`Error::TableOptions`] if it has other types.
+    ///
+    /// Two descents of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// txn.typed_mut(&AGES)?.put("Ada", 36)?;
+    /// assert_eq!(txn.typed(&AGES)?.get("Ada")?, Some(36)); // not committed yet
+    /// assert!(db.read()?.typed_opt(&AGES)?.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn typed<K: Key, V: Value>(
         &self,
         def: &TableDef<'_, K, V>,
@@ -70,6 +101,21 @@ impl WriteTxn {
     }
 
     /// The same; None if there is none.
+    ///
+    /// Errors as of [`WriteTxn::typed`].
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// assert!(txn.typed_opt(&AGES)?.is_none());
+    /// txn.open_typed(&AGES)?; // makes it
+    /// assert!(txn.typed_opt(&AGES)?.is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn typed_opt<K: Key, V: Value>(
         &self,
         def: &TableDef<'_, K, V>,
@@ -82,6 +128,8 @@ impl WriteTxn {
 
     /// A typed table to change, one at a time; made if there is none of this name.
     /// [`Error::TableOptions`] if it has other types.
+    ///
+    /// Two descents of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -107,6 +155,8 @@ impl WriteTxn {
 
     /// Opens a typed table, or makes it, to be used beside other tables of this transaction: the
     /// id borrows nothing. [`Error::TableOptions`] if it has other types.
+    ///
+    /// Two descents of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

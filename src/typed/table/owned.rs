@@ -33,10 +33,14 @@ use std::sync::Arc;
 /// let pairs: OwnedTypedRange<&str, u8> = ages.range("A"..)?;
 /// let thread = std::thread::spawn(move || pairs.collect::<recto::Result<Vec<_>>>());
 /// assert_eq!(thread.join().unwrap()?, [("Ada".to_owned(), 36)]);
+/// # let ages = Arc::new(db.read()?).owned_typed(&AGES)?;
+/// assert_eq!((ages.iter()?.count(), ages.prefix("B")?.count()), (1, 0));
+/// assert_eq!(ages.cursor().first()?, Some(("Ada", 36)));
+/// assert_eq!(ages.as_bytes().len(), 1);
 /// # Ok(()) }
 /// ```
 ///
-/// Errors as in [`TypedTable`].
+/// Errors as in [`TypedTable`], and costs as in [`OwnedTable`]. Any number of threads may use it.
 pub struct OwnedTypedTable<K, V> {
     table: OwnedTable,
     types: PhantomData<fn() -> (K, V)>,
@@ -45,6 +49,20 @@ pub struct OwnedTypedTable<K, V> {
 impl ReadTxn {
     /// A typed table that keeps this snapshot. [`Error::NoSuchTable`] if there is none of this
     /// name, [`Error::TableOptions`] if it has other types. Three descents of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// txn.typed_mut(&AGES)?.put("Ada", 36)?;
+    /// txn.commit()?;
+    /// let ages = std::sync::Arc::new(db.read()?).owned_typed(&AGES)?; // keeps the snapshot
+    /// assert_eq!(ages.as_table().get("Ada")?, Some(36));
+    /// # Ok(()) }
+    /// ```
     pub fn owned_typed<K: Key, V: Value>(
         self: &Arc<ReadTxn>,
         def: &TableDef<'_, K, V>,
@@ -53,6 +71,18 @@ impl ReadTxn {
     }
 
     /// The same; None if there is no table of this name, as before anybody has written to it.
+    ///
+    /// Errors: [`Error::TableOptions`] if it has other types.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// assert!(std::sync::Arc::new(db.read()?).owned_typed_opt(&AGES)?.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn owned_typed_opt<K: Key, V: Value>(
         self: &Arc<ReadTxn>,
         def: &TableDef<'_, K, V>,
@@ -120,8 +150,11 @@ impl<K: Key, V: Value> OwnedTypedTable<K, V> {
 /// assert_eq!(first, Some(("Ada", 36)));
 /// let last: Option<(String, u8)> = range.next_back().transpose()?; // of its own
 /// assert_eq!(last, Some(("Kurt".into(), 71)));
+/// assert!(range.next_back_ref()?.is_none());
 /// # Ok(()) }
 /// ```
+///
+/// Used by one thread at a time; it may be sent to another one.
 pub struct OwnedTypedRange<K, V> {
     pairs: OwnedRange,
     key: Vec<u8>,
@@ -136,6 +169,8 @@ impl<K: Key, V: Value> OwnedTypedRange<K, V> {
 
     /// The next pair; None at the end. Both are borrowed until the next call.
     /// [`Error::Decode`] for bytes of another type.
+    ///
+    /// It costs what [`OwnedRange::next_ref`] costs, and the decoding.
     #[inline]
     pub fn next_ref(&mut self) -> Result<Option<Pair<'_, '_, K, V>>> {
         self.step(true)
@@ -215,8 +250,17 @@ impl<K: Key, V: Value> FusedIterator for OwnedTypedRange<K, V> {}
 /// assert_eq!(cursor.seek("B")?, Some(("Kurt", 71)));
 /// assert_eq!(cursor.prev()?, Some(("Ada", 36)));
 /// assert_eq!(cursor.prev()?, None);
+/// assert_eq!(cursor.next()?, Some(("Ada", 36)));
+/// assert_eq!(cursor.last()?, Some(("Kurt", 71)));
+/// assert_eq!(cursor.current()?, Some(("Kurt", 71))); // has not moved
+/// assert_eq!(cursor.seek_back("B")?, Some(("Ada", 36)));
+/// assert_eq!(cursor.first()?, Some(("Ada", 36)));
 /// # Ok(()) }
 /// ```
+///
+/// One descent of the tree for each move, inside of a leaf less.
+///
+/// Used by one thread at a time; it may be sent to another one.
 pub struct OwnedTypedCursor<K, V> {
     cursor: OwnedCursor,
     key: Vec<u8>,

@@ -17,6 +17,28 @@ pub type Pair<'a, 't, K, V> = (<K as Key>::Ref<'a>, <V as Value>::Ref<'t>);
 /// As an iterator it hands out keys of their own (a `String` for `&str`) and values that live as
 /// long as the transaction. Keys of [`TypedRange::next_ref`] are borrowed: text without an
 /// allocation.
+///
+/// A step costs what that of a [`Range`](crate::Range) costs, and the decoding. It may be sent to
+/// another thread.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+///
+/// let mut ages = txn.typed_mut(&AGES)?;
+/// for (name, age) in [("Ada", 36), ("Bob", 7), ("Kurt", 71)] {
+///     ages.put(name, age)?;
+/// }
+/// let mut range = ages.iter()?;
+/// assert_eq!(range.next_back_ref()?, Some(("Kurt", 71)));
+/// assert_eq!(range.next().transpose()?, Some(("Ada".to_owned(), 36)));
+/// assert_eq!(ages.iter()?.keys().next_back().transpose()?, Some("Kurt".to_owned()));
+/// assert_eq!(ages.iter()?.values().next().transpose()?, Some(36));
+/// # Ok(()) }
+/// ```
 pub struct TypedRange<'t, K, V> {
     pairs: Range<'t>,
     key: Vec<u8>,

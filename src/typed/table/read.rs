@@ -16,7 +16,9 @@ use std::ops::RangeBounds;
 /// threads. Values are borrowed from the transaction and cannot outlive it.
 ///
 /// Whatever reads a key or a value gives [`Error::Decode`](crate::Error::Decode) where bytes are
-/// none of its type, as after somebody has put them as bytes.
+/// none of its type, as after somebody has put them as bytes. Other errors, and what a call costs,
+/// as in [`Table`]: one descent of the tree, O(log *n*), where it is not said otherwise, and the
+/// encoding of the key.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -38,6 +40,17 @@ use std::ops::RangeBounds;
 /// assert_eq!(samples.range((7, -1)..(7, 2))?.count(), 3);
 /// // The newest one of a sensor.
 /// assert_eq!(samples.prefix((7,))?.next_back().transpose()?, Some(((7, 2), 1.0)));
+/// assert!(samples.contains_key((8, 0))? && !samples.is_empty());
+/// assert_eq!(samples.first()?, samples.iter()?.next().transpose()?);
+/// assert_eq!(samples.last()?, samples.cursor().last()?);
+/// assert_eq!(samples.keys()?.next().transpose()?, Some((7, -2)));
+/// assert_eq!(samples.values()?.next().transpose()?, Some(-1.0));
+/// assert_eq!(samples.at_or_before((7, 9))?.map(|(key, _)| key), Some((7, 2)));
+/// assert_eq!(samples.before((7, -2))?, None);
+/// assert_eq!(samples.after((7, 2))?.map(|(key, _)| key), Some((8, -2)));
+/// assert_eq!(samples.as_bytes().len(), samples.stats().entries);
+/// assert_eq!((samples.estimate_range(..)?, samples.sample(3, 1)?.len()), (10, 3));
+/// assert_eq!(samples.split_range(.., 2)?.len(), 1); // a key that cuts it into two
 /// # Ok(()) }
 /// ```
 pub struct TypedTable<'t, K, V> {

@@ -21,7 +21,7 @@ use std::ops::RangeBounds;
 /// value with [`Error::Encode`](crate::Error::Encode). What reads gives
 /// [`Error::Decode`](crate::Error::Decode) where bytes are none of its type.
 ///
-/// Other errors of changes as in [`TableMut`].
+/// Other errors of changes as in [`TableMut`]. Used by one thread at a time.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -52,6 +52,37 @@ use std::ops::RangeBounds;
 /// let first = names.get(1)?;
 /// names.put(2, "Kurt")?;
 /// println!("{first:?}");
+/// # Ok(()) }
+/// ```
+///
+/// What [`TypedTable`] has it has too, as the table stands now. What a call costs is said in
+/// [`TableMut`]; each encodes its key, in a buffer that is used again.
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+///
+/// let mut ages = txn.typed_mut(&AGES)?;
+/// assert!(ages.put_if_absent("Ada", 35)? && !ages.put_if_absent("Ada", 7)?);
+/// assert!(ages.compare_and_swap("Ada", Some(35), Some(36))?);
+/// ages.append("Bob", 7)?; // behind all others
+/// ages.append("Kurt", 71)?;
+/// assert!(ages.contains_key("Ada")? && !ages.is_empty() && ages.len() == 3);
+/// assert_eq!(ages.get("Ada")?, ages.as_table().get("Ada")?);
+/// assert_eq!(ages.first()?, Some(("Ada".into(), 36)));
+/// assert_eq!(ages.last()?, Some(("Kurt".into(), 71)));
+/// assert_eq!(ages.at_or_after("B")?, ages.after("Ada")?);
+/// assert_eq!(ages.at_or_before("B")?, ages.before("Bob")?);
+/// assert_eq!((ages.iter()?.count(), ages.prefix("K")?.count()), (3, 1));
+/// assert!(ages.delete("Ada")?);
+/// assert_eq!(ages.pop_last()?, Some(("Kurt".into(), 71)));
+/// assert_eq!((ages.delete_prefix("X")?, ages.delete_range("A".."B")?, ages.clear()?), (0, 0, 1));
+/// let (id, mut cursor) = (ages.id(), ages.cursor()); // to be used beside other tables
+/// assert_eq!(cursor.first(&txn)?, None);
+/// assert!(id.edit(&mut txn)?.into_bytes().is_empty());
 /// # Ok(()) }
 /// ```
 pub struct TypedTableMut<'t, K, V> {
@@ -165,6 +196,8 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
     /// Gives a key another value, or takes it out (None), if it has this one now (None: it is not
     /// there); false, and nothing changed, if it has another. Values are compared as they are
     /// encoded.
+    ///
+    /// Two descents.
     pub fn compare_and_swap(
         &mut self,
         key: K::Arg<'_>,
@@ -190,12 +223,16 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
     }
 
     /// Takes the pair with the smallest key out. A pair that cannot be decoded stays.
+    ///
+    /// Two descents.
     pub fn pop_first(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
         let pair = self.table.first()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
         self.take_out(pair)
     }
 
     /// Takes the pair with the greatest key out. A pair that cannot be decoded stays.
+    ///
+    /// Two descents.
     pub fn pop_last(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
         let pair = self.table.last()?.map(|(key, value)| (key.into_vec(), value.to_vec()));
         self.take_out(pair)
@@ -219,11 +256,15 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
     }
 
     /// Removes all pairs whose key begins with these parts, or with this text; how many there were.
+    ///
+    /// As [`TypedTableMut::delete_range`].
     pub fn delete_prefix(&mut self, prefix: impl KeyPrefix<K>) -> Result<u64> {
         with_prefix(prefix, |prefix| self.table.delete_prefix(prefix))
     }
 
     /// Removes all pairs; how many there were. The table stays.
+    ///
+    /// As [`TableMut::clear`].
     pub fn clear(&mut self) -> Result<u64> {
         self.table.clear()
     }
@@ -231,6 +272,8 @@ impl<'t, K: Key, V: Value> TypedTableMut<'t, K, V> {
     /// Keeps of the pairs of a range those for which `keep` is true; how many went. One that cannot
     /// be decoded ends it with an error: it stays, as does all behind it, and what went before it
     /// is gone.
+    ///
+    /// Each pair is decoded; a pair that goes costs a deletion more.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -73,6 +73,24 @@ use crate::error::Result;
 /// ```
 ///
 /// One that is wrong gives wrong values or errors, and does no other harm.
+///
+/// Bytes of a value, and of several behind each other; O(bytes), and no database is touched:
+///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::Value;
+/// let mut pair = Vec::new();
+/// <&str as Value>::encode_part("text", &mut pair)?; // with its length in front
+/// <u32 as Value>::encode_part(7, &mut pair)?;
+/// let mut rest = &pair[..];
+/// let text = <&str as Value>::split(&mut rest)?;
+/// assert_eq!(<&str as Value>::decode(text)?, "text");
+/// assert_eq!(<u32 as Value>::decode_owned(<u32 as Value>::split(&mut rest)?)?, 7);
+/// // Text stands in memory as in the table: nothing is put into the buffer.
+/// let len = <&str as Value>::with_bytes("text", &mut Vec::new(), |bytes| Ok(bytes.len()))?;
+/// assert_eq!(len, 4);
+/// # Ok(()) }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of values",
     note = "values are numbers, `bool`, `char`, `&str`, `&[u8]`, arrays, tuples and options of values, `Pod<T>`, `PodSlice<T>`",
