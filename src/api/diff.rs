@@ -141,7 +141,7 @@ pub struct TableChange {
 }
 
 /// What differs between two tables: keys in their order, with what became of each, from both ends.
-/// After an error it yields nothing more.
+/// After an error it yields nothing more. It stays on the thread that it was made on.
 pub struct Diff<'t> {
     inner: tree::Diff<'t>,
 }

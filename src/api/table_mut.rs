@@ -238,8 +238,7 @@ impl<'t> TableMut<'t> {
 
     /// Removes all pairs; how many there were. The table stays.
     ///
-    /// Reads the branches of its tree, and the fronts of leaves that have values on pages of their
-    /// own. Errors as of every change.
+    /// As [`TableMut::delete_range`].
     pub fn clear(&mut self) -> Result<u64> {
         self.delete_range(..)
     }

@@ -660,8 +660,8 @@ impl WriteTxn {
 
     /// When [`WriteTxn::commit`] returns; overrides the default of the handle.
     ///
-    /// O(1). What pages are written for in the background follows it: so call it first, where
-    /// nothing is to be written before the commit.
+    /// O(1). A durable transaction begins to write its pages while it goes on: call this before the
+    /// first change where that is not wanted.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -786,7 +786,7 @@ impl WriteTxn {
 
     /// Undoes everything; the same as dropping the transaction.
     ///
-    /// O(pages changed), and no system call.
+    /// O(pages changed); it waits for no device.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

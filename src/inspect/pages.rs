@@ -101,7 +101,7 @@ pub struct FilePages {
 impl FilePages {
     /// Opens a regular file for reading.
     ///
-    /// A system call or three; nothing is read.
+    /// Three system calls; nothing is read.
     pub fn open(path: &Path) -> Result<FilePages> {
         let say = |source| Error::io("open", source).at(path);
         // Asked before opening: opening a pipe would wait for somebody to write into it.

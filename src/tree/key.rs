@@ -70,7 +70,7 @@ impl<'a> Key<'a> {
 
     /// The key as a vector of its own.
     ///
-    /// Copies the key, unless it was put together already.
+    /// A copy, but of a long key that was put together from parts of its page.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Repr::Long(bytes) => bytes.into_vec(),

@@ -129,7 +129,7 @@ impl WriteTxn {
     /// A typed table to change, one at a time; made if there is none of this name.
     /// [`Error::TableOptions`] if it has other types.
     ///
-    /// Two descents of the list of tables, if this transaction has not opened it.
+    /// One descent of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
@@ -156,7 +156,7 @@ impl WriteTxn {
     /// Opens a typed table, or makes it, to be used beside other tables of this transaction: the
     /// id borrows nothing. [`Error::TableOptions`] if it has other types.
     ///
-    /// Two descents of the list of tables, if this transaction has not opened it.
+    /// One descent of the list of tables, if this transaction has not opened it.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
