@@ -1,6 +1,6 @@
 //! What users see: [`db`] the handle, [`builder`] how it is opened, [`info`] numbers about it;
 //! [`transaction`], [`table`] and [`table_mut`] what they read and write with, [`set`] and
-//! [`set_mut`] tables of sets, [`cursor`] and [`moves`] walks that change, [`extract`] and
+//! [`set_mut`] tables of sets, [`sequence`] numbers that tables give out, [`cursor`] and [`moves`] walks that change, [`extract`] and
 //! [`entry`] what is looked at and changed at once, [`savepoint`] what can be undone, [`named`]
 //! snapshots that stay, [`diff`] what differs between snapshots, [`owned`] tables and walks that
 //! keep their snapshot, [`batch`] closures that share a commit, [`commit_future`] commits that are
@@ -29,6 +29,7 @@ mod nearest;
 pub mod owned;
 mod readers;
 pub mod savepoint;
+mod sequence;
 pub mod set;
 pub mod set_mut;
 pub mod table;

@@ -57,6 +57,10 @@ impl<'t> SetTable<'t> {
         SetTable { source, descriptor }
     }
 
+    pub(super) fn descriptor(&self) -> &TableDescriptor {
+        &self.descriptor
+    }
+
     fn set(&self, key: &[u8]) -> Result<Option<Set<'t>>> {
         over!(self.source, pages => tree::get_set(pages, &self.descriptor, key))
     }

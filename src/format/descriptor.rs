@@ -39,6 +39,8 @@ pub struct TableDescriptor {
     pub is_set: bool,
     /// In a table of sets: bytes of each value, 0 where they may have any length.
     pub value_size: u16,
+    /// The last number that the table has given out, 0 while it has given out none.
+    pub sequence: u64,
     /// In a table of sets: number of values of all keys.
     pub pairs: u64,
 }
@@ -70,6 +72,7 @@ impl TableDescriptor {
         t::ORDER.put(out, 0, self.order.encode());
         t::KIND.put(out, 0, if self.is_set { KIND_SET } else { KIND_MAP });
         t::VALUE_SIZE.put(out, 0, self.value_size.into());
+        t::SEQUENCE.put(out, 0, self.sequence);
         t::PAIRS.put(out, 0, self.pairs);
     }
 
@@ -175,10 +178,10 @@ impl TableDescriptor {
     }
 
     /// Decodes the descriptor of a tree that is no user's table: its values are neither aligned nor
-    /// sets.
+    /// sets, and it gives out no numbers.
     pub fn decode_plain(b: &[u8], page_count: u64) -> Result<TableDescriptor, &'static str> {
         let d = TableDescriptor::decode(b, page_count)?;
-        let plain = d.align_shift == 0 && !d.is_set && d.order.is_packed();
+        let plain = d.align_shift == 0 && !d.is_set && d.order.is_packed() && d.sequence == 0;
         plain.then_some(d).ok_or("a catalog or system tree with options of tables")
     }
 
@@ -199,12 +202,12 @@ impl TableDescriptor {
             order: KeyOrder::decode(word(t::ORDER)).ok_or(UNKNOWN_KIND)?,
             is_set: word(t::KIND) == KIND_SET,
             value_size: word(t::VALUE_SIZE) as u16,
+            sequence: word(t::SEQUENCE),
             pairs: word(t::PAIRS),
         };
-        let unused = !t::SEQUENCE.is_zero(b, 0);
         let of_sets = d.value_size != 0 || d.pairs != 0;
         let wrong = if d.is_set { d.align_shift > 0 } else { of_sets };
-        if unused || wrong || word(t::KIND) > KIND_SET || d.align_shift > MAX_SHIFT {
+        if wrong || word(t::KIND) > KIND_SET || d.align_shift > MAX_SHIFT {
             return Err(UNKNOWN_KIND);
         }
         d.checked(page_count)
@@ -245,6 +248,7 @@ mod tests {
             overflow_pages: 7,
             depth: 2,
             align_shift: 3,
+            sequence: 1 << 60,
             ..TableDescriptor::default()
         };
         let decode = |d: &TableDescriptor, page_count| {

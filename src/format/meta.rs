@@ -35,12 +35,14 @@ pub const TABLE_OPTIONS: u32 = 2;
 pub const SETS: u32 = 4;
 /// And tables whose keys stand whole, in whatever order.
 pub const ORDERS: u32 = 8;
+/// And tables that have given out numbers.
+pub const SEQUENCES: u32 = 16;
 /// Feature that must be known to write: named snapshots, whose pages are not to be used again.
 pub const NAMED_SNAPSHOTS: u32 = 1;
 /// Features that this build knows: of those that must be known to write, and of those that must be
 /// known to read.
 pub const KNOWN_TO_WRITE: u32 = NAMED_SNAPSHOTS;
-pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS | SETS | ORDERS;
+pub const KNOWN_TO_READ: u32 = ALIGNED_VALUES | TABLE_OPTIONS | SETS | ORDERS | SEQUENCES;
 /// Smallest and largest page.
 pub const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
 /// Free-log queues: the main one, the sides, the pool.

@@ -116,6 +116,7 @@ mod tests {
         for catalog in [
             TableDescriptor { align_shift: 3, ..catalog },
             TableDescriptor { is_set: true, ..catalog },
+            TableDescriptor { sequence: 1, ..catalog },
         ] {
             let bad = NamedSnapshot { catalog, ..s };
             assert!(NamedSnapshot::decode(&bad.encode(), 10).is_err(), "{bad:?}");

@@ -24,8 +24,10 @@ pub const TABLE_OPTIONS: u64 = 2;
 pub const SETS: u64 = 4;
 /// And tables whose keys stand whole, in whatever order.
 pub const ORDERS: u64 = 8;
+/// And tables that have given out numbers.
+pub const SEQUENCES: u64 = 16;
 /// Features this room knows, of those that must be known to read.
-pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS | ORDERS;
+pub const KNOWN_TO_READ: u64 = ALIGNED_VALUES | TABLE_OPTIONS | SETS | ORDERS | SEQUENCES;
 /// Feature that must be known to write: named snapshots.
 pub const NAMED_SNAPSHOTS: u64 = 1;
 /// Features this room knows, of those that must be known to write.

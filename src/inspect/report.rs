@@ -67,7 +67,8 @@ pub struct MetaSummary {
     pub free_pages: u64,
 }
 
-/// Figures of one table, or of the catalog, counted and not taken from its descriptor.
+/// Figures of one table, or of the catalog, counted and not taken from its descriptor but for the
+/// last number it has given out.
 ///
 /// ```
 /// # fn main() -> recto::Result<()> {
@@ -114,6 +115,9 @@ pub struct TableStats {
     pub branch_used_bytes: u64,
     /// Bytes in use in leaf pages.
     pub leaf_used_bytes: u64,
+    /// The last number that it has given out
+    /// ([`TableMut::next_sequence`](crate::TableMut::next_sequence)).
+    pub sequence: u64,
 }
 
 impl TableStats {

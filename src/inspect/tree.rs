@@ -31,6 +31,7 @@ pub(super) struct Descriptor {
     pub value_size: u64,
     /// Number of values of all sets.
     pub pairs: u64,
+    pub sequence: u64,
     pub options: TableOptions,
 }
 
@@ -61,7 +62,7 @@ impl Descriptor {
         };
         let of_sets = [t::VALUE_SIZE, t::PAIRS];
         let unused = if is_set { &[t::ALIGN_SHIFT][..] } else { &of_sets };
-        for reserved in [&t::SEQUENCE].into_iter().chain(unused) {
+        for reserved in unused {
             if !reserved.is_zero(b, 0) {
                 return Err(format!("field {} of the descriptor is not zero", reserved.name));
             }
@@ -88,6 +89,7 @@ impl Descriptor {
             keys,
             value_size,
             pairs: word(t::PAIRS),
+            sequence: word(t::SEQUENCE),
             options: options(behind, align_shift, keys)?,
         };
         let d = match is_set {
@@ -114,7 +116,8 @@ impl Descriptor {
         let sets = if self.is_set { layout::SETS } else { 0 };
         let orders = if self.keys == Keys::Packed { 0 } else { layout::ORDERS };
         let named = named || self.keys == Keys::Custom;
-        aligned | sets | orders | if named { layout::TABLE_OPTIONS } else { 0 }
+        let sequence = if self.sequence > 0 { layout::SEQUENCES } else { 0 };
+        aligned | sets | orders | sequence | if named { layout::TABLE_OPTIONS } else { 0 }
     }
 }
 
@@ -199,14 +202,16 @@ fn tree(
         }
     };
     let before = std::mem::replace(&mut scan.incomplete, false);
-    scan.table =
-        TableStats { name, root: PageId(d.root), depth: d.depth as u16, ..TableStats::default() };
+    let (root, depth, sequence) = (PageId(d.root), d.depth as u16, d.sequence);
+    scan.table = TableStats { name, root, depth, sequence, ..TableStats::default() };
     let unsaid = d.features() & !scan.read_features;
     if unsaid != 0 {
         scan.fault(None, || format!("the meta page does not say feature {unsaid:#x}, used here"));
     }
-    if tables.is_some() && (d.align_shift > 0 || d.is_set || d.keys != Keys::Packed) {
-        scan.fault(None, || "a catalog with options of tables".into());
+    let is_own = tables.is_some() || scan.collected.is_some();
+    let is_plain = d.align_shift == 0 && !d.is_set && d.keys == Keys::Packed && d.sequence == 0;
+    if is_own && !is_plain {
+        scan.fault(None, || "a catalog or system tree with options of tables".into());
     }
     if d.root != 0 {
         let level = d.depth - 1;

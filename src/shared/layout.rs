@@ -13,9 +13,9 @@ use crate::storage::LOCK_MAGIC;
 /// Changes whenever a byte of this layout changes its meaning, and with every feature of the file
 /// that whoever has the database open must know: so builds that do not understand each other never
 /// meet in one lock file.
-pub const VERSION: u64 = 10;
+pub const VERSION: u64 = 11;
 /// The features that builds of this layout know.
-const _: () = assert!(meta::KNOWN_TO_WRITE == 1 && meta::KNOWN_TO_READ == 15);
+const _: () = assert!(meta::KNOWN_TO_WRITE == 1 && meta::KNOWN_TO_READ == 31);
 /// First word of a lock file.
 pub const MAGIC: u64 = u64::from_le_bytes(LOCK_MAGIC);
 /// Reader slots.

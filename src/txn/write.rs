@@ -8,13 +8,13 @@ use crate::commit::durability::Durability;
 use crate::commit::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
-use crate::format::meta::{ALIGNED_VALUES, ORDERS, SETS, TABLE_OPTIONS};
+use crate::format::meta::{ALIGNED_VALUES, ORDERS, SEQUENCES, SETS, TABLE_OPTIONS};
 use crate::format::node::max_key_len;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Listed, PageSource, RightmostPath, Versioned};
 use crate::types::{Order, TableKind, TableOptions, TxnId};
 use std::hash::{Hash, Hasher};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -513,6 +513,32 @@ impl Writer {
         self.change_table(table, |pages, d, edge| {
             *edge = RightmostPath::default();
             tree::remove_range(pages, d, from, to)
+        })
+    }
+
+    /// Takes numbers of a table's sequence: the first, and the one behind the last.
+    pub fn take_sequence(&mut self, table: usize, numbers: u64) -> Result<Range<u64>> {
+        let last = self.table(table).sequence;
+        // What is behind the last one is a number, too.
+        let end = last.checked_add(numbers).and_then(|last| last.checked_add(1));
+        let Some(end) = end else {
+            let what = format!("{numbers} numbers of a sequence that has given out {last}");
+            return Err(Error::InvalidArgument(what));
+        };
+        self.set_sequence(table, end - 1)?;
+        Ok(end - numbers..end)
+    }
+
+    /// Says which number a table has given out last.
+    pub fn set_sequence(&mut self, table: usize, last: u64) -> Result<()> {
+        self.change(|w| {
+            let OpenTable { descriptor, changed, .. } = &mut w.tables[table];
+            if descriptor.sequence != last {
+                descriptor.sequence = last;
+                *changed = true;
+                w.read_features |= SEQUENCES;
+            }
+            Ok(())
         })
     }
 

@@ -96,7 +96,7 @@ fn the_future_is_told_from_damage() {
     for version in [1, 3] {
         assert_eq!(changed(m::VERSION.at, version, true), Err(MetaFault::Version(version)));
     }
-    assert_eq!(changed(m::READ_FEATURES.at, 24, true), Err(MetaFault::Features(24)));
+    assert_eq!(changed(m::READ_FEATURES.at, 0x60, true), Err(MetaFault::Features(0x60)));
     assert_eq!(changed(m::WRITE_FEATURES.at, 7, true).unwrap().0.unknown_to_write, 6);
     assert_eq!(changed(m::WRITE_FEATURES.at - 4, 6, true).unwrap().0, m);
     for at in [m::VERSION.at, m::READ_FEATURES.at, m::WRITE_FEATURES.at] {

@@ -152,6 +152,9 @@ pub struct Recovered<'a> {
     pub table: &'a str,
     /// What its table was made with; of what is put aside nobody knows.
     pub options: &'a TableOptions,
+    /// The last number that its table has given out
+    /// ([`TableMut::next_sequence`](crate::TableMut::next_sequence)); of what is put aside 0.
+    pub sequence: u64,
     /// Its key.
     pub key: &'a [u8],
     /// Its value.
@@ -430,7 +433,8 @@ impl Salvager<'_> {
         });
         let had = said.map(|said| said[0]).filter(|_| !self.part.has_bounds());
         let options = descriptor.as_ref().ok().map(|d| d.options.clone()).unwrap_or_default();
-        let table = SalvagedTable { name, renamed, options, had, ..Default::default() };
+        let sequence = descriptor.as_ref().map_or(0, |d| d.sequence);
+        let table = SalvagedTable { name, renamed, options, sequence, had, ..Default::default() };
         self.report.tables.push(table);
         let keys = descriptor.as_ref().map_or(Keys::Any, |d| d.keys);
         self.figures.push(Figures { said, found: [0; 4], keys });

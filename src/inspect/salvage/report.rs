@@ -44,6 +44,9 @@ pub struct SalvagedTable {
     pub renamed: Option<String>,
     /// What it was made with, where that is known.
     pub options: TableOptions,
+    /// The last number that it has given out
+    /// ([`TableMut::next_sequence`](crate::TableMut::next_sequence)); 0 where that is not known.
+    pub sequence: u64,
     /// Pairs it had, where that is known.
     pub had: Option<u64>,
     /// Pairs that came out.

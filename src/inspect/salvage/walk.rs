@@ -393,7 +393,7 @@ impl<'a> Salvager<'a> {
     fn give(&mut self, into: &mut Into<'_>, birth: u64, key: Vec<u8>, value: &[u8], of_set: bool) {
         let (bytes, sets) = (TableOptions::default(), TableOptions::set());
         let beside;
-        let (table, options) = match into {
+        let (table, options, sequence) = match into {
             Into::Catalog(listed) => {
                 let name = String::from_utf8_lossy(&key).into_owned();
                 listed.push(Listed { name, descriptor: value.to_vec(), leaf: 0, birth });
@@ -404,21 +404,21 @@ impl<'a> Salvager<'a> {
                 table.pairs += 1;
                 table.bytes += (key.len() + value.len()) as u64;
                 self.figures[*index].found[0] += 1;
-                (&table.name[..], &table.options)
+                (&table.name[..], &table.options, table.sequence)
             }
             Into::Aside { name, pairs, set_pairs, .. } => {
                 *pairs += 1;
                 if of_set {
                     *set_pairs += 1;
                     beside = format!("{name}-sets");
-                    (&beside[..], &sets)
+                    (&beside[..], &sets, 0)
                 } else {
-                    (*name, &bytes)
+                    (*name, &bytes, 0)
                 }
             }
         };
         let page_size = self.scan.page_size;
-        let pair = Recovered { table, options, key: &key, value, page_size };
+        let pair = Recovered { table, options, sequence, key: &key, value, page_size };
         if let Err(e) = (self.take)(&pair) {
             self.failed = Some(e);
             self.scan.stopped = true;

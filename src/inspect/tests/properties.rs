@@ -191,7 +191,7 @@ properties! { sample(4096) =>
     kind_of_table_unknown: 0, "of the unknown kind 2", |i| i.add("beta", 42, 1, 2);
     kind_without_its_feature: 0, "does not say feature 0x4", |i| i.add("empty", 42, 1, 1);
     alignment_beyond_a_page: 0, "aligned to 2^13", |i| i.add("beta", 43, 1, 13);
-    alignment_of_the_catalog: 0, "a catalog with aligned values", |i| {
+    alignment_of_the_catalog: 0, "a catalog or system tree with options", |i| {
         i.meta().catalog[43] = 1;
     };
     alignment_without_its_feature: 0, "does not say feature 0x1", |i| i.add("empty", 43, 1, 1);
@@ -232,7 +232,8 @@ properties! { sample(4096) =>
     };
     flags_unknown: 0, "field flags", |i| i.add("beta", 44, 2, 1);
     value_size_of_single_values: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
-    sequence_unknown: 0, "field sequence", |i| i.add("beta", 48, 8, 1);
+    sequence_without_its_feature: 0, "does not say feature 0x10", |i| i.add("beta", 48, 8, 1);
+    sequence_of_the_catalog: 0, "system tree with options", |i| i.meta().catalog[48] = 1;
     pairs_of_single_values: 0, "field pairs", |i| i.add("beta", 56, 8, 1);
     descriptor_that_is_a_value: 0, "descriptor of 0 bytes", |i| {
         let bytes = std::mem::take(i.table("beta"));
@@ -432,7 +433,7 @@ properties! { sample_with_sets() =>
     };
     alignment_of_sets: 0, "field align_shift", |i| i.add("few", 43, 1, 3);
     sets_without_their_feature: 0, "does not say feature 0x4", |i| i.meta().patches.clear();
-    catalog_of_sets: 0, "a catalog with aligned values, or with sets", |i| {
+    catalog_of_sets: 0, "a catalog or system tree with options", |i| {
         i.meta().catalog[42] = 1;
     };
     pages_of_trees_that_are_not_there: 0, "says 4 overflow pages", |i| i.add("few", 32, 8, 1);

@@ -145,6 +145,21 @@ fn right_snapshots_are_clean_and_counted() {
     assert_eq!(r.free_pages(), 30);
 }
 
+/// The system tree is of no kind that a table may be.
+#[test]
+fn a_system_tree_with_options_of_tables_is_a_fault() {
+    // Alignment, kind, and the last number that was given out.
+    for at in [SHIFT, 42, 48] {
+        let mut image = with_snapshots();
+        let mut system = descriptor(30, 1, [2, 0, 1, 0]);
+        system[at] = 1;
+        image.meta().patches.push((336, system));
+        let texts = texts(&report(&image));
+        let what = "a catalog or system tree with options of tables";
+        assert!(texts.iter().any(|text| text.contains(what)), "byte {at}: {texts:#?}");
+    }
+}
+
 /// In any order, and as often as one is asked for.
 #[test]
 fn pages_held_are_those_of_each_snapshot() {

@@ -7,4 +7,5 @@ mod load;
 mod opening;
 pub mod range;
 pub mod read;
+mod sequence;
 pub mod write;

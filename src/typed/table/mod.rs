@@ -15,4 +15,5 @@ mod opening;
 pub mod owned;
 pub mod range;
 pub mod read;
+mod sequence;
 pub mod write;

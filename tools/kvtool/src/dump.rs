@@ -7,7 +7,7 @@
 //! header = "VERSION=3" field* "HEADER=END"
 //! field  = "format=bytevalue" | "format=print" | "type=btree" | "database=" name
 //!        | "align=" bytes | "key_type=" name | "value_type=" name
-//!        | "duplicates=1" | "dupsort=1" | "dupfixed=1" | "value_size=" bytes
+//!        | "sequence=" number | "duplicates=1" | "dupsort=1" | "dupfixed=1" | "value_size=" bytes
 //!        | "reversekey=1" | "integerkey=1" | "plainkey=1" | "key_order=" name | other "=" value
 //! data   = (" " key, " " value)* "DATA=END"
 //! ```
@@ -61,6 +61,7 @@ impl<W: Write> Writer<W> {
         &mut self,
         name: Option<&str>,
         options: &TableOptions,
+        sequence: u64,
         map_size: u64,
     ) -> io::Result<()> {
         let format = match self.format {
@@ -79,6 +80,9 @@ impl<W: Write> Writer<W> {
             if !name.is_empty() {
                 writeln!(self.out, "{field}={name}")?;
             }
+        }
+        if sequence > 0 {
+            writeln!(self.out, "sequence={sequence}")?;
         }
         write!(self.out, "type=btree\nmapsize={map_size}\n")?;
         if let TableKind::Set { value_size } = options.kind {
@@ -163,8 +167,9 @@ fn decode_print(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 /// What comes next in a dump.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Next {
-    /// A database begins; its name, if it has one, and what its table is made with.
-    Database(Option<String>, TableOptions),
+    /// A database begins; its name, if it has one, what its table is made with, and the last
+    /// number that this has given out.
+    Database(Option<String>, TableOptions, u64),
     /// A pair has been read.
     Pair,
     /// The dump is over.
@@ -328,7 +333,7 @@ impl<R: BufRead> Reader<R> {
         // Each once, however many databases it is true of.
         header.notes.retain(|note| !self.notes.contains(note));
         self.notes.append(&mut header.notes);
-        Ok(Next::Database(header.name, header.options))
+        Ok(Next::Database(header.name, header.options, header.sequence))
     }
 }
 
@@ -338,6 +343,7 @@ struct Header {
     format: Format,
     name: Option<String>,
     options: TableOptions,
+    sequence: u64,
     /// Keys have sets of values.
     sets: bool,
     of_one_size: bool,
@@ -366,6 +372,11 @@ impl Header {
                 let align = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 let Some(align) = align else { return wrong("align is a number of bytes") };
                 self.options.align = align;
+            }
+            (b"sequence", value) => {
+                let last = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let Some(last) = last else { return wrong("sequence is a number") };
+                self.sequence = last;
             }
             (b"key_type" | b"value_type", value) => {
                 let Ok(value) = String::from_utf8(value.to_vec()) else {
@@ -425,7 +436,7 @@ mod tests {
         let mut pairs = Vec::new();
         loop {
             match reader.next(&mut key, &mut value) {
-                Ok(Next::Database(n, _)) => name = n,
+                Ok(Next::Database(n, ..)) => name = n,
                 Ok(Next::Pair) => pairs.push((name.clone(), key.clone(), value.clone())),
                 Ok(Next::End) => return Ok(pairs),
                 Err(ReadError::Wrong(what)) => {
@@ -443,7 +454,7 @@ mod tests {
             let mut writer = Writer::new(Vec::new(), format);
             let mut expected = Pairs::new();
             for name in [None, Some("second"), Some("a = b ")] {
-                writer.begin(name, &TableOptions::default(), 1 << 20).unwrap();
+                writer.begin(name, &TableOptions::default(), 0, 1 << 20).unwrap();
                 for (key, value) in [(&b""[..], &all[..]), (b"key", b""), (&all, b"\\00\\\\x")] {
                     writer.pair(key, value).unwrap();
                     expected.push((name.map(String::from), key.to_vec(), value.to_vec()));
@@ -472,6 +483,7 @@ mod tests {
             ("VERSION=3\nformat=other\n".to_string(), "2: only format="),
             ("VERSION=3\nvalue_size=0\n".to_string(), "2: value_size is a number"),
             ("VERSION=3\nvalue_size=65536\n".to_string(), "2: value_size is a number"),
+            ("VERSION=3\nsequence=-1\n".to_string(), "2: sequence is a number"),
             ("VERSION=3\nvalue_size=4\nHEADER=END\n".to_string(), "3: value_size is of sets"),
             ("VERSION=3\ntype=btree\n".to_string(), "2: the dump ends before HEADER=END"),
             (format!("{head} 00\n"), "4: the dump ends after a key"),
@@ -495,13 +507,13 @@ mod tests {
         let mut reader = Reader::new(&text[..]).without_names();
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let options = TableOptions::default();
-        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Database(None, options));
+        assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Database(None, options, 0));
         assert_eq!(reader.next(&mut key, &mut value).unwrap(), Next::Pair);
     }
 
     #[test]
     fn options_of_a_table_come_back() {
-        for options in [
+        for (options, sequence) in [
             TableOptions::aligned(64),
             TableOptions::default().types("u64", ""),
             TableOptions::aligned(8).types("(u32, str)", "[f64]"),
@@ -511,14 +523,17 @@ mod tests {
             TableOptions::set().ordered(Order::Reversed),
             TableOptions::aligned(8).ordered(Order::Integers),
             TableOptions::default().ordered(Order::Custom("of words".into())),
-        ] {
+        ]
+        .into_iter()
+        .zip([0, 1, 0, u64::MAX, 7, 0, 1, 2, 3])
+        {
             let mut writer = Writer::new(Vec::new(), Format::Print);
-            writer.begin(Some("t"), &options, 1 << 20).unwrap();
+            writer.begin(Some("t"), &options, sequence, 1 << 20).unwrap();
             writer.end().unwrap();
             let text = writer.into_inner();
             let mut reader = Reader::new(&text[..]);
             let next = reader.next(&mut Vec::new(), &mut Vec::new()).unwrap();
-            assert_eq!(next, Next::Database(Some("t".into()), options));
+            assert_eq!(next, Next::Database(Some("t".into()), options, sequence));
         }
         let wrong = read(b"VERSION=3\nalign=many\nHEADER=END\nDATA=END\n").unwrap_err();
         assert_eq!(wrong, "2: align is a number of bytes");
@@ -544,7 +559,7 @@ mod tests {
             let text = format!("VERSION=3\n{flags}HEADER=END\nDATA=END\n");
             let mut reader = Reader::new(text.as_bytes());
             let next = reader.next(&mut Vec::new(), &mut Vec::new()).unwrap();
-            assert_eq!(next, Next::Database(None, sets.clone()), "{flags}");
+            assert_eq!(next, Next::Database(None, sets.clone(), 0), "{flags}");
             assert_eq!(reader.is_of_one_size(), of_one_size, "{flags}");
             assert_eq!(reader.notes().len(), notes.len(), "{flags}");
             for (note, begins) in reader.notes().iter().zip(notes) {

@@ -85,6 +85,8 @@ pub struct Input {
     started: bool,
     /// What the table told last is made with, as far as the input says.
     options: TableOptions,
+    /// The last number that it has given out, as far as the input says.
+    sequence: u64,
     source: Source,
 }
 
@@ -161,6 +163,7 @@ impl Input {
             table: table.named.clone(),
             started: false,
             options: TableOptions::default(),
+            sequence: 0,
             source,
         })
     }
@@ -214,6 +217,11 @@ impl Input {
         &self.options
     }
 
+    /// The last number that the table told last has given out, as far as the input says.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Where the pair last read stands, for messages.
     pub fn place(&self) -> String {
         match &self.source {
@@ -236,15 +244,16 @@ impl Input {
             Source::Dump(reader) => loop {
                 match reader.next(&mut pair.key, &mut pair.value) {
                     // One table takes all, and is what the first of them was.
-                    Ok(dump::Next::Database(_, options))
+                    Ok(dump::Next::Database(_, options, _))
                         if self.table.is_some() && self.started =>
                     {
                         if is_set(&options) && !is_set(&self.options) {
                             break Err(Wrong::Line(MIXED.into()));
                         }
                     }
-                    Ok(dump::Next::Database(name, options)) => {
+                    Ok(dump::Next::Database(name, options, sequence)) => {
                         (self.started, self.options) = (true, options);
+                        self.sequence = sequence;
                         let name = self.table.clone().or(name);
                         return Ok(Next::Table(name.unwrap_or_else(|| DEFAULT_TABLE.into())));
                     }

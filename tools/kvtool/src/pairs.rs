@@ -59,6 +59,14 @@ impl<'t> Pairs<'t> {
         }
     }
 
+    /// The last number that the table has given out.
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Pairs::Map(table) => table.sequence(),
+            Pairs::Sets(table) => table.sequence(),
+        }
+    }
+
     /// Pairs, and keys, between two bounds. Reads every key of them, and no value.
     pub fn count(&self, keys: Bounds<'_>) -> recto::Result<(u64, u64)> {
         let mut counts = (0, 0);
@@ -209,6 +217,15 @@ impl<'t> PairsMut<'t> {
         match self {
             PairsMut::Map(table) => table.id(),
             PairsMut::Sets(table) => table.id(),
+        }
+    }
+
+    /// Makes the table one that has given out this number, if it has not come to it by itself.
+    pub fn raise_sequence(&mut self, last: u64) -> recto::Result<()> {
+        match self {
+            PairsMut::Map(table) if table.sequence() < last => table.set_sequence(last),
+            PairsMut::Sets(table) if table.sequence() < last => table.set_sequence(last),
+            _ => Ok(()),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Content {
     tables: BTreeMap<u8, Arc<Pairs>>,
     pub(super) sets: BTreeMap<u8, Arc<SetPairs>>,
     pub(super) print: u64,
+    /// The last number that each table has given out, where it has.
+    numbers: BTreeMap<u8, u64>,
     /// Fingerprints of the named snapshots.
     named: BTreeMap<u8, u64>,
     /// Fingerprint of what the transaction has begun from.
@@ -90,6 +92,11 @@ pub(super) fn table_print(table: u8) -> u64 {
     mix(0x7ab1e + u64::from(table))
 }
 
+/// Of the last number that a table has given out.
+fn number_print(table: u8, last: u64) -> u64 {
+    if last == 0 { 0 } else { mix(table_print(table) ^ mix(last)) }
+}
+
 impl Content {
     /// Differs where contents differ, but for a chance of one in 2^32.
     pub fn print(&self) -> u64 {
@@ -124,6 +131,24 @@ impl Content {
             self.print = self.print.wrapping_add(table_print(table));
             Arc::default()
         });
+    }
+
+    /// The numbers that a table gives out next.
+    pub fn take_numbers(&mut self, table: u8, count: u16) -> std::ops::Range<u64> {
+        if is_set(table) {
+            self.make_set(table)
+        } else {
+            self.make_table(table)
+        }
+        let last = self.numbers.get(&table).copied().unwrap_or(0);
+        self.set_number(table, last + u64::from(count));
+        last + 1..last + 1 + u64::from(count)
+    }
+
+    fn set_number(&mut self, table: u8, last: u64) {
+        let before = self.numbers.insert(table, last).unwrap_or(0);
+        self.print = self.print.wrapping_sub(number_print(table, before));
+        self.print = self.print.wrapping_add(number_print(table, last));
     }
 
     /// Whether the key was there.
@@ -164,6 +189,7 @@ impl Content {
 
     /// Whether the table was there.
     pub fn drop_table(&mut self, table: u8) -> bool {
+        self.set_number(table, 0);
         if self.sets.contains_key(&table) {
             self.remove_pairs(table, |_| true);
             self.sets.remove(&table);
@@ -184,8 +210,10 @@ impl Content {
             return false;
         }
         let pairs = self.tables[&from].clone();
+        let last = self.numbers.get(&from).copied().unwrap_or(0);
         self.drop_table(from);
         self.make_table(to);
+        self.set_number(to, last);
         for (&key, &(value, _)) in pairs.iter() {
             self.put(to, key, value, &value.bytes());
         }
@@ -292,14 +320,20 @@ pub fn print_of(snapshot: &impl Snapshot) -> Shown {
         let table = table as u8;
         print = print.wrapping_add(table_print(table));
         if is_set(table) {
-            let read = snapshot.set(&info.name).and_then(|t| set_print(table, &t));
+            let read = snapshot.set(&info.name).and_then(|t| {
+                print = print.wrapping_add(number_print(table, t.sequence()));
+                set_print(table, &t)
+            });
             let read = read.map_err(|e| e.to_string()).and_then(|found| found);
             let (sum, count) = read.map_err(|what| format!("table {}: {what}", info.name))?;
             print = print.wrapping_add(sum);
             counts.push((TABLES[table as usize], count));
             continue;
         }
-        let pairs = snapshot.table(&info.name).and_then(|t| t.iter());
+        let pairs = snapshot.table(&info.name).and_then(|t| {
+            print = print.wrapping_add(number_print(table, t.sequence()));
+            t.iter()
+        });
         let mut count = 0;
         for pair in pairs.map_err(|e| format!("table {}: {e}", info.name))? {
             let (key, value) = pair.map_err(|e| format!("table {}: {e}", info.name))?;

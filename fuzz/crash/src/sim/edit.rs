@@ -29,6 +29,8 @@ pub enum Edit {
     LeaveAll { table: u8, key: u16 },
     /// `cut-out TABLE KEY KEY`: all keys from the one to below the other, by their bytes.
     CutOut { table: u8, from: u16, to: u16 },
+    /// `number TABLE COUNT`: takes so many numbers of its sequence.
+    Number { table: u8, count: u16 },
     /// `drop TABLE`
     Drop { table: u8 },
     /// `rename TABLE TABLE`
@@ -220,6 +222,15 @@ impl Edit {
                 assert!(!some || e.doubtful, "{self} leaves a key");
                 Ok(())
             }
+            Edit::Number { table, count } => {
+                let taken = match is_set(table) {
+                    true => e.open_set(table)?.take_sequence(count.into())?,
+                    false => open(e.txn, table)?.take_sequence(count.into())?,
+                };
+                let expected = e.content.take_numbers(table, count);
+                assert!(taken == expected || e.doubtful, "{self} gives {taken:?}");
+                Ok(())
+            }
             Edit::Drop { table } => {
                 let there = e.txn.drop_table(TABLES[table as usize])?;
                 let right = there == e.content.drop_table(table) || e.doubtful;
@@ -385,6 +396,7 @@ impl Edit {
                 ]
             }
             Edit::Erase { table, from, .. } => vec![Edit::Del { table, key: from }],
+            Edit::Number { table, count } if count > 1 => vec![Edit::Number { table, count: 1 }],
             Edit::CutOut { table, from, .. } if is_set(table) => {
                 vec![Edit::LeaveAll { table, key: from }]
             }
@@ -466,6 +478,10 @@ impl Edit {
                 want(3)?;
                 Ok(Edit::LeaveAll { table: sets(1)?, key: small(2)? })
             }
+            Some("number") => {
+                want(3)?;
+                Ok(Edit::Number { table: any(1)?, count: small(2)? })
+            }
             Some("drop") => {
                 want(2)?;
                 Ok(Edit::Drop { table: any(1)? })
@@ -516,6 +532,7 @@ impl fmt::Display for Edit {
                 write!(f, "leave {} {key} {from} {count} {step}", name(table))
             }
             Edit::LeaveAll { table, key } => write!(f, "leave-all {} {key}", name(table)),
+            Edit::Number { table, count } => write!(f, "number {} {count}", name(table)),
             Edit::Drop { table } => write!(f, "drop {}", name(table)),
             Edit::Rename { from, to } => write!(f, "rename {} {}", name(from), name(to)),
             Edit::Save => f.write_str("save"),

@@ -55,16 +55,20 @@ pub fn nested(seed: u64) -> Script {
 
 const SETS: u64 = 0x5e75;
 
-/// The script of a seed with tables of sets, half of them with savepoints.
+const NUMBERS: u64 = 0x5e9;
+
+/// The script of a seed with tables of sets and numbers that tables give out, half of them with
+/// savepoints.
 pub fn sets(seed: u64) -> Script {
     let mut script = flat(seed);
     let rng = &mut Rng::new(seed ^ SETS << 32);
+    let numbers = &mut Rng::new(seed ^ NUMBERS << 32);
     for op in &mut script.ops {
         let edits = op.kind.edits();
         if edits.is_empty() || rng.chance(1, 4) {
             continue;
         }
-        let mut edits = Edit::with_sets(edits, rng);
+        let mut edits = Edit::with_numbers(&Edit::with_sets(edits, rng), numbers);
         if seed & 8 > 0 {
             edits = Edit::nested(&edits, rng);
         }

@@ -40,7 +40,7 @@ fn value_bytes(table: u8, value: u16) -> Vec<u8> {
 }
 
 impl Content {
-    fn make_set(&mut self, table: u8) {
+    pub(super) fn make_set(&mut self, table: u8) {
         self.sets.entry(table).or_insert_with(|| {
             self.print = self.print.wrapping_add(table_print(table));
             Arc::default()
@@ -182,6 +182,20 @@ impl Edit {
             }
         }
         all.push(Edit::random_of_sets(rng));
+        all
+    }
+
+    /// The same edits, and numbers that tables give out between them.
+    pub fn with_numbers(edits: &[Edit], rng: &mut Rng) -> Vec<Edit> {
+        let mut all = Vec::new();
+        for edit in edits {
+            all.push(*edit);
+            if rng.chance(1, 4) {
+                // Those of one value for each key too.
+                let table = rng.index(MAPS + SIZES.len()) as u8;
+                all.push(Edit::Number { table, count: rng.below(4) as u16 });
+            }
+        }
         all
     }
 }

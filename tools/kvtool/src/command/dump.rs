@@ -88,8 +88,8 @@ impl Dump {
             return Err(fail(Error::NoSuchTable(self.table.name().into())));
         }
         for table in tables {
-            sink.table(&table.name, &table.options)?;
             let there = Pairs::open(txn, &table.name).map_err(fail)?;
+            sink.table(&table.name, &table.options, there.sequence())?;
             for pair in there.pairs(ALL).map_err(fail)? {
                 let (key, value) = pair.map_err(fail)?;
                 sink.pair(&key, &value)?;
@@ -103,12 +103,12 @@ impl Dump {
         let part = Part { table, ..Part::default() };
         let go_on = AtomicBool::new(false);
         let report = verify::read(db, self.file.path(), part, &go_on, &mut |pair| {
-            sink.table(pair.table, pair.options)?;
+            sink.table(pair.table, pair.options, pair.sequence)?;
             sink.pair(pair.key, pair.value)
         })?;
         // Those without pairs are tables too.
         for table in &report.tables {
-            sink.table(&table.name, &table.options)?;
+            sink.table(&table.name, &table.options, table.sequence)?;
         }
         Ok(verify::tell(&report))
     }
@@ -183,7 +183,7 @@ impl Sink<'_> {
     }
 
     /// What follows belongs to this table. Pairs of one table come in one piece.
-    fn table(&mut self, name: &str, options: &TableOptions) -> Outcome<()> {
+    fn table(&mut self, name: &str, options: &TableOptions, sequence: u64) -> Outcome<()> {
         if self.last.as_deref() == Some(name) || self.begun.contains(name) {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl Sink<'_> {
         // Without a name it is the one that mdb_load and `kvtool load` take when none is given.
         let named = dump.all || dump.table.named.is_some();
         let map_size = self.map_size;
-        let begun = self.writer()?.begin(named.then_some(name), options, map_size);
+        let begun = self.writer()?.begin(named.then_some(name), options, sequence, map_size);
         begun.map_err(|e| dump.cannot_write(e))
     }
 

@@ -80,6 +80,7 @@ impl Load {
             pair: Pair::default(),
             table: String::new(),
             options: TableOptions::default(),
+            sequence: 0,
             size_of_first: None,
             batch: self.batch.unwrap_or(u64::MAX),
             done: Done::default(),
@@ -183,6 +184,8 @@ struct Work<'a> {
     /// The table that pairs go to now, and what it is made with.
     table: String,
     options: TableOptions,
+    /// The last number that it has given out at least.
+    sequence: u64,
     /// Bytes of its first value, where the input says that all have as many, and not how many.
     size_of_first: Option<u16>,
     batch: u64,
@@ -330,7 +333,9 @@ impl Work<'_> {
         // One that is there has a size of its own.
         let is_new = txn.table_options(&self.table)?.is_none();
         let options = if is_new { self.made_with() } else { self.options.clone() };
-        PairsMut::open(txn, &self.table, &options)
+        let mut table = PairsMut::open(txn, &self.table, &options)?;
+        table.raise_sequence(self.sequence)?;
+        Ok(table)
     }
 
     /// Changes to the table that `event` names, if it names one, and reads on.
@@ -339,6 +344,7 @@ impl Work<'_> {
             Next::Table(name) => {
                 // Now: what is read next may be another table.
                 self.options = self.input.options().clone();
+                self.sequence = self.input.sequence();
                 self.table = name;
                 let of_one_size = self.input.is_of_one_size();
                 let event = self.next()?;

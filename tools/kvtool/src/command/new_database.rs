@@ -18,7 +18,8 @@ const BATCH: usize = 1 << 20;
 /// Bytes, and tables, that one commit takes.
 const COMMIT: usize = 64 << 20;
 const COMMIT_TABLES: usize = 256;
-/// Tables without pairs that one commit takes: each costs more the more there are in it.
+/// Tables without pairs, or with numbers, that one commit takes: each costs more the more there are
+/// in it.
 const COMMIT_EMPTY: usize = 1000;
 
 /// The database that is being made, through the public API.
@@ -154,13 +155,15 @@ impl<'a> NewDatabase<'a> {
             txn.commit()?;
         }
         let db = self.open(report.page_size)?;
-        // Those without pairs are tables too.
-        let empty: Vec<_> = report.tables.iter().filter(|table| table.pairs == 0).collect();
-        for some in empty.chunks(COMMIT_EMPTY) {
+        // Those without pairs are tables too, and some have given out numbers.
+        let left = report.tables.iter().filter(|table| table.pairs == 0 || table.sequence > 0);
+        for some in left.collect::<Vec<_>>().chunks(COMMIT_EMPTY) {
             let mut txn = db.write()?;
             txn.set_durability(Durability::Deferred);
             for table in some {
-                PairsMut::open(&mut txn, &table.name, &without_function(&table.options))?;
+                let options = without_function(&table.options);
+                let mut opened = PairsMut::open(&mut txn, &table.name, &options)?;
+                opened.raise_sequence(table.sequence)?;
             }
             txn.commit()?;
         }

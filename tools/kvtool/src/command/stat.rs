@@ -87,7 +87,7 @@ impl Stat {
             };
             out.line("")?;
             out.line(&one_line(&t.name))?;
-            out.fields(&[
+            let mut fields = vec![
                 ("  pages", share_of(t.pages(), pages)),
                 ("  leaf fill", share(t.leaf_fill(size))),
                 ("  branch fill", share(t.branch_fill(size))),
@@ -98,7 +98,12 @@ impl Stat {
                 ("  branch pages", grouped(t.branch_pages)),
                 ("  leaf pages", grouped(t.leaf_pages)),
                 ("  overflow pages", overflow),
-            ])?;
+            ];
+            // Most tables give out none.
+            if t.sequence > 0 {
+                fields.push(("  sequence", grouped(t.sequence)));
+            }
+            out.fields(&fields)?;
         }
         Ok(())
     }
@@ -110,6 +115,7 @@ fn object(t: &TableStats, report: &Report) -> Value {
         "name": t.name,
         "pairs": t.pairs,
         "keys": t.entries,
+        "sequence": t.sequence,
         "depth": t.depth,
         "key_bytes": t.key_bytes,
         "value_bytes": t.value_bytes,

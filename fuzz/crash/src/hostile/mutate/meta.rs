@@ -15,10 +15,10 @@ const FIELDS: [(usize, usize); 12] = [
     (32, 8),
     (40, 2),
     (43, 1),
+    (48, 8),
     (42, 1),
     (44, 2),
     (46, 2),
-    (48, 8),
     (56, 8),
 ];
 
@@ -48,7 +48,7 @@ pub fn descriptor(t: &mut Target<'_>) {
     let all = descriptors(t);
     let at = all[t.rng.usize(..all.len())];
     // Reserved fields are refused at once: the others say more.
-    let most = if t.rng.u8(..8) == 0 { FIELDS.len() } else { 7 };
+    let most = if t.rng.u8(..8) == 0 { FIELDS.len() } else { 8 };
     let (field, len) = FIELDS[t.rng.usize(..most)];
     let value = match field {
         40 => t.rng.u64(..52),
