@@ -132,6 +132,7 @@ pub use api::named::SnapshotInfo;
 pub use api::owned::{OwnedCursor, OwnedRange, OwnedTable};
 pub use api::savepoint::{Nested, Savepoint};
 pub use api::set::{Pairs, SetRange, SetTable, Values};
+pub use api::set_diff::SetDiff;
 pub use api::set_mut::SetTableMut;
 pub use api::table::{Range, Table, TableCursor, TableIter, TableStats};
 pub use api::table_mut::TableMut;
@@ -144,7 +145,7 @@ pub use observe::{Counters, Reader, ReaderLimit};
 pub use pager::Sink;
 pub use pager::read_checks::ReadChecksums;
 pub use storage::mmap::{Access, HugePages};
-pub use tree::{Change, Key};
+pub use tree::{Change, ChangedPair, Key, PairChange};
 pub use txn::write::TableId;
 pub use typed::{
     OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable, SetDef, TableDef, TypedCursor, TypedId,

@@ -64,7 +64,8 @@ impl ReadTxn {
     /// compared with an empty one.
     ///
     /// Errors: [`Error::NoSuchTable`] if neither has it, [`Error::InvalidArgument`] if they are of
-    /// two handles, [`Error::TableOptions`] for tables of sets, which cannot be compared yet.
+    /// two handles, [`Error::TableOptions`] for tables of sets, which [`ReadTxn::diff_set`]
+    /// compares.
     pub fn diff<'t>(
         &'t self,
         older: &'t ReadTxn,
@@ -83,7 +84,7 @@ impl ReadTxn {
     /// The tables that are not the same in this snapshot and an older one, in the order of their
     /// names: those made, dropped, and written to. One that was renamed was dropped under the one
     /// name and made under the other. One that was written to may hold the same all the same:
-    /// [`ReadTxn::diff`] tells.
+    /// [`ReadTxn::diff`] and [`ReadTxn::diff_set`] tell.
     ///
     /// Reads the pages of the list of tables that the snapshots do not share, and no table. Errors:
     /// [`Error::InvalidArgument`] if the snapshots are of two handles.
@@ -120,13 +121,34 @@ impl ReadTxn {
         changes.collect()
     }
 
-    fn is_beside(&self, other: &ReadTxn) -> bool {
+    pub(super) fn is_beside(&self, other: &ReadTxn) -> bool {
         std::sync::Arc::ptr_eq(self.snapshot().engine(), other.snapshot().engine())
     }
 }
 
+/// Two tables that can be compared; one that is not there is empty.
+pub(super) fn comparable<'t>(
+    old: Option<Version<'t>>,
+    new: Option<Version<'t>>,
+) -> Result<(Version<'t>, Version<'t>)> {
+    let empty = |of: Option<Version<'t>>| {
+        of.map(|of| {
+            let desc = TableDescriptor { order: of.desc.order, ..TableDescriptor::default() };
+            Version { desc, ..of }
+        })
+    };
+    let (Some(older), Some(newer)) = (old.or(empty(new)), new.or(empty(old))) else {
+        return Err(Error::InvalidArgument("two tables that are not there".into()));
+    };
+    if !older.desc.order.is_same(newer.desc.order) {
+        let what = "tables in different orders of keys cannot be compared";
+        return Err(Error::InvalidArgument(what.into()));
+    }
+    Ok((older, newer))
+}
+
 #[cold]
-fn one_handle() -> Error {
+pub(super) fn one_handle() -> Error {
     Error::InvalidArgument("what is compared must be read through one handle".into())
 }
 
@@ -153,21 +175,7 @@ impl<'t> Diff<'t> {
         keys: impl KeyRange,
     ) -> Result<Diff<'t>> {
         let version = |table: Option<&Table<'t>>| table.map(Table::version).transpose();
-        let (old, new) = (version(old)?, version(new)?);
-        // A table that is not there is empty.
-        let empty = |of: Option<Version<'t>>| {
-            of.map(|of| {
-                let desc = TableDescriptor { order: of.desc.order, ..TableDescriptor::default() };
-                Version { desc, ..of }
-            })
-        };
-        let (Some(older), Some(newer)) = (old.or(empty(new)), new.or(empty(old))) else {
-            return Err(Error::InvalidArgument("two tables that are not there".into()));
-        };
-        if !older.desc.order.is_same(newer.desc.order) {
-            let what = "tables in different orders of keys cannot be compared";
-            return Err(Error::InvalidArgument(what.into()));
-        }
+        let (older, newer) = comparable(version(old)?, version(new)?)?;
         let (from, to) = keys.bounds();
         Ok(Diff { inner: tree::Diff::new(older, newer, from, to)? })
     }

@@ -5,11 +5,12 @@ use super::table::{Source, TableStats, after_prefix, over};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Key, Set};
+use crate::tree::{self, Key, PageSource, Set, Version};
 use crate::txn::read::Snapshot;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// A table whose keys have sets of values, as one transaction sees it, for reading: what LMDB calls
 /// `MDB_DUPSORT`, and others a multimap. Cheap to copy. Keys and values are bytes, compared as
@@ -61,7 +62,22 @@ impl<'t> SetTable<'t> {
         &self.descriptor
     }
 
-    fn set(&self, key: &[u8]) -> Result<Option<Set<'t>>> {
+    /// What it is read from, to be compared.
+    pub(super) fn version(&self) -> Result<Version<'t>> {
+        let src: &'t dyn PageSource = match self.source {
+            Source::Snapshot(pages) => pages,
+            Source::Writer(writer) => writer.pages()?,
+        };
+        Ok(Version { src, desc: self.descriptor })
+    }
+
+    /// Whether both are read through one handle.
+    pub(super) fn is_beside(&self, other: &SetTable<'_>) -> bool {
+        Arc::ptr_eq(self.source.engine(), other.source.engine())
+    }
+
+    /// What a key has; None if it is not there.
+    pub(super) fn values_of(&self, key: &[u8]) -> Result<Option<Set<'t>>> {
         over!(self.source, pages => tree::get_set(pages, &self.descriptor, key))
     }
 
@@ -85,7 +101,7 @@ impl<'t> SetTable<'t> {
     /// # Ok(()) }
     /// ```
     pub fn values(&self, key: &[u8], values: impl KeyRange) -> Result<Values<'t>> {
-        match self.set(key)? {
+        match self.values_of(key)? {
             Some(set) => self.of_set(&set, values.bounds()),
             None => Ok(Values { inner: Inner::None, set_len: 0 }),
         }
@@ -111,18 +127,18 @@ impl<'t> SetTable<'t> {
 
     /// Whether a key has a value.
     pub fn contains(&self, key: &[u8], value: &[u8]) -> Result<bool> {
-        let Some(set) = self.set(key)? else { return Ok(false) };
+        let Some(set) = self.values_of(key)? else { return Ok(false) };
         over!(self.source, pages => tree::set_contains(pages, &self.descriptor, &set, value))
     }
 
     /// Whether a key has any value.
     pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.set(key)?.is_some())
+        Ok(self.values_of(key)?.is_some())
     }
 
     /// Number of values of a key. One descent, however many there are.
     pub fn count(&self, key: &[u8]) -> Result<u64> {
-        Ok(self.set(key)?.map_or(0, |set| set.count()))
+        Ok(self.values_of(key)?.map_or(0, |set| set.count()))
     }
 
     /// Number of pairs: of values of all keys. O(1).

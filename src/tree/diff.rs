@@ -1,4 +1,4 @@
-//! What differs between two trees of one file, from both ends.
+//! What differs between two trees of one file, or between two sets of values, from both ends.
 //!
 //! Both trees are walked side by side in the order of their keys. Where both are in front of the
 //! same page, of the same level, all below it is shared and passed unread. That needs no birth and
@@ -15,15 +15,21 @@
 //!   pages, and an error.
 //!
 //! An end is opened when it is first asked for. It stops at what the other end gave out last.
+//!
+//! The values of a key in a table of sets are walked in the same way: a tree of them is a tree, and
+//! a value or a list of them in the leaf is a leaf that is open from the start.
 
 use super::key::Key;
 use super::range::is_empty;
 use super::search::{node_at, root_level, value_bytes};
+use super::set::{Set, bad};
 use super::{PageSource, TableDescriptor};
 use crate::error::{Error, Result};
 use crate::format::node::key::KeyParts;
+use crate::format::node::set::{BAD_ENDS, InlineSet};
 use crate::format::node::{Node, Value};
 use crate::format::order::KeyOrder;
+use crate::format::packed::Packed;
 use crate::types::PageId;
 use std::cmp::Ordering;
 use std::ops::{Bound, Range};
@@ -88,6 +94,49 @@ pub struct Version<'a> {
     pub desc: TableDescriptor,
 }
 
+/// What a walk goes through.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// A tree.
+    Tree(Version<'a>),
+    /// The only value of a key, or a list of them, in a tree in which they are no keys.
+    List(Version<'a>, Opened<'a>),
+}
+
+impl<'a> Origin<'a> {
+    /// The values of a key in a table of sets; None where it has not got the key.
+    fn of_values(table: Version<'a>, values: Option<Set<'a>>) -> Origin<'a> {
+        // Of the table the root is told in errors. Values have an order of their own.
+        let root = table.desc.root;
+        let version = |desc| Version { desc, ..table };
+        let list = version(TableDescriptor { root, ..TableDescriptor::default() });
+        match values {
+            None => Origin::Tree(version(TableDescriptor::default())),
+            Some(Set::Tree(tree)) => Origin::Tree(version(tree)),
+            Some(Set::One(value)) => Origin::List(list, Opened::One(value)),
+            Some(Set::Inline(values)) => Origin::List(list, Opened::List(values)),
+        }
+    }
+
+    fn version(&self) -> &Version<'a> {
+        match self {
+            Origin::Tree(version) | Origin::List(version, _) => version,
+        }
+    }
+}
+
+/// A page that is open, or what is like one.
+#[derive(Clone, Copy)]
+enum Opened<'a> {
+    Node(Node<'a>),
+    /// A leaf of values of one size.
+    Packed(Packed<'a>),
+    /// One value, in the leaf of its key.
+    One(&'a [u8]),
+    /// Several values there.
+    List(InlineSet<'a>),
+}
+
 /// A key that is not the same in both trees, with what each has under it.
 pub(super) struct Unlike<'a> {
     pub key: KeyParts<'a>,
@@ -99,23 +148,38 @@ pub(super) struct Unlike<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
     src: &'a dyn PageSource,
-    leaf: Node<'a>,
+    leaf: Opened<'a>,
     pub value: Value<'a>,
 }
 
 impl<'a> Found<'a> {
     fn bytes(&self) -> Result<&'a [u8]> {
-        value_bytes(self.src, &self.leaf, self.value)
+        match &self.leaf {
+            Opened::Node(leaf) => value_bytes(self.src, leaf, self.value),
+            // Values of sets have nothing beside them.
+            _ => Ok(&[]),
+        }
+    }
+
+    /// The values of the key, in a table of sets with this descriptor.
+    pub fn set(&self, desc: &TableDescriptor) -> Result<Set<'a>> {
+        match &self.leaf {
+            Opened::Node(leaf) => Set::of(leaf, self.value)?.checked(desc),
+            _ => Err(bad(desc, "set of values in another")),
+        }
     }
 
     /// Whether the other tree has the same under the key. Runs of one place, or of two lengths, are
-    /// not read.
+    /// not read. Sets may hold the same all the same.
     fn is_same(&self, other: &Found<'a>) -> Result<bool> {
         match (self.value, other.value) {
             (Value::Overflow(a), Value::Overflow(b)) if a.first == b.first || a.len != b.len => {
                 Ok(a.len == b.len)
             }
             (Value::Table(a), Value::Table(b)) => Ok(a == b),
+            (Value::Set(a), Value::Set(b)) => Ok(a == b),
+            (Value::Tree(a), Value::Tree(b)) => Ok(a.root == b.root),
+            (Value::Set(_) | Value::Tree(_), _) | (_, Value::Set(_) | Value::Tree(_)) => Ok(false),
             _ => Ok(self.bytes()? == other.bytes()?),
         }
     }
@@ -132,7 +196,7 @@ enum Next<'a> {
 /// A node that is open, and what of its children or entries has not been passed. The child in
 /// which the walk is counts as not passed.
 struct Open<'a> {
-    node: Node<'a>,
+    page: Opened<'a>,
     level: u8,
     left: Range<usize>,
 }
@@ -157,9 +221,16 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(tree: Version<'a>) -> Result<Side<'a>> {
-        let root = root_level(&tree.desc)?.map(|level| (tree.desc.root, level));
-        let path = Vec::with_capacity(usize::from(tree.desc.depth));
+    fn new(origin: Origin<'a>, bounds: &Bounds) -> Result<Side<'a>> {
+        let tree = *origin.version();
+        let mut path = Vec::with_capacity(usize::from(tree.desc.depth));
+        let root = match origin {
+            Origin::Tree(_) => root_level(&tree.desc)?.map(|level| (tree.desc.root, level)),
+            Origin::List(_, page) => {
+                path.push(Open { level: 0, left: page.entries(bounds, &tree.desc)?, page });
+                None
+            }
+        };
         Ok(Side { tree, root, path, branches: 0, leaves: 0 })
     }
 
@@ -174,12 +245,12 @@ impl<'a> Side<'a> {
             if open.left.is_empty() {
                 self.path.pop();
                 self.pass(forward);
-            } else if open.level > 0 {
-                let page = open.node.child(at)?;
+            } else if let (Opened::Node(node), 1..) = (&open.page, open.level) {
+                let page = node.child(at)?;
                 return Ok(Next::Subtree { page, level: open.level - 1 });
             } else {
-                let (key, value) = open.node.entry(at)?;
-                return Ok(Next::Entry(key, Found { src: self.tree.src, leaf: open.node, value }));
+                let (key, value) = open.page.entry(at, &self.tree.desc)?;
+                return Ok(Next::Entry(key, Found { src: self.tree.src, leaf: open.page, value }));
             }
         }
     }
@@ -215,10 +286,25 @@ impl<'a> Side<'a> {
         if *opened > counted {
             return Err(Error::corrupt(desc.root, what));
         }
-        let node = node_at(self.tree.src, page, level, self.tree.desc.order)?;
-        let left = if level > 0 { children(&node, bounds)? } else { entries(&node, bounds)? };
+        let (page, left) = match desc.value_size {
+            // The descriptor of a table of sets has a size as well, and ordinary leaves.
+            size @ 1.. if level == 0 && !desc.is_set => {
+                let leaf = Packed::open(page, self.tree.src.page(page)?, size)?;
+                let page = Opened::Packed(leaf);
+                (page, page.entries(bounds, desc)?)
+            }
+            _ => {
+                let node = node_at(self.tree.src, page, level, desc.order)?;
+                let page = Opened::Node(node);
+                let left = match level {
+                    0 => page.entries(bounds, desc)?,
+                    _ => children(&node, bounds)?,
+                };
+                (page, left)
+            }
+        };
         self.root = None;
-        self.path.push(Open { node, level, left });
+        self.path.push(Open { page, level, left });
         Ok(())
     }
 
@@ -226,12 +312,14 @@ impl<'a> Side<'a> {
     /// nothing lies in front of it.
     fn edge(&self, forward: bool) -> Result<Option<KeyParts<'a>>> {
         for open in self.path.iter().rev() {
+            // A subtree comes next: they are branches.
+            let Opened::Node(node) = &open.page else { continue };
             let separator = match forward {
                 true => open.left.start.checked_sub(1),
-                false => open.left.end.checked_sub(1).filter(|&at| at < open.node.count()),
+                false => open.left.end.checked_sub(1).filter(|&at| at < node.count()),
             };
             if let Some(at) = separator {
-                return open.node.key(at).map(Some);
+                return node.key(at).map(Some);
             }
         }
         Ok(None)
@@ -262,24 +350,66 @@ fn children(node: &Node<'_>, bounds: &Bounds) -> Result<Range<usize>> {
     Ok(start..last + 1)
 }
 
-/// The entries of a leaf within the bounds.
-fn entries(node: &Node<'_>, bounds: &Bounds) -> Result<Range<usize>> {
-    // How many keys of the leaf lie in front of a key, or are it.
-    let up_to = |key: &[u8], with: bool| {
-        let place = node.search(key)?;
-        Ok::<_, Error>(place.index + usize::from(place.found && with))
-    };
-    let start = match &bounds.from {
-        Bound::Included(key) => up_to(key, false)?,
-        Bound::Excluded(key) => up_to(key, true)?,
-        Bound::Unbounded => 0,
-    };
-    let end = match &bounds.to {
-        Bound::Included(key) => up_to(key, true)?,
-        Bound::Excluded(key) => up_to(key, false)?,
-        Bound::Unbounded => node.count(),
-    };
-    Ok(start..end)
+impl<'a> Opened<'a> {
+    fn count(&self) -> usize {
+        match self {
+            Opened::Node(node) => node.count(),
+            Opened::Packed(leaf) => leaf.count(),
+            Opened::One(_) => 1,
+            Opened::List(set) => set.count(),
+        }
+    }
+
+    /// An entry of a leaf, of a tree with this descriptor; a value of a set has nothing beside it.
+    fn entry(&self, at: usize, desc: &TableDescriptor) -> Result<(KeyParts<'a>, Value<'a>)> {
+        let value = match self {
+            Opened::Node(node) => return node.entry(at),
+            Opened::Packed(leaf) => leaf.get(at),
+            Opened::One(value) => Some(*value),
+            Opened::List(set) => set.get(at),
+        };
+        let value = value.ok_or_else(|| bad(desc, BAD_ENDS))?;
+        Ok((KeyParts::of(value, 0), Value::Inline(&[])))
+    }
+
+    /// Where a key stands in a leaf, or would stand: how many are in front of it; and whether it is
+    /// there.
+    fn place(&self, key: &[u8], desc: &TableDescriptor) -> Result<(usize, bool)> {
+        let found = match self {
+            Opened::Node(node) => {
+                let place = node.search(key)?;
+                return Ok((place.index, place.found));
+            }
+            Opened::Packed(leaf) => leaf.search(key),
+            Opened::One(value) => match (*value).cmp(key) {
+                Ordering::Less => Err(1),
+                Ordering::Equal => Ok(0),
+                Ordering::Greater => Err(0),
+            },
+            Opened::List(set) => set.search(key).map_err(|why| bad(desc, why))?,
+        };
+        Ok(found.map_or_else(|at| (at, false), |at| (at, true)))
+    }
+
+    /// The entries of a leaf within the bounds.
+    fn entries(&self, bounds: &Bounds, desc: &TableDescriptor) -> Result<Range<usize>> {
+        // How many keys of the leaf lie in front of a key, or are it.
+        let up_to = |key: &[u8], with: bool| {
+            let (index, found) = self.place(key, desc)?;
+            Ok::<_, Error>(index + usize::from(found && with))
+        };
+        let start = match &bounds.from {
+            Bound::Included(key) => up_to(key, false)?,
+            Bound::Excluded(key) => up_to(key, true)?,
+            Bound::Unbounded => 0,
+        };
+        let end = match &bounds.to {
+            Bound::Included(key) => up_to(key, true)?,
+            Bound::Excluded(key) => up_to(key, false)?,
+            Bound::Unbounded => self.count(),
+        };
+        Ok(start..end)
+    }
 }
 
 /// Both trees, walked from one end.
@@ -294,11 +424,12 @@ impl<'a> Walk<'a> {
     /// Over all keys, in their order.
     pub fn over_all(old: Version<'a>, new: Version<'a>) -> Result<Walk<'a>> {
         let bounds = Bounds { from: Bound::Unbounded, to: Bound::Unbounded };
-        Walk::new(old, new, bounds, true)
+        Walk::new(Origin::Tree(old), Origin::Tree(new), bounds, true)
     }
 
-    fn new(old: Version<'a>, new: Version<'a>, bounds: Bounds, forward: bool) -> Result<Walk<'a>> {
-        Ok(Walk { old: Side::new(old)?, new: Side::new(new)?, bounds, forward })
+    fn new(old: Origin<'a>, new: Origin<'a>, bounds: Bounds, forward: bool) -> Result<Walk<'a>> {
+        let (old, new) = (Side::new(old, &bounds)?, Side::new(new, &bounds)?);
+        Ok(Walk { old, new, bounds, forward })
     }
 
     /// The next key that is not the same in both trees.
@@ -399,11 +530,14 @@ struct End<'a> {
     last: Option<Key<'a>>,
 }
 
+/// A key that is not the same in both, and what the older and the newer one have under it.
+type Changed<'a> = (Key<'a>, Option<Found<'a>>, Option<Found<'a>>);
+
 /// A double-ended iterator over what differs. After an error, and after the end, it yields None for
 /// ever.
 pub struct Diff<'a> {
-    old: Version<'a>,
-    new: Version<'a>,
+    old: Origin<'a>,
+    new: Origin<'a>,
     bounds: Bounds,
     front: Option<End<'a>>,
     back: Option<End<'a>>,
@@ -419,25 +553,62 @@ impl<'a> Diff<'a> {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> Result<Diff<'a>> {
-        old.src.check()?;
-        new.src.check()?;
-        let done = is_empty(new.desc.order, from, to);
+        Diff::between(Origin::Tree(old), Origin::Tree(new), from, to)
+    }
+
+    /// The same of the values that a key has in two tables of sets.
+    pub(super) fn of_values(
+        (old, before): (Version<'a>, Option<Set<'a>>),
+        (new, after): (Version<'a>, Option<Set<'a>>),
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<Diff<'a>> {
+        Diff::between(Origin::of_values(old, before), Origin::of_values(new, after), from, to)
+    }
+
+    fn between(
+        old: Origin<'a>,
+        new: Origin<'a>,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<Diff<'a>> {
+        old.version().src.check()?;
+        new.version().src.check()?;
+        let done = is_empty(new.version().desc.order, from, to);
         let bounds = Bounds { from: from.map(<[u8]>::to_vec), to: to.map(<[u8]>::to_vec) };
         Ok(Diff { old, new, bounds, front: None, back: None, done })
     }
 
     fn advance(&mut self, forward: bool) -> Option<Result<(Key<'a>, Change<'a>)>> {
+        let item = self.advance_found(forward)?;
+        let item = item.and_then(|(key, old, new)| {
+            let bytes = |found: Option<Found<'a>>| found.map(|found| found.bytes()).transpose();
+            let change = match (bytes(old)?, bytes(new)?) {
+                (Some(old), Some(new)) => Change::Changed { old, new },
+                (Some(old), None) => Change::Removed(old),
+                (None, Some(new)) => Change::Added(new),
+                (None, None) => return Ok(None),
+            };
+            Ok(Some((key, change)))
+        });
+        let item = item.map_err(|e| self.new.version().src.named(e));
+        self.done |= !matches!(item, Ok(Some(_)));
+        item.transpose()
+    }
+
+    /// The next key that is not the same in both, and what each has under it.
+    pub(super) fn advance_found(&mut self, forward: bool) -> Option<Result<Changed<'a>>> {
         if self.done {
             return None;
         }
-        let item = self.step(forward).map_err(|e| self.new.src.named(e));
+        let item = self.step(forward).map_err(|e| self.new.version().src.named(e));
         self.done = !matches!(item, Ok(Some(_)));
         item.transpose()
     }
 
-    fn step(&mut self, forward: bool) -> Result<Option<(Key<'a>, Change<'a>)>> {
-        self.old.src.check()?;
-        self.new.src.check()?;
+    fn step(&mut self, forward: bool) -> Result<Option<Changed<'a>>> {
+        self.old.version().src.check()?;
+        self.new.version().src.check()?;
         let (near, far) = match forward {
             true => (&mut self.front, &self.back),
             false => (&mut self.back, &self.front),
@@ -456,7 +627,7 @@ impl<'a> Diff<'a> {
             }
         };
         let Some(unlike) = end.walk.step()? else { return Ok(None) };
-        let order = self.new.desc.order;
+        let order = self.new.version().desc.order;
         let is_given = |far: &Key<'_>| match forward {
             true => order.compare_to(&unlike.key, far).is_ge(),
             false => order.compare_to(&unlike.key, far).is_le(),
@@ -464,16 +635,9 @@ impl<'a> Diff<'a> {
         if far.is_some_and(is_given) {
             return Ok(None);
         }
-        let bytes = |found: Option<Found<'a>>| found.map(|found| found.bytes()).transpose();
-        let change = match (bytes(unlike.old)?, bytes(unlike.new)?) {
-            (Some(old), Some(new)) => Change::Changed { old, new },
-            (Some(old), None) => Change::Removed(old),
-            (None, Some(new)) => Change::Added(new),
-            (None, None) => return Ok(None),
-        };
         let key = Key::assemble(&unlike.key);
         end.last = Some(key.clone());
-        Ok(Some((key, change)))
+        Ok(Some((key, unlike.old, unlike.new)))
     }
 }
 

@@ -11,6 +11,7 @@ mod nodes;
 mod positions;
 mod ranges;
 mod remove_range;
+mod set_diffs;
 mod sets;
 mod splits;
 mod store;

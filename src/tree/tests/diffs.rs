@@ -149,9 +149,9 @@ fn many_seeds() {
 }
 
 /// A source that remembers which pages were read.
-struct Counting<'a> {
-    src: Snapshot<'a>,
-    read: &'a RefCell<HashSet<PageId>>,
+pub struct Counting<'a> {
+    pub src: Snapshot<'a>,
+    pub read: &'a RefCell<HashSet<PageId>>,
 }
 
 impl PageSource for Counting<'_> {

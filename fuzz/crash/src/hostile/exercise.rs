@@ -4,7 +4,7 @@
 //! The right answers are a model: what the tables held at first, and what was done since. It is
 //! kept only for databases that passed the check: of others nobody knows what is right.
 
-use super::sets::{pair_of, read_set, value_of};
+use super::sets::{compare_sets, pair_of, read_set, value_of};
 use fastrand::Rng;
 use recto::{Database, Durability, Error, ReadTxn, Table, TableInfo, TableKind, WriteTxn};
 use std::collections::BTreeMap;
@@ -515,11 +515,17 @@ fn compare(old: &ReadTxn, new: &ReadTxn, rng: &mut Rng) -> recto::Result<Option<
     for change in new.diff_tables(old)?.iter().take(MOST_TABLES) {
         let Some(table) = change.new.as_ref().or(change.old.as_ref()) else { continue };
         let both = change.old.iter().chain(&change.new);
-        if both.clone().any(|table| table.options.kind != TableKind::Map) {
-            // Sets of values are not compared.
+        let name = &table.name;
+        let is_set = |table: &TableInfo| table.options.kind != TableKind::Map;
+        if both.clone().any(is_set) {
+            // One that was made anew as another kind of table is not compared.
+            if both.clone().all(is_set)
+                && let Some(what) = compare_sets(old, new, name, rng)?
+            {
+                wrong = Some(what);
+            }
             continue;
         }
-        let name = &table.name;
         let mut count = 0u64;
         for change in new.diff(old, name, ..)? {
             let (key, change) = change?;

@@ -1,9 +1,9 @@
 //! Tables of sets, used in every way there is, as `exercise` does it with the others. In the model
 //! a pair of key and value is a key of its own.
 
-use super::exercise::{MOST_PAIRS, Pairs, Step, digest};
+use super::exercise::{MOST_PAIRS, Pairs, Step, Wrong, digest};
 use fastrand::Rng;
-use recto::{Key, SetTable, TableKind};
+use recto::{Error, Key, PairChange, ReadTxn, SetTable, TableKind};
 use std::ops::Bound;
 
 /// What stands for a pair in the model.
@@ -85,6 +85,37 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
         pairs.clear();
     }
     Ok(pairs)
+}
+
+/// What differs between a table in two snapshots, both ways.
+pub fn compare_sets(
+    old: &ReadTxn,
+    new: &ReadTxn,
+    name: &str,
+    rng: &mut Rng,
+) -> recto::Result<Option<Wrong>> {
+    let mut count = 0;
+    for change in new.diff_set(old, name, ..)?.take(4 * MOST_PAIRS) {
+        let (key, value, change) = change?;
+        count += 1;
+        if count < 64 && rng.u8(..4) == 0 {
+            let there = |txn: &ReadTxn| match txn.set_opt(name)? {
+                Some(table) => table.contains(&key, &value),
+                None => Ok(false),
+            };
+            let added = change == PairChange::Added;
+            if (there(old)?, there(new)?) != (!added, added) {
+                return Ok(Some(format!("a pair of key {} is {change:?}", key.escape_ascii())));
+            }
+        }
+    }
+    let mut back = 0;
+    for change in new.diff_set(old, name, ..)?.rev().take(4 * MOST_PAIRS) {
+        change?;
+        back += 1;
+    }
+    let what = || format!("{count} pairs of {name:?} forwards, {back} backwards");
+    Ok((count != back).then(what))
 }
 
 /// The values of a key in every way; false where they are not those of the pairs.
@@ -218,6 +249,11 @@ impl Step<'_> {
         }
         for n in 0..15u32 {
             self.insert_pair(name, &(n * 0x0101_0101).to_be_bytes(), &value_of(size, n.into()))?;
+        }
+        // A damaged descriptor may say that all numbers have been given out.
+        match self.txn.open_set(name)?.next_sequence() {
+            Ok(_) | Err(Error::InvalidArgument(_)) => {}
+            Err(e) => return Err(e),
         }
         let table = self.txn.set(name)?;
         std::hint::black_box((table.first()?.is_some(), table.last()?.is_some()));
