@@ -5,7 +5,7 @@ use super::table::{Source, TableStats, after_prefix, over};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::pager::workspace::Workspace;
-use crate::tree::{self, Key, PageSource, Set, Version};
+use crate::tree::{self, Key, PageSource, Set, SetMove, SetPosition, Version};
 use crate::txn::read::Snapshot;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -79,6 +79,11 @@ impl<'t> SetTable<'t> {
     /// What a key has; None if it is not there.
     pub(super) fn values_of(&self, key: &[u8]) -> Result<Option<Set<'t>>> {
         over!(self.source, pages => tree::get_set(pages, &self.descriptor, key))
+    }
+
+    /// Moves a position in the table; whether it stands on a pair then.
+    pub(super) fn go(&self, position: &mut SetPosition, to: SetMove<'_>) -> Result<bool> {
+        over!(self.source, pages => position.go(pages, &self.descriptor, to))
     }
 
     /// The values of a key in their order, from either end; none if the key is not there. One

@@ -78,6 +78,7 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
     }
     forwards?;
     backwards?;
+    odd |= !walk(table, &pairs, rng)?;
     for end in ends {
         std::hint::black_box(end?.is_some());
     }
@@ -85,6 +86,31 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
         pairs.clear();
     }
     Ok(pairs)
+}
+
+/// Walks with a cursor; false where it does not meet the pairs.
+fn walk(table: &SetTable<'_>, pairs: &Pairs, rng: &mut Rng) -> recto::Result<bool> {
+    let (mut cursor, mut right) = (table.cursor(), true);
+    for _ in 0..200 {
+        let found = match rng.u8(..12) {
+            0 => cursor.next_key()?,
+            1 => cursor.prev_key()?,
+            2 => cursor.last_value()?,
+            3 => cursor.first_value()?,
+            4 => cursor.seek(&[rng.u8(..)])?,
+            5 => cursor.seek_value(b"key 007", &[rng.u8(..)])?,
+            6 => cursor.prev_value()?,
+            7..9 => cursor.prev()?,
+            9 => cursor.next_value()?,
+            _ => cursor.next()?,
+        };
+        right &= found.is_none_or(|(key, value)| pairs.contains_key(&pair_of(key, value)));
+    }
+    let mut keys = u64::from(cursor.first()?.is_some());
+    while keys > 0 && keys < MOST_PAIRS as u64 && cursor.next_key()?.is_some() {
+        keys += 1;
+    }
+    Ok(right && keys == table.key_count().min(MOST_PAIRS as u64))
 }
 
 /// What differs between a table in two snapshots, both ways.
@@ -254,6 +280,17 @@ impl Step<'_> {
         match self.txn.open_set(name)?.next_sequence() {
             Ok(_) | Err(Error::InvalidArgument(_)) => {}
             Err(e) => return Err(e),
+        }
+        let mut cursor = self.txn.open_set(name)?.cursor();
+        cursor.first(self.txn)?;
+        for _ in 0..10 {
+            let Some((key, value)) = cursor.next_value(self.txn)? else { break };
+            let pair = pair_of(key, value);
+            let gone = cursor.delete(self.txn)?;
+            if let Some(pairs) = self.pairs(name) {
+                let there = pairs.remove(&pair).is_some();
+                assert!(gone && there, "a cursor removes what it stands on");
+            }
         }
         let table = self.txn.set(name)?;
         std::hint::black_box((table.first()?.is_some(), table.last()?.is_some()));
