@@ -9,6 +9,8 @@ pub use crate::storage::sim;
 
 use crate::api::builder::Builder;
 use crate::api::db::Database;
+use crate::api::load::{LoadOptions, Loader};
+use crate::api::transaction::WriteTxn;
 use crate::error::Result;
 use crate::format::fields::meta as m;
 use crate::format::freelog;
@@ -17,6 +19,7 @@ use crate::format::page::KIND_FREE_LOG;
 use crate::inspect::Report;
 use crate::shared::layout;
 use crate::storage::PlatformRef;
+use crate::types::TableKind;
 use std::sync::Arc;
 
 /// Bytes of the shared memory.
@@ -77,6 +80,11 @@ pub fn machine(image: &[u8], page_size: usize, seed: u64) -> Result<sim::SimDisk
 /// Opens the database on a simulated machine, in a process of its own.
 pub fn open(process: Arc<sim::SimProcess>, builder: &Builder) -> Result<Database> {
     builder.on_platform(process as PlatformRef)
+}
+
+/// As [`Database::loader`], where only a write transaction is at hand: it may outlive its handle.
+pub fn loader(txn: &WriteTxn, kind: TableKind, options: &LoadOptions) -> Loader {
+    Loader::of_kind(txn.writer().engine(), kind, options)
 }
 
 /// Bytes of the pages that an opening may have to read to prove the visible snapshot, if nothing

@@ -149,21 +149,25 @@ impl Database {
     /// # Ok(()) }
     /// ```
     pub fn loader(&self, kind: TableKind, options: &LoadOptions) -> Loader {
+        Loader::of_kind(&self.engine, kind, options)
+    }
+}
+
+impl Loader {
+    pub(crate) fn of_kind(engine: &Arc<Engine>, kind: TableKind, options: &LoadOptions) -> Loader {
         let (is_set, value_size) = match kind {
             TableKind::Map => (false, 0),
             TableKind::Set { value_size } => (true, value_size),
         };
         let order = match &options.order {
             // One that is not known is said with the first pair.
-            Order::Custom(name) => self.engine.custom_order(name).unwrap_or(KeyOrder::UNKNOWN),
+            Order::Custom(name) => engine.custom_order(name).unwrap_or(KeyOrder::UNKNOWN),
             order => KeyOrder::of(order),
         };
         let shape = TableDescriptor { is_set, value_size, order, ..TableDescriptor::default() };
-        Loader::new(&self.engine, shape, options)
+        Loader::new(engine, shape, options)
     }
-}
 
-impl Loader {
     fn new(engine: &Arc<Engine>, shape: TableDescriptor, options: &LoadOptions) -> Loader {
         let directory = options.directory.clone().unwrap_or_else(|| {
             match engine.platform.data_path().and_then(|path| path.parent()) {

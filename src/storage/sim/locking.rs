@@ -22,6 +22,8 @@ pub(super) struct SimLocks {
     pub(super) file: FileId,
     pub(super) process: u32,
     pub(super) observer: bool,
+    /// Every lock keeps everybody else away.
+    pub(super) alone: bool,
 }
 
 impl SimLocks {
@@ -31,6 +33,10 @@ impl SimLocks {
             return Err(fault("locking through a read-only description", libc::EBADF));
         }
         Ok(())
+    }
+
+    fn mode(&self, asked: LockMode) -> LockMode {
+        if self.alone { LockMode::Exclusive } else { asked }
     }
 
     /// Announces that a lock will be taken, where that is an event.
@@ -50,6 +56,7 @@ impl Locks for SimLocks {
     fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
         self.refuse(mode)?;
         self.event(byte)?;
+        let mode = self.mode(mode);
         let mut state = self.machine.state.lock();
         Ok(state.locks.try_lock(self.file, byte, self.process, mode))
     }
@@ -57,6 +64,7 @@ impl Locks for SimLocks {
     fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
         self.refuse(mode)?;
         self.event(byte)?;
+        let mode = self.mode(mode);
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.machine.state.lock();
         loop {

@@ -114,8 +114,14 @@ impl State {
 
     /// A lock file that nobody has opened yet.
     pub(super) fn new_lock_file(&mut self, region: Arc<Region>) {
+        let number = self.number_of_lock_file();
+        self.use_lock_file((number, region));
+    }
+
+    /// A number that no lock file has had.
+    pub(super) fn number_of_lock_file(&mut self) -> FileId {
         self.lock_files += 1;
-        self.use_lock_file((self.lock_files, region));
+        self.lock_files
     }
 
     pub(super) fn use_lock_file(&mut self, file: (FileId, Arc<Region>)) {

@@ -200,7 +200,14 @@ impl SimDisk {
 
     /// A new process, or a new handle of one: the two conflict alike.
     pub fn process(&self, options: ProcessOptions) -> Arc<SimProcess> {
-        Arc::new(SimProcess::new(&self.0, options))
+        Arc::new(SimProcess::new(&self.0, options, None))
+    }
+
+    /// A process that has the data file to itself ([`crate::Builder::exclusive`]): without the lock
+    /// file, with memory of its own.
+    pub fn process_alone(&self, options: ProcessOptions) -> Result<Arc<SimProcess>> {
+        let region = cache::Region::new(self.0.options.shared_len)?;
+        Ok(Arc::new(SimProcess::new(&self.0, options, Some(Arc::new(region)))))
     }
 
     /// Asks `hook` at every event from now on. A hook that keeps a clone of its own machine keeps

@@ -24,22 +24,35 @@ pub struct SimProcess {
     alive: Arc<AtomicU64>,
     known: AtomicU64,
     region: Arc<Region>,
+    /// It has the data file alone, and shared memory of its own.
+    alone: bool,
     lock_file: SimLocks,
     data_file: SimLocks,
 }
 
 impl SimProcess {
-    pub(super) fn new(machine: &Arc<Machine>, options: ProcessOptions) -> SimProcess {
+    /// One that uses the lock file; or, given memory for what it shares with nobody, one that has
+    /// the data file alone.
+    pub(super) fn new(
+        machine: &Arc<Machine>,
+        options: ProcessOptions,
+        own: Option<Arc<Region>>,
+    ) -> SimProcess {
         let mut state = machine.state.lock();
         let (id, alive) = state.add_process();
-        let (lock_file, region) = state.lock_file.clone();
+        let alone = own.is_some();
+        let (lock_file, region) = match own {
+            Some(region) => (state.number_of_lock_file(), region),
+            None => state.lock_file.clone(),
+        };
         let known = state.medium.len();
         drop(state);
-        let locks = |file| SimLocks {
+        let locks = |file, alone| SimLocks {
             machine: machine.clone(),
             file,
             process: id,
             observer: options.observer,
+            alone,
         };
         SimProcess {
             machine: machine.clone(),
@@ -48,8 +61,9 @@ impl SimProcess {
             alive,
             known: AtomicU64::new(known),
             region,
-            lock_file: locks(lock_file),
-            data_file: locks(super::locks::DATA_FILE),
+            alone,
+            lock_file: locks(lock_file, false),
+            data_file: locks(super::locks::DATA_FILE, alone),
         }
     }
 
@@ -254,6 +268,9 @@ impl Platform for SimProcess {
     }
     fn observer(&self) -> bool {
         self.options.observer
+    }
+    fn exclusive(&self) -> bool {
+        self.alone
     }
     fn locks(&self) -> &dyn Locks {
         &self.lock_file
