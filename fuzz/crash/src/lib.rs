@@ -14,4 +14,5 @@ pub mod planted;
 pub mod quiet;
 pub mod sim;
 pub mod space;
+pub mod stories;
 pub mod syscalls;

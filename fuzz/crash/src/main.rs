@@ -46,6 +46,8 @@ enum Verb {
     Hostile(command::hostile::Hostile),
     /// Count pages over very many commits: how long the file gets for what it holds
     Space(command::space::Space),
+    /// Damage the files of loaders, rot pages beside handles that prove them, commit in another thread
+    Stories(command::stories::Stories),
 }
 
 /// A reader of standard output that has seen enough ends the process without a word.
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Syscalls(command) => command.run(),
         Verb::Hostile(command) => command.run(),
         Verb::Space(command) => command.run(),
+        Verb::Stories(command) => command.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -19,6 +19,9 @@ pub struct Kill {
     /// Times that each special case is played: stopped readers and writers, forks, other users, ...
     #[arg(long, default_value_t = 1)]
     special: u64,
+    /// Only this special case, named as in the summary
+    #[arg(long)]
+    case: Option<String>,
     /// Where the databases lie, if not with the temporary files and in /dev/shm
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -42,8 +45,8 @@ impl Kill {
         if let Some(Process::Child(child)) = self.process {
             child.be();
         }
-        let Kill { cycles, seconds, special, dir, early, .. } = self;
+        let Kill { cycles, seconds, special, case, dir, early, .. } = self;
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        run(&Campaign { cycles, seconds, seed, special, dir, early })
+        run(&Campaign { cycles, seconds, seed, special, case, dir, early })
     }
 }

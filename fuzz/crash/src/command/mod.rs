@@ -11,6 +11,7 @@ pub mod planted;
 pub mod replay;
 pub mod sim;
 pub mod space;
+pub mod stories;
 pub mod syscalls;
 
 use recto_crash::driver::{Failure, Outcome};

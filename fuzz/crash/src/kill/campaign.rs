@@ -25,6 +25,8 @@ pub struct Campaign {
     pub seed: u64,
     /// Times that each special case is played.
     pub special: u64,
+    /// Only this one of them.
+    pub case: Option<String>,
     /// Where the databases lie; on the disk of the temporary files and in memory if not said.
     pub dir: Option<PathBuf>,
     /// Writers acknowledge too early: something must be lost.
@@ -51,8 +53,9 @@ pub fn run(campaign: &Campaign) -> Result<bool, Box<dyn Error>> {
     let progress = Progress::new(campaign);
     let mut rng = Rng::with_seed(campaign.seed);
     let mut done = play(campaign, &ground, &mut counts, &mut rng, &progress, start);
+    let case = campaign.case.as_deref();
     if done.is_ok() && !INTERRUPTED.load(Ordering::Relaxed) {
-        done = special::play_all(&ground, &mut counts, &mut rng, campaign.special);
+        done = special::play_all(&ground, &mut counts, &mut rng, campaign.special, case);
     }
     drop(progress);
     println!("{}", counts.summary(campaign.seed, start.elapsed()));

@@ -6,6 +6,10 @@ use recto::bugs::{Bug, plant};
 pub const ENVIRONMENT: &str = "CRASH_PLANTED";
 
 const LOST: &[&str] = &["lost", "--lives", "20000"];
+const LOADER: &[&str] = &["stories", "--only", "loader", "--lives", "2000"];
+const CHECKSUMS: &[&str] = &["stories", "--only", "checksums", "--lives", "2000"];
+const BACKGROUND: &[&str] = &["stories", "--only", "background", "--lives", "2000"];
+const ALONE: &[&str] = &["kill", "--cycles", "1", "--special", "1", "--case", "one alone"];
 
 /// Which campaign finds a bug: arguments of `crash`, which ends with 1 then.
 pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
@@ -39,12 +43,52 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
     // Take a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--kind", "shared", "--files", "1000", "--jobs", "1"]),
+    // Simulated processes have no temporary files that anybody damages, and no directory for them
+    // that is not there; nobody ends their loads, and all pages of a machine are of one size.
+    (Bug::LoadRunErrorLost, LOADER),
+    (Bug::LoadErrorForgotten, LOADER),
+    (Bug::LoadRunUnverified, LOADER),
+    (Bug::LoadErrorIsTheEnd, LOADER),
+    (Bug::LoadStoppedIsDone, LOADER),
+    (Bug::LoadLengthsNotAsked, LOADER),
+    // Scripts read without checksums.
+    (Bug::ReadCheckedByPlace, CHECKSUMS),
+    (Bug::FirstTouchNotProved, CHECKSUMS),
+    (Bug::DamageNotedAsProved, CHECKSUMS),
+    (Bug::AlwaysIsOnce, CHECKSUMS),
+    (Bug::RunReadUnproved, CHECKSUMS),
+    (Bug::MovedReaderUnproved, CHECKSUMS),
+    (Bug::GrownReaderUnproved, CHECKSUMS),
+    (Bug::ReadThroughOldMap, CHECKSUMS),
+    (Bug::WriterReadsUnproved, CHECKSUMS),
+    (Bug::ListReadUnproved, CHECKSUMS),
+    // A script has one thread.
+    (Bug::AsyncAcknowledgedEarly, BACKGROUND),
+    (Bug::AsyncErrorForgotten, BACKGROUND),
+    (Bug::AsyncDroppedWithFuture, BACKGROUND),
+    (Bug::CloseLeavesBackground, BACKGROUND),
+    // Takes real lock files, and waiting.
+    (Bug::AloneDoesNotWait, ALONE),
+    (Bug::AloneWithLockFile, ALONE),
+    (Bug::AloneDataLocksShared, ALONE),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
 ];
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
-pub const HUNTED_BY: &[(Bug, &str)] =
-    &[(Bug::FlushMarkClearedEarly, "pitfalls"), (Bug::RecordsByPlaceAlone, "lock files")];
+pub const HUNTED_BY: &[(Bug, &str)] = &[
+    (Bug::FlushMarkClearedEarly, "pitfalls"),
+    (Bug::RecordsByPlaceAlone, "lock files"),
+    // No other hunter loads, or has the database alone.
+    (Bug::LoadFirstStays, "loads"),
+    (Bug::LoadFirstOfBufferStays, "loads"),
+    (Bug::LoadHeadsDecide, "loads"),
+    (Bug::LoadPairsTwice, "loads"),
+    (Bug::LoadLastRunForgotten, "loads"),
+    (Bug::AloneBesideOthers, "alone"),
+    (Bug::LetInBesideAlone, "alone"),
+    (Bug::AloneNotTold, "alone"),
+    (Bug::ObserverNotTold, "alone"),
+];
 
 /// Bugs that are not looked for unless they are asked for by name, and why.
 pub const LEFT_OUT: &[(Bug, &str)] = &[

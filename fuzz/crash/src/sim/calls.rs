@@ -5,7 +5,7 @@ use super::content::{Content, Shown, Snapshot, print_of};
 use super::edit::{Edit, Editing, Saved};
 use super::oracle::SharedOracle;
 use super::script::Setup;
-use recto::{Database, Durability, Error, Info, ReadTxn, WriteTxn};
+use recto::{Database, Durability, Error, FlushKind, Info, ReadTxn, WriteTxn};
 use std::sync::Arc;
 
 /// A write transaction that has begun, with its model.
@@ -149,7 +149,10 @@ impl Writing {
         let same = self.changes_nothing();
         let index = oracle.lock().start(self.content, durability);
         self.txn.set_durability(durability);
-        let done = self.txn.commit();
+        let done = match self.txn.id() % 3 {
+            1 => reported(self.txn, durability, same),
+            _ => self.txn.commit(),
+        };
         match (&done, durability) {
             // Perhaps it was built, perhaps not: what is there is the same.
             (Ok(()), _) if same => oracle.lock().nothing_built(index),
@@ -159,6 +162,21 @@ impl Writing {
         }
         done.is_ok() && !same
     }
+}
+
+/// A commit that says what it has done.
+fn reported(txn: WriteTxn, durability: Durability, same: bool) -> recto::Result<()> {
+    let id = txn.id();
+    let report = txn.commit_with_report()?;
+    let right = match report.id {
+        None => same && report.pages_written == 0,
+        Some(given) => {
+            let flushed = durability == Durability::Deferred || report.flush != FlushKind::None;
+            given >= id && report.pages_written > 0 && flushed
+        }
+    };
+    assert!(right, "transaction {id}, {durability:?}, is reported as {report:?}");
+    Ok(())
 }
 
 /// A commit has failed: unless its outcome is unknown it has not happened.

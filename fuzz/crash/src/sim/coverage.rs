@@ -47,10 +47,11 @@ const ROWS: [(Row, &str); 13] = [
     (Row::Repair, "repair"),
 ];
 /// What can happen to the database as a whole.
-const HAPPENINGS: [&str; 9] = [
+const HAPPENINGS: [&str; 10] = [
     "crowds of readers",
     "devices that refuse",
     "files put back",
+    "handles alone",
     "newer builds",
     "newer builds beside",
     "other lock files",

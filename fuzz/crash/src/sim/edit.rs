@@ -21,6 +21,12 @@ pub enum Edit {
     Fill { table: u8, from: u16, count: u16, step: u16, len: u32 },
     /// `erase TABLE FROM COUNT STEP`
     Erase { table: u8, from: u16, count: u16, step: u16 },
+    /// `load TABLE FROM COUNT STEP LEN`: a loader puts every STEP-th key, in no order, some of them
+    /// twice.
+    Load { table: u8, from: u16, count: u16, step: u16, len: u32 },
+    /// `gather TABLE KEY FROM COUNT STEP`: a loader gives a key, and the one behind it, every
+    /// STEP-th value, in a table of sets.
+    Gather { table: u8, key: u16, from: u16, count: u16, step: u16 },
     /// `join TABLE KEY FROM COUNT STEP`: a key gets every STEP-th value, in a table of sets.
     Join { table: u8, key: u16, from: u16, count: u16, step: u16 },
     /// `leave TABLE KEY FROM COUNT STEP`: a key loses these values.
@@ -75,7 +81,7 @@ pub struct Editing<'a> {
 const ALIGNED: [(&str, usize); 2] = [("tail", 16), ("t", 4096)];
 
 /// Opens a table, or makes it; under any name there may be one that was made under another.
-fn open(txn: &mut WriteTxn, table: u8) -> recto::Result<TableMut<'_>> {
+pub(super) fn open(txn: &mut WriteTxn, table: u8) -> recto::Result<TableMut<'_>> {
     let name = TABLES[table as usize];
     let align = ALIGNED.iter().find(|(aligned, _)| *aligned == name);
     match align {
@@ -148,7 +154,7 @@ impl Editing<'_> {
     }
 
     /// Reads a key back inside the transaction.
-    fn look(&self, table: u8, key: u16) -> recto::Result<()> {
+    pub(super) fn look(&self, table: u8, key: u16) -> recto::Result<()> {
         let expected = self.content.get(table, key);
         let found = match self.txn.table(TABLES[table as usize]) {
             Ok(t) => {
@@ -168,7 +174,7 @@ impl Editing<'_> {
     }
 }
 
-fn keys(from: u16, count: u16, step: u16) -> impl Iterator<Item = u16> {
+pub(super) fn keys(from: u16, count: u16, step: u16) -> impl Iterator<Item = u16> {
     (from..from.saturating_add(count)).step_by(usize::from(step.max(1)))
 }
 
@@ -192,6 +198,15 @@ impl Edit {
             }
             Edit::Erase { table, from, count, step } => {
                 keys(from, count, step).try_for_each(|key| e.delete(table, key))
+            }
+            Edit::Load { table, from, count, step, len } => {
+                e.load(table, keys(from, count, step), len)?;
+                keys(from, count, step).step_by(7).try_for_each(|key| e.look(table, key))
+            }
+            Edit::Gather { table, key, from, count, step } => {
+                e.gather(table, key, keys(from, count, step))?;
+                e.look_at_set(table, key)?;
+                e.look_at_set(table, key.wrapping_add(1))
             }
             Edit::Join { table, key, from, count, step } => {
                 keys(from, count, step).try_for_each(|value| e.join(table, key, value))?;
@@ -285,6 +300,8 @@ impl Edit {
         match *self {
             Edit::Fill { count, step, .. }
             | Edit::Erase { count, step, .. }
+            | Edit::Load { count, step, .. }
+            | Edit::Gather { count, step, .. }
             | Edit::Join { count, step, .. }
             | Edit::Leave { count, step, .. } => u64::from(count.div_ceil(step.max(1))),
             Edit::CutOut { .. } | Edit::LeaveAll { .. } => 40,
@@ -296,9 +313,10 @@ impl Edit {
     /// Whether a value goes to pages of its own.
     pub fn overflows(&self, page_size: usize) -> bool {
         match *self {
-            Edit::Put { len, .. } | Edit::Again { len, .. } | Edit::Fill { len, .. } => {
-                len as usize > page_size / 2
-            }
+            Edit::Put { len, .. }
+            | Edit::Again { len, .. }
+            | Edit::Fill { len, .. }
+            | Edit::Load { len, .. } => len as usize > page_size / 2,
             _ => false,
         }
     }
@@ -388,6 +406,24 @@ impl Edit {
                 ]
             }
             Edit::Fill { table, from, len, .. } => vec![Edit::Put { table, key: from, len }],
+            Edit::Load { table, from, count, step, len } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Fill { table, from, count, step, len },
+                    Edit::Load { table, from, count: half, step, len },
+                    Edit::Load { table, from: from + half, count: count - half, step, len },
+                    Edit::Load { table, from, count: count - 1, step, len },
+                ]
+            }
+            Edit::Load { table, from, len, .. } => vec![Edit::Put { table, key: from, len }],
+            Edit::Gather { table, key, from, count, step } if count > step.max(1) => {
+                let half = count / 2;
+                vec![
+                    Edit::Join { table, key, from, count, step },
+                    Edit::Gather { table, key, from, count: half, step },
+                    Edit::Gather { table, key, from: from + half, count: count - half, step },
+                ]
+            }
             Edit::Erase { table, from, count, step } if count > step.max(1) => {
                 let half = count / 2;
                 vec![
@@ -451,10 +487,14 @@ impl Edit {
                 want(3)?;
                 Ok(Edit::Del { table: table(1)?, key: small(2)? })
             }
-            Some("fill") => {
+            Some(how @ ("fill" | "load")) => {
                 want(6)?;
+                let (table, len) = (table(1)?, number(5)?);
                 let (from, count, step) = (small(2)?, small(3)?, small(4)?);
-                Ok(Edit::Fill { table: table(1)?, from, count, step, len: number(5)? })
+                Ok(match how {
+                    "fill" => Edit::Fill { table, from, count, step, len },
+                    _ => Edit::Load { table, from, count, step, len },
+                })
             }
             Some("erase") => {
                 want(5)?;
@@ -465,12 +505,13 @@ impl Edit {
                 want(4)?;
                 Ok(Edit::CutOut { table: any(1)?, from: small(2)?, to: small(3)? })
             }
-            Some(how @ ("join" | "leave")) => {
+            Some(how @ ("join" | "leave" | "gather")) => {
                 want(6)?;
                 let (table, key, from) = (sets(1)?, small(2)?, small(3)?);
                 let (count, step) = (small(4)?, small(5)?);
                 Ok(match how {
                     "join" => Edit::Join { table, key, from, count, step },
+                    "gather" => Edit::Gather { table, key, from, count, step },
                     _ => Edit::Leave { table, key, from, count, step },
                 })
             }
@@ -518,6 +559,12 @@ impl fmt::Display for Edit {
             Edit::Del { table, key } => write!(f, "del {} {key}", name(table)),
             Edit::Fill { table, from, count, step, len } => {
                 write!(f, "fill {} {from} {count} {step} {len}", name(table))
+            }
+            Edit::Load { table, from, count, step, len } => {
+                write!(f, "load {} {from} {count} {step} {len}", name(table))
+            }
+            Edit::Gather { table, key, from, count, step } => {
+                write!(f, "gather {} {key} {from} {count} {step}", name(table))
             }
             Edit::Erase { table, from, count, step } => {
                 write!(f, "erase {} {from} {count} {step}", name(table))

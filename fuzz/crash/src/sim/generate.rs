@@ -13,7 +13,9 @@ use recto::{Durability, Sink};
 pub fn generate(seed: u64) -> Script {
     // Of each kind some, and none of the others is another script for it.
     match seed % 8 {
+        1 if seed.is_multiple_of(3) => profiles::alone(seed),
         2 => nested(seed),
+        4 if seed.is_multiple_of(3) => profiles::loads(seed),
         5 if seed.is_multiple_of(3) => profiles::names(seed),
         5 => named(flat(seed), seed),
         6 => sets(seed),

@@ -15,6 +15,7 @@ use recto::harness::sim::{
 use recto::{Database, Durability, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Stamps of what is written after a cut, far from those of any script.
 pub const LATER: u32 = 1 << 30;
@@ -30,6 +31,15 @@ pub fn enter(disk: &SimDisk, setup: &Setup, process: u8) -> recto::Result<Databa
     let direct = setup.sink == Sink::Direct;
     let options = ProcessOptions { direct, ..ProcessOptions::default() };
     open(disk.process(options), &setup.builder(process))
+}
+
+/// Opens the database in a process of its own that has it to itself, or is refused at once.
+pub fn enter_alone(disk: &SimDisk, setup: &Setup, process: u8) -> recto::Result<Database> {
+    let direct = setup.sink == Sink::Direct;
+    let options = ProcessOptions { direct, ..ProcessOptions::default() };
+    let mut builder = setup.builder(process);
+    builder.open_timeout(Duration::ZERO);
+    open(disk.process_alone(options)?, &builder)
 }
 
 /// The full check finds nothing.

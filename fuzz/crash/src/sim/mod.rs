@@ -28,6 +28,7 @@ pub mod exhaust;
 pub mod faults;
 pub mod generate;
 pub mod judge;
+mod loads;
 pub mod op;
 pub mod oracle;
 pub mod profiles;

@@ -53,6 +53,10 @@ pub enum OpKind {
     /// `lose-lock-file P`: the lock file is deleted while it is in use: whoever opens the database
     /// then must be refused. Then everybody dies.
     LoseLockFile,
+    /// `alone P: EDITS`: whoever wants the database to itself is refused while others have it;
+    /// everybody goes; then it has it, commits the edits deferred, durable, and deferred again,
+    /// and goes or dies. Meanwhile everybody else is refused, and what it does is with the next.
+    Alone { edits: Vec<Edit> },
     /// `leave P`: closes its handle; it comes back with its next operation.
     Leave,
     /// `cut SEED`, `cut SEED with-lock-file`: the power fails between two operations.
@@ -136,6 +140,7 @@ impl OpKind {
             OpKind::Commit { edits, .. }
             | OpKind::Build { edits }
             | OpKind::Abort { edits }
+            | OpKind::Alone { edits }
             | OpKind::Begin { edits } => edits,
             _ => &[],
         }
@@ -147,6 +152,7 @@ impl OpKind {
         if let OpKind::Commit { edits, .. }
         | OpKind::Build { edits }
         | OpKind::Abort { edits }
+        | OpKind::Alone { edits }
         | OpKind::Begin { edits } = &mut kind
         {
             *edits = new;
@@ -162,6 +168,7 @@ impl OpKind {
             OpKind::Finish => "finish".into(),
             OpKind::Abort { .. } => "abort".into(),
             OpKind::Begin { .. } => "begin".into(),
+            OpKind::Alone { .. } => "alone".into(),
             OpKind::End { .. } => "end".into(),
             OpKind::Crowd { .. } => "crowd".into(),
             OpKind::ForeignSyncFails => "foreign-sync-fails".into(),
@@ -221,7 +228,10 @@ impl fmt::Display for Op {
         if !self.kind.edits().is_empty()
             || matches!(
                 self.kind,
-                OpKind::Commit { .. } | OpKind::Build { .. } | OpKind::Abort { .. }
+                OpKind::Commit { .. }
+                    | OpKind::Build { .. }
+                    | OpKind::Abort { .. }
+                    | OpKind::Alone { .. }
             )
         {
             let edits: Vec<String> = self.kind.edits().iter().map(Edit::to_string).collect();
@@ -308,6 +318,7 @@ impl Op {
             ["build", p] => (p, OpKind::Build { edits }),
             ["abort", p] => (p, OpKind::Abort { edits }),
             ["begin", p] => (p, OpKind::Begin { edits }),
+            ["alone", p] => (p, OpKind::Alone { edits }),
             ["end", p] => (p, OpKind::End { how: How::Durable }),
             ["end", p, "deferred"] => (p, OpKind::End { how: How::Deferred }),
             ["end", p, "build"] => (p, OpKind::End { how: How::Build }),

@@ -1,7 +1,8 @@
-//! Random scripts of five worlds, each with much of what stands in the way of one kind of promise:
+//! Random scripts of seven worlds, each with much of what stands in the way of one kind of promise:
 //! lock files that are older than the file, or another's; a device that refuses what it is to
 //! write; bounds that are reached; long chains of deferred commits that are rolled back under
-//! readers; names that are given to snapshots and taken. A mix of everything finds these rarely.
+//! readers; names that are given to snapshots and taken; handles that have the database alone,
+//! between those who share it; loaders. A mix of everything finds these rarely.
 
 use super::edit::Edit;
 use super::op::{Fault, How, Op, OpKind, What};
@@ -13,16 +14,18 @@ use recto::{Durability, Sink};
 pub type Profile = (&'static str, fn(u64) -> Script);
 
 /// All of them.
-pub const PROFILES: [Profile; 5] = [
+pub const PROFILES: [Profile; 7] = [
     ("lock files", lock_files),
     ("bad device", bad_device),
     ("bounds", bounds),
     ("chains", chains),
     ("names", names),
+    ("alone", alone),
+    ("loads", loads),
 ];
 
-/// How many of them [`any`] chooses from: all but the last, which has seeds of its own, so that
-/// those of the others stay what they were.
+/// How many of them [`any`] chooses from: all but the last ones, which have seeds of their own, so
+/// that those of the others stay what they were.
 const MIXED: usize = 4;
 
 /// A script of one of them.
@@ -436,6 +439,92 @@ pub fn names(seed: u64) -> Script {
             6 => builder.inject(What::Kill),
             7 => builder.inject(What::Fail { errno: libc::EIO, times: 1 }),
             8 => builder.op(OpKind::Check),
+            _ => {}
+        }
+    }
+    builder.script(setup)
+}
+
+/// Small commits of those who share the database, and between them somebody who has it to itself;
+/// whoever it is may die, and what he leaves is found by one of the other kind.
+pub fn alone(seed: u64) -> Script {
+    let mut builder = ScriptBuilder::new(seed, 2);
+    let setup = Setup {
+        manifest: builder.of([[40; 3], [40, 4, 1]]),
+        records: builder.of([0, 0, 6, 30]),
+        ids_ahead: builder.of([0, 0, 1, 6]),
+        probe: builder.of([2, 5, 9]),
+        outcomes: 1,
+        remounts: builder.of([0, 0, 1]),
+        second: builder.of([0, 60]),
+        ..plain(&mut builder)
+    };
+    builder.begins_with(4);
+    for _ in 0..4 + builder.rng.below(12) {
+        let edits = builder.small();
+        match builder.rng.below(20) {
+            0..=3 => builder.commit(Durability::Deferred, edits),
+            4 | 5 => builder.commit(Durability::Durable, edits),
+            6 => builder.op(OpKind::Build { edits }),
+            7 => builder.op(OpKind::Finish),
+            8 => builder.op(OpKind::Hold),
+            9 => builder.op(OpKind::Leave),
+            10 => builder.op(OpKind::AllDie { keep_lock_file: true }),
+            11 => {
+                let seed = builder.rng.below(1 << 40);
+                builder.op(OpKind::Cut { seed, lock_file: true });
+            }
+            _ => builder.op(OpKind::Alone { edits }),
+        }
+        if builder.rng.chance(1, 2) {
+            let cut = What::Cut(builder.rng.below(1 << 40));
+            let refused = What::Fail { errno: libc::EIO, times: 1 };
+            let turn = What::Turn { deferred: false };
+            let what = builder.of([What::Kill, What::Kill, What::Kill, cut, refused, turn]);
+            // Anywhere in what one does alone: its coming, three commits, its going.
+            let at = builder.rng.below(120) as u32;
+            if let Some(op) = builder.ops.last_mut() {
+                op.faults.push(Fault { at, what });
+            }
+        }
+    }
+    builder.script(setup)
+}
+
+/// Loads into tables that are there and that are new, with readers, savepoints and faults.
+pub fn loads(seed: u64) -> Script {
+    let mut builder = ScriptBuilder::new(seed, 2);
+    let setup = Setup {
+        stage: builder.of([4, 24, 400]),
+        probe: builder.of([0, 7, 40]),
+        outcomes: 1,
+        second: 0,
+        disk: builder.of([0, 0, 0, 60, 120]),
+        growth: builder.of([1, 2, 8]),
+        ..plain(&mut builder)
+    };
+    builder.begins_with(40);
+    for _ in 0..4 + builder.rng.below(12) {
+        let edits = builder.small();
+        let edits = Edit::loaded(&edits, &mut builder.rng, setup.page_size);
+        let edits = match builder.rng.below(4) {
+            0 => Edit::nested(&edits, &mut builder.rng),
+            _ => edits,
+        };
+        match builder.rng.below(16) {
+            0 => builder.op(OpKind::Abort { edits }),
+            1 => builder.op(OpKind::Begin { edits }),
+            2 => builder.op(OpKind::End { how: How::Durable }),
+            3 => builder.op(OpKind::Hold),
+            4 => builder.op(OpKind::Release),
+            5 => builder.op(OpKind::AllDie { keep_lock_file: true }),
+            6..=9 => builder.commit(Durability::Deferred, edits),
+            _ => builder.commit(Durability::Durable, edits),
+        }
+        match builder.rng.below(16) {
+            0 => builder.inject(What::Kill),
+            1 => builder.inject(What::Fail { errno: libc::ENOSPC, times: 1 }),
+            2 => builder.inject(What::Fail { errno: libc::EIO, times: 1 }),
             _ => {}
         }
     }

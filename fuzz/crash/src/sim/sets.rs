@@ -20,13 +20,13 @@ pub fn is_set(table: u8) -> bool {
     (MAPS..MAPS + SIZES.len()).contains(&usize::from(table))
 }
 
-fn size(table: u8) -> u16 {
+pub(super) fn size(table: u8) -> u16 {
     SIZES[usize::from(table) - MAPS]
 }
 
 /// Bytes of a value. The large ones are in groups that only long separators keep apart, so that
 /// trees of few have many levels.
-fn value_bytes(table: u8, value: u16) -> Vec<u8> {
+pub(super) fn value_bytes(table: u8, value: u16) -> Vec<u8> {
     match size(table) {
         0 => key_bytes(value),
         8 => (u64::from(value) << 20).to_be_bytes().to_vec(),
@@ -48,7 +48,7 @@ impl Content {
     }
 
     /// Whether the pair is new.
-    fn insert_pair(&mut self, table: u8, key: u16, value: u16) -> bool {
+    pub(super) fn insert_pair(&mut self, table: u8, key: u16, value: u16) -> bool {
         self.make_set(table);
         let print = pair_print(table, &key_bytes(key), &value_bytes(table, value));
         let Some(pairs) = self.sets.get_mut(&table) else { return false };

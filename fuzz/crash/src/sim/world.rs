@@ -4,6 +4,7 @@
 //! cut point where the setup asks for one, and has every outcome of it judged. When the power
 //! really fails, another machine boots and the script goes on there.
 
+mod alone;
 mod device;
 mod ends;
 mod hook;
@@ -18,15 +19,16 @@ use super::causes::During;
 use super::content::{Content, Shown, print_of};
 use super::coverage::{Row, Tally};
 use super::edit::Edit;
-use super::judge::{Judge, assert_clean, enter};
+use super::judge::{Judge, assert_clean, enter, enter_alone};
 use super::op::{Fault, How, Op, OpKind, What};
 use super::oracle::{Oracle, SharedOracle};
 use super::script::{PROCESSES, Script, Setup};
+use alone::Alone;
 use hook::Hook;
 use parking_lot::Mutex;
 use recto::harness::sim::{Ending, EventKind, Faults, ProcessOptions, SimDisk, run};
 use recto::harness::{machine, new_file, open};
-use recto::{Database, Durability, ReadTxn};
+use recto::{Database, Durability, Error, ReadTxn};
 use std::collections::VecDeque;
 use std::mem::Discriminant;
 use std::sync::Arc;
@@ -58,6 +60,8 @@ struct Now {
     unnoticed: bool,
     /// The device has refused pages on this machine, by an operation.
     refused: bool,
+    /// Somebody has the database to itself.
+    alone: Alone,
     /// No cut points for a while.
     quiet: bool,
     /// Number of the operation.
@@ -323,6 +327,7 @@ impl World {
             OpKind::DeviceRefuses => self.device_refuses(),
             OpKind::Evict => self.evict(),
             OpKind::LoseLockFile => self.lose_lock_file(p),
+            OpKind::Alone { edits } => self.alone(p, edits),
             OpKind::Leave => self.leave(p),
             OpKind::Cut { seed, lock_file } => {
                 let cut = match lock_file {
@@ -362,8 +367,17 @@ impl World {
         let place = usize::from(p);
         let ending = run(|| {
             if self.processes[place].is_none() {
-                match enter(&self.disk, &self.setup, p) {
+                let opened = match self.is_alone() {
+                    true => enter_alone(&self.disk, &self.setup, p),
+                    false => enter(&self.disk, &self.setup, p),
+                };
+                match opened {
                     Ok(db) => self.processes[place] = Some(db),
+                    // Somebody came first.
+                    Err(Error::InUse { exclusively: false, .. }) if self.is_alone() => {
+                        assert!(self.now.lock().guest.is_some(), "in use by nobody");
+                        return None;
+                    }
                     Err(e) => {
                         assert!(self.oracle.lock().forgives(&e, During::Open), "open: {e}");
                         return None;

@@ -76,6 +76,9 @@ pub struct Child {
     /// Opens for reading only.
     #[arg(long)]
     pub read_only: bool,
+    /// Has the database to itself.
+    #[arg(long)]
+    pub alone: bool,
     /// Becomes this user first.
     #[arg(long)]
     pub user: Option<u32>,
@@ -114,6 +117,7 @@ impl Child {
             reserve: 0,
             lock: None,
             read_only: false,
+            alone: false,
             user: None,
             bulky: false,
             order: None,
@@ -156,6 +160,7 @@ impl Child {
         let flags = [
             ("--direct", self.direct),
             ("--read-only", self.read_only),
+            ("--alone", self.alone),
             ("--bulky", self.bulky),
             ("--nested", self.nested),
             ("--early", self.early),
@@ -178,7 +183,7 @@ impl Child {
         builder.sink(if self.direct { Sink::Direct } else { Sink::Staged });
         builder.page_size(self.page_size).manifest_limit(self.manifest).growth_step(self.growth);
         builder.free_limit(self.lists);
-        builder.stage_bytes(self.stage).read_only(self.read_only);
+        builder.stage_bytes(self.stage).read_only(self.read_only).exclusive(self.alone);
         builder.open_timeout(Duration::from_millis(self.patience));
         if self.reserve != 0 {
             builder.reserve(self.reserve);

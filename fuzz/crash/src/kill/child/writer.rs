@@ -95,9 +95,15 @@ fn transact(
     if child.early {
         log.acked(row.txn, durable).map_err(logged)?;
     }
-    told(txn.commit(), "commit")?;
+    // One that another thread makes durable is durable, whatever was asked for.
+    let awaited = rng.u8(..4) == 0;
+    match rng.u8(..4) {
+        _ if awaited => told(txn.commit_async().wait().map(drop), "commit in the background")?,
+        0 => told(txn.commit_with_report().map(drop), "commit with a report")?,
+        _ => told(txn.commit(), "commit")?,
+    }
     if !child.early {
-        log.acked(row.txn, durable).map_err(logged)?;
+        log.acked(row.txn, durable || awaited).map_err(logged)?;
     }
     Ok(row)
 }

@@ -1,6 +1,7 @@
 //! What does not fit into a cycle: each case has a database of its own, and is played once or as
 //! often as asked.
 
+mod alone;
 mod opening;
 mod processes;
 mod stopped;
@@ -23,7 +24,7 @@ enum Needs {
 }
 
 /// Name, what it needs, and how it is played.
-const CASES: [(&str, Needs, Case); 14] = [
+const CASES: [(&str, Needs, Case); 15] = [
     ("reader stopped", Needs::Nothing, stopped::reader_goes_on),
     ("reader killed while stopped", Needs::Nothing, stopped::reader_is_killed),
     ("file cut beside a reader", Needs::Nothing, stopped::file_is_cut),
@@ -33,6 +34,7 @@ const CASES: [(&str, Needs, Case); 14] = [
     ("opener killed while stopped", Needs::Nothing, stopped::opener_is_killed),
     ("killed while creating", Needs::Nothing, opening::killed_while_creating),
     ("lock file lost in every way", Needs::Nothing, opening::every_lock_fate),
+    ("one alone", Needs::Nothing, alone::in_turns),
     ("parent of a fork is killed", Needs::Nothing, processes::forked),
     ("pid namespaces", Needs::Namespaces, processes::namespaces),
     ("user who may only read", Needs::Users, users::may_only_read),
@@ -40,9 +42,16 @@ const CASES: [(&str, Needs, Case); 14] = [
     ("others come before the owner", Needs::Users, users::others_come_first),
 ];
 
-/// All cases, `times` each.
-pub fn play_all(ground: &Ground, counts: &mut Counts, rng: &mut Rng, times: u64) -> Done<()> {
-    for (name, needs, case) in CASES.iter().filter(|_| times > 0) {
+/// All cases, or one, `times` each.
+pub fn play_all(
+    ground: &Ground,
+    counts: &mut Counts,
+    rng: &mut Rng,
+    times: u64,
+    only: Option<&str>,
+) -> Done<()> {
+    let wanted = |(name, ..): &&(&str, Needs, Case)| only.is_none_or(|only| only == *name);
+    for (name, needs, case) in CASES.iter().filter(wanted).filter(|_| times > 0) {
         let missing = match needs {
             Needs::Nothing => None,
             Needs::Users => ground.no_users.as_ref(),

@@ -2,8 +2,9 @@
 //! after.
 
 use super::World;
+use super::alone::Alone;
 use crate::sim::content::Content;
-use crate::sim::judge::{assert_clean, enter, find};
+use crate::sim::judge::{assert_clean, enter, enter_alone, find};
 use crate::sim::oracle::Allowed;
 use crate::sim::script::PROCESSES;
 use recto::harness::sim::{CutPoint, Ending, run};
@@ -40,6 +41,7 @@ impl World {
         let allowed = self.oracle.lock().after_power_loss();
         self.count_machine();
         self.everybody_is_dead();
+        self.now.lock().alone = Alone::No;
         self.disk.clear_hook();
         let booted = if remount { cut.remount(seed) } else { cut.boot(seed) };
         self.disk = booted.unwrap_or_else(|e| panic!("boot: {e}"));
@@ -71,8 +73,11 @@ impl World {
 
     /// What is on the disk decides, or in its page cache.
     pub(super) fn start_from_disk(&mut self, allowed: &Allowed) -> Arc<Content> {
-        let db =
-            enter(&self.disk, &self.setup, 0).unwrap_or_else(|e| panic!("open after a cut: {e}"));
+        let opened = match self.is_alone() {
+            true => enter_alone(&self.disk, &self.setup, 0),
+            false => enter(&self.disk, &self.setup, 0),
+        };
+        let db = opened.unwrap_or_else(|e| panic!("open after a cut: {e}"));
         let found = allowed[find(&db, allowed, &|| "after a cut".into())].clone();
         assert_clean(&db, "after a cut");
         // It goes, so that whoever comes next is the first again, with an opening that is not

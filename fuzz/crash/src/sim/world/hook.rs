@@ -1,6 +1,7 @@
 //! What is asked at each event of the machine: whether a cut point is due, and whether the script
 //! has a fault there.
 
+use super::alone::{Alone, enter_at_once, refused_beside};
 use super::device::{beyond_budget, foreign_sync_fails};
 use super::{GUEST, Held, Now, TRACE};
 use crate::sim::calls::{commit, flush, read};
@@ -101,7 +102,9 @@ impl Hook {
             let cut = disk.cut_point_with_lock_file();
             let oracle = self.oracle.lock();
             let calm = !oracle.unreliable() && disk.lost_pages().is_empty();
-            let alive = calm.then(|| oracle.older_than_alive());
+            // What only the memory of one process knows goes with it.
+            let goes = self.now.lock().alone != Alone::No;
+            let alive = calm.then(|| if goes { 0 } else { oracle.older_than_alive() });
             let gone = oracle.causes.device_was_gone;
             drop(oracle);
             self.judge.returns(&cut, &Expected { allowed, alive, gone }, &what);
@@ -239,8 +242,19 @@ impl Hook {
         if guest.is_some() {
             return guest;
         }
-        let db = match enter(disk, &self.setup, GUEST) {
+        let alone = self.now.lock().alone;
+        if alone == Alone::Yes {
+            refused_beside(disk, &self.setup);
+            return None;
+        }
+        let opened = match alone {
+            Alone::No => enter(disk, &self.setup, GUEST),
+            // Whoever is first has it: without waiting.
+            _ => enter_at_once(disk, &self.setup, GUEST),
+        };
+        let db = match opened {
             Ok(db) => db,
+            Err(Error::InUse { exclusively: true, .. }) if alone != Alone::No => return None,
             // Whoever is stopped may be opening.
             Err(Error::Busy { .. } | Error::LockFile { .. }) => return None,
             Err(e) => {
