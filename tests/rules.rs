@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 
 /// Where the rules of a letter are told, and what stands before and behind the label there. Rules
 /// without a letter are those of the commit protocol.
-const HOMES: [(&str, &str, [&str; 2]); 7] = [
+const HOMES: [(&str, &str, [&str; 2]); 11] = [
     ("", "docs/design.md", ["(", ")"]),
     ("A", "src/space/allocator.rs", ["(", ")"]),
     ("B", "docs/design.md", ["(", ")"]),
+    ("F", "src/txn/finishing.rs", ["- ", ":"]),
     ("I", "docs/design.md", ["**", "**"]),
+    ("M", "src/sort/mod.rs", ["- ", ":"]),
+    ("P", "src/pager/read_checks.rs", ["- ", ":"]),
     ("R", "src/shared/core.rs", ["- ", "."]),
     ("S", "src/tree/sets.rs", ["- ", ":"]),
     ("T", "src/tree/mod.rs", ["", ":"]),
+    ("X", "src/shared/attach.rs", ["- ", ":"]),
 ];
 
 /// The letter of a label and its number; None if the word is none.

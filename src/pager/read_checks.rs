@@ -1,8 +1,17 @@
 //! Checksums of pages that are read, where the handle asks for that.
 //!
 //! A page that a snapshot sees never changes, so a checksum that does not fit is damage, whoever
-//! writes meanwhile. What was proved is remembered by the checksum itself: a page that is used
-//! again, by whatever process, has another one, and is proved anew.
+//! writes meanwhile.
+//!
+//! - P1: what was proved is remembered by the checksum itself: a page that is used again, by
+//!   whatever process, has another one, and is proved anew.
+//! - P2: nothing counts as proved that was not compared, or did not fit.
+//! - P3: who always proves does so at each descent.
+//! - P4: a value on pages of its own is proved as a whole, by the checksum that leads to it.
+//! - P5: every reader proves, also one that has moved to a newer snapshot, or has outgrown its map;
+//!   and it looks in the map as it is now.
+//! - P6: a write transaction proves the pages of its base, and the list of named snapshots before
+//!   it begins.
 //!
 //! Thread rules: any thread; two that come to a page at the same time both prove it.
 

@@ -14,6 +14,12 @@
 //! - A handle proves that it lives by holding byte H + index, from before its first claim of a slot
 //!   until after it has given back the last. A new holder of an index first sweeps what its
 //!   predecessor left.
+//!
+//! Who wants the database alone ([`crate::Builder::exclusive`]):
+//! - X1: gets it when nobody else has it open, and waits for that as long as it may.
+//! - X2: keeps it: nobody is let in meanwhile, and each is told why.
+//! - X3: uses no lock file; each of its locks on the data file keeps everybody away
+//!   (`src/storage/mmap`).
 
 use super::layout::{self, HANDLES, Identity, Layout, byte};
 use super::leases::Leases;

@@ -6,10 +6,15 @@
 //! stands in its file). [`Sorted`] hands them out: [`merge`] reads all runs side by side; where
 //! they are more than memory has blocks for, some are merged into longer ones first.
 //!
-//! - Of several values of a key the one that came last stays; where values are sets each stays
-//!   once.
-//! - Nothing that a file gives is believed: each block, and each large value, is read with the
-//!   checksum and the length that memory has kept.
+//! - M1: of several values of a key the one that came last stays, within a buffer and between runs.
+//! - M2: pairs are compared as a whole; where values are sets each stays once.
+//! - M3: no run is left out: one that cannot be written is an error.
+//! - M4: an error that has lost pairs comes again at every later call.
+//! - M5: nothing that a file gives is believed: each block, and each large value, is read with the
+//!   checksum and the length that memory has kept; what cannot be read is an error, and no end.
+//! - M6: a load that ends half-way breaks its transaction (`src/txn/load.rs`).
+//! - M7: whether a table takes pairs of these lengths is asked before the first is put
+//!   (`src/api/load.rs`).
 //! - Files have no names: they are gone with their last descriptor, however the process ends.
 //!
 //! Thread rules: a sorter belongs to one thread at a time; dropping it ends its thread, and waits

@@ -1,4 +1,8 @@
 //! Commits that say what they have done, and those that another thread finishes.
+//!
+//! - F1: what a future says is the outcome of the flush, and it is ready when that has ended.
+//! - F2: a commit that nobody awaits goes on.
+//! - F3: a handle that closes waits for what its thread has still to do.
 
 use super::write::Writer;
 use crate::commit::background::Work;

@@ -46,7 +46,7 @@ enum Verb {
     Hostile(command::hostile::Hostile),
     /// Count pages over very many commits: how long the file gets for what it holds
     Space(command::space::Space),
-    /// Damage the files of loaders, rot pages beside handles that prove them, commit in another thread
+    /// Damage the files of loaders, rot pages that are read, commit in another thread
     Stories(command::stories::Stories),
 }
 
