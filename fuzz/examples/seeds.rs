@@ -3,7 +3,7 @@
 //!     cargo run --manifest-path fuzz/Cargo.toml --example seeds
 //!
 //! For `open_bytes` the smaller of the databases that `crash hostile` starts from; for `dump_text` the dumps of kvtool's own tests; for
-//! `ops` and `node` streams of numbers, as any bytes are operations.
+//! `ops`, `api` and `node` streams of numbers, as any bytes are operations.
 
 use recto_crash::hostile::{Case, Options, origins};
 use std::path::{Path, PathBuf};
@@ -70,5 +70,6 @@ fn main() -> Outcome<()> {
     open_bytes()?;
     dump_text()?;
     numbers("ops")?;
+    numbers("api")?;
     numbers("node")
 }
