@@ -282,7 +282,7 @@ pub fn read(
     {
         let mut oracle = oracle.lock();
         oracle.reads(p, horizon, print, "a reader");
-        oracle.shown(txn.id(), print);
+        oracle.shown(txn.id(), print, found);
         if !found {
             oracle.was_shown(p);
         }

@@ -182,10 +182,17 @@ impl Oracle {
         self.ids = Ids::default();
     }
 
-    /// A reader was shown a content under an id, which never shows another one.
-    pub fn shown(&mut self, id: u64, print: u64) {
-        let before = Arc::make_mut(&mut self.ids).insert(id, print);
-        assert!(before.is_none_or(|b| b == print), "id {id} was shown with another content before");
+    /// A reader was shown a content under an id, which never shows another one. `found`: by an
+    /// opening that has not made it durable. A cut may take that back, and its id with it.
+    pub fn shown(&mut self, id: u64, print: u64, found: bool) {
+        let before = self.ids.get(&id);
+        assert!(
+            before.is_none_or(|b| *b == print),
+            "id {id} was shown with another content before"
+        );
+        if !found {
+            Arc::make_mut(&mut self.ids).insert(id, print);
+        }
     }
 
     /// All processes are gone, and this is what the next one sees: what was not durable before is
