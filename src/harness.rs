@@ -61,6 +61,17 @@ pub fn newer_meta(here: &[u8], other: &[u8], newer: Newer) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The meta `here` as it is, but with a feature that must be known to write. It may be the older of
+/// the two: a newer build may have given the feature up since.
+pub fn same_meta_newer(here: &[u8]) -> Option<Vec<u8>> {
+    Meta::decode(here).ok()?;
+    let mut bytes = here.get(..meta::SIZE)?.to_vec();
+    let known = m::WRITE_FEATURES.of(&bytes);
+    m::WRITE_FEATURES.put(&mut bytes, 0, known | 1 << 31);
+    meta::seal(&mut bytes);
+    Some(bytes)
+}
+
 /// Id and session of the newest meta of a file.
 pub fn newest_meta(file: &[u8], page_size: usize) -> Option<(u64, u64)> {
     let slots = [0, page_size].into_iter().filter_map(|at| Meta::decode(file.get(at..)?).ok());

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use recto::harness::sim::{Faults, ProcessOptions};
 use recto::harness::{
     LOCK_FILE_SESSION, Newer, READER_SLOTS, machine, newer_image, newer_meta, newest_meta, open,
+    same_meta_newer,
 };
 use recto::{Durability, Error};
 use std::sync::Arc;
@@ -122,14 +123,22 @@ impl World {
         let before = self.disk.bytes();
         let places = [0..size, size..2 * size];
         let [here, other] = [usize::from(slot), usize::from(slot) ^ 1].map(|i| places[i].clone());
-        if let Some(meta) = newer_meta(&before[here.clone()], &before[other], newer) {
-            let damage = |bytes: &[u8]| self.disk.damage(here.start as u64, bytes);
-            damage(&meta).unwrap_or_else(|e| panic!("a slot: {e}"));
+        let here_only = (newer == Newer::ToWrite).then(|| same_meta_newer(&before[here.clone()]));
+        let newest = newer_meta(&before[here.clone()], &before[other], newer);
+        let forms: Vec<_> = newest.into_iter().chain(here_only.flatten()).collect();
+        let damage = |bytes: &[u8]| {
+            let done = self.disk.damage(here.start as u64, bytes);
+            done.unwrap_or_else(|e| panic!("a slot: {e}"));
+        };
+        for meta in &forms {
+            damage(meta);
             let with_newer = self.disk.bytes();
             self.refused(newer);
             assert!(with_newer == self.disk.bytes(), "a file of a newer build was written to");
-            damage(&before[here.clone()]).unwrap_or_else(|e| panic!("a slot: {e}"));
+            damage(&before[here.clone()]);
             self.tally.lock().count("newer builds", 1);
+        }
+        if !forms.is_empty() {
             // Whoever could read may have believed the lock file no more.
             let allowed = self.oracle.lock().after_power_loss();
             let found = self.start_from_disk(&allowed);
