@@ -14,6 +14,7 @@ pub fn generate(seed: u64) -> Script {
     // Of each kind some, and none of the others is another script for it.
     match seed % 8 {
         1 if seed.is_multiple_of(3) => profiles::alone(seed),
+        3 if seed.is_multiple_of(3) => profiles::meanwhile(seed),
         2 => nested(seed),
         4 if seed.is_multiple_of(3) => profiles::loads(seed),
         5 if seed.is_multiple_of(3) => profiles::names(seed),

@@ -1,8 +1,9 @@
-//! Random scripts of seven worlds, each with much of what stands in the way of one kind of promise:
+//! Random scripts of eight worlds, each with much of what stands in the way of one kind of promise:
 //! lock files that are older than the file, or another's; a device that refuses what it is to
 //! write; bounds that are reached; long chains of deferred commits that are rolled back under
 //! readers; names that are given to snapshots and taken; handles that have the database alone,
-//! between those who share it; loaders. A mix of everything finds these rarely.
+//! between those who share it; loaders; processes that stop in the middle of a step while others go
+//! on. A mix of everything finds these rarely.
 
 use super::edit::Edit;
 use super::op::{Fault, How, Op, OpKind, What};
@@ -14,7 +15,7 @@ use recto::{Durability, Sink};
 pub type Profile = (&'static str, fn(u64) -> Script);
 
 /// All of them.
-pub const PROFILES: [Profile; 7] = [
+pub const PROFILES: [Profile; 8] = [
     ("lock files", lock_files),
     ("bad device", bad_device),
     ("bounds", bounds),
@@ -22,6 +23,7 @@ pub const PROFILES: [Profile; 7] = [
     ("names", names),
     ("alone", alone),
     ("loads", loads),
+    ("meanwhile", meanwhile),
 ];
 
 /// How many of them [`any`] chooses from: all but the last ones, which have seeds of their own, so
@@ -64,17 +66,22 @@ impl ScriptBuilder {
 
     /// Something happens in the last operation.
     fn inject(&mut self, what: What) {
-        let op = self.ops.last_mut();
+        let op = self.ops.last();
         // Where most of what matters stands: a build has few events, a flush comes behind one.
-        let (first, count) = match op.as_ref().map(|op| &op.kind) {
+        let (first, count) = match op.map(|op| &op.kind) {
             _ if self.rng.chance(1, 3) => (0, 26),
             Some(
                 OpKind::Commit { durability: Durability::Deferred, .. } | OpKind::Build { .. },
             ) => (3, 8),
             _ => (6, 16),
         };
+        self.inject_at(first, count, what);
+    }
+
+    /// Something happens in the last operation, at one of `count` events from `first` on.
+    fn inject_at(&mut self, first: u64, count: u64, what: What) {
         let at = (first + self.rng.below(count)) as u32;
-        if let Some(op) = op {
+        if let Some(op) = self.ops.last_mut() {
             op.faults.push(Fault { at, what });
         }
     }
@@ -529,4 +536,156 @@ pub fn loads(seed: u64) -> Script {
         }
     }
     builder.script(setup)
+}
+
+/// Others act while a process is in the middle of a step, dead, or away: who flushes is overtaken
+/// or dies, who begins to read is late, who repairs fails or dies as well, who comes was told of
+/// nothing. All are there from the beginning: who comes beside what is not durable repairs first,
+/// and meets nothing of most of this.
+pub fn meanwhile(seed: u64) -> Script {
+    let mut builder = ScriptBuilder::new(seed, 3);
+    let setup = Setup {
+        manifest: builder.of([[40; 3], [40, 4, 1], [1, 180, 1]]),
+        growth: builder.of([1, 2, 8]),
+        evict: 8_000,
+        probe: builder.of([1, 2, 3]),
+        outcomes: 1 + builder.rng.below(2),
+        ..plain(&mut builder)
+    };
+    builder.begins_with(12);
+    for process in 0..builder.processes as u8 {
+        let edits = builder.small();
+        let durability = builder.of([Durability::Durable, Durability::Deferred]);
+        builder.ops.push(Op::new(process, OpKind::Commit { durability, edits }));
+    }
+    let from = builder.ops.len();
+    for _ in 0..1 + builder.rng.below(3) {
+        match builder.rng.below(9) {
+            0 | 1 => builder.overtaken_flush(),
+            2 | 3 => builder.dead_leader(),
+            4 | 5 => builder.late_reader(),
+            6 | 7 => builder.broken_repair(),
+            _ => builder.newcomer(),
+        }
+    }
+    builder.script(Setup { from, ..setup })
+}
+
+impl ScriptBuilder {
+    fn commit_of(&mut self, process: u8, durability: Durability) {
+        let edits = self.small();
+        self.ops.push(Op::new(process, OpKind::Commit { durability, edits }));
+    }
+
+    /// Not this one.
+    fn other(&mut self, process: u8) -> u8 {
+        (process + 1 + self.rng.below(self.processes - 1) as u8) % self.processes as u8
+    }
+
+    /// Behind that: durable commits of anybody but `process`, who would have to come anew.
+    fn others_commit(&mut self, process: u8, most: u64) {
+        for _ in 0..1 + self.rng.below(most) {
+            let other = self.other(process);
+            self.commit_of(other, Durability::Durable);
+        }
+    }
+
+    /// Others build on what somebody is about to flush, and on each other's.
+    fn overtaken_flush(&mut self) {
+        for _ in 0..3 + self.rng.below(6) {
+            let process = self.process();
+            self.commit_of(process, Durability::Deferred);
+        }
+        let process = self.process();
+        let first = match self.rng.chance(2, 3) {
+            true => {
+                self.ops.push(Op::new(process, OpKind::Flush));
+                1
+            }
+            false => {
+                self.commit_of(process, Durability::Durable);
+                8
+            }
+        };
+        let (turn, deferred) = (What::Turn { deferred: false }, What::Turn { deferred: true });
+        let what = self.of([deferred, deferred, deferred, deferred, turn, What::Visit]);
+        self.inject_at(first, 10, what);
+        self.others_commit(process, 2);
+    }
+
+    /// Who leads a flush dies, and somebody reads before another one is led.
+    fn dead_leader(&mut self) {
+        let process = self.process();
+        if self.rng.chance(1, 2) {
+            self.commit_of(process, Durability::Deferred);
+        }
+        self.commit_of(process, Durability::Durable);
+        self.inject_at(14, 16, What::Kill);
+        if self.rng.chance(1, 4) {
+            self.inject_at(8, 12, What::Turn { deferred: true });
+        }
+        let other = self.other(process);
+        self.ops.push(Op::new(other, OpKind::Hold));
+        self.others_commit(process, 3);
+        self.op(OpKind::Release);
+    }
+
+    /// Others commit while somebody begins to read, and use again what they have freed.
+    fn late_reader(&mut self) {
+        let process = self.process();
+        if self.rng.chance(1, 2) {
+            self.ops.push(Op::new(process, OpKind::Leave));
+        }
+        self.op(OpKind::Flush);
+        let kind = self.of([OpKind::Hold, OpKind::Observe]);
+        self.ops.push(Op::new(process, kind));
+        let deferred = self.of([false, false, false, true]);
+        self.inject_at(0, 12, What::Turn { deferred });
+        self.others_commit(process, 6);
+        self.op(OpKind::Release);
+    }
+
+    /// A flush fails, the repair behind it fails or its process dies, and what the device has lost
+    /// leaves the cache.
+    fn broken_repair(&mut self) {
+        let process = self.process();
+        if self.rng.chance(1, 2) {
+            self.commit_of(process, Durability::Deferred);
+        }
+        let fail = |errno| What::Fail { errno, times: 1 };
+        self.commit_of(process, Durability::Durable);
+        self.inject_at(10, 14, fail(libc::EIO));
+        // Mostly of who was told of the failure: others are told by their own sync.
+        let other = self.other(process);
+        let next = self.of([process, process, other]);
+        self.commit_of(next, Durability::Durable);
+        let what = self.of([fail(libc::EIO), fail(libc::ENOSPC), What::Kill]);
+        self.inject_at(0, 14, what);
+        self.op(OpKind::Evict);
+        self.commit_of(process, Durability::Durable);
+        let other = self.other(process);
+        self.others_commit(other, 2);
+    }
+
+    /// Who has written knows that the device has refused it, or a program that is not recto does;
+    /// who comes then is told of nothing, and flushes.
+    fn newcomer(&mut self) {
+        let process = self.process();
+        let other = self.other(process);
+        self.ops.push(Op::new(process, OpKind::Flush));
+        if self.rng.chance(1, 2) {
+            self.ops.push(Op::new(other, OpKind::Leave));
+        }
+        for _ in 0..1 + self.rng.below(3) {
+            self.commit_of(process, Durability::Deferred);
+        }
+        self.op(OpKind::DeviceRefuses);
+        let told = self.of([OpKind::ForeignSync, OpKind::ForeignSync, OpKind::Flush]);
+        self.ops.push(Op::new(process, told));
+        match self.rng.chance(3, 4) {
+            true => self.ops.push(Op::new(other, OpKind::Flush)),
+            false => self.commit_of(other, Durability::Durable),
+        }
+        self.commit_of(other, Durability::Durable);
+    }
 }
