@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 /// Found by the first scripts of the first hunters: one for each way in which a commit, a recovery
 /// or a reader can be broken.
-const BUGS: [&str; 13] = [
+const BUGS: [&str; 12] = [
     "AcknowledgedWithoutSync",
     "AcknowledgedWhenVisible",
     "TwoPhaseInOneSync",
@@ -21,11 +21,11 @@ const BUGS: [&str; 13] = [
     "ManifestNotChecked",
     "ManifestCutShort",
     "RunOnePageShort",
-    "NewerSlotIgnored",
 ];
 
-/// Found by the first scripts of a world of random ones.
-const IN_WORLDS: [(&str, &str); 7] = [
+/// Found by the first scripts of one hunter, most of them a world of random ones.
+const BY_ONE: [(&str, &str); 15] = [
+    ("pitfalls", "NewerSlotIgnored"),
     ("lock files", "IdsAloneCompared"),
     ("lock files", "SessionNotRenewed"),
     ("lock files", "RecordNotChecked"),
@@ -33,6 +33,13 @@ const IN_WORLDS: [(&str, &str); 7] = [
     ("bad device", "RollBackUnderOldId"),
     ("bounds", "UnprovedUnbounded"),
     ("bounds", "ManifestUnbounded"),
+    ("meanwhile", "FlushMarkNotLookedAtAgain"),
+    ("meanwhile", "RegisteredAfterReading"),
+    ("meanwhile", "ObserverNotLookedAtAgain"),
+    ("meanwhile", "DeadLeaderIgnored"),
+    ("meanwhile", "DeadLeaderJudgedByVisible"),
+    ("meanwhile", "RepairMarkClearedEarly"),
+    ("meanwhile", "OpenedTooLateToKnow"),
 ];
 
 /// Whether the hunt for a bug, or for what is wrong without one, finds nothing. A bug may end it by
@@ -53,9 +60,9 @@ fn planted_bugs_are_found_and_nothing_is_found_without_one() {
 }
 
 #[test]
-fn planted_bugs_are_found_by_random_scripts_of_one_world() {
+fn planted_bugs_are_found_by_one_hunter() {
     let finds_nothing =
-        |(world, bug): &&(&str, &str)| finds_nothing(bug, 40_000, &["--hunter", world]);
-    let missed: Vec<_> = IN_WORLDS.iter().filter(finds_nothing).collect();
+        |(hunter, bug): &&(&str, &str)| finds_nothing(bug, 40_000, &["--hunter", hunter]);
+    let missed: Vec<_> = BY_ONE.iter().filter(finds_nothing).collect();
     assert!(missed.is_empty(), "not found: {missed:?}");
 }

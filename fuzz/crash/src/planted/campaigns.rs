@@ -76,7 +76,31 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
 pub const HUNTED_BY: &[(Bug, &str)] = &[
-    (Bug::FlushMarkClearedEarly, "pitfalls"),
+    (Bug::IdsAloneCompared, LOCK_FILES),
+    (Bug::SessionNotRenewed, LOCK_FILES),
+    (Bug::TargetNotAdopted, LOCK_FILES),
+    (Bug::RecordNotChecked, LOCK_FILES),
+    (Bug::RecordsByPlaceAlone, LOCK_FILES),
+    (Bug::ImageNotChecked, LOCK_FILES),
+    (Bug::VisibleOfAnyAge, LOCK_FILES),
+    (Bug::VisibleNotProved, LOCK_FILES),
+    (Bug::RollBackUnderOldId, "bad device"),
+    (Bug::ManifestUnbounded, BOUNDS),
+    (Bug::UnprovedUnbounded, BOUNDS),
+    (Bug::IdLimitIgnored, BOUNDS),
+    (Bug::ReservedTailReused, "chains"),
+    (Bug::FlushMarkNotLookedAtAgain, MEANWHILE),
+    (Bug::FlushMarkClearedEarly, MEANWHILE),
+    (Bug::RegisteredAfterReading, MEANWHILE),
+    (Bug::VisibleEntryOverwritten, MEANWHILE),
+    (Bug::PublishedBeforeEntry, MEANWHILE),
+    (Bug::VisibleGoesBack, MEANWHILE),
+    (Bug::ObserverNotLookedAtAgain, MEANWHILE),
+    (Bug::DeadLeaderIgnored, MEANWHILE),
+    (Bug::DeadLeaderJudgedByVisible, MEANWHILE),
+    (Bug::OpenedTooLateToKnow, MEANWHILE),
+    (Bug::RepairMarkClearedEarly, MEANWHILE),
+    (Bug::RepairUnverified, MEANWHILE),
     (Bug::RecordsByPlaceAlone, "lock files"),
     // No other hunter loads, or has the database alone.
     (Bug::LoadFirstStays, "loads"),
@@ -89,6 +113,10 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::AloneNotTold, "alone"),
     (Bug::ObserverNotTold, "alone"),
 ];
+
+const LOCK_FILES: &str = "lock files";
+const BOUNDS: &str = "bounds";
+const MEANWHILE: &str = "meanwhile";
 
 /// Bugs that are not looked for unless they are asked for by name, and why.
 pub const LEFT_OUT: &[(Bug, &str)] = &[
