@@ -1,9 +1,10 @@
 //! Hunts for bugs that were planted in the engine: proof that what looks for real ones can find
 //! some.
 //!
-//! In a hunt each hunter has a short turn, in which most bugs are found, and then ones that are
-//! twice as long each, to the end of its budget. Turns are counted in power cuts and not in
-//! seconds, so that a hunt comes to the same end on any machine.
+//! In a hunt each hunter has a short turn, so that the last one comes soon; then a longer one, in
+//! which most bugs are found; and then ones that are twice as long each, to the end of its budget.
+//! Turns are counted in power cuts and not in seconds, so that a hunt comes to the same end on any
+//! machine.
 //!
 //! Thread rules: a bug is planted in a whole process. One hunt at a time; `crash planted` has a
 //! process for each.
@@ -52,7 +53,9 @@ pub struct Effort {
 }
 
 /// Cuts in a hunter's first turn.
-const FIRST_TURN: u64 = 20_000;
+const FIRST_TURN: u64 = 2_000;
+/// Cuts to the end of its second.
+const SECOND_TURN: u64 = 20_000;
 
 /// Where a hunter has come to.
 struct Track<'a> {
@@ -70,7 +73,12 @@ pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Op
         hunters.iter().map(|hunter| Track { hunter, next: 0, cuts: 0 }).collect();
     let mut until = 0;
     while until < budget.cuts {
-        until = (2 * until).clamp(FIRST_TURN, FIRST_TURN.max(budget.cuts)).min(budget.cuts);
+        until = match until {
+            0 => FIRST_TURN,
+            FIRST_TURN => SECOND_TURN,
+            _ => 2 * until,
+        };
+        until = until.min(budget.cuts);
         for track in &mut tracks {
             let _ = track.hunter.script(0);
             plant(bug);
