@@ -89,6 +89,8 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::UnprovedUnbounded, BOUNDS),
     (Bug::IdLimitIgnored, BOUNDS),
     (Bug::ReservedTailReused, "chains"),
+    (Bug::UnlistedShown, "in pitfalls"),
+    (Bug::FlushMarkLate, MEANWHILE),
     (Bug::FlushMarkNotLookedAtAgain, MEANWHILE),
     (Bug::FlushMarkClearedEarly, MEANWHILE),
     (Bug::RegisteredAfterReading, MEANWHILE),

@@ -57,7 +57,9 @@ pub fn all(seed: u64) -> Vec<Hunter> {
     });
     let mut all = vec![
         Hunter::of_list("short", || both("short").map(with_cuts).collect()),
-        Hunter::of_list("pitfalls", pitfalls::scripts).longer(4),
+        // All of them in the first turn.
+        Hunter::of_list("pitfalls", pitfalls::plain).longer(20),
+        Hunter::of_list("in pitfalls", pitfalls::with_faults).longer(4),
         Hunter::of_list("faults", faults).longer(4),
         Hunter::of("two faults", pitfalls::deeper, deeper).longer(4),
     ];

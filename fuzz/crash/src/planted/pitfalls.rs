@@ -152,11 +152,16 @@ static DEEPER: [Pitfall; 3] = [
     },
 ];
 
-/// Every script of every pitfall: first each by itself, then with faults, in turns.
-pub fn scripts() -> Vec<Script> {
-    let mut all: Vec<Script> = PITFALLS.iter().map(Pitfall::plain).collect();
+/// Each pitfall by itself.
+pub fn plain() -> Vec<Script> {
+    PITFALLS.iter().map(Pitfall::plain).collect()
+}
+
+/// Every script of every pitfall with faults, in turns.
+pub fn with_faults() -> Vec<Script> {
     let with_faults = |pitfall: &Pitfall| shuffled(pitfall.with_faults()).into_iter();
     let mut lists: Vec<_> = PITFALLS.iter().map(with_faults).collect();
+    let mut all = Vec::new();
     loop {
         let before = all.len();
         all.extend(lists.iter_mut().filter_map(Iterator::next));
