@@ -14,6 +14,8 @@ pub struct Hunter {
     pub name: &'static str,
     /// How much longer its turns are than those of others.
     pub share: u64,
+    /// Turns that are shorter are no use to it, if longer ones come.
+    pub least: u64,
     scripts: Box<dyn Fn(u64) -> Option<Script> + Sync>,
 }
 
@@ -33,6 +35,7 @@ impl Hunter {
         Hunter {
             name,
             share: 1,
+            least: 0,
             scripts: Box::new(move |number| get(made.get_or_init(make), number)),
         }
     }
@@ -40,6 +43,11 @@ impl Hunter {
     /// With turns that are so many times as long.
     fn longer(self, share: u64) -> Hunter {
         Hunter { share, ..self }
+    }
+
+    /// With scripts that are too long for short turns.
+    fn at_least(self, least: u64) -> Hunter {
+        Hunter { least, ..self }
     }
 
     fn of_list(name: &'static str, list: fn() -> Vec<Script>) -> Hunter {
@@ -70,7 +78,8 @@ pub fn all(seed: u64) -> Vec<Hunter> {
         Hunter::of("random", || (), move |(), n| Some(generate(seed.wrapping_add(n)))),
         Hunter::of_list("long", || {
             ["long", "free-log", "pool"].into_iter().flat_map(both).collect()
-        }),
+        })
+        .at_least(20_000),
     ]);
     all
 }

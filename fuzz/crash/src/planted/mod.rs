@@ -80,6 +80,9 @@ pub fn hunt(bug: Option<Bug>, hunters: &[Hunter], budget: Budget) -> (Effort, Op
         };
         until = until.min(budget.cuts);
         for track in &mut tracks {
+            if until < track.hunter.least && until < budget.cuts {
+                continue;
+            }
             let _ = track.hunter.script(0);
             plant(bug);
             let until = (until * track.hunter.share).min(budget.cuts);
