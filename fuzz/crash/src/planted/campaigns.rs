@@ -103,7 +103,28 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::OpenedTooLateToKnow, MEANWHILE),
     (Bug::RepairMarkClearedEarly, MEANWHILE),
     (Bug::RepairUnverified, MEANWHILE),
-    (Bug::RecordsByPlaceAlone, "lock files"),
+    (Bug::VisibleNotProtected, "faults"),
+    (Bug::FailedSyncForgotten, "bad device"),
+    // The first scripts with tables of sets.
+    (Bug::SetTreeNotStored, SETS),
+    (Bug::SetTreeNotStoredAtRemoval, SETS),
+    (Bug::SetPagesNotCounted, SETS),
+    (Bug::SetPairsNotCounted, SETS),
+    (Bug::SetTreeLeftBehind, SETS),
+    (Bug::SetTooLong, SETS),
+    (Bug::SetValueInWrongPlace, SETS),
+    (Bug::SetValueTwice, SETS),
+    (Bug::SetTreeNotFreed, SETS),
+    (Bug::SetTreesBelowNotFreed, SETS),
+    (Bug::SetsNotSaid, SETS),
+    (Bug::PackedChangedInPlace, SETS),
+    (Bug::PackedNewInWrongPlace, SETS),
+    (Bug::PackedSplitUneven, SETS),
+    (Bug::PackedJoinLoses, SETS),
+    (Bug::PackedNeighbourNotFreed, SETS),
+    (Bug::PackedSeparatorTooLow, SETS),
+    (Bug::PackedNotCounted, SETS),
+    (Bug::PackedLastNotRead, SETS),
     // No other hunter loads, or has the database alone.
     (Bug::LoadFirstStays, "loads"),
     (Bug::LoadFirstOfBufferStays, "loads"),
@@ -119,6 +140,7 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
 const LOCK_FILES: &str = "lock files";
 const BOUNDS: &str = "bounds";
 const MEANWHILE: &str = "meanwhile";
+const SETS: &str = "sets";
 
 /// Bugs that are not looked for unless they are asked for by name, and why.
 pub const LEFT_OUT: &[(Bug, &str)] = &[
