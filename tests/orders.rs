@@ -619,7 +619,7 @@ fn a_panic_in_an_order_breaks_the_transaction_alone() {
     let panicked =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| txn.put(id, b"bad", b"")));
     assert!(panicked.is_err());
-    assert!(matches!(txn.put(id, b"fine", b""), Err(Error::TransactionBroken)));
+    assert!(matches!(txn.put(id, b"fine", b""), Err(Error::TransactionBroken { .. })));
     drop(txn);
     let mut txn = db.write().unwrap();
     txn.open_table("t").unwrap().put(b"fine", b"2").unwrap();

@@ -1486,7 +1486,7 @@ impl Call<'_> {
         let loaded = loader.finish_with(&mut self.writing.txn, id, |_| {
             left = left.saturating_sub(1);
             // Any error will do.
-            if left == 0 { Err(Error::ReadOnly) } else { Ok(()) }
+            if left == 0 { Err(Error::ReadOnly { path: None }) } else { Ok(()) }
         });
         let may = [
             ErrorKind::NoSuchTableId,
@@ -1497,7 +1497,7 @@ impl Call<'_> {
         ];
         let loaded = match loaded {
             // What was put counts as half-way.
-            Err(Error::ReadOnly) => return Broken,
+            Err(Error::ReadOnly { .. }) => return Broken,
             other => taken(other, &may),
         };
         self.checked(loaded, |model, loaded| {
@@ -1571,13 +1571,13 @@ fn edits(
             let (key, len) = (key.key(), usize::from(*len));
             let put = table.try_put_with(&key, len, |space| {
                 space.fill(*fill);
-                if *works { Ok(()) } else { Err(Error::ReadOnly) }
+                if *works { Ok(()) } else { Err(Error::ReadOnly { path: None }) }
             });
             let put = match put {
                 // It may leave a hole that takes the transaction with it, or nothing.
-                Err(Error::ReadOnly) if !works => {
+                Err(Error::ReadOnly { .. }) if !works => {
                     return match table.get(b"") {
-                        Err(Error::TransactionBroken) => Broken,
+                        Err(Error::TransactionBroken { .. }) => Broken,
                         _ => Done(()),
                     };
                 }

@@ -7,8 +7,10 @@ use kvtool::text::{Notation, one_line};
 use libfuzzer_sys::fuzz_target;
 use recto::TableOptions;
 
-/// Tables, what they are made with, and their pairs, in order.
-type Tables = Vec<(Option<String>, TableOptions, Vec<(Vec<u8>, Vec<u8>)>)>;
+/// What a header says of a table: its name, what it is made with, its last number.
+type Header = (Option<String>, TableOptions, u64);
+/// Tables with their pairs, in order.
+type Tables = Vec<(Header, Vec<(Vec<u8>, Vec<u8>)>)>;
 
 fuzz_target!(|data: &[u8]| {
     notations(data);
@@ -18,8 +20,8 @@ fuzz_target!(|data: &[u8]| {
     }
     for format in [Format::ByteValue, Format::Print] {
         let mut writer = Writer::new(Vec::new(), format);
-        for (name, options, pairs) in &tables {
-            writer.begin(name.as_deref(), options, 1 << 20).expect("memory suffices");
+        for ((name, options, number), pairs) in &tables {
+            writer.begin(name.as_deref(), options, *number, 1 << 20).expect("memory suffices");
             pairs.iter().for_each(|(k, v)| writer.pair(k, v).expect("memory suffices"));
             writer.end().expect("memory suffices");
         }
@@ -37,9 +39,11 @@ fn read(data: &[u8]) -> (Tables, bool) {
     let mut tables = Tables::new();
     loop {
         match reader.next(&mut key, &mut value) {
-            Ok(Next::Database(name, options)) => tables.push((name, options, Vec::new())),
+            Ok(Next::Database(name, options, number)) => {
+                tables.push(((name, options, number), Vec::new()));
+            }
             Ok(Next::Pair) => {
-                let (_, _, pairs) = tables.last_mut().expect("pairs follow a header");
+                let (_, pairs) = tables.last_mut().expect("pairs follow a header");
                 pairs.push((key.clone(), value.clone()));
             }
             Ok(Next::End) => {

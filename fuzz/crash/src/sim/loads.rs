@@ -40,7 +40,7 @@ impl Editing<'_> {
             Err(e) => {
                 // As behind a put: it may have been done by half.
                 let read = self.txn.tables();
-                let broken = matches!(read, Err(Error::TransactionBroken));
+                let broken = matches!(read, Err(Error::TransactionBroken { .. }));
                 assert!(broken, "the tables are read behind {e}: {read:?}");
                 return Err(e);
             }

@@ -133,7 +133,7 @@ impl Story<'_> {
             std::thread::sleep(Duration::from_micros(100));
         }
         let future = meeting.future.lock().take();
-        future.map_or(Err(Error::TransactionBroken), CommitFuture::wait)
+        future.map_or(Err(Error::TransactionBroken { path: None }), CommitFuture::wait)
     }
 
     fn commit(&mut self, db: &Database) -> Told {

@@ -326,7 +326,7 @@ impl Story<'_> {
                     (n, _) => Err(format!("{n} damaged values were copied of {}", intact.len())),
                 }
             }
-            Err(Error::Corrupt { .. } | Error::TransactionBroken) => {
+            Err(Error::Corrupt { .. } | Error::TransactionBroken { .. }) => {
                 self.tally.damage_told += 1;
                 Ok(())
             }

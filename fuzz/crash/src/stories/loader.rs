@@ -202,7 +202,7 @@ impl Story<'_> {
             return txn.commit().map_err(|e| format!("behind the savepoint: {e}"));
         }
         match txn.commit() {
-            Ok(()) | Err(Error::TransactionBroken) => Ok(()),
+            Ok(()) | Err(Error::TransactionBroken { .. }) => Ok(()),
             Err(e) => Err(format!("a commit behind it: {e}")),
         }
     }
