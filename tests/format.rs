@@ -152,7 +152,7 @@ impl Reader<'_> {
     /// their values stand. In the catalog these are table descriptors.
     fn leaf(&self, descriptor: usize, catalog: bool) -> Vec<(Vec<u8>, std::ops::Range<usize>)> {
         assert_eq!(self.word(descriptor, "Table descriptor", "depth"), 1);
-        for unused in ["kind", "align_shift", "flags", "value_size", "sequence", "pairs"] {
+        for unused in ["kind", "align_shift", "order", "value_size", "sequence", "pairs"] {
             assert_eq!(self.word(descriptor, "Table descriptor", unused), 0, "{unused}");
         }
         let page = self.word(descriptor, "Table descriptor", "root") * 4096;

@@ -16,7 +16,8 @@ pub mod set;
 use super::bytes::get_u64;
 use super::descriptor::TableDescriptor;
 use super::fields::{aligned, branch_cell, leaf_cell, page as parts, set as fields_of_set};
-use super::order::KeyOrder;
+pub use super::order::HEAD;
+use super::order::{KeyOrder, head_of};
 use super::overflow::OverflowRef;
 use super::page::{
     HEADER, KIND_BRANCH, KIND_LEAF, KIND_PLAIN_BRANCH, KIND_PLAIN_LEAF, PageHeader, birth,
@@ -24,7 +25,7 @@ use super::page::{
 use crate::error::{Error, Result};
 use crate::types::{PageId, TxnId};
 use build::{Body, Item, place_of_aligned};
-use key::{KeyParts, head_of};
+use key::KeyParts;
 use set::InlineSet;
 use std::cmp::Ordering;
 
@@ -40,8 +41,6 @@ pub const LEAF_CELL: usize = leaf_cell::REST.at;
 pub const BRANCH_CELL: usize = branch_cell::REST.at;
 /// Bytes an entry takes in the arrays: head and slot.
 pub const ENTRY: usize = 6;
-/// Bytes of a suffix that stand in the head.
-pub const HEAD: usize = 4;
 /// Value tag of an overflow reference; smaller ones are the length of a value.
 pub const TAG_OVERFLOW: u16 = 0x8000;
 /// Value tag of several values of one key, side by side.

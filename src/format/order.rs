@@ -5,13 +5,25 @@
 //! key whole, so that any order is possible, and a key can be borrowed from its page. Heads then
 //! hold a number that rises with the order; it only spares comparisons, and may be 0.
 
-use super::node::HEAD;
-use super::node::key::{self, KeyParts, head_of};
 use crate::error::{Error, Result};
 use crate::types::Order;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Mutex;
+
+/// Bytes of a key, or of what a page's prefix leaves of it, that stand in its head.
+pub const HEAD: usize = 4;
+
+/// The first four bytes of a suffix as a big-endian number, missing bytes zero.
+#[inline]
+pub fn head_of(suffix: &[u8]) -> u32 {
+    if let Some(four) = suffix.first_chunk() {
+        return u32::from_be_bytes(*four);
+    }
+    let mut four = [0; HEAD];
+    four[..suffix.len()].copy_from_slice(suffix);
+    u32::from_be_bytes(four)
+}
 
 /// A function that compares two keys: a total order of all byte strings.
 pub type Compare = fn(&[u8], &[u8]) -> Ordering;
@@ -67,7 +79,7 @@ impl Comparator {
     }
 
     /// What the head of a key is.
-    fn head(&self, key: &[u8]) -> u32 {
+    pub(super) fn head(&self, key: &[u8]) -> u32 {
         match self.kind {
             Kind::Bytes => head_of(key),
             Kind::Reversed => {
@@ -81,7 +93,7 @@ impl Comparator {
     }
 
     #[inline]
-    fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+    pub(super) fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
         match self.kind {
             Kind::Bytes => a.cmp(b),
             _ => (self.compare)(a, b),
@@ -178,6 +190,12 @@ impl KeyOrder {
         }
     }
 
+    /// The order of keys that stand whole; None if they stand in pieces.
+    #[inline(always)]
+    pub(super) fn whole(self) -> Option<&'static Comparator> {
+        self.0
+    }
+
     /// Whether keys stand in pieces.
     #[inline(always)]
     pub fn is_packed(self) -> bool {
@@ -214,33 +232,6 @@ impl KeyOrder {
         }
     }
 
-    /// The same of a key as a page has it.
-    #[inline]
-    pub fn compare_to(self, a: &KeyParts<'_>, b: &[u8]) -> Ordering {
-        match self.0 {
-            None => a.compare(b),
-            Some(order) => order.compare(&a.in_one_piece(), b),
-        }
-    }
-
-    /// The same of two keys as pages have them.
-    #[inline]
-    pub fn compare_parts(self, a: &KeyParts<'_>, b: &KeyParts<'_>) -> Ordering {
-        match self.0 {
-            None => a.compare_parts(b),
-            Some(order) => order.compare(&a.in_one_piece(), &b.in_one_piece()),
-        }
-    }
-
-    /// The head of a key and the length of its suffix, behind `prefix_len` bytes of it.
-    #[inline(always)]
-    pub(super) fn cut(self, key: &KeyParts<'_>, prefix_len: usize) -> (u32, usize) {
-        match self.0 {
-            None => key.recut(prefix_len),
-            Some(order) => (order.head(&key.in_one_piece()), key.len()),
-        }
-    }
-
     /// A number that rises with the order: the head of a key that stands whole.
     #[inline]
     pub fn head(self, key: &[u8]) -> u32 {
@@ -251,15 +242,6 @@ impl KeyOrder {
     #[inline(always)]
     pub fn beside(self) -> usize {
         if self.0.is_none() { HEAD } else { 0 }
-    }
-
-    /// A short key that is above `left` and not above `right`. None if `left` is not below
-    /// `right`.
-    pub fn separator(self, left: &KeyParts<'_>, right: &KeyParts<'_>) -> Option<Vec<u8>> {
-        match self.0 {
-            None => key::separator(left, right),
-            Some(_) => self.compare_parts(left, right).is_lt().then(|| right.to_vec()),
-        }
     }
 
     /// Whether such a key may be in the tree.

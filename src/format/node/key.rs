@@ -1,19 +1,8 @@
 //! A key in the parts a page keeps it in: the page's prefix, the head, the rest.
 
-use super::HEAD;
+use crate::format::order::{HEAD, KeyOrder, head_of};
 use std::borrow::Cow;
 use std::cmp::Ordering;
-
-/// The first four bytes of a suffix as a big-endian number, missing bytes zero.
-#[inline]
-pub fn head_of(suffix: &[u8]) -> u32 {
-    if let Some(four) = suffix.first_chunk() {
-        return u32::from_be_bytes(*four);
-    }
-    let mut four = [0; HEAD];
-    four[..suffix.len()].copy_from_slice(suffix);
-    u32::from_be_bytes(four)
-}
 
 /// A key: `prefix`, then as much of the head as the suffix is long, then `rest`.
 #[derive(Clone, Copy, Debug)]
@@ -176,6 +165,45 @@ pub fn separator(left: &KeyParts<'_>, right: &KeyParts<'_>) -> Option<Vec<u8>> {
     let mut out = vec![0; common + 1];
     right.copy_to(0, &mut out);
     Some(out)
+}
+
+/// Keys as pages have them, in an order.
+impl KeyOrder {
+    /// The same of a key as a page has it.
+    #[inline]
+    pub fn compare_to(self, a: &KeyParts<'_>, b: &[u8]) -> Ordering {
+        match self.whole() {
+            None => a.compare(b),
+            Some(order) => order.compare(&a.in_one_piece(), b),
+        }
+    }
+
+    /// The same of two keys as pages have them.
+    #[inline]
+    pub fn compare_parts(self, a: &KeyParts<'_>, b: &KeyParts<'_>) -> Ordering {
+        match self.whole() {
+            None => a.compare_parts(b),
+            Some(order) => order.compare(&a.in_one_piece(), &b.in_one_piece()),
+        }
+    }
+
+    /// The head of a key and the length of its suffix, behind `prefix_len` bytes of it.
+    #[inline(always)]
+    pub(super) fn cut(self, key: &KeyParts<'_>, prefix_len: usize) -> (u32, usize) {
+        match self.whole() {
+            None => key.recut(prefix_len),
+            Some(order) => (order.head(&key.in_one_piece()), key.len()),
+        }
+    }
+
+    /// A short key that is above `left` and not above `right`. None if `left` is not below
+    /// `right`.
+    pub fn separator(self, left: &KeyParts<'_>, right: &KeyParts<'_>) -> Option<Vec<u8>> {
+        match self.whole() {
+            None => separator(left, right),
+            Some(_) => self.compare_parts(left, right).is_lt().then(|| right.to_vec()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::store::{Store, Tree};
 use crate::format::checksum::run_crc;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
-use crate::format::node::key::head_of;
+use crate::format::order::head_of;
 use crate::format::node::{ENTRY, Node, Value, cell_of, max_key_len, padded, start_of};
 use crate::format::order::KeyOrder;
 use crate::format::packed::Packed;
