@@ -230,7 +230,10 @@ properties! { sample(4096) =>
         i.node(10).keys[0].1 = Value::Aligned(3, vec![1, 2, 3]);
         i.node(10).patches.push((4096 - 1, vec![1]));
     };
-    flags_unknown: 0, "field flags", |i| i.add("beta", 44, 2, 1);
+    order_unknown: 0, "the unknown order 5", |i| i.add("beta", 44, 2, 5);
+    order_without_its_feature: 0, "does not say feature 0x8", |i| i.add("beta", 44, 2, 1);
+    order_of_pages_in_pieces: 10, "keys in pieces, not as the table says", |i| i.add("beta", 44, 2, 2);
+    order_without_a_name: 0, "order without a name", |i| i.add("beta", 44, 2, 4);
     value_size_of_single_values: 0, "field value_size", |i| i.add("beta", 46, 2, 1);
     sequence_without_its_feature: 0, "does not say feature 0x10", |i| i.add("beta", 48, 8, 1);
     sequence_of_the_catalog: 0, "system tree with options", |i| i.meta().catalog[48] = 1;

@@ -125,6 +125,12 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::PackedSeparatorTooLow, SETS),
     (Bug::PackedNotCounted, SETS),
     (Bug::PackedLastNotRead, SETS),
+    (Bug::OrderSeparatorCut, SETS),
+    (Bug::OrderHeadByBytes, SETS),
+    (Bug::OrderAdmitsByBytes, SETS),
+    (Bug::OrderEntryTooLong, SETS),
+    (Bug::OrderNotSaid, SETS),
+    (Bug::OrderOfEqualHeads, SETS),
     // No other hunter loads, or has the database alone.
     (Bug::LoadFirstStays, "loads"),
     (Bug::LoadFirstOfBufferStays, "loads"),

@@ -3,6 +3,7 @@
 //! Values are not kept: length and stamp give their bytes. No two writes of a run have the same
 //! stamp, so content that is old, mixed or from elsewhere has another fingerprint.
 
+use super::orders::is_ordered;
 use super::sets::{is_set, set_print};
 use recto::{ReadTxn, SetTable, Table, TableInfo, WriteTxn};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Content {
     pub(super) print: u64,
     /// The last number that each table has given out, where it has.
     numbers: BTreeMap<u8, u64>,
+    /// Of the tables that were made in one.
+    pub(super) orders: BTreeMap<u8, u8>,
     /// Fingerprints of the named snapshots.
     named: BTreeMap<u8, u64>,
     /// Fingerprint of what the transaction has begun from.
@@ -174,8 +177,7 @@ impl Content {
         old.is_some()
     }
 
-    /// All keys whose bytes stand between those of two keys, the second not included; how many
-    /// there were.
+    /// All keys that stand between two, the second not included; how many there were.
     pub fn delete_range(&mut self, table: u8, from: u16, to: u16) -> u64 {
         let bounds = key_bytes(from)..key_bytes(to);
         if is_set(table) {
@@ -183,13 +185,15 @@ impl Content {
         }
         self.make_table(table);
         let keys = self.tables.get(&table).into_iter().flat_map(|pairs| pairs.keys().copied());
-        let within: Vec<u16> = keys.filter(|&key| bounds.contains(&key_bytes(key))).collect();
+        let within = keys.filter(|&key| self.is_between(table, key, (from, to)));
+        let within: Vec<u16> = within.collect();
         within.iter().filter(|&&key| self.delete(table, key)).count() as u64
     }
 
     /// Whether the table was there.
     pub fn drop_table(&mut self, table: u8) -> bool {
         self.set_number(table, 0);
+        self.orders.remove(&table);
         if self.sets.contains_key(&table) {
             self.remove_pairs(table, |_| true);
             self.sets.remove(&table);
@@ -211,8 +215,10 @@ impl Content {
         }
         let pairs = self.tables[&from].clone();
         let last = self.numbers.get(&from).copied().unwrap_or(0);
+        let order = self.orders.get(&from).copied();
         self.drop_table(from);
         self.make_table(to);
+        self.orders.extend(order.map(|order| (to, order)));
         self.set_number(to, last);
         for (&key, &(value, _)) in pairs.iter() {
             self.put(to, key, value, &value.bytes());
@@ -330,10 +336,15 @@ pub fn print_of(snapshot: &impl Snapshot) -> Shown {
             counts.push((TABLES[table as usize], count));
             continue;
         }
+        let mut ordered = true;
         let pairs = snapshot.table(&info.name).and_then(|t| {
             print = print.wrapping_add(number_print(table, t.sequence()));
+            ordered = is_ordered(&t, &info.options)?;
             t.iter()
         });
+        if !ordered {
+            return Err(format!("table {}: keys out of order", info.name));
+        }
         let mut count = 0;
         for pair in pairs.map_err(|e| format!("table {}: {e}", info.name))? {
             let (key, value) = pair.map_err(|e| format!("table {}: {e}", info.name))?;

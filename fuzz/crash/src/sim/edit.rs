@@ -2,6 +2,7 @@
 //! edit, side by side.
 
 use super::content::{Content, NAMES, TABLES, Value, key_bytes, snapshot_name};
+use super::orders::ORDERS;
 use super::sets::{MAPS, is_set};
 use recto::harness::sim::Rng;
 use recto::{Error, Savepoint, TableMut, TableOptions, WriteTxn};
@@ -37,6 +38,9 @@ pub enum Edit {
     CutOut { table: u8, from: u16, to: u16 },
     /// `number TABLE COUNT`: takes so many numbers of its sequence.
     Number { table: u8, count: u16 },
+    /// `order TABLE N`: a table that is not there is made with whole keys: 1 by their bytes, 2 by
+    /// their bytes from the last one, 3 by a function of a program's own.
+    Order { table: u8, order: u8 },
     /// `drop TABLE`
     Drop { table: u8 },
     /// `rename TABLE TABLE`
@@ -246,6 +250,7 @@ impl Edit {
                 assert!(taken == expected || e.doubtful, "{self} gives {taken:?}");
                 Ok(())
             }
+            Edit::Order { table, order } => e.make_ordered(table, order),
             Edit::Drop { table } => {
                 let there = e.txn.drop_table(TABLES[table as usize])?;
                 let right = there == e.content.drop_table(table) || e.doubtful;
@@ -305,7 +310,7 @@ impl Edit {
             | Edit::Join { count, step, .. }
             | Edit::Leave { count, step, .. } => u64::from(count.div_ceil(step.max(1))),
             Edit::CutOut { .. } | Edit::LeaveAll { .. } => 40,
-            Edit::Save | Edit::Keep { .. } | Edit::Back { .. } => 0,
+            Edit::Save | Edit::Keep { .. } | Edit::Back { .. } | Edit::Order { .. } => 0,
             _ => 1,
         }
     }
@@ -523,6 +528,14 @@ impl Edit {
                 want(3)?;
                 Ok(Edit::Number { table: any(1)?, count: small(2)? })
             }
+            Some("order") => {
+                want(3)?;
+                let order = small(2)?;
+                match u8::try_from(order) {
+                    Ok(order @ 1..=ORDERS) => Ok(Edit::Order { table: table(1)?, order }),
+                    _ => Err(bad()),
+                }
+            }
             Some("drop") => {
                 want(2)?;
                 Ok(Edit::Drop { table: any(1)? })
@@ -557,6 +570,7 @@ impl fmt::Display for Edit {
             Edit::Put { table, key, len } => write!(f, "put {} {key} {len}", name(table)),
             Edit::Again { table, key, len } => write!(f, "again {} {key} {len}", name(table)),
             Edit::Del { table, key } => write!(f, "del {} {key}", name(table)),
+            Edit::Order { table, order } => write!(f, "order {} {order}", name(table)),
             Edit::Fill { table, from, count, step, len } => {
                 write!(f, "fill {} {from} {count} {step} {len}", name(table))
             }

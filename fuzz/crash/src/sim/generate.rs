@@ -59,19 +59,24 @@ pub fn nested(seed: u64) -> Script {
 const SETS: u64 = 0x5e75;
 
 const NUMBERS: u64 = 0x5e9;
+const ORDERED: u64 = 0x0d3e;
 
 /// The script of a seed with tables of sets and numbers that tables give out, half of them with
-/// savepoints.
+/// savepoints, half of them with tables in other orders of keys.
 pub fn sets(seed: u64) -> Script {
     let mut script = flat(seed);
     let rng = &mut Rng::new(seed ^ SETS << 32);
     let numbers = &mut Rng::new(seed ^ NUMBERS << 32);
+    let orders = &mut Rng::new(seed ^ ORDERED << 32);
     for op in &mut script.ops {
         let edits = op.kind.edits();
         if edits.is_empty() || rng.chance(1, 4) {
             continue;
         }
         let mut edits = Edit::with_numbers(&Edit::with_sets(edits, rng), numbers);
+        if seed & 16 > 0 {
+            edits = Edit::with_orders(&edits, orders);
+        }
         if seed & 8 > 0 {
             edits = Edit::nested(&edits, rng);
         }

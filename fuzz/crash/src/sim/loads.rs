@@ -1,7 +1,7 @@
 //! Loaders in the scripts: pairs in no order, some of them twice, with so little memory that many
 //! go to temporary files, in the engine and in the model.
 
-use super::content::{Value, key_bytes};
+use super::content::{TABLES, Value, key_bytes};
 use super::edit::{Edit, Editing, open};
 use super::sets::{MAPS, size, value_bytes};
 use recto::harness::loader;
@@ -28,8 +28,10 @@ fn some_twice(all: impl Iterator<Item = u16>) -> Vec<u16> {
 }
 
 impl Editing<'_> {
-    fn new_loader(&self, kind: TableKind) -> Loader {
-        loader(self.txn, kind, &LoadOptions::default().memory(LoadOptions::LEAST_MEMORY))
+    fn new_loader(&self, table: u8, kind: TableKind) -> recto::Result<Loader> {
+        let made_with = self.txn.table_options(TABLES[table as usize])?.unwrap_or_default();
+        let options = LoadOptions::default().memory(LoadOptions::LEAST_MEMORY);
+        Ok(loader(self.txn, kind, &options.order(made_with.order)))
     }
 
     /// Puts what the loader has taken, `new` of which nobody knew.
@@ -58,7 +60,7 @@ impl Editing<'_> {
     ) -> recto::Result<()> {
         let order = shuffled(some_twice(keys), u64::from(*self.stamp));
         open(self.txn, table)?;
-        let mut loader = self.new_loader(TableKind::Map);
+        let mut loader = self.new_loader(table, TableKind::Map)?;
         let mut after = self.content.clone();
         after.make_table(table);
         let mut new = 0;
@@ -86,7 +88,7 @@ impl Editing<'_> {
         *self.stamp += 1;
         let order = shuffled(some_twice(values), u64::from(*self.stamp));
         let id = self.open_set(table)?.id();
-        let mut loader = self.new_loader(TableKind::Set { value_size: size(table) });
+        let mut loader = self.new_loader(table, TableKind::Set { value_size: size(table) })?;
         let mut after = self.content.clone();
         after.make_set(table);
         let mut new = 0;

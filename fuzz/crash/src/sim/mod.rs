@@ -31,6 +31,7 @@ pub mod judge;
 mod loads;
 pub mod op;
 pub mod oracle;
+pub mod orders;
 pub mod profiles;
 pub mod returns;
 pub mod scenarios;

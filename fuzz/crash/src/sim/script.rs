@@ -24,6 +24,7 @@
 //! Lines that are missing have their default; `#` begins a comment.
 
 use super::op::Op;
+use super::orders::{BY_LENGTH, by_length};
 use recto::harness::sim::Faults;
 use recto::{Builder, Sink};
 use std::fmt;
@@ -127,6 +128,7 @@ impl Setup {
     /// How process `p` opens the database.
     pub fn builder(&self, p: u8) -> Builder {
         let mut builder = Builder::default();
+        builder.order(BY_LENGTH, by_length);
         builder.sink(self.sink).stage_bytes(self.stage * self.page_size);
         builder.manifest_limit(self.manifest[usize::from(p) % 3]);
         builder.free_limit(if self.lists == 0 { usize::MAX } else { self.lists });
