@@ -653,3 +653,78 @@ fn more_than_memory_is_loaded_in_order() {
         assert_clean(&db);
     }
 }
+
+/// Damage with a checksum that is right: the check knows the order of a page, and its heads.
+#[test]
+fn keys_out_of_order_are_told_in_plain_pages_too() {
+    let dir = disk_dir();
+    let path = dir.path().join("damaged.recto");
+    for order in [Order::Plain, Order::Reversed, Order::Integers] {
+        let _ = std::fs::remove_file(&path);
+        let db = open_at(&path, &builder());
+        let mut txn = db.write().unwrap();
+        let options = TableOptions::default().ordered(order);
+        let mut table = txn.create_table_with("t", &options).unwrap();
+        for n in 0..500u32 {
+            table.put(&n.wrapping_mul(2_654_435_761).to_le_bytes(), b"value").unwrap();
+        }
+        txn.commit().unwrap();
+        // The manifests of later commits do not name its pages.
+        for n in 0..3u8 {
+            let mut txn = db.write().unwrap();
+            txn.open_table("other").unwrap().put(&[n], b"").unwrap();
+            txn.commit().unwrap();
+        }
+        assert_clean(&db);
+        db.close().unwrap();
+        let sound = std::fs::read(&path).unwrap();
+        let pages = sound.chunks(4096).map(<[u8]>::to_vec).enumerate();
+        let leaves: Vec<usize> = pages.filter(|(_, page)| page[4] == 6).map(|(id, _)| id).collect();
+        for (with_slots, told) in [(true, "is not above key"), (false, "is not that of its key")] {
+            // Some may belong to nothing any more.
+            assert!(leaves.iter().any(|&id| {
+                let mut bytes = sound.clone();
+                let page = &mut bytes[id * 4096..][..4096];
+                let count = usize::from(u16::from_le_bytes([page[6], page[7]]));
+                let (heads, slots) = (24, 24 + 4 * count);
+                (0..4).for_each(|i| page.swap(heads + i, heads + 4 + i));
+                if with_slots {
+                    (0..2).for_each(|i| page.swap(slots + i, slots + 2 + i));
+                }
+                let mut crc = crc32fast::Hasher::new();
+                crc.update(&(id as u64).to_le_bytes());
+                crc.update(&page[4..]);
+                let crc = crc.finalize().to_le_bytes();
+                page[..4].copy_from_slice(&crc);
+                std::fs::write(&path, &bytes).unwrap();
+                let report = recto::check_file(&path, None).unwrap();
+                report.faults.iter().any(|fault| fault.to_string().contains(told))
+            }));
+        }
+        std::fs::write(&path, &sound).unwrap();
+    }
+    assert_clean(&open_at(&path, &builder()));
+}
+
+/// A key that is put again under another spelling keeps the first one, also where its page is
+/// written anew for the longer value.
+#[test]
+fn the_first_of_equal_keys_stays() {
+    let db = builder().in_memory().unwrap();
+    let options = TableOptions::default().ordered(Order::Custom("without case".into()));
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_table_with("t", &options).unwrap();
+    for n in 0..300 {
+        table.put(format!("key {n:03}").as_bytes(), b"").unwrap();
+    }
+    for n in 0..300 {
+        assert!(table.put(format!("KEY {n:03}").as_bytes(), &vec![1; n]).unwrap());
+    }
+    assert_eq!(table.len(), 300);
+    for (n, pair) in table.iter().unwrap().enumerate() {
+        let (key, value) = pair.unwrap();
+        assert_eq!((&*key, value.len()), (format!("key {n:03}").as_bytes(), n));
+    }
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
