@@ -155,6 +155,12 @@ impl TableOptions {
     }
 
     /// The same with keys in this order.
+    ///
+    /// ```
+    /// use recto::{Order, TableOptions};
+    /// let options = TableOptions::set().ordered(Order::Reversed);
+    /// assert_eq!(options.order, Order::Reversed);
+    /// ```
     pub fn ordered(self, order: Order) -> Self {
         TableOptions { order, ..self }
     }

@@ -49,6 +49,23 @@ impl LoadOptions {
 
     /// The order of the keys of the table that the pairs are for: it must be that of the table.
     /// Default: that of the bytes.
+    ///
+    /// ```
+    /// use recto::{LoadOptions, Order, TableKind, TableOptions};
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let options = LoadOptions::default().order(Order::Integers);
+    /// let mut loader = db.loader(TableKind::Map, &options);
+    /// for (port, name) in [(8080u32, "proxy"), (22, "ssh"), (443, "https")] {
+    ///     loader.push(&port.to_le_bytes(), name.as_bytes())?;
+    /// }
+    /// let mut txn = db.write()?;
+    /// let options = TableOptions::default().ordered(Order::Integers);
+    /// let ports = txn.open_table_with("ports", &options)?.id();
+    /// loader.finish(&mut txn, ports)?;
+    /// assert_eq!(txn.view(ports)?.last()?.unwrap().1, b"proxy");
+    /// # Ok(()) }
+    /// ```
     pub fn order(self, order: Order) -> Self {
         LoadOptions { order, ..self }
     }

@@ -35,6 +35,26 @@ use std::sync::Arc;
 /// # Ok(()) }
 /// ```
 ///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # let mut tags = txn.open_set("tags")?;
+/// for (tag, page) in [("files", "/a"), ("rust", "/a"), ("rust", "/b")] {
+///     tags.insert(tag.as_bytes(), page.as_bytes())?;
+/// }
+/// # txn.commit()?;
+/// let tags = std::sync::Arc::new(db.read()?).owned_set("tags")?;
+/// assert_eq!((tags.len(), tags.key_count(), tags.count(b"rust")?), (3, 2, 2));
+/// assert!(tags.contains(b"rust", b"/a")? && tags.contains_key(b"files")? && !tags.is_empty());
+/// assert_eq!(tags.values(b"rust", "/b"..)?.next().transpose()?, Some(b"/b".to_vec()));
+/// assert_eq!((tags.iter()?.count(), tags.pairs("g"..)?.count()), (3, 2));
+/// assert_eq!(tags.prefix(b"f")?.count(), 1);
+/// assert_eq!(tags.cursor().first()?, Some((&b"files"[..], &b"/a"[..])));
+/// assert_eq!(tags.as_set().stats().pairs, tags.txn().set("tags")?.len());
+/// # Ok(()) }
+/// ```
+///
 /// Errors as in [`SetTable`].
 #[derive(Clone)]
 pub struct OwnedSet {
@@ -61,6 +81,20 @@ impl ReadTxn {
     }
 
     /// The same; None if there is none of this name, as before anybody has written to it.
+    ///
+    /// Errors: [`Error::TableOptions`] for a table whose keys have one value each.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// use std::sync::Arc;
+    /// assert!(Arc::new(db.read()?).owned_set_opt("tags")?.is_none());
+    /// let mut txn = db.write()?;
+    /// txn.open_set("tags")?.insert(b"rust", b"/a")?;
+    /// txn.commit()?;
+    /// assert_eq!(Arc::new(db.read()?).owned_set_opt("tags")?.unwrap().len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn owned_set_opt(self: &Arc<ReadTxn>, name: &str) -> Result<Option<OwnedSet>> {
         let table = self.set_opt(name)?;
         let owned =
@@ -300,6 +334,7 @@ fn next<'t>(values: &mut Values<'t>, forward: bool) -> Option<Result<Key<'t>>> {
 /// # txn.commit()?;
 /// let mut pairs = std::sync::Arc::new(db.read()?).owned_set("tags")?.iter()?;
 /// assert_eq!(pairs.next_back().transpose()?, Some((b"b".to_vec(), b"1".to_vec())));
+/// assert_eq!(pairs.txn().set("tags")?.len(), 3);
 /// assert_eq!(pairs.count(), 2);
 /// # Ok(()) }
 /// ```
@@ -346,6 +381,7 @@ impl FusedIterator for OwnedPairs {}
 /// let mut days = visits.values(b"ada", "02"..)?;
 /// assert_eq!(days.set_len(), 3);
 /// assert_eq!(days.next().transpose()?, Some(b"02-01".to_vec()));
+/// assert_eq!(days.txn().set("visits")?.count(b"ada")?, 3);
 /// # Ok(()) }
 /// ```
 pub struct OwnedValues {
@@ -394,9 +430,23 @@ impl FusedIterator for OwnedValues {}
 /// }
 /// # txn.commit()?;
 /// let mut cursor = std::sync::Arc::new(db.read()?).owned_set("tags")?.cursor();
-/// assert_eq!(cursor.seek(b"a")?, Some((&b"a"[..], &b"1"[..])));
-/// assert_eq!(cursor.next_key()?, Some((&b"b"[..], &b"1"[..])));
-/// assert_eq!(cursor.prev()?, Some((&b"a"[..], &b"2"[..])));
+/// let pair = |tag: &'static str, page: &'static str| Some((tag.as_bytes(), page.as_bytes()));
+/// assert_eq!(cursor.seek(b"a")?, pair("a", "1"));
+/// assert_eq!(cursor.next_key()?, pair("b", "1"));
+/// assert_eq!(cursor.prev()?, pair("a", "2"));
+/// assert_eq!(cursor.first()?, pair("a", "1"));
+/// assert_eq!(cursor.next_value()?, pair("a", "2"));
+/// assert_eq!(cursor.next()?, pair("b", "1"));
+/// assert_eq!(cursor.prev_key()?, pair("a", "2"));
+/// assert_eq!(cursor.prev_value()?, pair("a", "1"));
+/// assert_eq!(cursor.last_value()?, pair("a", "2"));
+/// assert_eq!(cursor.first_value()?, pair("a", "1"));
+/// assert_eq!(cursor.last()?, pair("b", "1"));
+/// assert_eq!(cursor.seek_back(b"az")?, pair("a", "2"));
+/// assert_eq!(cursor.seek_value(b"a", b"0")?, pair("a", "1"));
+/// assert_eq!((cursor.count()?, cursor.table().len()), (2, 3));
+/// assert_eq!(cursor.find(b"a", b"9")?, None); // it stands where that would
+/// assert_eq!(cursor.current()?, None);
 /// # Ok(()) }
 /// ```
 ///

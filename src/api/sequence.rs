@@ -96,7 +96,17 @@ impl TableMut<'_> {
         writer.set_sequence(index, last)
     }
 
-    /// As [`Table::sequence`].
+    /// As [`Table::sequence`], with the numbers that this transaction has taken.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut orders = txn.open_table("orders")?;
+    /// orders.take_sequence(10)?;
+    /// assert_eq!(orders.sequence(), 10);
+    /// # Ok(()) }
+    /// ```
     pub fn sequence(&self) -> u64 {
         self.as_table().sequence()
     }

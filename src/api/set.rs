@@ -43,6 +43,8 @@ use std::sync::Arc;
 /// assert_eq!((&*tag, &*page), (&b"files"[..], &b"/a"[..]));
 /// assert_eq!(tags.last()?.unwrap().1, &b"/b"[..]);
 /// assert_eq!(tags.get(b"rust")?.set_len(), 2);
+/// assert_eq!(tags.cursor().next_key()?, Some((&b"files"[..], &b"/a"[..])));
+/// assert_eq!(tags.sequence(), 0); // it has given out no number
 /// # Ok(()) }
 /// ```
 ///

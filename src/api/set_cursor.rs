@@ -107,6 +107,34 @@ pub(super) use set_moves;
 /// # Ok(()) }
 /// ```
 ///
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// let tags = txn.open_set("tags")?.id();
+/// let mut cursor = txn.set_cursor(tags);
+/// for (tag, page) in [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")] {
+///     cursor.insert(&mut txn, tag.as_bytes(), page.as_bytes())?; // and stands on it
+/// }
+/// let pair = |tag: &'static str, page: &'static str| Some((tag.as_bytes(), page.as_bytes()));
+/// assert_eq!((cursor.table(), cursor.pair()), (tags, pair("b", "2")));
+/// assert_eq!(cursor.prev_value(&txn)?, pair("b", "1"));
+/// assert_eq!(cursor.prev(&txn)?, pair("a", "2"));
+/// assert_eq!(cursor.next(&txn)?, pair("b", "1"));
+/// assert_eq!(cursor.last_value(&txn)?, pair("b", "2"));
+/// assert_eq!(cursor.first_value(&txn)?, pair("b", "1"));
+/// assert_eq!(cursor.prev_key(&txn)?, pair("a", "2"));
+/// assert_eq!(cursor.last(&txn)?, pair("b", "2"));
+/// assert_eq!(cursor.seek(&txn, b"az")?, pair("b", "1"));
+/// assert_eq!(cursor.seek_back(&txn, b"az")?, pair("a", "2"));
+/// assert_eq!(cursor.seek_value(&txn, b"b", b"11")?, pair("b", "2"));
+/// assert_eq!(cursor.find(&txn, b"a", b"1")?, pair("a", "1"));
+/// assert_eq!((cursor.count(&txn)?, cursor.delete_key(&mut txn)?), (2, 2));
+/// assert_eq!(cursor.current(&txn)?, None);
+/// assert_eq!(cursor.pair(), pair("a", "1")); // where it was
+/// # Ok(()) }
+/// ```
+///
 /// Everything that takes a transaction gives [`Error::NoSuchTableId`](crate::Error::NoSuchTableId)
 /// once the table was dropped, or for another transaction; changes give the errors of
 /// [`SetTableMut`].
@@ -172,6 +200,17 @@ impl SetCursor {
 
 impl WriteTxn {
     /// A cursor over the pairs of a table of sets. Whether there is one is found out when it moves.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let tags = txn.open_set("tags")?.id();
+    /// let mut cursor = txn.set_cursor(tags);
+    /// cursor.insert(&mut txn, b"rust", b"/a")?;
+    /// assert!(cursor.delete(&mut txn)? && txn.view_set(tags)?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn set_cursor(&self, table: TableId) -> SetCursor {
         SetCursor { table, position: SetPosition::new() }
     }
@@ -179,6 +218,18 @@ impl WriteTxn {
 
 impl SetTableMut<'_> {
     /// A cursor that changes what it stands on; it borrows nothing.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let mut txn = db.write()?;
+    /// let mut tags = txn.open_set("tags")?;
+    /// tags.insert(b"rust", b"/a")?;
+    /// let mut cursor = tags.cursor();
+    /// cursor.first(&txn)?;
+    /// assert!(cursor.delete(&mut txn)? && txn.set("tags")?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn cursor(&self) -> SetCursor {
         SetCursor { table: self.id(), position: SetPosition::new() }
     }
@@ -204,6 +255,17 @@ impl SetTableMut<'_> {
 /// assert_eq!(cursor.next_key()?, pair("bob", "02-01"));
 /// assert_eq!(cursor.prev_key()?, pair("ada", "02-03"));
 /// assert_eq!(cursor.first_value()?, pair("ada", "01-31"));
+/// assert_eq!(cursor.last_value()?, pair("ada", "02-03"));
+/// assert_eq!(cursor.prev_value()?, pair("ada", "01-31"));
+/// assert_eq!(cursor.last()?, pair("eve", "01-02"));
+/// assert_eq!(cursor.prev()?, pair("bob", "02-01"));
+/// assert_eq!(cursor.first()?, pair("ada", "01-31"));
+/// assert_eq!(cursor.next()?, pair("ada", "02-03"));
+/// assert_eq!((cursor.count()?, cursor.table().len()), (2, 4));
+/// assert_eq!(cursor.seek(b"b")?, pair("bob", "02-01"));
+/// assert_eq!(cursor.seek_back(b"b")?, pair("ada", "02-03"));
+/// assert_eq!(cursor.find(b"bob", b"02-02")?, None); // it stands where that would
+/// assert_eq!(cursor.current()?, None);
 /// # Ok(()) }
 /// ```
 ///

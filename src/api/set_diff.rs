@@ -102,6 +102,17 @@ impl ReadTxn {
     /// Errors: [`Error::NoSuchTable`] if neither has it, [`Error::InvalidArgument`] if they are of
     /// two handles, [`Error::TableOptions`] where it has one value for each key, which
     /// [`ReadTxn::diff`] compares.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// let older = db.read()?;
+    /// let mut txn = db.write()?;
+    /// txn.open_set("tags")?.insert(b"rust", b"/a")?;
+    /// txn.commit()?;
+    /// assert_eq!(db.read()?.diff_set(&older, "tags", "r"..)?.count(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn diff_set<'t>(
         &'t self,
         older: &'t ReadTxn,

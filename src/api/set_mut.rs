@@ -47,6 +47,8 @@ use std::ops::Bound;
 /// assert_eq!(by_city.pop_last()?, Some((b"Turku".to_vec(), b"dan".to_vec())));
 /// assert_eq!((by_city.delete_prefix(b"B")?, by_city.delete_range("P"..)?), (1, 0));
 /// assert_eq!(by_city.clear()?, 2);
+/// by_city.set_sequence(6)?;
+/// assert_eq!((by_city.take_sequence(3)?, by_city.sequence()), (7..10, 9));
 /// let by_city = by_city.id(); // to be used beside other tables
 /// assert!(txn.view_set(by_city)?.is_empty());
 /// # Ok(()) }

@@ -98,6 +98,7 @@ macro_rules! moved {
 /// assert_eq!(name(fruit.at_or_before(b"b")?).as_deref(), Some("apple"));
 /// assert_eq!(name(fruit.before(b"apple")?), None);
 /// assert_eq!(name(fruit.after(b"apple")?).as_deref(), Some("banana"));
+/// assert_eq!(fruit.sequence(), 0); // it has given out no number
 /// # Ok(()) }
 /// ```
 ///

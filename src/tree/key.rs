@@ -61,6 +61,19 @@ impl<'a> Key<'a> {
 
     /// The key's bytes inside of the page, for as long as the transaction lives: where it stands
     /// there in one piece, as in all orders but [`Order::Packed`](crate::Order::Packed).
+    ///
+    /// ```
+    /// use recto::{Order, TableOptions};
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let options = TableOptions::default().ordered(Order::Plain);
+    /// let mut table = txn.open_table_with("main", &options)?;
+    /// table.put(b"key", b"value")?;
+    /// let (key, _) = table.first()?.unwrap();
+    /// assert_eq!(key.borrowed(), Some(&b"key"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn borrowed(&self) -> Option<&'a [u8]> {
         match self.0 {
             Repr::Borrowed(bytes) => Some(bytes),

@@ -43,6 +43,7 @@ use std::ops::RangeBounds;
 /// }
 /// assert_eq!((visits.iter()?.count(), visits.stats().pairs), (2, 3));
 /// assert_eq!(visits.as_bytes().key_count(), 2);
+/// assert_eq!(visits.sequence(), 0); // it has given out no number
 /// const BY_TAG: SetDef<(&str, u8), u32> = SetDef::new("by_tag");
 /// assert!(txn.typed_set_opt(&BY_TAG)?.is_none());
 /// # let mut txn = db.write()?;

@@ -47,6 +47,8 @@ use std::ops::RangeBounds;
 /// assert_eq!(tags.as_set().pairs(..)?.count(), 4);
 /// assert_eq!((tags.delete_prefix("f")?, tags.delete_range("a".."m")?), (1, 1));
 /// assert_eq!(tags.clear()?, 2);
+/// tags.set_sequence(6)?;
+/// assert_eq!((tags.take_sequence(3)?, tags.sequence()), (7..10, 9));
 /// let id = tags.id(); // to be used beside other tables
 /// assert!(id.edit(&mut txn)?.into_bytes().is_empty());
 /// # Ok(()) }

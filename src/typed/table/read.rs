@@ -51,6 +51,7 @@ use std::ops::RangeBounds;
 /// assert_eq!(samples.as_bytes().len(), samples.stats().entries);
 /// assert_eq!((samples.estimate_range(..)?, samples.sample(3, 1)?.len()), (10, 3));
 /// assert_eq!(samples.split_range(.., 2)?.len(), 1); // a key that cuts it into two
+/// assert_eq!(samples.sequence(), 0); // it has given out no number
 /// # Ok(()) }
 /// ```
 pub struct TypedTable<'t, K, V> {

@@ -80,6 +80,8 @@ use std::ops::RangeBounds;
 /// assert!(ages.delete("Ada")?);
 /// assert_eq!(ages.pop_last()?, Some(("Kurt".into(), 71)));
 /// assert_eq!((ages.delete_prefix("X")?, ages.delete_range("A".."B")?, ages.clear()?), (0, 0, 1));
+/// ages.set_sequence(6)?;
+/// assert_eq!((ages.take_sequence(3)?, ages.sequence()), (7..10, 9));
 /// let (id, mut cursor) = (ages.id(), ages.cursor()); // to be used beside other tables
 /// assert_eq!(cursor.first(&txn)?, None);
 /// assert!(id.edit(&mut txn)?.into_bytes().is_empty());
