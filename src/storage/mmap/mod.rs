@@ -248,7 +248,7 @@ impl Platform for MmapPlatform {
         match &self.data_locks {
             // A description of its own: what the sync of the mapped one is told it is told too.
             HandleLocks::File(locks) | HandleLocks::Exclusive(locks) => {
-                self.on_overlay || os::write_back_failed(locks.file())
+                self.on_overlay || os::write_back_failed(locks.locks.file())
             }
             HandleLocks::Free(_) => false,
         }
@@ -283,11 +283,31 @@ impl Platform for MmapPlatform {
 /// Locks of one handle on one file.
 enum HandleLocks {
     /// Of the system.
-    File(os::OfdLocks),
+    File(FileLocks),
     /// The same, but every lock keeps everybody else away.
-    Exclusive(os::OfdLocks),
+    Exclusive(FileLocks),
     /// Where nobody else is (`no_lock`, `exclusive`).
     Free(FreeLocks),
+}
+
+/// Locks of the system, and the file they are on.
+struct FileLocks {
+    locks: os::OfdLocks,
+    path: PathBuf,
+}
+
+impl FileLocks {
+    fn done<T>(&self, done: std::io::Result<T>) -> Result<T> {
+        done.map_err(|e| failed(e).at(&self.path))
+    }
+
+    fn try_lock(&self, byte: LockByte, exclusive: bool) -> Result<bool> {
+        self.done(self.locks.try_lock(byte.0, exclusive))
+    }
+
+    fn lock(&self, byte: LockByte, exclusive: bool, timeout: Option<Duration>) -> Result<bool> {
+        self.done(self.locks.lock(byte.0, exclusive, timeout))
+    }
 }
 
 fn failed(source: std::io::Error) -> Error {
@@ -304,20 +324,16 @@ fn failed(source: std::io::Error) -> Error {
 impl Locks for HandleLocks {
     fn try_lock(&self, byte: LockByte, mode: LockMode) -> Result<bool> {
         match self {
-            HandleLocks::File(locks) => {
-                locks.try_lock(byte.0, mode == LockMode::Exclusive).map_err(failed)
-            }
-            HandleLocks::Exclusive(locks) => locks.try_lock(byte.0, true).map_err(failed),
+            HandleLocks::File(locks) => locks.try_lock(byte, mode == LockMode::Exclusive),
+            HandleLocks::Exclusive(locks) => locks.try_lock(byte, true),
             HandleLocks::Free(locks) => locks.try_lock(byte, mode),
         }
     }
 
     fn lock(&self, byte: LockByte, mode: LockMode, timeout: Option<Duration>) -> Result<bool> {
         match self {
-            HandleLocks::File(locks) => {
-                locks.lock(byte.0, mode == LockMode::Exclusive, timeout).map_err(failed)
-            }
-            HandleLocks::Exclusive(locks) => locks.lock(byte.0, true, timeout).map_err(failed),
+            HandleLocks::File(locks) => locks.lock(byte, mode == LockMode::Exclusive, timeout),
+            HandleLocks::Exclusive(locks) => locks.lock(byte, true, timeout),
             HandleLocks::Free(locks) => locks.lock(byte, mode, timeout),
         }
     }
@@ -325,14 +341,15 @@ impl Locks for HandleLocks {
     fn unlock(&self, byte: LockByte) {
         if let HandleLocks::File(locks) | HandleLocks::Exclusive(locks) = self {
             // It fails only for a descriptor that is not open, and then there is no lock either.
-            let _ = locks.unlock(byte.0);
+            let _ = locks.locks.unlock(byte.0);
         }
     }
 
     fn held_elsewhere(&self, first: LockByte, last: LockByte) -> Result<Option<LockByte>> {
         match self {
             HandleLocks::File(locks) | HandleLocks::Exclusive(locks) => {
-                Ok(locks.held_elsewhere(first.0, last.0).map_err(failed)?.map(LockByte))
+                let held = locks.locks.held_elsewhere(first.0, last.0);
+                Ok(locks.done(held)?.map(LockByte))
             }
             HandleLocks::Free(_) => Ok(None),
         }

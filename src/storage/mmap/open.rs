@@ -4,7 +4,7 @@
 
 use super::lock_file;
 use super::place::kind;
-use super::{FreeLocks, HandleLocks, MapOptions};
+use super::{FileLocks, FreeLocks, HandleLocks, MapOptions};
 use crate::error::{Error, Result};
 use crate::os::{self, FsKind};
 use memmap2::{MmapOptions, MmapRaw};
@@ -89,7 +89,8 @@ fn ofd(file: &File, path: &Path, write: bool) -> Result<HandleLocks> {
     ofd_locks(file, path, write).map(HandleLocks::File)
 }
 
-fn ofd_locks(file: &File, path: &Path, write: bool) -> Result<os::OfdLocks> {
-    os::OfdLocks::open(|| os::reopen(file, path, write))
-        .map_err(|e| Error::io("opening for locks", e).at(path))
+fn ofd_locks(file: &File, path: &Path, write: bool) -> Result<FileLocks> {
+    let locks = os::OfdLocks::open(|| os::reopen(file, path, write))
+        .map_err(|e| Error::io("opening for locks", e).at(path))?;
+    Ok(FileLocks { locks, path: path.to_owned() })
 }

@@ -47,6 +47,30 @@ fn writes_are_read_through_the_map_and_from_the_file() {
     assert!(storage.view_mut().is_none());
 }
 
+/// Of two files: who reads the error looks at the right one.
+#[test]
+fn a_lock_that_fails_names_its_file() {
+    let (_dir, path) = new_file();
+    let path = path.canonicalize().unwrap();
+    let platform = MmapPlatform::open(&path, &options()).unwrap();
+    let lock_path = platform.lock_path().unwrap().to_owned();
+    assert_ne!(lock_path, path);
+    // No file is so long.
+    let byte = LockByte(1 << 63);
+    for (locks, file) in [(platform.locks(), &lock_path), (platform.data_locks(), &path)] {
+        let failures = [
+            locks.try_lock(byte, LockMode::Shared).unwrap_err(),
+            locks.lock(byte, LockMode::Exclusive, None).unwrap_err(),
+            locks.held_elsewhere(byte, byte).unwrap_err(),
+        ];
+        for error in failures {
+            // Whoever it comes to names the data file, where no file is named.
+            let error = crate::storage::named(&platform, error);
+            assert_eq!(error.path(), Some(&**file), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_write_never_makes_the_file_longer() {
     let (_dir, path) = new_file();
