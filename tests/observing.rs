@@ -330,6 +330,46 @@ fn a_reader_that_holds_back_too_many_pages_is_told_of_once() {
     drop((old, new, db));
 }
 
+/// What its snapshot sees waits for the name, and ending the reader would free nothing.
+#[test]
+fn a_reader_of_a_named_snapshot_is_told_of_when_the_name_is_gone() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    fill(&db, Durability::Durable, 2_000, 1);
+    let mut txn = db.write().unwrap();
+    txn.create_snapshot("named").unwrap();
+    txn.commit().unwrap();
+    for round in 2..4 {
+        fill(&db, Durability::Durable, 2_000, round);
+    }
+    let reader = db.read_snapshot("named").unwrap();
+    let held = db.held_back().unwrap();
+    assert!(held > 20);
+    let limits = [ReaderLimit::new().pages(20), ReaderLimit::new().outdated(Duration::ZERO)];
+    let watched = limits.map(|limit| told_of(&path, limit));
+    for (round, (watched, told)) in watched.iter().enumerate() {
+        fill(watched, Durability::Durable, 1, 5 + round as u64);
+        assert_eq!(*told.lock().unwrap(), []);
+    }
+    let shown = db.readers().unwrap();
+    assert_eq!((shown.len(), shown[0].txn), (1, reader.id()));
+    assert_eq!(shown[0].pages_held, Some(0));
+    assert!(db.held_back().unwrap() >= held, "the name does");
+
+    let mut txn = db.write().unwrap();
+    assert!(txn.drop_snapshot("named").unwrap());
+    txn.commit().unwrap();
+    drop(watched);
+    let (watched, told) = told_of(&path, limits[0]);
+    fill(&watched, Durability::Durable, 1, 9);
+    let told: Vec<_> = told.lock().unwrap().iter().map(|it| (it.txn, it.pages_held)).collect();
+    let pages = db.readers().unwrap()[0].pages_held;
+    assert!(pages.is_some_and(|pages| pages > 20), "{pages:?}");
+    assert_eq!(told, [(reader.id(), pages)]);
+    assert_clean(&db);
+}
+
 #[test]
 fn a_reader_that_is_too_old_is_told_of() {
     let dir = memory_dir();

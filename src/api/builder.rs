@@ -429,13 +429,16 @@ impl Builder {
     }
 
     /// Calls `callback` for each reader of the file, of any process, that is above `limit`: one
-    /// that makes the file grow, since it can see pages that could be used again.
+    /// that makes the file grow, since it can see pages that could be used again. Who reads a named
+    /// snapshot keeps nothing that its name does not keep, and counts from when the name is
+    /// dropped.
     ///
     /// It is called at the end of a commit of this handle, on the thread that commits, when the
     /// commit has succeeded and all locks are given back; for each reader once, until it reads
     /// another snapshot. A handle looks at its first commit, and then once a second at most, so
     /// where nobody commits nobody is told. A look costs a few system calls; with a limit of pages,
-    /// or when there is somebody to tell of, it also reads the list of free pages.
+    /// or when there is somebody to tell of, it also reads the list of free pages, and that of
+    /// named snapshots.
     ///
     /// The callback delays its commit, and who shares it ([`Database::batch`]); other threads
     /// commit meanwhile, and do not look. It may use the database, and end the process that

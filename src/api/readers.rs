@@ -8,6 +8,7 @@ use crate::observe::Reader;
 use crate::os::process::command;
 use crate::shared::ReaderInfo;
 use crate::types::TxnId;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The lines of the table of readers that are at work. Idle ones are nobody's business.
@@ -22,6 +23,10 @@ pub(super) fn readers(engine: &Arc<Engine>) -> Result<Vec<Reader>> {
     let mut readers = list(engine).map_err(|e| engine.named(e))?;
     readers.iter_mut().for_each(|reader| name(engine, reader));
     count_pages(engine, &mut readers, TRIES_WITHOUT_LOCK);
+    let named = named_ids(engine, &readers);
+    for reader in readers.iter_mut().filter(|reader| named.contains(&reader.txn)) {
+        reader.pages_held = Some(0);
+    }
     Ok(readers)
 }
 
@@ -42,6 +47,8 @@ pub(super) fn tell_slow(engine: &Arc<Engine>) {
     if !slow.limit.can_hold(free_pages) {
         readers.retain(|reader| slow.limit.is_outdated(reader));
     }
+    let named = named_ids(engine, &readers);
+    readers.retain(|reader| !named.contains(&reader.txn));
     if readers.is_empty() {
         return;
     }
@@ -78,6 +85,16 @@ fn list(engine: &Engine) -> Result<Vec<Reader>> {
 fn name(engine: &Engine, reader: &mut Reader) {
     let line = reader.slot.filter(|line| line.alive);
     reader.command = line.and_then(|line| command(line.pid, engine.platform.data_file_id()));
+}
+
+/// Ids of the snapshots that have a name, where anybody reads: what such a snapshot sees waits for
+/// the name, whoever reads it. None where they cannot be read.
+fn named_ids(engine: &Arc<Engine>, readers: &[Reader]) -> BTreeSet<u64> {
+    if readers.is_empty() {
+        return BTreeSet::new();
+    }
+    let listed = engine.snapshots().unwrap_or_default();
+    listed.into_iter().map(|listed| listed.snapshot.txn.0).collect()
 }
 
 /// Where commits leave no moment to look, or there is no slot left to look with, nothing is known.

@@ -37,7 +37,8 @@ pub struct Reader {
     /// second, and to about an eighth of the time.
     pub outdated: Option<Duration>,
     /// Free pages that wait because it can see them: what could be used again without it, unless
-    /// another one sees the same pages. None if commits left no moment to look.
+    /// another one sees the same pages. 0 where the snapshot has a name, which keeps them whoever
+    /// reads. None if commits left no moment to look.
     pub pages_held: Option<u64>,
 }
 
