@@ -485,6 +485,69 @@ fn exclusive_and_shared_handles_take_turns() {
 }
 
 /// Durable commits, each told when it is, with deferred ones between them.
+/// An opening that does not know what was synced takes a page of the last commit that has rotted
+/// for one of a commit that was cut off. After a handle that was closed, alone or not, it does not:
+/// nothing that was acknowledged is taken back without an error.
+#[test]
+fn a_page_that_rots_after_a_close_is_an_error_and_takes_nothing_back() {
+    let dir = memory_dir();
+    for (n, exclusive) in [true, false, true].into_iter().enumerate() {
+        let path = dir.path().join(format!("{n}.recto"));
+        let mut builder = checking(ReadChecksums::Always);
+        builder.exclusive(exclusive).create(true);
+        let db = open_at(&path, &builder);
+        for round in 0..5u8 {
+            put(&db, b"balance", &[round; 20]);
+        }
+        // What is not flushed yet is flushed by the close, and the same holds for it.
+        if n == 2 {
+            write(&db, Durability::Deferred, |txn| {
+                txn.open_table("main").unwrap().put(b"balance", &[4; 21]).unwrap();
+            });
+        }
+        let mut last = db.read().unwrap().id();
+        db.close().unwrap();
+        let at = place_of(&path, &[4; 20]);
+        flip(&path, at);
+        for opened in [&builder, &checking(ReadChecksums::Always)] {
+            let db = open_at(&path, opened);
+            assert_eq!(db.info().unwrap().refused, None, "exclusive {exclusive}");
+            let txn = db.read().unwrap();
+            assert_eq!(txn.id(), last, "exclusive {exclusive}");
+            let read = txn.table("main").and_then(|table| table.get(b"balance").map(|_| ()));
+            assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
+            // Nor does a write take it back.
+            write(&db, Durability::Durable, |txn| {
+                txn.open_table("other").unwrap().put(&[n as u8], b"").unwrap();
+            });
+            last = db.read().unwrap().id();
+        }
+        flip(&path, at);
+        let db = open_at(&path, &checking(ReadChecksums::Always));
+        assert_eq!(pairs(&db, "main")[0].1[..20], [4; 20]);
+        assert!(last < 10_000, "{last}: a close uses up few ids");
+        assert_clean(&db);
+    }
+}
+
+/// A close without anything to save writes nothing.
+#[test]
+fn who_is_alone_and_has_written_nothing_leaves_the_file_as_it_was() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, alone().create(true));
+    put(&db, b"key", b"value");
+    drop(db);
+    let before = fs::read(&path).unwrap();
+    for read_only in [false, true] {
+        let db = open_at(&path, alone().read_only(read_only));
+        assert_eq!(pairs(&db, "main").len(), 1);
+        assert_clean(&db);
+        drop(db);
+        assert!(fs::read(&path).unwrap() == before);
+    }
+}
+
 fn write_alone(path: &Path, from: &str) {
     let db = open_at(path, &alone());
     let from: u64 = from.parse().unwrap();

@@ -193,8 +193,12 @@ impl Builder {
     /// durable, as after a loss of power. Deferred commits that nobody has flushed are gone then,
     /// where a lock file would have kept them; and so are those that only the lock file of an
     /// earlier session knows, if all who had it open were killed before they could flush. So open
-    /// it once without this, and close it, before the first time. [`Error::InvalidArgument`]
-    /// together with `no_lock`. Default: false.
+    /// it once without this, and close it, before the first time. Nor is there anything then that
+    /// tells a page of the last commit which has rotted since from one of a commit that was cut
+    /// off: the opening shows the commit before it ([`Info::refused`](crate::Info::refused)), where
+    /// after a handle that was closed the page is an error when it is read. For that, closing costs
+    /// a flush where something was written. [`Error::InvalidArgument`] together with `no_lock`.
+    /// Default: false.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

@@ -2,8 +2,10 @@
 
 use super::deadline::close_by;
 use super::engine::Engine;
+use super::image::check_known;
 use super::locks::{FlushLock, WriterLock};
 use crate::error::Result;
+use crate::format::meta::Phase;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
@@ -27,6 +29,36 @@ impl Engine {
         let flush = FlushLock::take(self, end)?;
         if self.own_is_settled() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
+
+    /// Rule 26, at the end of who is alone: nothing is left that says what the slots were synced
+    /// with, and the next opening would take a page that has rotted for one of a commit that was
+    /// cut off, and the older meta. So D's content goes into the other slot, in two phases: it is
+    /// the newer meta then, and has no manifest to be doubted. One sync, and none where nothing has
+    /// been written. A failure takes nothing back: D stays where it is.
+    fn settle_at_close(&self) -> Result<()> {
+        if !self.platform.exclusive() || self.check_writable().is_err() {
+            return Ok(());
+        }
+        let flush = FlushLock::take(self, Some(close_by()))?;
+        let durable = self.durable();
+        let is_at_rest = durable.txn == self.built() && !self.is_marked(&flush);
+        if !is_at_rest || self.opening_is_pending() {
+            return Ok(());
+        }
+        let (meta, phase) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
+        if phase == Phase::TwoPhase {
+            return Ok(());
+        }
+        check_known(&meta)?;
+        // An id that nobody uses: it only makes this the newer one.
+        let newer = meta.renewed(self.session, self.words().last_id(), 1);
+        self.store_in_other_slot(&flush, &newer)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.flush_at_close()?;
+        self.settle_at_close()
+    }
 }
 
 impl Drop for Engine {
@@ -39,10 +71,10 @@ impl Drop for Engine {
         }
         if std::thread::panicking() {
             // From a panic of the program: a second one would end the process.
-            let flush = AssertUnwindSafe(|| self.flush_at_close());
-            let _ = catch_unwind(flush);
+            let close = AssertUnwindSafe(|| self.close());
+            let _ = catch_unwind(close);
         } else {
-            let _ = self.flush_at_close();
+            let _ = self.close();
         }
         self.observer.closed();
     }
