@@ -6,7 +6,7 @@ use super::allocator::{Allocator, LogPages, Start};
 use super::pins::Pins;
 use crate::error::Result;
 use crate::format::freelog::{self, FreeEntry, FreeExtent, LogPage};
-use crate::format::meta::{INLINE_MAX, Meta, POOL, Phase, READY_MAX};
+use crate::format::meta::{INLINE_MAX, Meta, POOL, Phase, READY_MAX, SIDES};
 use crate::format::page;
 use crate::types::{PageId, TxnId};
 use fastrand::Rng;
@@ -219,9 +219,8 @@ impl World {
         }
     }
 
-    /// Replaces every `step`-th run by one of a page, in a durable commit; the log pages that were
-    /// read and written.
-    fn replace(&mut self, step: usize) -> (usize, usize) {
+    /// Replaces every `step`-th run by one of a page; the log pages that were read and written.
+    fn replace(&mut self, step: usize, durable: bool) -> (usize, usize) {
         let (txn, mut a) = self.begin(false, false);
         let mut live = (*self.base.live).clone();
         let gone: Vec<_> = self.base.live.iter().step_by(step).map(|(&s, &l)| (s, l)).collect();
@@ -231,16 +230,22 @@ impl World {
             a.free(PageId(start), len, birth).expect("is in use");
             live.insert(a.allocate(&self.log).expect("intact").0, (1, txn));
         }
-        self.finish(txn, a, live)
+        self.finish(txn, a, live, durable)
     }
 
-    fn finish(&mut self, txn: TxnId, mut a: Allocator, live: Live) -> (usize, usize) {
+    fn finish(
+        &mut self,
+        txn: TxnId,
+        mut a: Allocator,
+        live: Live,
+        durable: bool,
+    ) -> (usize, usize) {
         let space = a.finish(&mut self.log).expect("intact");
         let written = self.log.seal().len();
         let reads = self.log.reads.get();
         let meta = Meta { txn, page_count: a.page_count(), space, ..self.base.meta.clone() };
         let logs = places(&meta, &live, &self.log, "small");
-        self.built(meta, live, logs, true);
+        self.built(meta, live, logs, durable);
         (reads, written)
     }
 }
@@ -389,7 +394,7 @@ fn a_small_commit_stays_small_behind_a_large_delete() {
     let mut w = World { limit: usize::MAX, ..World::new(1) };
     let (txn, mut a) = w.begin(false, false);
     let live: Live = (0..PAGES).map(|_| (a.allocate(&w.log).expect("grows").0, (1, txn))).collect();
-    w.finish(txn, a, live);
+    w.finish(txn, a, live, true);
     // Every other page: no two lie side by side.
     let (txn, mut a) = w.begin(false, false);
     let mut live = (*w.base.live).clone();
@@ -397,15 +402,44 @@ fn a_small_commit_stays_small_behind_a_large_delete() {
         let (len, birth) = live.remove(at).expect("is there");
         a.free(PageId(*at), len, birth).expect("is in use");
     }
-    w.finish(txn, a, live);
+    w.finish(txn, a, live, true);
     let queued = w.base.meta.space.queues[0].pages as usize;
     assert!(queued > 1_100, "{queued} log pages are too few to show anything");
     let few = w.base.live.len() / 4;
     for _ in 0..6 {
-        let (reads, written) = w.replace(few);
+        let (reads, written) = w.replace(few, true);
         assert!(reads <= 1_100 && written <= 300, "{reads} log pages read, {written} written");
     }
     assert!(w.base.meta.page_count <= PAGES + 4_000, "{} pages", w.base.meta.page_count);
+}
+
+/// While nothing is durable but the empty database, what the free log gives back waits for that: in
+/// a queue like any other, not in one that is gone round.
+#[test]
+fn what_waits_for_the_empty_database_is_free_when_that_is_gone() {
+    let mut w = World { limit: 4, ..World::new(1) };
+    let (txn, mut a) = w.begin(false, false);
+    let live: Live = (0..300).map(|_| (a.allocate(&w.log).expect("grows").0, (1, txn))).collect();
+    w.finish(txn, a, live, false);
+    for _ in 0..100 {
+        w.replace(3, false);
+    }
+    let waits = |w: &World| {
+        let queues = SIDES[..2].iter().map(|&side| &w.base.meta.space.queues[side]);
+        queues
+            .filter(|q| q.pin == TxnId::FIRST)
+            .map(|q| q.inline.len() as u64 + u64::from(q.pages))
+            .sum::<u64>()
+    };
+    assert_eq!(w.durable.txn(), TxnId::FIRST);
+    assert!(waits(&w) > 0, "nothing waits for it: this shows nothing");
+    w.replace(3, true);
+    w.replace(3, true);
+    assert!(w.slots.iter().all(|slot| slot.txn() > TxnId::FIRST));
+    for _ in 0..40 {
+        w.replace(3, true);
+    }
+    assert_eq!(waits(&w), 0);
 }
 
 /// A log page that names itself as its successor.

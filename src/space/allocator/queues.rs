@@ -25,7 +25,9 @@ const PAID_ENTRIES: u64 = 512;
 /// The side queue that becomes the mixed one when there is no other place: it has what waits for
 /// whoever then, and the other two what one id pins each.
 const MIXED: usize = SIDES[2];
-/// The pin of the mixed queue: the empty database, of which nobody sees a page.
+/// The pin of the mixed queue: the empty database, of which nobody sees a page. In another side
+/// queue it is a pin like any other: a page of the free log that is given back counts as seen by
+/// the durable snapshot, which may be that one.
 const WHOEVER: TxnId = TxnId(1);
 /// Entries of it that are judged again for each page that a transaction takes (A7).
 const LOOKED_EACH: usize = 4;
@@ -168,6 +170,11 @@ impl Allocator {
         self.queues[MIXED].pin == WHOEVER
     }
 
+    /// Whether a queue is the mixed one.
+    fn goes_round(&self, queue: usize) -> bool {
+        queue == MIXED && self.is_mixed()
+    }
+
     fn found_is_ready(&mut self) -> Result<()> {
         for entry in std::mem::take(&mut self.found) {
             for (start, len) in entry.extents() {
@@ -239,7 +246,7 @@ impl Allocator {
 
     fn is_released(&self, side: usize) -> bool {
         let pin = self.queues[side].pin;
-        pin != TxnId::NONE && pin != WHOEVER && !self.pins.holds(pin)
+        pin != TxnId::NONE && !self.goes_round(side) && !self.pins.holds(pin)
     }
 
     fn is_empty(&self, queue: usize) -> bool {
@@ -336,7 +343,7 @@ impl Allocator {
         match self.pins.judge(e.birth, e.death) {
             Verdict::Reusable => self.found.push(entry),
             Verdict::PinnedByReader(reader) => return self.park(e, reader, from),
-            Verdict::NotYet if self.long_backlog || from == MIXED && self.is_mixed() => {
+            Verdict::NotYet if self.long_backlog || self.goes_round(from) => {
                 let pin = self.pins.oldest_commit_in(e.birth, e.death);
                 return pin.is_some_and(|pin| self.park(e, pin, from));
             }
@@ -349,13 +356,13 @@ impl Allocator {
     /// one. When all are taken, to the mixed one, which waits for nobody and is gone round
     /// ([`Allocator::look_through`]).
     fn park(&mut self, e: FreeExtent, pin: TxnId, from: usize) -> bool {
-        let sees = |q: &Queue| q.pin != WHOEVER && e.birth <= q.pin && q.pin < e.death;
+        let sees = |q: &Queue| e.birth <= q.pin && q.pin < e.death;
+        let waits = |i: usize| !self.goes_round(i) && sees(&self.queues[i]);
         let side = SIDES
             .into_iter()
-            .find(|&i| i != from && (self.queues[i].pin == pin || sees(&self.queues[i])))
+            .find(|&i| i != from && waits(i))
             .or_else(|| SIDES.into_iter().find(|&i| self.queues[i].pin == TxnId::NONE));
-        let goes_round = from == MIXED && self.is_mixed();
-        if side.is_none() && self.sorting && !goes_round {
+        if side.is_none() && self.sorting && !self.goes_round(from) {
             return false;
         }
         let q = &mut self.queues[side.unwrap_or(MIXED)];

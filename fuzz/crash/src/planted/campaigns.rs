@@ -41,6 +41,11 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::BaseNotProvedAgain, LOST),
     // Counts the pages that were given out behind an unproved log page.
     (Bug::LogReadUnproved, &["space", "--commits", "2000", "--only", "mixed"]),
+    // Takes an empty database that nothing has been flushed of for a while.
+    (
+        Bug::WaitsForTheEmpty,
+        &["space", "--commits", "4000", "--only", "deferred, from the beginning"],
+    ),
     // Take a damaged file.
     (Bug::PathNotCheckedAgain, &["hostile", "--kind", "shared", "--files", "1000", "--jobs", "1"]),
     // Simulated processes have no temporary files that anybody damages, and no directory for them

@@ -1,4 +1,4 @@
-//! Twenty-six ways to use a database, for as many commits as one likes.
+//! Twenty-seven ways to use a database, for as many commits as one likes.
 
 use super::world::{Txn, World};
 
@@ -25,7 +25,7 @@ impl Mix {
 }
 
 /// All of them.
-pub const MIXES: [Mix; 26] = [
+pub const MIXES: [Mix; 27] = [
     of("small", |w| load(w, 5_000), |w, _| w.commit(true, small)),
     of("large", |w| load(w, 100), |w, _| w.commit(true, large)),
     of("mixed", |w| load(w, 2_500), |w, _| w.commit(true, mixed)),
@@ -53,6 +53,7 @@ pub const MIXES: [Mix; 26] = [
     of("names of all ages", |w| load(w, 500), ages),
     of("deferred", |w| load(w, 2_500), deferred),
     of("deferred, a larger tree", |w| load(w, 20_000), deferred),
+    of("deferred, from the beginning", load_deferred, deferred),
     Mix { name: "roll-backs", roll_backs: true, begin: |w| load(w, 600), commit: roll_backs },
     of("large deletes", |w| load(w, 20_000), deletes),
     of("a million holes", holes, in_holes),
@@ -64,6 +65,13 @@ const fn of(name: &'static str, begin: fn(&mut World), commit: fn(&mut World, u6
 
 fn load(w: &mut World, leaves: usize) {
     w.commit(true, |t| (0..leaves).for_each(|leaf| t.put(leaf)));
+}
+
+/// The durable snapshot is the empty database.
+fn load_deferred(w: &mut World) {
+    for part in 0..100 {
+        w.commit(false, |t| (25 * part..25 * part + 25).for_each(|leaf| t.put(leaf)));
+    }
 }
 
 fn small(t: &mut Txn<'_>) {

@@ -6,8 +6,9 @@
 //! the pages that are in use at one time at most (A4, A5). In use is what the newest snapshot,
 //! readers and named snapshots see, and with deferred commits what the durable snapshots see too,
 //! which A6 bounds. Before the file grows for single pages a transaction gets the free pages that
-//! nobody sees, but for as many as a quarter of those that somebody does (A7). And no commit reads
-//! and writes more log pages than a fixed number, and two for each page that it takes or frees.
+//! nobody sees, but for as many as a quarter of those that somebody does (A7). No side queue waits
+//! for a snapshot that nobody protects any more (B10). And no commit reads and writes more log
+//! pages than a fixed number, and two for each page that it takes or frees.
 
 pub mod mixes;
 pub mod world;
@@ -28,6 +29,9 @@ const UNFLUSHED: u64 = 2 * 4_096;
 /// The part of what is in use that may be missed beside that: pages of the free log, which older
 /// commits keep and nobody counts.
 const LOGS_PART: u64 = 32;
+/// Commits that may pass before something is taken out of a side queue whose snapshot is gone:
+/// nothing is looked for while there is enough at hand.
+const WAITED: u64 = 1_000;
 /// Steps from one look at what a transaction would find to the next.
 const PROBED_EACH: u64 = 499;
 
@@ -48,7 +52,16 @@ pub fn run(mix: &Mix, seed: u64, commits: u64, stop: &AtomicBool) -> Result<Figu
 }
 
 fn judge(f: &Figures) -> Result<(), String> {
-    let Figures { commits, most_file, most_read, most_held, most_work, most_missed, .. } = *f;
+    let Figures {
+        commits,
+        most_file,
+        most_read,
+        most_held,
+        most_work,
+        most_missed,
+        most_waited,
+        ..
+    } = *f;
     let in_use = f.in_use();
     if most_file > 2 * in_use + FEW {
         return Err(format!(
@@ -57,6 +70,11 @@ fn judge(f: &Figures) -> Result<(), String> {
     }
     if most_missed > FEW.max(in_use / LOGS_PART) {
         return Err(format!("{most_missed} free pages that nobody sees would not have been found"));
+    }
+    if most_waited > WAITED {
+        return Err(format!(
+            "a side queue has waited for a snapshot that nobody protects, for {most_waited} commits"
+        ));
     }
     if most_held > most_read + (UNFLUSHED + FEW).max(most_read) {
         return Err(format!(

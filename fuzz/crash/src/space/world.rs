@@ -130,6 +130,9 @@ pub struct Figures {
     /// Free pages that nobody sees and that a transaction would not have got before the file grows,
     /// at most; beyond the part that it may miss of what is seen ([`MISSED_PART`]).
     pub most_missed: u64,
+    /// Commits for which a side queue has had the same for a snapshot that nobody protects, at
+    /// most.
+    pub most_waited: u64,
 }
 
 /// Of pages that are free and seen by nobody a transaction may miss as many as this part of those
@@ -157,6 +160,8 @@ pub struct World {
     page_high: u64,
     dead: std::ops::Range<u64>,
     roll_backs: bool,
+    /// What each side queue has for a snapshot that nobody protects, and for how many commits.
+    waiting: [(Waiting, u64); 3],
     /// Bytes written since the last flush.
     unflushed: u64,
     /// Pages taken while nothing might be used again.
@@ -164,6 +169,9 @@ pub struct World {
     appended_from: Option<u64>,
     pub figures: Figures,
 }
+
+/// A side queue: its pin, its first log page, what of that is used, log pages, entries behind them.
+type Waiting = (TxnId, PageId, u16, u32, usize);
 
 /// A write transaction.
 pub struct Txn<'a> {
@@ -267,6 +275,7 @@ impl World {
             holders: Vec::new(),
             dead: 0..0,
             roll_backs,
+            waiting: Default::default(),
             unflushed: 0,
             appended: 0,
             appended_from: None,
@@ -439,8 +448,25 @@ impl World {
         self.count(taken, taken + given, written);
         self.figures.pieces += pieces;
         self.figures.unproved += unproved;
+        self.look_at_sides(on_dead);
         if flush {
             self.flush();
+        }
+    }
+
+    /// B10: what waits for a snapshot is taken out when that is gone. The mixed queue waits for
+    /// nobody.
+    fn look_at_sides(&mut self, on_dead: bool) {
+        let commits = [self.durable.0.txn, self.slots[0], self.slots[1], self.base.txn];
+        for (n, (had, since)) in self.waiting.iter_mut().enumerate() {
+            let q = &self.base.space.queues[1 + n];
+            let is_mixed = n == 2 && q.pin == TxnId(1);
+            let is_wanted = commits.contains(&q.pin) || self.holders.iter().any(|h| h.txn == q.pin);
+            let has = (q.pin, q.head, q.head_used, q.pages, q.inline.len());
+            let waits = q.pin != TxnId(0) && !is_mixed && !is_wanted && !on_dead;
+            *since = if waits && *had == has { *since + 1 } else { 0 };
+            *had = has;
+            self.figures.most_waited = self.figures.most_waited.max(*since);
         }
     }
 
