@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::Range;
 
+/// Pages whose kinds are kept together.
+const CHUNK: u64 = 1 << 12;
+
 /// Pages that snapshots are walked over, as a multiple of the page count.
 const MOST_WALKS: u64 = 8;
 
@@ -49,30 +52,38 @@ pub(super) struct Named {
 /// one of the same kind.
 #[derive(Default)]
 pub(super) struct Kinds {
-    /// One more than the number of the kind; 0 for what is in no tree.
-    of_page: Vec<u16>,
+    /// One more than the number of the kind; 0 for what is in no tree. In chunks that exist only
+    /// where something was noted.
+    chunks: BTreeMap<u64, Box<[u16]>>,
+    page_count: u64,
     numbers: BTreeMap<u64, u16>,
 }
 
 impl Kinds {
     /// For a file of so many pages. Without this nothing is noted.
     pub fn of(page_count: u64) -> Kinds {
-        Kinds { of_page: vec![0; page_count as usize], numbers: BTreeMap::new() }
+        Kinds { page_count, ..Kinds::default() }
     }
 
     /// The page is in a tree of this kind.
     pub fn note(&mut self, page: u64, kind: u64) {
-        let Some(place) = self.of_page.get_mut(page as usize) else { return };
+        if page >= self.page_count {
+            return;
+        }
         let next = self.numbers.len() + 1;
         // There are fewer kinds: 13 alignments, and sizes of values below a page, twice.
         let Ok(next) = u16::try_from(next) else { return };
-        *place = *self.numbers.entry(kind).or_insert(next);
+        let number = *self.numbers.entry(kind).or_insert(next);
+        let chunk = self.chunks.entry(page / CHUNK);
+        let chunk = chunk.or_insert_with(|| vec![0; CHUNK as usize].into());
+        chunk[(page % CHUNK) as usize] = number;
     }
 
     /// Whether the page is in a tree of this kind, or in none that is known.
     pub fn is(&self, page: u64, kind: u64) -> bool {
-        match self.of_page.get(page as usize) {
-            Some(&number) if number > 0 => self.numbers.get(&kind) == Some(&number),
+        let chunk = self.chunks.get(&(page / CHUNK));
+        match chunk.map(|chunk| chunk[(page % CHUNK) as usize]) {
+            Some(number) if number > 0 => self.numbers.get(&kind) == Some(&number),
             _ => true,
         }
     }

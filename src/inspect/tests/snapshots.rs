@@ -160,6 +160,38 @@ fn a_system_tree_with_options_of_tables_is_a_fault() {
     }
 }
 
+/// Pages of a sparse file: what stands in an image, and zeros behind it.
+struct Sparse(Vec<u8>, u64);
+
+impl Pages for Sparse {
+    fn len(&self) -> u64 {
+        self.1
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        let from = offset.min(self.0.len() as u64) as usize;
+        let there = &self.0[from..self.0.len().min(from + len)];
+        Ok(Cow::Owned([there, &vec![0; len - there.len()]].concat()))
+    }
+}
+
+/// Nothing is as long as the page count says: a file of a few pages may say anything.
+#[test]
+fn a_sparse_file_takes_no_memory_for_its_page_count() {
+    let mut image = with_snapshots();
+    let pages = 1 << 46;
+    image.meta().page_count = pages;
+    let file = Sparse(image.build(), pages * 4096);
+    let report = check(&file, CheckOptions::default()).unwrap();
+    assert_eq!((report.snapshots, report.snapshot_pages), (2, 21));
+    assert!(
+        report.faults.iter().all(|f| f.what.contains("belong to nothing")),
+        "{:?}",
+        texts(&report)
+    );
+    assert_eq!(report.fault_count, 1);
+}
+
 /// In any order, and as often as one is asked for.
 #[test]
 fn pages_held_are_those_of_each_snapshot() {
