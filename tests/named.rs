@@ -269,6 +269,59 @@ fn a_snapshot_pins_what_it_sees_and_no_more() {
     }
 }
 
+/// A bit of the list rots, so that it names another state: what the snapshot sees is written over
+/// by nobody, and is there when the bit is right again.
+#[test]
+fn a_list_that_has_rotted_lets_nobody_write_over_a_snapshot() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let db = open_at(&path, &Builder::default());
+    for value in 1..=4 {
+        fill(&db, value, Durability::Durable);
+    }
+    create(&db, "keep", Durability::Durable);
+    // So that no manifest has the page: an opening would see it there.
+    for key in 0..3u32 {
+        let mut txn = db.write().unwrap();
+        txn.open_table("other").unwrap().put(&key.to_be_bytes(), b"").unwrap();
+        txn.commit().unwrap();
+    }
+    let id = db.snapshots().unwrap()[0].id;
+    drop(db);
+    let bytes = std::fs::read(&path).unwrap();
+    // What a leaf has of it: the id, and that of the next transaction.
+    let ids = [id.to_le_bytes(), (id + 1).to_le_bytes()].concat();
+    let leaves = (2 * 4096..bytes.len()).step_by(4096).filter(|page| bytes[page + 4] == 2);
+    let places = |page: usize| {
+        let parts = bytes[page..page + 4096].windows(ids.len()).enumerate();
+        parts.filter(|(_, part)| **part == ids[..]).map(move |(at, _)| page + at)
+    };
+    let at: Vec<usize> = leaves.flat_map(places).collect();
+    assert!(!at.is_empty());
+    let flip = |bit: u8| {
+        let mut now = std::fs::read(&path).unwrap();
+        at.iter().for_each(|&at| now[at] ^= 1 << bit);
+        std::fs::write(&path, now).unwrap();
+    };
+    for bit in 0..3 {
+        flip(bit);
+        let db = open_at(&path, &Builder::default());
+        for _ in 0..3 {
+            let refused = db.write().map(drop).unwrap_err();
+            assert!(matches!(refused, Error::Corrupt { .. }), "bit {bit}: {refused}");
+        }
+        drop(db);
+        flip(bit);
+    }
+    let db = open_at(&path, &Builder::default());
+    for value in 10..30 {
+        fill(&db, value, Durability::Durable);
+    }
+    let seen = db.read_snapshot("keep").unwrap();
+    assert!(seen.table("main").unwrap().iter().unwrap().all(|p| p.unwrap().1 == [4; 100]));
+    assert_clean(&db);
+}
+
 /// Another process, or another handle, sees the same.
 #[test]
 fn every_handle_sees_them() {

@@ -167,7 +167,7 @@ fn a_flipped_bit_is_found_when_the_page_is_read() {
     assert_clean(&db);
 }
 
-/// What is used again depends on it.
+/// What is used again depends on it: a write transaction proves it, whatever the handle asks for.
 #[test]
 fn a_flipped_bit_in_the_list_of_named_snapshots_is_found() {
     let dir = memory_dir();
@@ -183,7 +183,8 @@ fn a_flipped_bit_in_the_list_of_named_snapshots_is_found() {
     let at = place_of(&path, &name.as_bytes()[20..]);
     flip(&path, at);
     let db = open_at(&path, &existing());
-    drop(db.write().unwrap());
+    assert_names(&db.write().unwrap_err(), &path, at / 4096);
+    assert_eq!(db.snapshots().unwrap().len(), 1);
     assert_eq!(db.check(None).unwrap().fault_count, 1);
     drop(db);
     for when in [ReadChecksums::FirstTouch, ReadChecksums::Always] {
@@ -484,7 +485,6 @@ fn exclusive_and_shared_handles_take_turns() {
     }
 }
 
-/// Durable commits, each told when it is, with deferred ones between them.
 /// An opening that does not know what was synced takes a page of the last commit that has rotted
 /// for one of a commit that was cut off. After a handle that was closed, alone or not, it does not:
 /// nothing that was acknowledged is taken back without an error.
@@ -548,6 +548,7 @@ fn who_is_alone_and_has_written_nothing_leaves_the_file_as_it_was() {
     }
 }
 
+/// Durable commits, each told when it is, with deferred ones between them.
 fn write_alone(path: &Path, from: &str) {
     let db = open_at(path, &alone());
     let from: u64 = from.parse().unwrap();

@@ -101,7 +101,7 @@ impl Engine {
                 return Err(view.too_short());
             }
             let durable = base.txn <= self.durable().txn;
-            let listed = named::listed(base, &view, &*self.platform, &self.read_checks);
+            let listed = named::listed(base, &view, &*self.platform);
             if durable || base.system.root.is_none() || self.prove_base().is_ok() {
                 return Ok(Base { listed: listed?, image, len: map.len as u64 });
             }

@@ -4,12 +4,16 @@
 //! it. Whoever may come back to one of these states, or reads it, must find the snapshot: so it is
 //! protected as long as one of them is. What was dropped stays in the list under a key of its own
 //! until that is no more so.
+//!
+//! What the list does not name is written over. So its pages are compared with their checksums
+//! whenever a write transaction begins, as those of the free log are, whatever the handle asks for
+//! of what it reads.
 
 use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::overflow::OverflowRef;
 use crate::format::snapshot::NamedSnapshot;
-use crate::pager::read_checks::ReadChecks;
+use crate::pager::read_checks::{ReadChecks, ReadChecksums};
 use crate::pager::view::{PageView, check_birth};
 use crate::storage::Platform;
 use crate::tree::{self, ListedSnapshot, PageSource};
@@ -19,7 +23,7 @@ use crate::types::{PageId, TxnId};
 struct BasePages<'a> {
     view: &'a PageView,
     platform: &'a dyn Platform,
-    checks: &'a ReadChecks,
+    checks: ReadChecks,
     txn: TxnId,
 }
 
@@ -44,11 +48,11 @@ pub(super) fn listed(
     base: &Meta,
     view: &PageView,
     platform: &dyn Platform,
-    checks: &ReadChecks,
 ) -> Result<Vec<ListedSnapshot>> {
     if base.system.root.is_none() {
         return Ok(Vec::new());
     }
+    let checks = ReadChecks::new(ReadChecksums::Always);
     let pages = BasePages { view, platform, checks, txn: base.txn };
     tree::snapshots(&pages, &base.system, base.page_count)
 }
