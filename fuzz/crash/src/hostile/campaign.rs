@@ -28,8 +28,10 @@ const ROW: u64 = 4_000;
 const SILENCE: Duration = Duration::from_secs(30);
 /// Processor time that a case may take.
 const CASE_TIME: Duration = Duration::from_secs(4);
-/// Addresses that a child may map, in bytes: more than sixteen times what any case needs.
-const CHILD_ADDRESSES: u64 = 1 << 30;
+/// Memory that a child may ask for, in bytes: more than sixteen times what any case needs.
+const CHILD_MEMORY: u64 = 1 << 30;
+/// Addresses that it may map: files are as long as they say, and mostly holes.
+const CHILD_ADDRESSES: u64 = 1 << 45;
 /// After so many findings a campaign has said enough.
 const MOST_FINDINGS: usize = 20;
 
@@ -169,6 +171,7 @@ type Outcome = Result<Seen, String>;
 
 /// The work of a child: cases `first .. first + files`, told on standard output.
 pub fn child(seed: u64, first: u64, files: u64, place: &Path) -> std::io::Result<()> {
+    limit(libc::RLIMIT_DATA, CHILD_MEMORY)?;
     limit(libc::RLIMIT_AS, CHILD_ADDRESSES)?;
     limit(libc::RLIMIT_CORE, 0)?;
     std::panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));

@@ -14,16 +14,20 @@
 //! | `exercise` | uses what came out |
 //! | `sets` | the same for tables of sets |
 //! | `salvaged` | what salvage must get out |
+//! | `rotted` | rots the list of named snapshots, and writes |
+//! | `far` | sparse files that say they are far longer |
 //! | `lock_file` | spoils the memory that processes share |
 //! | `campaign` | very many of all this, and a summary |
 
 pub mod bytes;
 pub mod campaign;
 pub mod exercise;
+mod far;
 pub mod lock_file;
 pub mod mutate;
 pub mod origins;
 pub mod repair;
+mod rotted;
 pub mod salvaged;
 pub mod sets;
 
@@ -35,7 +39,7 @@ use recto::harness::sim::{Deadlock, ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, check_image, open};
 use recto::inspect::salvage::SalvageReport;
 use recto::inspect::{FORMAT_VERSION, Fault, MetaSummary, PageKind, Report, SlotState};
-use recto::{Builder, Database, Error, Sink};
+use recto::{Builder, Database, Error, ReadChecksums, Sink};
 use std::path::Path;
 
 /// Longest image that is used.
@@ -158,12 +162,16 @@ impl Case {
             self.image.resize(len, 0);
             repair::repair(&mut self.image, page_size);
         }
-        let mut rng = Rng::with_seed(crc32fast::hash(&self.image).into());
+        let seed: u64 = crc32fast::hash(&self.image).into();
+        let mut rng = Rng::with_seed(seed);
         let report = check_image(&self.image).ok();
         let clean = report.as_ref().is_some_and(|r| r.is_clean() && can_be_opened(&r.meta));
         // A lock file that lies may have other lists.
         let lies = self.options.has(Options::LOCK_FILE);
         let free_once = !lies && report.as_ref().is_some_and(shares_pages_at_most);
+        if clean && !lies {
+            self.stays_sound(place, &mut Rng::with_seed(!seed))?;
+        }
         // Whatever it is, salvage comes to an end with it.
         let salvaged = salvaged::run(&self.image);
         let seen = Seen { clean, ..Seen::default() };
@@ -182,8 +190,24 @@ impl Case {
         Ok(exercise.seen)
     }
 
+    /// What is done with an image that passes the check beside using it.
+    fn stays_sound(&self, place: Option<&Path>, rng: &mut Rng) -> Result<(), Wrong> {
+        if rng.u8(..4) == 0 {
+            self.is_checked_far_out(rng);
+        }
+        if let (Some(place), 0) = (place, rng.u8(..)) {
+            self.is_read_far_out(place, rng)?;
+        }
+        if rng.bool() { self.rots(rng) } else { Ok(()) }
+    }
+
     fn builder(&self) -> Builder {
         let mut builder = Builder::default();
+        builder.read_checksums(match crc32fast::hash(&self.image) % 8 {
+            0 => ReadChecksums::FirstTouch,
+            1 => ReadChecksums::Always,
+            _ => ReadChecksums::Off,
+        });
         let direct = self.options.has(Options::DIRECT);
         builder.sink(if direct { Sink::Direct } else { Sink::Staged });
         builder.growth_step(64 << 10);

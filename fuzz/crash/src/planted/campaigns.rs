@@ -76,6 +76,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::AloneDoesNotWait, ALONE),
     (Bug::AloneWithLockFile, ALONE),
     (Bug::AloneDataLocksShared, ALONE),
+    (Bug::ListUnproved, &["hostile", "--kind", "names", "--files", "2000", "--jobs", "1"]),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
 ];
 

@@ -6,6 +6,7 @@
 //! any image, also one that others have spoiled before.
 
 mod meta;
+pub(super) mod names;
 mod node;
 mod pages;
 mod sets;
@@ -29,7 +30,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 25] = [
+pub const KINDS: [Kind; 26] = [
     kind("bits", pages::bits),
     kind("bytes", pages::bytes),
     kind("copy within", pages::copy_within),
@@ -44,6 +45,7 @@ pub const KINDS: [Kind; 25] = [
     kind("key order", node::order),
     kind("overflow", node::overflow),
     Kind { origin: Some("sets"), ..kind("sets", sets::sets) },
+    Kind { origin: Some("named"), ..kind("names", names::names) },
     kind("descriptor", meta::descriptor),
     kind("meta", meta::field),
     kind("manifest", meta::manifest),
