@@ -195,7 +195,8 @@ pub(super) fn listed(scan: &mut Scan<'_>, meta: &Meta) -> Vec<Listed> {
     let pairs = tree::system(scan, system);
     scan.push(Step::System);
     for (key, value) in pairs {
-        match entry(&key, &value, meta.txn) {
+        let found = entry(scan, &key, &value, meta.txn);
+        match found {
             Ok(listed) => list.extend(listed),
             Err(what) => scan.fault(None, || what),
         }
@@ -208,7 +209,12 @@ pub(super) fn listed(scan: &mut Scan<'_>, meta: &Meta) -> Vec<Listed> {
 }
 
 /// One entry; None if it is of a snapshot that was dropped, whose pages may be gone.
-fn entry(key: &[u8], value: &[u8], meta_txn: u64) -> Result<Option<Listed>, String> {
+fn entry(
+    scan: &Scan<'_>,
+    key: &[u8],
+    value: &[u8],
+    meta_txn: u64,
+) -> Result<Option<Listed>, String> {
     let [layout::SNAPSHOT_FAMILY, name @ ..] = key else {
         return Err(format!("a key that is nobody's: {}", key.escape_ascii()));
     };
@@ -229,16 +235,16 @@ fn entry(key: &[u8], value: &[u8], meta_txn: u64) -> Result<Option<Listed>, Stri
     if !in_order || !fits {
         return Err(format!("a snapshot of {txn}, named in {created}, dropped in {dropped}"));
     }
+    let catalog = s::CATALOG.slice(value, 0).unwrap_or_default();
     if was_dropped {
-        return Ok(None);
+        return tree::unwalked_catalog(scan, catalog).map(|()| None);
     }
     let text = std::str::from_utf8(name).ok();
     let text = text.filter(|text| (1..=layout::MAX_SNAPSHOT_NAME).contains(&text.len()));
     let Some(name) = text else {
         return Err(format!("the name {} of a snapshot", name.escape_ascii()));
     };
-    let catalog = s::CATALOG.slice(value, 0).unwrap_or_default().to_vec();
-    Ok(Some(Listed { name: name.to_owned(), txn, catalog }))
+    Ok(Some(Listed { name: name.to_owned(), txn, catalog: catalog.to_vec() }))
 }
 
 /// Proves that everything that the snapshots see is there. They come from the oldest on.

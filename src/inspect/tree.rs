@@ -48,7 +48,23 @@ pub(super) struct Listed {
 /// Keys that fence a page: those of its subtree are at or above the first and below the second.
 type Fences<'k> = (Option<&'k [u8]>, Option<&'k [u8]>);
 
+const OF_ANOTHER_KIND: &str = "a catalog or system tree with options of tables";
+
+fn too_many(pages: u64) -> String {
+    format!("the descriptor says {pages} pages, more than the file has")
+}
+
 impl Descriptor {
+    /// Whether it has what only tables of users have.
+    fn has_options(&self) -> bool {
+        self.align_shift > 0 || self.is_set || self.keys != Keys::Packed || self.sequence != 0
+    }
+
+    /// Pages of the tree, by its counts.
+    fn pages(&self) -> u64 {
+        self.counts[1..].iter().fold(0, |sum: u64, n| sum.saturating_add(*n))
+    }
+
     /// Decodes 64 bytes, and options behind them; the text says what cannot be.
     pub fn decode(b: &[u8], page_size: usize) -> Result<Descriptor, String> {
         let len = b.len();
@@ -173,6 +189,21 @@ pub(super) fn catalog_of(
     (stats, tables)
 }
 
+/// Looks at the descriptor of a catalog whose pages may be gone: whoever reads it decodes it.
+pub(super) fn unwalked_catalog(scan: &Scan<'_>, descriptor: &[u8]) -> Result<(), String> {
+    let d = Descriptor::decode(descriptor, scan.page_size)?;
+    if d.has_options() {
+        return Err(OF_ANOTHER_KIND.into());
+    }
+    if d.root == 1 || d.root >= scan.page_count {
+        return Err(format!("a catalog at page {}", d.root));
+    }
+    match d.pages() {
+        pages if pages > scan.page_count => Err(too_many(pages)),
+        _ => Ok(()),
+    }
+}
+
 /// Walks the system tree and answers its pairs.
 pub(super) fn system(scan: &mut Scan<'_>, descriptor: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let ceiling = scan.txn;
@@ -209,9 +240,8 @@ fn tree(
         scan.fault(None, || format!("the meta page does not say feature {unsaid:#x}, used here"));
     }
     let is_own = tables.is_some() || scan.collected.is_some();
-    let is_plain = d.align_shift == 0 && !d.is_set && d.keys == Keys::Packed && d.sequence == 0;
-    if is_own && !is_plain {
-        scan.fault(None, || "a catalog or system tree with options of tables".into());
+    if is_own && d.has_options() {
+        scan.fault(None, || OF_ANOTHER_KIND.into());
     }
     if d.root != 0 {
         let level = d.depth - 1;
@@ -226,9 +256,9 @@ fn tree(
     }
     let stats = std::mem::take(&mut scan.table);
     // What a named snapshot shares with the newest state is not counted again.
-    let pages = d.counts[1..].iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+    let pages = d.pages();
     if scan.named.current.is_some() && pages > scan.page_count {
-        scan.fault(None, || format!("the descriptor says {pages} pages, more than the file has"));
+        scan.fault(None, || too_many(pages));
     }
     if !scan.incomplete && !scan.stopped && scan.named.current.is_none() {
         if d.is_set && d.pairs != stats.pairs {

@@ -160,6 +160,39 @@ fn a_system_tree_with_options_of_tables_is_a_fault() {
     }
 }
 
+/// The pages of a snapshot that was dropped may be gone; but whoever reads the list decodes what it
+/// says of them, and gives it up where that cannot be. Found by `crash hostile --kind names`.
+#[test]
+fn what_is_said_of_a_dropped_snapshot_is_looked_at() {
+    let with_dropped = |catalog: Vec<u8>| {
+        let mut image = with_snapshots();
+        let (_, value) = named("", 4, &catalog);
+        let Value::Inline(mut value) = value else { unreachable!("is one") };
+        let (dropped, txn) = (8u64, 4u64);
+        value[16..24].copy_from_slice(&dropped.to_le_bytes());
+        let key = [&[1, 0xff], &dropped.to_be_bytes()[..], &txn.to_be_bytes()[..]].concat();
+        image.node(30).keys.push((key, Value::Inline(value)));
+        image.meta().patches.push((336, descriptor(30, 1, [3, 0, 1, 0])));
+        report(&image)
+    };
+    let right = with_dropped(descriptor(5, 1, [3, 0, 1, 0]));
+    assert!(right.is_clean(), "{:?}", texts(&right));
+    let mut of_sets = descriptor(5, 1, [3, 0, 1, 0]);
+    of_sets[42] = 1;
+    for (wrong, words) in [
+        (descriptor(48, 1, [3, 0, 1, 0]), "a catalog at page 48"),
+        (descriptor(1, 1, [3, 0, 1, 0]), "a catalog at page 1"),
+        (descriptor(5, 0, [3, 0, 1, 0]), "do not fit together"),
+        (descriptor(5, 1, [3, 40, 9, 0]), "says 49 pages"),
+        (descriptor(5, 1, [3, u64::MAX, 9, 0]), "more than the file has"),
+        (of_sets, "options of tables"),
+    ] {
+        let report = with_dropped(wrong);
+        assert_eq!(report.fault_count, 1, "{words}: {:?}", texts(&report));
+        assert!(report.faults[0].what.contains(words), "{words}: {:?}", texts(&report));
+    }
+}
+
 /// Pages of a sparse file: what stands in an image, and zeros behind it.
 struct Sparse(Vec<u8>, u64);
 

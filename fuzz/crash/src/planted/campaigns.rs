@@ -66,7 +66,6 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::GrownReaderUnproved, CHECKSUMS),
     (Bug::ReadThroughOldMap, CHECKSUMS),
     (Bug::WriterReadsUnproved, CHECKSUMS),
-    (Bug::ListReadUnproved, CHECKSUMS),
     // A script has one thread.
     (Bug::AsyncAcknowledgedEarly, BACKGROUND),
     (Bug::AsyncErrorForgotten, BACKGROUND),
