@@ -390,6 +390,62 @@ fn a_full_disk_of_temporary_files_leaves_the_transaction_alone() {
     child.finish();
 }
 
+/// Bytes of private memory that this process has asked for.
+fn data_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
+}
+
+/// No memory for a large value, half-way: it is an error of the system, and breaks the transaction.
+fn no_memory(path: &Path) {
+    const LARGE: usize = 128 << 20;
+    let limit = |bytes: u64| {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: a struct that lives across the call.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
+    };
+    sample(path, 100);
+    let db = open_at(path, &existing());
+    let before = pairs(&db, "main");
+    let temp = path.parent().unwrap();
+    for has_savepoint in [false, true] {
+        let mut loader = db.loader(TableKind::Map, &tiny(temp));
+        for n in 0..5_000u64 {
+            loader.push(&n.to_be_bytes(), b"value").unwrap();
+        }
+        loader.push(&[0xff; 9], &vec![7; LARGE]).unwrap();
+        let mut txn = db.write().unwrap();
+        let main = txn.open("main").unwrap();
+        let savepoint = has_savepoint.then(|| txn.savepoint().unwrap());
+        limit(data_bytes() + (LARGE as u64) / 2);
+        let failed = loader.finish(&mut txn, main).unwrap_err();
+        limit(libc::RLIM_INFINITY);
+        let Error::Io { source, .. } = &failed else { panic!("{failed:?}") };
+        assert_eq!(source.kind(), std::io::ErrorKind::OutOfMemory);
+        assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken)));
+        match savepoint {
+            Some(savepoint) => {
+                txn.rollback_to(&savepoint).unwrap();
+                txn.commit().unwrap();
+            }
+            None => assert!(matches!(txn.commit(), Err(Error::TransactionBroken))),
+        }
+        assert_eq!(pairs(&db, "main"), before);
+    }
+    assert_clean(&db);
+    say("done");
+}
+
+#[test]
+fn a_load_that_gets_no_memory_half_way_breaks_the_transaction() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let child = Process::start("child", &["no_memory", path.to_str().unwrap()]);
+    assert_eq!(child.line(), "done");
+    child.finish();
+}
+
 /// The child side.
 #[test]
 fn child() {
@@ -397,7 +453,13 @@ fn child() {
     let path = Path::new(&role[1]);
     match role[0].as_str() {
         "full_disk" => full_disk(path),
+        "no_memory" => no_memory(path),
         "killed" => killed(path),
+        "namespace" => match in_a_namespace(&["same number", "-"]) {
+            None => say("may not"),
+            Some(done) => say(if done { "done" } else { "failed" }),
+        },
+        "same number" => same_number(),
         "forked" => forked(path),
         other => panic!("no role {other}"),
     }

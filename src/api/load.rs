@@ -265,8 +265,8 @@ impl Loader {
     /// [`Error::KeyTooLong`] where it takes no pairs of these lengths (a table of sets of another
     /// size, a database with other pages), and [`Error::Io`] of temporary files that are merged.
     /// Any other error comes half-way: that of a temporary file that gives other bytes than it
-    /// got, or those of [`TableMut::put`]. The transaction can only be dropped then, or rolled back
-    /// to a savepoint.
+    /// got, [`Error::Io`] where there is no memory for a large value, or those of
+    /// [`TableMut::put`]. The transaction can only be dropped then, or rolled back to a savepoint.
     pub fn finish(self, txn: &mut WriteTxn, table: TableId) -> Result<Loaded> {
         self.finish_with(txn, table, |_| Ok(()))
     }

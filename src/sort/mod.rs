@@ -100,7 +100,10 @@ struct Buffer {
 impl Buffer {
     /// Where its pairs stand, in their order.
     fn sorted(&self, rule: Rule) -> Result<Vec<Entry>> {
-        let mut entries = Vec::with_capacity(self.pairs);
+        let mut entries = Vec::new();
+        if entries.try_reserve_exact(self.pairs).is_err() {
+            return Err(no_memory("get memory to sort in"));
+        }
         let mut at = 0;
         while at < self.bytes.len() {
             let span = Span::at(&self.bytes, at).ok_or_else(not_ours)?;
@@ -131,6 +134,11 @@ fn not_ours() -> Error {
         path: None,
         source: io::Error::new(io::ErrorKind::InvalidData, why),
     }
+}
+
+#[cold]
+fn no_memory(what: &'static str) -> Error {
+    Error::Io { what, path: None, source: io::ErrorKind::OutOfMemory.into() }
 }
 
 /// Takes pairs, and sorts them.
@@ -268,8 +276,7 @@ impl Sorter {
             // Twice as much each time, but no more than it may be in the end.
             let wanted = (2 * bytes.capacity()).max(FIRST_BYTES).min(half).max(bytes.len() + more);
             if bytes.try_reserve_exact(wanted - bytes.len()).is_err() {
-                let source = io::Error::from(io::ErrorKind::OutOfMemory);
-                return Err(Error::Io { what: "get memory to sort in", path: None, source });
+                return Err(no_memory("get memory to sort in"));
             }
         }
         record::put(bytes, key, value, stored);

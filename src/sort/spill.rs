@@ -108,7 +108,7 @@ impl Values {
         let len = usize::try_from(len).map_err(|_| super::not_ours())?;
         value.clear();
         if value.try_reserve_exact(len).is_err() {
-            return Err(Error::ValueTooLong { len: len as u64 });
+            return Err(super::no_memory("get memory for a large value"));
         }
         value.resize(len, 0);
         file.read(at, value, u32::from_le_bytes(*crc))

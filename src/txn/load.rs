@@ -1,6 +1,6 @@
 //! Pairs that come in the order of their keys.
 
-use super::write::Writer;
+use super::write::{State, Writer};
 use crate::error::Result;
 use crate::pager::workspace::Workspace;
 use crate::sort::{Sorted, Step};
@@ -54,9 +54,12 @@ impl Writer {
     /// how many were not there before. Behind all others they take the fast way of ascending keys,
     /// which writes each page about once.
     ///
-    /// One change: an error on the way breaks the transaction, and so does `step` by false.
+    /// One change, half-way from its beginning: whatever the error, some pairs may be there, and it
+    /// breaks the transaction. So does `step` by false.
     pub fn load(&mut self, table: usize, sorted: &Sorted, step: &mut Step<'_>) -> Result<u64> {
-        self.change_table(table, |pages, d, edge| {
+        let mut is_begun = false;
+        let done = self.change_table(table, |pages, d, edge| {
+            is_begun = true;
             let (mut new, mut group) = (0, Group::default());
             sorted.for_each(step, |key, value| {
                 if !d.is_set {
@@ -73,6 +76,10 @@ impl Writer {
                 new += group.insert(pages, d, edge)?;
             }
             Ok(new)
-        })
+        });
+        if done.is_err() && is_begun {
+            self.state = State::Broken;
+        }
+        done
     }
 }
