@@ -319,6 +319,49 @@ fn a_commit_is_awaited_and_the_next_one_begins() {
     });
 }
 
+/// Also where it has to be flushed before it is shown: its id is not reserved, or more would have
+/// to be proved than an opening reads.
+#[test]
+fn a_deferred_commit_is_visible_when_it_returns() {
+    within(300, || {
+        for (seed, unproved_limit) in [(11, u64::MAX), (12, 6 * PAGE as u64)] {
+            let disk = machine(seed);
+            let mut builder = Database::builder();
+            builder.ids_ahead(2).unproved_limit(unproved_limit);
+            let process = disk.process(ProcessOptions::default());
+            let db = recto::harness::open(process, &builder).unwrap();
+            put(&db, b"first", b"");
+            // A thread that would be waited for is late.
+            let here = std::thread::current().id();
+            disk.set_hook(move |_, event| {
+                let is_sync = matches!(event.kind, EventKind::SyncBegin { .. });
+                if is_sync && std::thread::current().id() != here {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Action::Continue
+            });
+            let syncs = disk.counters().syncs;
+            let commits: Vec<_> = (0..40)
+                .map(|key| {
+                    let txn = begin(&db, Durability::Deferred, key);
+                    let id = txn.id();
+                    let commit = txn.commit_async();
+                    assert!(db.read().unwrap().id() >= id, "transaction {id}");
+                    assert_eq!(keys(&db), key as usize + 2);
+                    (id, commit)
+                })
+                .collect();
+            assert!(disk.counters().syncs > syncs + 5, "some were flushed first");
+            for (id, commit) in commits {
+                assert_eq!(commit.wait().unwrap().id, Some(id));
+            }
+            disk.clear_hook();
+            assert_durable(&disk, 41);
+            assert_clean(&db);
+        }
+    });
+}
+
 /// All that is built while a flush is under way is in the next.
 #[test]
 fn a_thousand_awaited_commits_share_a_flush() {

@@ -25,6 +25,9 @@ pub struct Built {
     pub txn: TxnId,
     /// It has to be durable first.
     pub flush: bool,
+    /// And before its thread goes on, also where another thread flushes: it was to be visible when
+    /// the commit returns, and is not yet.
+    pub due: bool,
     /// What it stands on.
     pub base: TxnId,
     /// What it has written.
@@ -136,7 +139,8 @@ impl Draft {
         let bounded = unproved <= engine.options.unproved_limit;
         let reserved = image.meta.txn <= words.id_limit();
         let provable = proved && bounded && reserved;
-        let deferred = self.durability() == Durability::Deferred && provable;
+        let wanted = self.durability() == Durability::Deferred;
+        let deferred = wanted && provable;
         if deferred {
             engine.shared.publish_built(&encode_snapshot(&image.meta))?;
             engine.platform.step("build: visible");
@@ -147,7 +151,8 @@ impl Draft {
         let Meta { page_size, page_count, ref space, .. } = image.meta;
         let crowded = crowded || is_flush_due(unproved, page_size, page_count, space.free_pages);
         let (base, wrote) = (self.base.meta.txn, self.wrote);
-        Ok(Built { txn: image.meta.txn, flush: !deferred || crowded, base, wrote })
+        let due = wanted && !deferred;
+        Ok(Built { txn: image.meta.txn, flush: !deferred || crowded, due, base, wrote })
     }
 
     /// Rule 8: what the list does not name is made durable before the writer lock is given back.

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 struct Unfinished {
     /// What has to be durable, and what that stands on.
     awaited: Option<[TxnId; 2]>,
+    /// Before its thread goes on; see [`Built::due`](crate::commit::build::Built::due).
+    due: bool,
     built: Instant,
     report: CommitReport,
 }
@@ -33,7 +35,8 @@ impl Writer {
     }
 
     /// Builds the transaction, and has the thread of the handle make it durable, whatever its
-    /// durability says: that says when it is visible.
+    /// durability says: that says when it is visible. The calling thread does so itself where it
+    /// may not go on before.
     pub fn commit_in_background(self) -> Promise {
         let engine = Arc::clone(self.engine());
         self.build_for_background().unwrap_or_else(|e| Promise::kept(Err(engine.named(e))))
@@ -48,6 +51,10 @@ impl Writer {
         let unfinished = self.build_timed(true)?;
         if unfinished.awaited.is_none() {
             return Ok(Promise::kept(Ok(unfinished.report)));
+        }
+        if unfinished.due {
+            let outcome = engine.committing(txn, durability, || unfinished.finish(&engine));
+            return Ok(Promise::kept(outcome));
         }
         // The handle stays open until it is done.
         let own = Arc::clone(&engine);
@@ -70,6 +77,7 @@ impl Writer {
         let end = Instant::now();
         let (id, wrote) = built.as_ref().map(|built| (built.txn.0, built.wrote)).unzip();
         let wrote = wrote.unwrap_or_default();
+        let due = built.as_ref().is_some_and(|built| built.due);
         let awaited = match built {
             None => unchanged,
             Some(built) => {
@@ -91,7 +99,7 @@ impl Writer {
             wait_time: Duration::ZERO,
             flush_time: flushed.time,
         };
-        Ok(Unfinished { awaited, built: end, report })
+        Ok(Unfinished { awaited, due, built: end, report })
     }
 }
 
