@@ -362,6 +362,68 @@ fn a_deferred_commit_is_visible_when_it_returns() {
     });
 }
 
+/// While a flush takes long no more is built than what one has to flush or prove at a time: who
+/// goes on beyond that waits, with its transaction built.
+#[test]
+fn commits_that_are_not_waited_for_wait_for_a_long_flush() {
+    const MIB: usize = 1 << 20;
+    // Bytes of a value, and how much may be built beside what is being flushed.
+    let rows = [(3_000, 40 * PAGE as u64, 40 * PAGE), (MIB, u64::MAX, 16 * MIB)];
+    within(500, move || {
+        for (row, durability) in (0..4).map(|n| (n / 2, n % 2)) {
+            let (len, unproved_limit, most) = rows[row];
+            let durability = [Durability::Durable, Durability::Deferred][durability];
+            let disk = machine(13);
+            let mut builder = Database::builder();
+            builder.unproved_limit(unproved_limit);
+            let process = disk.process(ProcessOptions::default());
+            let db = recto::harness::open(process, &builder).unwrap();
+            // More than 16 MiB are free: so it is due for the space, too.
+            write(&db, Durability::Durable, |txn| {
+                txn.open_table("main").unwrap().put(b"space", &vec![1; 18 * MIB]).unwrap();
+            });
+            write(&db, Durability::Durable, |txn| {
+                assert!(txn.open_table("main").unwrap().delete(b"space").unwrap());
+            });
+            put(&db, b"first", b"");
+            let gate = Gate::at_the_next_sync(&disk);
+            let first = begin(&db, Durability::Durable, 0).commit_async();
+            gate.wait();
+            let built = Arc::new(AtomicU32::new(0));
+            let thread = std::thread::spawn({
+                let (db, built) = (db.clone(), Arc::clone(&built));
+                move || {
+                    let commits = (0..100u32).map(|n| {
+                        let mut txn = db.write().unwrap();
+                        txn.set_durability(durability);
+                        let mut table = txn.open_table("main").unwrap();
+                        table.put(b"key", &vec![n as u8; len]).unwrap();
+                        built.fetch_add(1, Ordering::SeqCst);
+                        txn.commit_async()
+                    });
+                    commits.collect::<Vec<_>>()
+                }
+            });
+            // Half of it at least is built without a flush: each takes pages beside the value.
+            let each = len + 4 * PAGE;
+            while (built.load(Ordering::SeqCst) as usize) < most / 2 / each {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            let count = built.load(Ordering::SeqCst) as usize;
+            assert!(count <= most / len + 2, "{durability:?}: {count} of {len} bytes");
+            gate.open();
+            first.wait().unwrap();
+            for commit in thread.join().unwrap() {
+                commit.wait().unwrap();
+            }
+            disk.clear_hook();
+            assert_durable(&disk, 3);
+            assert_clean(&db);
+        }
+    });
+}
+
 /// All that is built while a flush is under way is in the next.
 #[test]
 fn a_thousand_awaited_commits_share_a_flush() {

@@ -754,9 +754,13 @@ impl WriteTxn {
     /// with it, which stand on what was rolled back. (Of a deferred one that was rolled back
     /// [`Database::flush`](crate::Database::flush) tells as well.)
     ///
-    /// This waits for no flush but where [`WriteTxn::commit`] would give the write transaction up
-    /// only behind one: where the transaction is too large to be proved later, where too many wait
-    /// already, or where a flush has failed. Putting the pages into the page cache takes its time
+    /// This waits for no flush, but in these cases: the transaction is too large to be proved
+    /// later, or a flush has failed; it is deferred, and cannot be shown before it is durable (one
+    /// in 65,536, which reserves ids for those that follow); or too much waits for a flush already.
+    /// Too much is 256 MiB, or 24,576 pages written or given up; or, where more than 16 MiB of the
+    /// file are free, a quarter of what is in use, but 16 MiB at least. The file grows by what is
+    /// replaced while a flush takes its time: so that is no more than this, and one transaction for
+    /// each thread and process that commits. Putting the pages into the page cache takes its time
     /// as ever.
     ///
     /// To drop the future changes nothing: the commit goes on. The last clone of the handle that is

@@ -26,7 +26,7 @@ pub struct Built {
     /// It has to be durable first.
     pub flush: bool,
     /// And before its thread goes on, also where another thread flushes: it was to be visible when
-    /// the commit returns, and is not yet.
+    /// the commit returns and is not yet, or too much waits for a flush.
     pub due: bool,
     /// What it stands on.
     pub base: TxnId,
@@ -151,7 +151,7 @@ impl Draft {
         let Meta { page_size, page_count, ref space, .. } = image.meta;
         let crowded = crowded || is_flush_due(unproved, page_size, page_count, space.free_pages);
         let (base, wrote) = (self.base.meta.txn, self.wrote);
-        let due = wanted && !deferred;
+        let due = crowded || !bounded || (wanted && !deferred);
         Ok(Built { txn: image.meta.txn, flush: !deferred || crowded, due, base, wrote })
     }
 
