@@ -424,6 +424,37 @@ fn commits_that_are_not_waited_for_wait_for_a_long_flush() {
     });
 }
 
+/// It may have changed nothing because of what it has found: that is durable when it is ready.
+#[test]
+fn a_commit_that_changed_nothing_awaits_what_it_has_found() {
+    within(300, || {
+        for durability in [Durability::Durable, Durability::Deferred] {
+            let disk = machine(14);
+            let db = enter(&disk);
+            put(&db, b"first", b"");
+            begin(&db, Durability::Deferred, 1).commit().unwrap();
+            let info = db.info().unwrap();
+            assert!(info.durable < info.visible, "{info:?}");
+            let mut txn = db.write().unwrap();
+            txn.set_durability(durability);
+            let mut table = txn.open_table("main").unwrap();
+            assert!(!table.put_if_absent(&1u32.to_be_bytes(), b"").unwrap());
+            let report = txn.commit_async().wait().unwrap();
+            assert_eq!((report.id, report.flush), (None, FlushKind::Led));
+            assert_eq!(db.info().unwrap().durable, info.visible);
+            assert_durable(&disk, 2);
+            // A deferred one that nobody awaits flushes nothing.
+            begin(&db, Durability::Deferred, 2).commit().unwrap();
+            let mut txn = db.write().unwrap();
+            txn.set_durability(Durability::Deferred);
+            assert_eq!(txn.commit_with_report().unwrap().flush, FlushKind::None);
+            let info = db.info().unwrap();
+            assert!(info.durable < info.visible, "{info:?}");
+            assert_clean(&db);
+        }
+    });
+}
+
 /// All that is built while a flush is under way is in the next.
 #[test]
 fn a_thousand_awaited_commits_share_a_flush() {

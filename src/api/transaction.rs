@@ -746,7 +746,8 @@ impl WriteTxn {
     /// The future is ready when the transaction is durable, whatever its durability is; that says
     /// when it is visible. [`Durability::Durable`], the default: when it is durable, so nobody
     /// sees what a power cut could take back. [`Durability::Deferred`]: when this returns. Ready
-    /// means visible in both cases.
+    /// means visible in both cases. One that changed nothing is ready when what it stands on is
+    /// durable: it may have changed nothing because of what it found there.
     ///
     /// Whatever can say that the transaction does not happen is found before this returns: the
     /// future is ready then, with the error. Errors are those of [`WriteTxn::commit`], and

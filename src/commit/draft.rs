@@ -128,10 +128,11 @@ impl Draft {
     }
 
     /// The snapshot that it stands on, where that was not durable and whoever commits wants it to
-    /// be: also a transaction that has changed nothing may have found something that is not.
-    pub fn to_be_flushed(&self) -> Option<TxnId> {
-        let wanted = self.durability == Durability::Durable && !self.base_is_durable;
-        wanted.then_some(self.base.meta.txn)
+    /// be, `durable` whatever its durability says: also a transaction that has changed nothing may
+    /// have found something that is not.
+    pub fn to_be_flushed(&self, durable: bool) -> Option<TxnId> {
+        let wanted = durable || self.durability == Durability::Durable;
+        (wanted && !self.base_is_durable).then_some(self.base.meta.txn)
     }
 
     /// Ends a transaction that has changed nothing. It may have changed nothing because of what it

@@ -71,7 +71,7 @@ impl Writer {
     /// The first half of a commit. It is to be durable, or as its durability says.
     fn build_timed(self, durable: bool) -> Result<Unfinished> {
         let begun = Instant::now();
-        let unchanged = self.draft.to_be_flushed().map(|base| [base, base]);
+        let unchanged = self.draft.to_be_flushed(durable).map(|base| [base, base]);
         let page_size = self.draft.base().page_size as u64;
         let built = self.build()?;
         let end = Instant::now();

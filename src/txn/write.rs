@@ -133,7 +133,7 @@ impl Writer {
     pub fn commit(self) -> Result<()> {
         let engine = Arc::clone(self.draft.engine());
         engine.check_alive()?;
-        let base = self.draft.to_be_flushed();
+        let base = self.draft.to_be_flushed(false);
         engine.committing(self.txn(), self.draft.durability(), || match (self.build()?, base) {
             (Some(built), _) if built.flush => engine.finish_commit(built.txn),
             (None, Some(base)) => engine.finish_commit(base),
