@@ -77,13 +77,24 @@ fn compare(table: &SetTable<'_>, model: &Model, rng: &mut Rng) {
         let below: Vec<_> = set.range(..=from.clone()).rev().cloned().collect();
         let found = table.values(&key, ..=&from[..]).unwrap().rev();
         assert_eq!(found.map(|v| v.unwrap().into_vec()).collect::<Vec<_>>(), below);
-        if table.value_size().is_some() {
-            let (mut values, mut bytes) = (table.get(&key).unwrap(), Vec::new());
-            while let Some(slice) = values.next_slice().unwrap() {
-                bytes.extend_from_slice(slice);
-            }
-            assert_eq!(bytes, set.iter().flatten().copied().collect::<Vec<_>>());
+        // Some one by one from both ends, and what is left in slices; none where there are none.
+        let (mut values, mut left) = (table.get(&key).unwrap(), set.iter());
+        for _ in 0..rng.usize(..4) {
+            let forward = rng.bool();
+            let found = if forward { values.next() } else { values.next_back() };
+            let expected = if forward { left.next() } else { left.next_back() };
+            assert_eq!(found.map(|value| value.unwrap().into_vec()).as_ref(), expected);
         }
+        let mut bytes = Vec::new();
+        while let Some(slice) = values.next_slice().unwrap() {
+            assert!(table.value_size().is_some_and(|size| slice.len().is_multiple_of(size)));
+            bytes.extend_from_slice(slice);
+        }
+        for value in values {
+            assert!(table.value_size().is_none());
+            bytes.extend_from_slice(&value.unwrap());
+        }
+        assert_eq!(bytes, left.flatten().copied().collect::<Vec<_>>());
     }
     let (a, b) = (key(rng), key(rng));
     let (a, b) = (a.clone().min(b.clone()), a.max(b));
@@ -414,6 +425,28 @@ fn slices_come_straight_from_the_leaves() {
     assert_eq!(&*values.next_back().unwrap().unwrap(), &299u32.to_be_bytes());
     assert_eq!(values.next_slice().unwrap().unwrap().len(), 198 * 4);
     assert_eq!((values.next_slice().unwrap(), values.next().is_none()), (None, true));
+    assert_clean(&db);
+}
+
+/// Values of any length are no slices: nothing is taken of them.
+#[test]
+fn values_of_any_length_are_not_lost_to_slices() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_set("tags").unwrap();
+    let sets = [(&b"one"[..], 1u32), (b"few", 3), (b"many", 2_000)];
+    for (key, count) in sets {
+        (0..count).for_each(|n| assert!(table.insert(key, &n.to_be_bytes()).unwrap()));
+    }
+    for (key, count) in sets {
+        let mut values = table.get(key).unwrap();
+        for n in 0..count {
+            assert_eq!(values.next_slice().unwrap(), None);
+            assert_eq!(&*values.next().unwrap().unwrap(), &n.to_be_bytes());
+        }
+        assert!(values.next_slice().unwrap().is_none() && values.next().is_none());
+    }
+    txn.commit().unwrap();
     assert_clean(&db);
 }
 

@@ -281,7 +281,8 @@ impl<'t> Values<'t> {
     /// The values that come next, as many as stand side by side, as one slice: for tables whose
     /// values have one size. All of them come as one slice where the key has no more than half a
     /// leaf of them, and then as a slice for each leaf, of 4,072 bytes in a page of 4,096. None
-    /// where all have been given out, and where values may have any length.
+    /// where all have been given out; and where values may have any length: nothing is taken there,
+    /// and they come one by one.
     ///
     /// O(1) inside of a leaf, and without a copy. Errors as in [`Table`](crate::Table).
     ///

@@ -46,6 +46,8 @@ pub fn set_contains<S: PageSource>(
 /// yields None for ever.
 pub struct SetValues<'a, S> {
     kind: Kind<'a, S>,
+    /// Bytes of each value; 0 where they may have any length.
+    value_size: u16,
 }
 
 enum Kind<'a, S> {
@@ -85,7 +87,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
             }
             Set::Tree(tree) => return SetValues::of_tree(src, &tree, from, to),
         };
-        Ok(SetValues { kind })
+        Ok(SetValues { kind, value_size: desc.value_size })
     }
 
     pub(super) fn of_tree(
@@ -98,7 +100,7 @@ impl<'a, S: PageSource> SetValues<'a, S> {
             0 => Kind::Tree(Box::new(Range::new(src, tree, from, to)?)),
             _ => Kind::Packed(Box::new(PackedRange::new(src, tree, from, to)?)),
         };
-        Ok(SetValues { kind })
+        Ok(SetValues { kind, value_size: tree.value_size })
     }
 
     /// The next value from one end.
@@ -130,8 +132,12 @@ impl<'a, S: PageSource> SetValues<'a, S> {
         Ok(value.map(Key::from))
     }
 
-    /// The next values as one slice, where all have one size: those that stand side by side.
+    /// The next values as one slice, where all have one size: those that stand side by side. Where
+    /// they have not it takes none.
     pub fn next_slice(&mut self) -> Result<Option<&'a [u8]>> {
+        if self.value_size == 0 {
+            return Ok(None);
+        }
         match &mut self.kind {
             &mut Kind::One(value) => {
                 self.kind = Kind::None;

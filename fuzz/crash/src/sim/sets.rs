@@ -87,11 +87,20 @@ impl Content {
 pub fn set_print(table: u8, set: &SetTable<'_>) -> recto::Result<Result<(u64, usize), String>> {
     let (mut print, mut count, mut keys) = (0u64, 0, 0);
     for entry in set.iter()? {
-        let (key, values) = entry?;
+        let (key, mut values) = entry?;
         let (said, before) = (values.set_len(), count);
-        for value in values {
-            print = print.wrapping_add(pair_print(table, &key, &value?));
+        let mut take = |value: &[u8]| {
+            print = print.wrapping_add(pair_print(table, &key, value));
             count += 1;
+        };
+        // Half of the keys by slices, as far as there are any.
+        while keys % 2 == 0
+            && let Some(slice) = values.next_slice()?
+        {
+            slice.chunks(usize::from(size(table)).max(1)).for_each(&mut take);
+        }
+        for value in values {
+            take(&value?);
         }
         if said != count - before {
             return Ok(Err(format!("{} values of a key, said {said}", count - before)));
