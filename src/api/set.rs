@@ -202,7 +202,7 @@ impl<'t> SetTable<'t> {
             }
         };
         let inner = inner.map_err(|e| self.source.engine().named(e))?;
-        Ok(SetRange { table: *self, inner })
+        Ok(SetRange { table: *self, inner, failed: false })
     }
 
     /// All keys that begin with `prefix`, with their values.
@@ -356,16 +356,23 @@ enum Keys<'t> {
 pub struct SetRange<'t> {
     table: SetTable<'t>,
     inner: Keys<'t>,
+    /// The keys end at their own errors; this is one of the values of a key.
+    failed: bool,
 }
 
 impl<'t> SetRange<'t> {
     fn advance(&mut self, forward: bool) -> Option<Result<(Key<'t>, Values<'t>)>> {
+        if self.failed {
+            return None;
+        }
         let next = match &mut self.inner {
             Keys::Snapshot(range) => range.advance_set(forward),
             Keys::Writer(range) => range.advance_set(forward),
         };
         let all = (Bound::Unbounded, Bound::Unbounded);
-        Some(next?.and_then(|(key, set)| Ok((key, self.table.of_set(&set, all)?))))
+        let next = next?.and_then(|(key, set)| Ok((key, self.table.of_set(&set, all)?)));
+        self.failed = next.is_err();
+        Some(next)
     }
 }
 

@@ -44,6 +44,36 @@ pub struct Seen {
     pub salvaged: u64,
 }
 
+/// An iterator that is asked again, from both ends, where it gives an error: nothing comes behind
+/// that.
+pub(super) struct ToTheError<I>(pub I);
+
+impl<I: DoubleEndedIterator<Item = recto::Result<T>>, T> ToTheError<I> {
+    fn at(&mut self, item: Option<I::Item>) -> Option<I::Item> {
+        if matches!(item, Some(Err(_))) {
+            let more = [self.0.next(), self.0.next_back(), self.0.next()];
+            assert!(more.iter().all(Option::is_none), "an iterator goes on behind an error");
+        }
+        item
+    }
+}
+
+impl<I: DoubleEndedIterator<Item = recto::Result<T>>, T> Iterator for ToTheError<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        let item = self.0.next();
+        self.at(item)
+    }
+}
+
+impl<I: DoubleEndedIterator<Item = recto::Result<T>>, T> DoubleEndedIterator for ToTheError<I> {
+    fn next_back(&mut self) -> Option<I::Item> {
+        let item = self.0.next_back();
+        self.at(item)
+    }
+}
+
 /// One database in use.
 pub struct Exercise<'a> {
     /// Decides what is done.
@@ -468,7 +498,7 @@ fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
     let mut pairs = Pairs::new();
     let mut forwards = Ok(());
     let mut count = 0;
-    for pair in table.iter()? {
+    for pair in ToTheError(table.iter()?) {
         match pair {
             Ok((key, value)) if count < MOST_PAIRS => {
                 pairs.insert(key.into_vec(), digest(value));
@@ -480,7 +510,7 @@ fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
     }
     let mut back = 0;
     let mut backwards = Ok(());
-    for pair in table.iter()?.rev() {
+    for pair in ToTheError(table.iter()?).rev() {
         back += 1;
         backwards = pair.map(drop);
     }
@@ -527,7 +557,7 @@ fn compare(old: &ReadTxn, new: &ReadTxn, rng: &mut Rng) -> recto::Result<Option<
             continue;
         }
         let mut count = 0u64;
-        for change in new.diff(old, name, ..)? {
+        for change in ToTheError(new.diff(old, name, ..)?) {
             let (key, change) = change?;
             count += 1;
             std::hint::black_box(change.new().map(digest));
@@ -539,7 +569,7 @@ fn compare(old: &ReadTxn, new: &ReadTxn, rng: &mut Rng) -> recto::Result<Option<
             }
         }
         let mut back = 0u64;
-        for change in new.diff(old, name, ..)?.rev() {
+        for change in ToTheError(new.diff(old, name, ..)?).rev() {
             change?;
             back += 1;
         }

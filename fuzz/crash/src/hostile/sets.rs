@@ -1,7 +1,7 @@
 //! Tables of sets, used in every way there is, as `exercise` does it with the others. In the model
 //! a pair of key and value is a key of its own.
 
-use super::exercise::{MOST_PAIRS, Pairs, Step, Wrong, digest};
+use super::exercise::{MOST_PAIRS, Pairs, Step, ToTheError, Wrong, digest};
 use fastrand::Rng;
 use recto::{Error, Key, PairChange, ReadTxn, SetTable, TableKind};
 use std::ops::Bound;
@@ -39,7 +39,7 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
     let ends = [table.first(), table.last()];
     let (mut pairs, mut keys) = (Pairs::new(), Vec::new());
     let (mut forwards, mut odd) = (Ok(()), false);
-    for entry in table.iter()?.take(MOST_PAIRS) {
+    for entry in ToTheError(table.iter()?).take(MOST_PAIRS) {
         let (key, values) = match entry {
             Ok(entry) => entry,
             Err(e) => {
@@ -48,7 +48,7 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
             }
         };
         let (said, mut count) = (values.set_len(), 0);
-        for value in values.take(MOST_PAIRS) {
+        for value in ToTheError(values).take(MOST_PAIRS) {
             match value {
                 Ok(value) => drop(pairs.insert(pair_of(&key, &value), digest(&value))),
                 Err(e) => forwards = Err(e),
@@ -58,11 +58,11 @@ pub fn read_set(table: &SetTable<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
         odd |= count != said;
         keys.push(key.into_vec());
     }
-    let back = table.pairs(..)?.rev().take(4 * MOST_PAIRS).map(|pair| pair.map(drop));
+    let back = ToTheError(table.pairs(..)?).rev().take(4 * MOST_PAIRS).map(|pair| pair.map(drop));
     let mut count = 0;
     let backwards = back.inspect(|_| count += 1).find(Result::is_err).unwrap_or(Ok(()));
     odd |= count != pairs.len();
-    let mut both = table.pairs(..)?;
+    let mut both = ToTheError(table.pairs(..)?);
     count = 0;
     while count < 4 * MOST_PAIRS {
         let next = if rng.u8(..3) > 0 { both.next() } else { both.next_back() };
@@ -151,7 +151,7 @@ fn read_values(
     pairs: &Pairs,
     rng: &mut Rng,
 ) -> recto::Result<bool> {
-    let mut values = table.get(key)?;
+    let mut values = ToTheError(table.get(key)?);
     let (mut front, mut back) = (Vec::new(), Vec::new());
     for _ in 0..4 * MOST_PAIRS {
         let forward = rng.bool();

@@ -77,6 +77,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::AloneDataLocksShared, ALONE),
     (Bug::ListUnproved, &["hostile", "--kind", "names", "--files", "2000", "--jobs", "1"]),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
+    (Bug::SetRangeGoesOn, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
 ];
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
