@@ -885,6 +885,65 @@ fn changes_are_told_to_threads_and_tasks() {
     });
 }
 
+/// A follower that goes on behind a power cut, with the id of what the cut has taken: it hears so
+/// at once, and then what comes.
+#[test]
+fn a_follower_hears_that_what_it_has_seen_is_lost() {
+    within(300, || {
+        let disk = machine(15);
+        let db = enter(&disk);
+        put(&db, b"first", b"");
+        let mut changes = db.changes().unwrap();
+        (0..3).for_each(|key| begin(&db, Durability::Deferred, key).commit().unwrap());
+        let seen = changes.wait(None).unwrap().unwrap().to();
+        assert_eq!(seen, db.read().unwrap().id());
+        // What is built and not visible yet is not lost.
+        let gate = Gate::at_the_next_sync(&disk);
+        let txn = begin(&db, Durability::Durable, 3);
+        let id = txn.id();
+        let commit = txn.commit_async();
+        gate.wait();
+        let cut = disk.cut_point();
+        let mut later = db.changes_since(id);
+        assert!(later.wait(Some(Duration::ZERO)).unwrap().is_none());
+        assert!(poll_once(&mut later.next_async()).is_pending());
+        gate.open();
+        commit.wait().unwrap();
+        assert!(later.wait(Some(Duration::ZERO)).unwrap().is_none());
+        disk.clear_hook();
+        assert_clean(&db);
+
+        for is_task in [false, true] {
+            let mut lost = 0;
+            for seed in 0..8 {
+                let db = enter(&cut.boot(seed).unwrap());
+                let now = db.read().unwrap().id();
+                let mut changes = db.changes_since(seen);
+                let mut told = || match is_task {
+                    false => changes.wait(Some(Duration::ZERO)).unwrap(),
+                    true => match poll_once(&mut changes.next_async()) {
+                        Poll::Ready(told) => Some(told.unwrap()),
+                        Poll::Pending => None,
+                    },
+                };
+                if now < seen {
+                    lost += 1;
+                    let commits = told().expect("it is told of the loss");
+                    assert_eq!((commits.from(), commits.to()), (seen, now));
+                    assert!(told().is_none());
+                }
+                put(&db, b"news", b"");
+                let commits = told().expect("it is told of news");
+                assert_eq!(commits.from(), seen.min(now));
+                assert_eq!(commits.to(), db.read().unwrap().id());
+                assert!(commits.to() > seen && told().is_none());
+                assert_clean(&db);
+            }
+            assert!(lost > 0, "nothing was lost");
+        }
+    });
+}
+
 /// Each follower sees the last commit, whenever it has looked, and many share the thread.
 #[test]
 fn no_follower_sleeps_on() {

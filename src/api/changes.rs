@@ -40,17 +40,29 @@ impl Database {
     }
 
     /// The same for what is newer than this transaction: where somebody has left off, be it before
-    /// a restart. Ids only rise.
+    /// a restart. Ids only rise, and none is ever given to a second transaction.
+    ///
+    /// What was seen may be lost since: a power cut takes back what was visible and not yet durable
+    /// ([`Durability::Deferred`](crate::Durability::Deferred)), and where one process has the
+    /// database alone ([`Builder::exclusive`](crate::Builder::exclusive)) so does its death. An id
+    /// above those of all transactions that are committed is told of at once, as a step to what is
+    /// visible: [`NewCommits::to`] is less than [`NewCommits::from`] then. Where others have
+    /// committed since, their commits are told, and nothing says that they stand on an older state.
+    /// So whoever keeps what it has derived from a transaction across a restart keeps it for one
+    /// that was durable ([`Info::durable`](crate::Info::durable)).
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// # let db = recto::Database::in_memory()?;
     /// # let mut txn = db.write()?;
-    /// txn.open_table("main")?.put(b"news", b"")?;
-    /// txn.commit()?;
-    /// let mut changes = db.changes_since(0); // everything is newer
-    /// let commits = changes.wait(None)?.unwrap();
-    /// assert_eq!((commits.from(), commits.to()), (0, changes.id()));
+    /// # txn.open_table("main")?.put(b"key", b"value")?;
+    /// # txn.commit()?;
+    /// # let lost = db.info()?.visible + 1;
+    /// let mut changes = db.changes_since(lost);
+    /// let news = changes.wait(None)?.unwrap();
+    /// if news.to() < news.from() {
+    ///     println!("{} is gone, {} is what there is", news.from(), news.to());
+    /// }
     /// # Ok(()) }
     /// ```
     pub fn changes_since(&self, id: u64) -> Changes {
@@ -130,13 +142,18 @@ impl Changes {
     }
 
     /// Waits until something newer is visible; None when the time is over. As
-    /// [`Database::wait_for_commit`] does. With the time zero it does not wait.
+    /// [`Database::wait_for_commit`] does. With the time zero it does not wait; nor where what it
+    /// has begun from is lost ([`Database::changes_since`]).
     ///
     /// Errors: those of [`Database::read`], where snapshots are kept. Nothing is lost by one: the
     /// next call tells the same, and more.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<NewCommits>> {
+        // Nobody has what was seen any more: it was lost before the session that is now, whose ids
+        // are greater.
+        let is_lost = self.db.is_not_built(self.seen)?;
+        let timeout = if is_lost { Some(Duration::ZERO) } else { timeout };
         let visible = self.db.wait_for_commit(self.seen, timeout)?;
-        if visible > self.seen { self.advance(visible).map(Some) } else { Ok(None) }
+        if visible > self.seen || is_lost { self.advance(visible).map(Some) } else { Ok(None) }
     }
 
     /// A future of what is told next. Errors as from [`Changes::wait`], and
@@ -280,7 +297,8 @@ pub struct NewCommits {
 }
 
 impl NewCommits {
-    /// What was told before.
+    /// What was told before. Greater than [`NewCommits::to`] if it is lost, which is told once
+    /// ([`Database::changes_since`]).
     pub fn from(&self) -> u64 {
         self.from
     }

@@ -208,6 +208,9 @@ impl Database {
     /// The kernel wakes the thread; it also looks by itself ten times a second, and 200 times where
     /// it may not write to the lock file.
     ///
+    /// `after` is the id of a transaction that is there: where it was lost, as
+    /// [`Database::changes_since`] says, this waits for a greater one.
+    ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// let db = recto::Database::in_memory()?;
@@ -223,6 +226,12 @@ impl Database {
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<u64> {
         let seen = self.engine.shared.wait_visible(TxnId(after), timeout);
         seen.map(|txn| txn.0).map_err(|e| self.engine.named(e))
+    }
+
+    /// Whether this id is above those of all transactions that are built.
+    pub(super) fn is_not_built(&self, id: u64) -> Result<bool> {
+        self.engine.check_alive()?;
+        Ok(self.engine.built() < TxnId(id))
     }
 
     /// Makes every commit so far durable, of all threads and processes: one device flush, none if
