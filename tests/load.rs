@@ -12,6 +12,7 @@ use recto::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const SETS: TableKind = TableKind::Set { value_size: 0 };
 
@@ -601,6 +602,59 @@ fn it_is_filled_beside_a_writer() {
     txn.commit().unwrap();
     assert_eq!(pairs(&db, "main").len(), 5_001);
     assert_clean(&db);
+}
+
+/// Starts the test `child` in this role as the first process of a namespace of its own, and waits
+/// for it; None where this user may not. There can be no new thread in this process behind it.
+fn in_a_namespace(role: &[&str]) -> Option<bool> {
+    // SAFETY: a plain call on this process.
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        return None;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
+    Some(child.env(common::ROLE, role.join("\n")).status().unwrap().success())
+}
+
+/// A forked child that has, in a namespace of its own, the number of its parent. It is a child all
+/// the same, and has no thread to wait for.
+fn same_number() {
+    let (db, temp) = (Database::in_memory().unwrap(), memory_dir());
+    let mut loader = db.loader(TableKind::Map, &tiny(temp.path()));
+    for n in 0..30_000u64 {
+        loader.push(&common::spread(n), &[3; 100]).unwrap();
+    }
+    let mut loader = Some(loader);
+    // SAFETY: as in `forked`.
+    unsafe {
+        assert_eq!((std::process::id(), libc::unshare(libc::CLONE_NEWPID)), (1, 0));
+        let pid = libc::fork();
+        assert!(pid >= 0);
+        if pid == 0 {
+            let is_same = std::process::id() == 1;
+            drop(loader.take());
+            // A thread that ends in a panic is the last here, and ends the process with 0.
+            libc::_exit(if is_same { 7 } else { 1 });
+        }
+        let (mut status, end) = (0, Instant::now() + Duration::from_secs(120));
+        while libc::waitpid(pid, &mut status, libc::WNOHANG) == 0 {
+            if Instant::now() > end {
+                libc::kill(pid, libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "status {status:x}");
+    }
+    drop(loader);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_child_with_the_number_of_its_parent_waits_for_no_thread() {
+    let child = Process::start("child", &["namespace", "-"]);
+    let said = child.line();
+    assert!(["done", "may not"].contains(&&*said), "{said}");
+    child.finish();
 }
 
 /// A forked child has no thread to wait for, and is told so.

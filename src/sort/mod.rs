@@ -30,13 +30,14 @@ pub use sorted::Sorted;
 
 use crate::error::{Error, Result};
 use crate::format::order::KeyOrder;
+use crate::os::ForkMark;
 use merge::{Entry, Rule};
 use parking_lot::Mutex;
 use record::{Record, Span};
 use spill::{Output, Run, RunWriter, Values};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::{io, mem};
 
@@ -157,7 +158,8 @@ pub struct Sorter {
     pushed: u64,
     /// An error that has lost pairs.
     failed: Option<Error>,
-    process: u32,
+    /// The mark of the process that has its thread.
+    process: Option<&'static AtomicU64>,
 }
 
 /// A buffer to be filled next, and where runs are appended.
@@ -225,7 +227,7 @@ impl Sorter {
             cancel: Arc::default(),
             pushed: 0,
             failed: None,
-            process: std::process::id(),
+            process: ForkMark::get().ok(),
         }
     }
 
@@ -369,7 +371,9 @@ fn no_job() -> Worked {
 impl Drop for Sorter {
     fn drop(&mut self) {
         self.cancel.store(true, Ordering::Relaxed);
-        if self.process == std::process::id() {
+        // A number would not do: in another namespace a child may have that of its parent. Without
+        // a mark the thread is left to its end.
+        if self.process.is_some_and(|process| process.load(Ordering::Acquire) == 1) {
             // Whatever it had to say is of no use any more.
             let _ = self.worker.take().map(JoinHandle::join);
         }

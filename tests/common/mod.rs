@@ -170,7 +170,7 @@ pub fn assert_sample(db: &Database, keys: u64) {
 }
 
 /// The environment variable that makes a test the child of another.
-const ROLE: &str = "RECTO_TEST_ROLE";
+pub const ROLE: &str = "RECTO_TEST_ROLE";
 
 /// A process of the test's own: the test binary again, in the test `entry`, which asks for its
 /// [`role`]. Killed when it is dropped.
