@@ -804,6 +804,44 @@ fn wakers_panic_and_drop_handles_and_nothing_stops() {
     });
 }
 
+/// A waker that commits and waits, on the thread that would have to make it durable: it is told so,
+/// and the commit goes on.
+#[test]
+fn a_waker_does_not_wait_for_its_own_thread() {
+    struct Waits(Mutex<Option<Database>>, Sender<bool>);
+    impl Wake for Waits {
+        fn wake(self: Arc<Self>) {
+            let Some(db) = self.0.lock().unwrap().take() else { return };
+            let commit = begin(&db, Durability::Durable, 2).commit_async();
+            let outcome = commit.wait();
+            let is_unknown = matches!(outcome, Err(Error::OutcomeUnknown { .. }));
+            // A commit that waits is no such thing: this thread flushes.
+            begin(&db, Durability::Durable, 3).commit().unwrap();
+            self.1.send(is_unknown).unwrap();
+        }
+    }
+    within(300, || {
+        let disk = machine(16);
+        let db = enter(&disk);
+        put(&db, b"first", b"");
+        let (tell, told) = channel();
+        let gate = Gate::at_the_next_sync(&disk);
+        let mut commit = begin(&db, Durability::Durable, 1).commit_async();
+        gate.wait();
+        let waker = Waker::from(Arc::new(Waits(Mutex::new(Some(db.clone())), tell)));
+        let poll = std::pin::Pin::new(&mut commit).poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+        gate.open();
+        assert!(told.recv().unwrap());
+        // That thread goes on, too.
+        begin(&db, Durability::Durable, 4).commit_async().wait().unwrap();
+        commit.wait().unwrap();
+        disk.clear_hook();
+        assert_durable(&disk, 5);
+        assert_clean(&db);
+    });
+}
+
 /// Threads that commit by futures, and by calls, beside each other: nothing is lost, and each
 /// report is of its own transaction.
 #[test]

@@ -49,6 +49,10 @@ impl CommitFuture {
     /// Waits for it, on a thread that may block: for programs without futures that have something
     /// else to do while the device works.
     ///
+    /// Not in a waker: that runs on the thread which is to make commits durable. Where this one is
+    /// not ready there, [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) says so at once,
+    /// and the commit goes on.
+    ///
     /// Errors: those of [`WriteTxn::commit_async`](crate::WriteTxn::commit_async).
     ///
     /// ```

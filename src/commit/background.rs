@@ -55,20 +55,21 @@ impl Background {
         Background { name, inner: Arc::default(), process: OnceLock::new() }
     }
 
-    /// Starts the thread, unless it has been: from then on nothing can fail.
-    pub fn start(&self) -> Result<()> {
+    /// Starts the thread, unless it has been: from then on nothing can fail. Which it is.
+    pub fn start(&self) -> Result<ThreadId> {
         let mut state = self.inner.state.lock();
-        if state.thread.is_some() {
-            return Ok(());
+        if let Some(thread) = state.thread {
+            return Ok(thread);
         }
         let failed = |e| Error::io("start a thread", e);
         let process = ForkMark::get().map_err(failed)?;
         let inner = Arc::clone(&self.inner);
         let thread = std::thread::Builder::new().name(self.name.into());
         let thread = thread.spawn(move || inner.work()).map_err(failed)?;
-        state.thread = Some(thread.thread().id());
+        let thread = thread.thread().id();
+        state.thread = Some(thread);
         let _ = self.process.set(process);
-        Ok(())
+        Ok(thread)
     }
 
     /// Has something done behind what was given before. The thread has been started.

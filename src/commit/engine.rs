@@ -24,6 +24,7 @@ use crate::types::{Order, PageId, TxnId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// What an engine needs to know beside the platform.
@@ -232,8 +233,8 @@ impl Engine {
         let _ = self.newest_built.compare_exchange(txn.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Starts the thread of this handle that [`Engine::in_background`] needs.
-    pub fn start_background(&self) -> Result<()> {
+    /// Starts the thread of this handle that [`Engine::in_background`] needs. Which it is.
+    pub fn start_background(&self) -> Result<ThreadId> {
         self.check_alive()?;
         self.background.start()
     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread::ThreadId;
 
 type Outcome = Result<CommitReport>;
 
@@ -33,8 +34,8 @@ struct State {
 /// Where the outcome comes. To drop it is to have no interest in it.
 pub struct Promise {
     place: Arc<Place>,
-    /// The mark of the process in which it will be kept.
-    process: Option<&'static AtomicU64>,
+    /// The thread that will keep it, and the mark of its process.
+    kept_by: Option<(ThreadId, &'static AtomicU64)>,
     /// The database, for what is not said by the keeper.
     file: Option<Box<Path>>,
 }
@@ -43,19 +44,20 @@ pub struct Promise {
 pub struct Keeper(Option<Arc<Place>>);
 
 impl Promise {
-    /// One that is kept by somebody else.
-    pub fn new(file: Option<&Path>) -> Result<(Keeper, Promise)> {
+    /// One that is kept by this thread.
+    pub fn new(thread: ThreadId, file: Option<&Path>) -> Result<(Keeper, Promise)> {
         let process = ForkMark::get().map_err(|e| Error::io("marking the process", e))?;
         let place = Arc::<Place>::default();
         let keeper = Keeper(Some(Arc::clone(&place)));
-        Ok((keeper, Promise { place, process: Some(process), file: file.map(Box::from) }))
+        let kept_by = Some((thread, process));
+        Ok((keeper, Promise { place, kept_by, file: file.map(Box::from) }))
     }
 
     /// One that is kept already.
     pub fn kept(outcome: Outcome) -> Promise {
         let place = Place::default();
         *place.state.lock() = State { outcome: Some(outcome), is_kept: true, waker: None };
-        Promise { place: Arc::new(place), process: None, file: None }
+        Promise { place: Arc::new(place), kept_by: None, file: None }
     }
 
     fn named(&self, e: Error) -> Error {
@@ -67,8 +69,8 @@ impl Promise {
 
     /// A forked child has no thread that keeps it; and that of its parent may have had the lock.
     fn check_process(&self) -> Result<()> {
-        let is_here = |process: &AtomicU64| process.load(Ordering::Acquire) == 1;
-        match self.process.is_none_or(is_here) {
+        let is_here = self.kept_by.is_none_or(|(_, process)| process.load(Ordering::Acquire) == 1);
+        match is_here {
             true => Ok(()),
             false => Err(self.named(Error::Forked { path: None })),
         }
@@ -105,10 +107,16 @@ impl Promise {
         Poll::Pending
     }
 
-    /// The same, waiting for it.
+    /// The same, waiting for it. An error on the thread that is to keep it, which would wait for
+    /// itself: a waker runs there.
     pub fn wait(self) -> Outcome {
         self.check_process()?;
         let mut state = self.place.state.lock();
+        let keeps_it = |(thread, _)| thread == std::thread::current().id();
+        if !state.is_kept && self.kept_by.is_some_and(keeps_it) {
+            let why = "it was waited for where it is made durable, in a waker";
+            return Err(self.named(Error::unknown(why)));
+        }
         self.place.kept.wait_while(&mut state, |state| !state.is_kept);
         state.take().map_err(|e| self.named(e))
     }
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn whoever_polled_last_is_woken_once() {
-        let (keeper, promise) = Promise::new(None).unwrap();
+        let (keeper, promise) = Promise::new(std::thread::current().id(), None).unwrap();
         let wakers = [(); 2].map(|()| Arc::new(Counting::default()));
         for waker in [&wakers[0], &wakers[1], &wakers[1]] {
             let waker = Waker::from(Arc::clone(waker));
@@ -206,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_dropped_promise_lets_go_of_its_waker() {
-        let (keeper, promise) = Promise::new(None).unwrap();
+        let (keeper, promise) = Promise::new(std::thread::current().id(), None).unwrap();
         let counting = Arc::new(Counting::default());
         let waker = Waker::from(Arc::clone(&counting));
         assert!(promise.poll(&mut Context::from_waker(&waker)).is_pending());

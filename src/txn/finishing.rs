@@ -45,8 +45,8 @@ impl Writer {
     fn build_for_background(self) -> Result<Promise> {
         let engine = Arc::clone(self.engine());
         // Whatever can fail comes before it is built.
-        engine.start_background()?;
-        let (keeper, promise) = Promise::new(engine.platform.data_path())?;
+        let thread = engine.start_background()?;
+        let (keeper, promise) = Promise::new(thread, engine.platform.data_path())?;
         let (txn, durability) = (self.txn(), self.draft.durability());
         let unfinished = self.build_timed(true)?;
         if unfinished.awaited.is_none() {
