@@ -362,3 +362,29 @@ fn damage_to_the_lock_file_in_use_is_told_of_the_lock_file() {
     assert_eq!(pairs(&db, "main").len(), 1);
     assert_clean(&db);
 }
+
+/// Somebody has the database alone, and whoever wants to share it is refused: the lock file that it
+/// has made says nothing, and is that of the next.
+#[test]
+fn a_refused_opener_leaves_a_lock_file_that_the_next_one_uses() {
+    let dir = memory_dir();
+    let path = dir.path().join("x.recto");
+    let mut alone = Builder::default();
+    alone.exclusive(true);
+    let mut shared = existing();
+    shared.open_timeout(Duration::ZERO);
+    for round in 0..3u8 {
+        let db = open_at(&path, &alone);
+        put(&db, &[round], b"alone");
+        let error = refused(&path, &shared);
+        assert!(matches!(error, Error::InUse { exclusively: true, .. }), "{error}");
+        assert!(lock_of(&path).exists());
+        put(&db, &[round, 1], b"and on");
+        assert_clean(&db);
+        drop(db);
+        let [db, other] = [(); 2].map(|()| open_at(&path, &shared));
+        put(&db, &[round, 2], b"shared");
+        assert_eq!(pairs(&other, "main").len(), 3 * (usize::from(round) + 1));
+        assert_clean(&other);
+    }
+}

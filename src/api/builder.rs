@@ -187,7 +187,9 @@ impl Builder {
     ///
     /// `open` gives [`Error::InUse`] where somebody has the database open, and everybody else gets
     /// it meanwhile; each after it has waited for [`Builder::open_timeout`]. But not who opens it
-    /// without a lock ([`Builder::no_lock`]): that must not be.
+    /// without a lock ([`Builder::no_lock`]): that must not be. Who shares databases makes a lock
+    /// file before it can know that it is not let in, and leaves it there: it says nothing, and the
+    /// next who shares this one uses it.
     ///
     /// When the process is killed its lock goes with it, and the next opening finds what is
     /// durable, as after a loss of power. Deferred commits that nobody has flushed are gone then,

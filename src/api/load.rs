@@ -41,8 +41,11 @@ impl LoadOptions {
     pub const LEAST_MEMORY: usize = LEAST_MEMORY;
 
     /// Bytes of memory for pairs that are being sorted or merged, and no more, but for one value at
-    /// a time that is longer. With the default, 32 GiB of pairs are written to temporary files once
-    /// and read once; more, or less memory, may take another pass.
+    /// a time that is longer, and for where they stand in temporary files: 24 bytes for each block
+    /// of a 64th of this memory, 1 KiB at least and 256 KiB at most. That is nothing with the
+    /// default, 3 MiB for 32 GiB, and 24 MiB for each GiB of pairs with the least memory. With the
+    /// default, 32 GiB of pairs are written to temporary files once and read once; more, or less
+    /// memory, may take another pass.
     pub fn memory(self, bytes: usize) -> Self {
         LoadOptions { memory: bytes.max(LEAST_MEMORY), ..self }
     }
