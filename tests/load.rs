@@ -424,13 +424,13 @@ fn no_memory(path: &Path) {
         limit(libc::RLIM_INFINITY);
         let Error::Io { source, .. } = &failed else { panic!("{failed:?}") };
         assert_eq!(source.kind(), std::io::ErrorKind::OutOfMemory);
-        assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken)));
+        assert!(matches!(txn.put(main, b"a", b"b"), Err(Error::TransactionBroken { .. })));
         match savepoint {
             Some(savepoint) => {
                 txn.rollback_to(&savepoint).unwrap();
                 txn.commit().unwrap();
             }
-            None => assert!(matches!(txn.commit(), Err(Error::TransactionBroken))),
+            None => assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. }))),
         }
         assert_eq!(pairs(&db, "main"), before);
     }
