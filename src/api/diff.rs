@@ -108,14 +108,14 @@ impl ReadTxn {
         let (old, new) = (older.snapshot(), self.snapshot());
         old.engine().shared.check_alive()?;
         let changed = tree::changed_tables(
-            (Version { src: old, desc: old.catalog }, old.page_count()),
-            (Version { src: new, desc: new.catalog }, new.page_count()),
+            (Version { src: old, desc: old.catalog() }, old.page_count()),
+            (Version { src: new, desc: new.catalog() }, new.page_count()),
         );
         let changed = changed.map_err(|e| new.engine().named(e))?;
         let changes = changed.into_iter().map(|(before, after)| {
             Ok(TableChange {
-                old: before.map(|listed| info(&old.catalog, listed)).transpose()?,
-                new: after.map(|listed| info(&new.catalog, listed)).transpose()?,
+                old: before.map(|listed| info(&old.catalog(), listed)).transpose()?,
+                new: after.map(|listed| info(&new.catalog(), listed)).transpose()?,
             })
         });
         changes.collect()

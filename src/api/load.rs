@@ -309,8 +309,8 @@ impl Loader {
             false => writer.index_of(table)?,
         };
         let has = writer.table(index).order;
-        if !has.is_same(self.shape.order) && !(has.is_by_bytes() && self.shape.order.is_by_bytes())
-        {
+        let by_bytes = has.is_by_bytes() && self.shape.order.is_by_bytes();
+        if !by_bytes && !has.is_same(self.shape.order) {
             let what = "the pairs were not sorted in the order of the table (LoadOptions::order)";
             return Err(Error::InvalidArgument(what.into()).into());
         }

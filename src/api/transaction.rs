@@ -208,7 +208,7 @@ impl ReadTxn {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
         let found = s.stored_table(name)?;
-        found.map(|(d, options)| table_options(&s.catalog, &d, options)).transpose()
+        found.map(|(d, options)| table_options(&s.catalog(), &d, options)).transpose()
     }
 
     /// All tables, in the order of their names.
@@ -230,8 +230,8 @@ impl ReadTxn {
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let s = &self.snapshot;
         s.engine().shared.check_alive()?;
-        let tables = tree::tables(s, &s.catalog, s.page_count());
-        tables.and_then(|tables| infos(&s.catalog, tables)).map_err(|e| s.engine().named(e))
+        let tables = tree::tables(s, &s.catalog(), s.page_count());
+        tables.and_then(|tables| infos(&s.catalog(), tables)).map_err(|e| s.engine().named(e))
     }
 }
 

@@ -20,7 +20,26 @@ pub struct Snapshot {
     lease: Lease,
     view: PageView,
     pub(crate) txn: TxnId,
-    pub(crate) catalog: TableDescriptor,
+    catalog: Catalog,
+}
+
+/// What the descriptor of a catalog has that is not the same in all of them: a snapshot is moved
+/// about as a whole, and stays short by it.
+#[derive(Clone, Copy)]
+struct Catalog {
+    root: PageId,
+    entries: u64,
+    branch_pages: u64,
+    leaf_pages: u64,
+    depth: u16,
+}
+
+impl Catalog {
+    #[inline(always)]
+    fn of(descriptor: &TableDescriptor) -> Catalog {
+        let &TableDescriptor { root, entries, branch_pages, leaf_pages, depth, .. } = descriptor;
+        Catalog { root, entries, branch_pages, leaf_pages, depth }
+    }
 }
 
 impl Engine {
@@ -60,6 +79,7 @@ impl Engine {
             view.shut();
         }
         let engine = Arc::clone(self);
+        let catalog = Catalog::of(&catalog);
         Ok(Snapshot { engine, lease: reading.lease, view, txn, catalog })
     }
 
@@ -83,6 +103,7 @@ impl Engine {
         let view = PageView::new(self.platform.storage().view(), self.page_size, page_count);
         let (engine, lease) = (Arc::clone(self), reading.lease);
         // From here on an error ends the registration through Drop.
+        let catalog = Catalog::of(&catalog);
         let mut snapshot = Snapshot { engine, lease, view, txn, catalog };
         snapshot.view.set_map(self.platform.storage().refresh()?);
         if !snapshot.view.is_covered() {
@@ -118,7 +139,7 @@ impl Snapshot {
             if engine.read_checks.are_on() {
                 view.shut();
             }
-            (self.txn, self.view, self.catalog) = (txn, view, catalog);
+            (self.txn, self.view, self.catalog) = (txn, view, Catalog::of(&catalog));
             Ok(())
         });
         moved.map_err(|e| engine.named(e))?;
@@ -128,13 +149,21 @@ impl Snapshot {
     /// Moves to a named snapshot, which the one where it stands lists (rule 38).
     pub(super) fn move_to(&mut self, txn: TxnId, catalog: TableDescriptor) {
         self.engine.shared.move_to(&self.lease, txn);
-        (self.txn, self.catalog) = (txn, catalog);
+        (self.txn, self.catalog) = (txn, Catalog::of(&catalog));
+    }
+
+    /// The tree that lists the tables, which has neither runs nor options.
+    #[inline]
+    pub(crate) fn catalog(&self) -> TableDescriptor {
+        let Catalog { root, entries, branch_pages, leaf_pages, depth } = self.catalog;
+        let counts = TableDescriptor { entries, branch_pages, leaf_pages, ..Default::default() };
+        TableDescriptor { root, depth, ..counts }
     }
 
     /// What the snapshot's list of tables has under a name.
     #[inline]
     pub(crate) fn stored_table(&self, name: &str) -> Result<Option<(TableDescriptor, &[u8])>> {
-        let found = tree::stored_table(self, &self.catalog, name, self.page_count());
+        let found = tree::stored_table(self, &self.catalog(), name, self.page_count());
         found.map_err(|e| self.named(e))
     }
 
