@@ -3,6 +3,10 @@
 //! - F1: what a future says is the outcome of the flush, and it is ready when that has ended.
 //! - F2: a commit that nobody awaits goes on.
 //! - F3: a handle that closes waits for what its thread has still to do.
+//! - F4: a deferred transaction is visible when the call returns, and one that has changed nothing
+//!   awaits what it has found.
+//! - F5: where a flush is due, for what has to be proved or for the length of the file, the calling
+//!   thread waits for it.
 
 use super::write::Writer;
 use crate::commit::background::Work;

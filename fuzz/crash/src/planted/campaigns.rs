@@ -71,6 +71,10 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::AsyncErrorForgotten, BACKGROUND),
     (Bug::AsyncDroppedWithFuture, BACKGROUND),
     (Bug::CloseLeavesBackground, BACKGROUND),
+    (Bug::AsyncDeferredLate, BACKGROUND),
+    (Bug::AsyncUnbounded, BACKGROUND),
+    (Bug::AsyncFoundNotAwaited, BACKGROUND),
+    (Bug::LossNotTold, BACKGROUND),
     // Takes real lock files, and waiting.
     (Bug::AloneDoesNotWait, ALONE),
     (Bug::AloneWithLockFile, ALONE),
