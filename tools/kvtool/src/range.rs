@@ -1,9 +1,10 @@
 //! Which keys: `--from`, `--to` and `--prefix`, for every verb that works on a part of a table.
 
 use crate::command::bytes_of;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::pairs::Bounds;
 use crate::text::Notation;
+use recto::{Order, TableOptions};
 use std::ffi::OsString;
 use std::ops::Bound;
 
@@ -38,6 +39,16 @@ impl RangeArgs {
     /// Whether any of the three is given.
     pub fn is_given(&self) -> bool {
         self.from.is_some() || self.to.is_some() || self.prefix.is_some()
+    }
+
+    /// Whether the three say something in a table that was made with this: keys that begin alike
+    /// stand side by side in the order of their bytes alone.
+    pub fn check(&self, made_with: Option<&TableOptions>) -> Outcome<()> {
+        let is_by_bytes = |made: &TableOptions| matches!(made.order, Order::Packed | Order::Plain);
+        match self.prefix.is_none() || made_with.is_none_or(is_by_bytes) {
+            true => Ok(()),
+            false => Err(Failure::said("--prefix is for tables in the order of the bytes of keys")),
+        }
     }
 
     /// What the three leave together.

@@ -45,6 +45,8 @@ impl Count {
         let fail = |e| Failure::engine(self.file.path(), e);
         let keys = self.range.keys(self.hex.notation())?;
         let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
+        let made_with = txn.table_options(self.table.name()).map_err(fail)?;
+        self.range.check(made_with.as_ref())?;
         let table = Pairs::open(&txn, self.table.name()).map_err(fail)?;
         let (pairs, keys) = match table {
             Pairs::Map(table) if self.estimate => {

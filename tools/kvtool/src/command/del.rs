@@ -106,6 +106,8 @@ impl Del {
         let fail = |e| Failure::engine(file, e);
         let db = self.file.open()?;
         let mut txn = self.wait.begin(&db, file)?;
+        let made_with = txn.table_options(self.table.name()).map_err(fail)?;
+        self.range.check(made_with.as_ref())?;
         let mut table = PairsMut::existing(&mut txn, self.table.name(), file)?;
         let deleted = change(&mut table).map_err(fail)?;
         match deleted {

@@ -43,6 +43,11 @@ pub struct Scan {
 impl Scan {
     pub fn run(self) -> Outcome<Status> {
         let keys = self.range.keys(self.hex.notation())?;
+        if self.range.is_given() {
+            let fail = |e| Failure::engine(self.file.path(), e);
+            let txn = self.snapshot.read(&self.file.open()?).map_err(fail)?;
+            self.range.check(txn.table_options(self.table.name()).map_err(fail)?.as_ref())?;
+        }
         let mut out = Output::new(self.hex.notation(), self.json.json)?;
         let status = match self.verify.no_verify || self.snapshot.is_given() {
             true => self.plain(&keys, &mut out)?,
