@@ -36,6 +36,14 @@ impl Keys {
         }
     }
 
+    /// What is known of it beside a page of such a tree, which has its keys whole or in pieces.
+    pub fn of_page(self, whole: bool) -> Keys {
+        match self {
+            Keys::Any if !whole => Keys::Packed,
+            keys => keys,
+        }
+    }
+
     /// Whether the order can be looked at here.
     pub fn is_known(self) -> bool {
         !matches!(self, Keys::Custom | Keys::Any)

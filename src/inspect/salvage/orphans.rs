@@ -42,11 +42,12 @@ impl Hole {
 
     /// Whether the orphan may have been below this page in the same tree.
     fn takes_in_tree(&self, orphan: &Orphan) -> bool {
+        let keys = self.keys.of_page(orphan.plain);
         orphan.level < self.level
             && orphan.birth <= self.ceiling
-            && self.keys.fits(orphan.plain)
-            && self.from.as_ref().is_none_or(|k| !self.keys.is_below(&orphan.first, k, false))
-            && self.to.as_ref().is_none_or(|k| self.keys.is_below(&orphan.last, k, true))
+            && keys.fits(orphan.plain)
+            && self.from.as_ref().is_none_or(|k| !keys.is_below(&orphan.first, k, false))
+            && self.to.as_ref().is_none_or(|k| keys.is_below(&orphan.last, k, true))
     }
 }
 

@@ -106,9 +106,10 @@ fn fits(node: &Node<'_>, cells: &[Cell<'_>], place: Subtree<'_>) -> Result<(), S
     if node.birth > place.ceiling {
         return Err(format!("born in {}, after what leads here, {}", node.birth, place.ceiling));
     }
+    let keys = place.keys.of_page(node.plain);
     let (first, last) = (cells[0].key(node), cells[cells.len() - 1].key(node));
-    if place.from.is_some_and(|from| place.keys.is_below(&first, from, false))
-        || place.to.is_some_and(|to| !place.keys.is_below(&last, to, true))
+    if place.from.is_some_and(|from| keys.is_below(&first, from, false))
+        || place.to.is_some_and(|to| !keys.is_below(&last, to, true))
     {
         return Err("its keys do not lie between the separators that lead here".into());
     }
@@ -214,7 +215,7 @@ impl<'a> Salvager<'a> {
         for i in in_order(cells.len() + 1, part.reverse) {
             let from = i.checked_sub(1).map(|i| &keys[i][..]).or(place.from);
             let to = keys.get(i).map(|key| &key[..]).or(place.to);
-            if place.values.is_some() || part.meets(place.keys, from, to) {
+            if place.values.is_some() || part.meets(place.keys.of_page(node.plain), from, to) {
                 self.walk(into, Subtree { id: child(i), from, to, ..below });
             }
         }
@@ -254,6 +255,7 @@ impl<'a> Salvager<'a> {
         cells: &[Cell<'_>],
         Subtree { id: leaf, keys, .. }: Subtree<'_>,
     ) {
+        let keys = keys.of_page(node.plain);
         let part = self.part_of(into);
         for cell in in_order(cells.len(), part.reverse).map(|i| &cells[i]) {
             if !self.scan.look() {
