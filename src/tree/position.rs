@@ -17,9 +17,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Bound;
 
-/// Where a position stands, as its key goes.
+/// Where a position stands, as its key goes, or its pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
+pub(super) enum Side {
     /// It has none: in front of the first and behind the last.
     Nowhere,
     Before,

@@ -6,6 +6,7 @@
 
 use super::PageSource;
 use super::key::Key;
+use super::position::Side;
 use super::range::Range;
 use super::set::bad;
 use super::set_values::{SetValues, get_set, set_contains};
@@ -14,16 +15,6 @@ use crate::format::descriptor::TableDescriptor;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
-
-/// Where a position stands, as its pair goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
-    /// It has none: in front of the first and behind the last.
-    Nowhere,
-    Before,
-    At,
-    After,
-}
 
 /// How a position moves.
 #[derive(Clone, Copy, Debug)]
