@@ -131,7 +131,7 @@ pub enum Error {
     /// The keys of the table are ordered by a function that this handle was not given
     /// ([`crate::Builder::order`]).
     NoSuchOrder {
-        /// Name of the table.
+        /// Name of the table; empty where pairs were to be sorted for one that is not named yet.
         table: String,
         /// Name of the order.
         order: String,
@@ -433,11 +433,16 @@ impl Error {
             Error::SnapshotExists(name) => write!(f, "snapshot {name:?} exists already"),
             Error::TableExists(name) => write!(f, "table {name:?} exists already"),
             Error::TableOptions { table, detail } => write!(f, "table {table:?}: {detail}"),
-            Error::NoSuchOrder { table, order } => write!(
-                f,
-                "table {table:?}: its keys are in the order {order:?}, whose function the program must \
-                 give when it opens the database (Builder::order)"
-            ),
+            Error::NoSuchOrder { table, order } => {
+                if !table.is_empty() {
+                    write!(f, "table {table:?}: ")?;
+                }
+                write!(
+                    f,
+                    "keys in the order {order:?}, whose function the program must give when it opens \
+                     the database (Builder::order)"
+                )
+            }
             Error::Decode { type_name, detail } => write!(f, "not of type {type_name}: {detail}"),
             Error::Encode { type_name, detail } => {
                 write!(f, "cannot be encoded as {type_name}: {detail}")

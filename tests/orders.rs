@@ -728,3 +728,60 @@ fn the_first_of_equal_keys_stays() {
     txn.commit().unwrap();
     assert_clean(&db);
 }
+
+/// A function that orders nothing: every call ends, with an error at most, and the pages stay
+/// sound.
+#[test]
+fn a_function_that_is_no_order_damages_no_page() {
+    fn any(a: &[u8], b: &[u8]) -> Ordering {
+        use std::cell::Cell;
+        thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
+        let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        STATE.set(state);
+        match (state >> 33) % 8 {
+            0 => Ordering::Equal,
+            1 | 2 => b.cmp(a),
+            _ => a.cmp(b),
+        }
+    }
+    let db = Database::builder().order("any", any).in_memory().unwrap();
+    let options = TableOptions::default().ordered(Order::Custom("any".into()));
+    let mut rng = Rng::with_seed(3);
+    let mut errors = 0;
+    for _ in 0..300 {
+        let mut txn = db.write().unwrap();
+        let table = txn.open_with("t", &options).unwrap();
+        let mut cursor = txn.cursor(table);
+        for _ in 0..60 {
+            let (key, other) = (rng.u32(..3_000).to_be_bytes(), rng.u32(..3_000).to_be_bytes());
+            let value = vec![1; rng.usize(..200)];
+            let mut edit = txn.edit(table).unwrap();
+            let done = match rng.u8(..12) {
+                0 => edit.delete_range(&key[..]..&other[..]).map(drop),
+                1 => edit
+                    .range(&key[..]..&other[..])
+                    .and_then(|range| range.rev().take(9_000).try_for_each(|pair| pair.map(drop))),
+                2 => edit.iter().and_then(|mut range| range.try_for_each(|pair| pair.map(drop))),
+                3 => edit.retain(&key[..].., |_, value| value.len() % 5 > 0).map(drop),
+                4 => edit.count_range(&key[..]..&other[..]).map(drop),
+                5 => edit.load([(&key, &value), (&other, &value)]).map(drop),
+                6 => edit.split_range(.., 5).map(drop),
+                7 | 8 => edit.delete(&key).map(drop),
+                9 => cursor.seek(&txn, &key).map(drop),
+                10 => (0..50).try_for_each(|_| cursor.next(&txn).map(drop)),
+                _ => edit.put(&key, &value).map(drop),
+            };
+            match done {
+                Ok(()) => {}
+                Err(Error::Corrupt { .. } | Error::TransactionBroken { .. }) => errors += 1,
+                Err(e) => panic!("{e}"),
+            }
+        }
+        match txn.commit() {
+            Ok(()) | Err(Error::TransactionBroken { .. }) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+    assert!(errors > 0 && db.read().unwrap().table("t").unwrap().len() > 0);
+    assert_clean(&db);
+}

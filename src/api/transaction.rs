@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::tree::{self, Listed};
 use crate::txn::read::Snapshot;
-use crate::txn::write::{TableId, Writer, check_kind, table_options};
+use crate::txn::write::{TableId, Writer, check_kind, table_options, with_order};
 use crate::types::{TableKind, TableOptions};
 use std::sync::Arc;
 
@@ -164,7 +164,7 @@ impl ReadTxn {
             return Ok(None);
         };
         check_kind(name, &d, false)?;
-        let d = s.engine().with_order(name, d, options)?;
+        let d = with_order(s.engine(), &s.catalog(), name, d, options)?;
         Ok(Some(Table::new(Source::Snapshot(s), d)))
     }
 
@@ -196,7 +196,7 @@ impl ReadTxn {
             return Ok(None);
         };
         check_kind(name, &d, true)?;
-        let d = s.engine().with_order(name, d, options)?;
+        let d = with_order(s.engine(), &s.catalog(), name, d, options)?;
         Ok(Some(SetTable::new(Source::Snapshot(s), d)))
     }
 

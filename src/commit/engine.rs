@@ -8,7 +8,6 @@ use super::durability::Durability;
 use super::leadership::Leadership;
 use super::writer_thread::WriterThread;
 use crate::error::{Error, Result};
-use crate::format::descriptor::TableDescriptor;
 use crate::format::meta;
 use crate::format::order::{Comparator, KeyOrder};
 use crate::observe::Observer;
@@ -20,7 +19,7 @@ use crate::shared::Shared;
 use crate::shared::layout::{CommitWords, RECORDS};
 use crate::shared::words::Durable;
 use crate::storage::{PlatformRef, named};
-use crate::types::{Order, PageId, TxnId};
+use crate::types::{PageId, TxnId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,37 +126,6 @@ impl Engine {
     #[cold]
     pub(crate) fn named(&self, e: Error) -> Error {
         named(&*self.platform, e)
-    }
-
-    /// The descriptor of a table with the function of its order, which this handle must have been
-    /// given; `options` follow the descriptor in the catalog.
-    #[inline]
-    pub(crate) fn with_order(
-        &self,
-        table: &str,
-        descriptor: TableDescriptor,
-        options: &[u8],
-    ) -> Result<TableDescriptor> {
-        match descriptor.order.is_known() {
-            true => Ok(descriptor),
-            false => self.with_custom_order(table, descriptor, options),
-        }
-    }
-
-    #[cold]
-    fn with_custom_order(
-        &self,
-        table: &str,
-        descriptor: TableDescriptor,
-        options: &[u8],
-    ) -> Result<TableDescriptor> {
-        let decoded = descriptor.options(options);
-        let decoded = decoded.map_err(|what| Error::corrupt(PageId::NONE, what))?;
-        let Order::Custom(order) = decoded.order else { return Ok(descriptor) };
-        match self.custom_order(&order) {
-            Some(order) => Ok(TableDescriptor { order, ..descriptor }),
-            None => Err(Error::NoSuchOrder { table: table.into(), order }),
-        }
     }
 
     /// The order of this name that the handle was given.

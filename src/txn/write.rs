@@ -225,7 +225,7 @@ impl Writer {
         let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
         let Some((descriptor, options)) = stored else { return Ok(None) };
         // Without the function of its order it can be dropped and renamed all the same.
-        let known = self.engine().with_order(name, descriptor, &options);
+        let known = self.with_order(name, descriptor, &options);
         let descriptor = known.unwrap_or(descriptor);
         let (number, found) = (next_number(), Found { name: None, descriptor });
         Ok(Some(self.remember(number, name.into(), descriptor, options, false, Some(found))))
@@ -284,7 +284,17 @@ impl Writer {
     #[inline]
     fn check_order(&self, index: usize) -> Result<usize> {
         let OpenTable { name, descriptor, options, .. } = &self.tables[index];
-        self.engine().with_order(name, *descriptor, options).map(|_| index)
+        self.with_order(name, *descriptor, options).map(|_| index)
+    }
+
+    #[inline]
+    fn with_order(
+        &self,
+        name: &str,
+        table: TableDescriptor,
+        options: &[u8],
+    ) -> Result<TableDescriptor> {
+        with_order(self.engine(), &self.catalog, name, table, options)
     }
 
     fn any_index_of(&self, id: TableId) -> Result<usize> {
@@ -333,7 +343,7 @@ impl Writer {
     pub fn create_table(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
         check_name(name)?;
         let (descriptor, options) = TableDescriptor::new(options)?;
-        let descriptor = self.engine().with_order(name, descriptor, &options)?;
+        let descriptor = self.with_order(name, descriptor, &options)?;
         let size = usize::from(descriptor.value_size);
         let most = max_key_len(self.draft.pages().page_size());
         if size > most {
@@ -436,7 +446,7 @@ impl Writer {
     /// Descriptor of a table by name, as this transaction sees it.
     pub fn lookup(&self, name: &str) -> Result<Option<TableDescriptor>> {
         let Some((descriptor, options)) = self.look_up(name)? else { return Ok(None) };
-        self.engine().with_order(name, descriptor, options).map(Some)
+        self.with_order(name, descriptor, options).map(Some)
     }
 
     /// Options of a table by name.
@@ -587,6 +597,38 @@ pub fn table_options(
     options: &[u8],
 ) -> Result<TableOptions> {
     table.options(options).map_err(|what| Error::corrupt(catalog.root, format!("catalog: {what}")))
+}
+
+/// The descriptor of a table that `catalog` lists with the function of its order, which the handle
+/// must have been given; `options` follow it there.
+#[inline]
+pub fn with_order(
+    engine: &Engine,
+    catalog: &TableDescriptor,
+    name: &str,
+    table: TableDescriptor,
+    options: &[u8],
+) -> Result<TableDescriptor> {
+    match table.order.is_known() {
+        true => Ok(table),
+        false => with_custom_order(engine, catalog, name, table, options),
+    }
+}
+
+#[cold]
+fn with_custom_order(
+    engine: &Engine,
+    catalog: &TableDescriptor,
+    name: &str,
+    table: TableDescriptor,
+    options: &[u8],
+) -> Result<TableDescriptor> {
+    let options = table_options(catalog, &table, options).map_err(|e| engine.named(e))?;
+    let Order::Custom(order) = options.order else { return Ok(table) };
+    match engine.custom_order(&order) {
+        Some(order) => Ok(TableDescriptor { order, ..table }),
+        None => Err(Error::NoSuchOrder { table: name.into(), order }),
+    }
 }
 
 /// Whether a table that has some options has those that are asked for.
