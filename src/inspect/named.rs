@@ -70,10 +70,12 @@ impl Kinds {
         if page >= self.page_count {
             return;
         }
-        let next = self.numbers.len() + 1;
-        // There are fewer kinds: 13 alignments, and sizes of values below a page, twice.
-        let Ok(next) = u16::try_from(next) else { return };
-        let number = *self.numbers.entry(kind).or_insert(next);
+        // Kinds are alignments, and sizes of values twice, in each order: only a file with more
+        // than 65,535 tables, each of another kind, has more, and of those nothing is noted.
+        let next = u16::try_from(self.numbers.len() + 1).ok();
+        let number = self.numbers.get(&kind).copied().or(next);
+        let Some(number) = number else { return };
+        self.numbers.insert(kind, number);
         let chunk = self.chunks.entry(page / CHUNK);
         let chunk = chunk.or_insert_with(|| vec![0; CHUNK as usize].into());
         chunk[(page % CHUNK) as usize] = number;
