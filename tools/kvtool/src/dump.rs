@@ -405,10 +405,11 @@ impl Header {
             (b"integerkey", _) => self.options.order = Order::Integers,
             (b"plainkey", _) => self.options.order = Order::Plain,
             (b"key_order", value) => {
-                let Ok(value) = String::from_utf8(value.to_vec()) else {
-                    return wrong("the name of an order is not UTF-8");
-                };
-                self.options.order = Order::Custom(value);
+                let order = value.escape_ascii();
+                self.notes.push(format!(
+                    "keys were in the order \"{order}\" of a program's own, and are in the order of their \
+                     bytes now"
+                ));
             }
             // Sizes of the map, of pages and of the reader table: recto needs none of them.
             _ => {}
@@ -522,7 +523,6 @@ mod tests {
             TableOptions::default().ordered(Order::Plain),
             TableOptions::set().ordered(Order::Reversed),
             TableOptions::aligned(8).ordered(Order::Integers),
-            TableOptions::default().ordered(Order::Custom("of words".into())),
         ]
         .into_iter()
         .zip([0, 1, 0, u64::MAX, 7, 0, 1, 2, 3])
@@ -544,6 +544,21 @@ mod tests {
     #[test]
     fn a_flag_that_is_off_is_no_flag() {
         assert_eq!(read(b"VERSION=3\ndupsort=0\nHEADER=END\nDATA=END\n").unwrap(), []);
+    }
+
+    /// Only the program has the function.
+    #[test]
+    fn an_order_of_a_programs_own_is_told() {
+        let options = TableOptions::default().ordered(Order::Custom("of words".into()));
+        let mut writer = Writer::new(Vec::new(), Format::Print);
+        writer.begin(Some("t"), &options, 0, 1 << 20).unwrap();
+        writer.end().unwrap();
+        let text = writer.into_inner();
+        let mut reader = Reader::new(&text[..]);
+        let next = reader.next(&mut Vec::new(), &mut Vec::new()).unwrap();
+        assert_eq!(next, Next::Database(Some("t".into()), TableOptions::default(), 0));
+        let [note] = reader.notes() else { panic!("{:?}", reader.notes()) };
+        assert!(note.starts_with("keys were in the order \"of words\""), "{note}");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 mod common;
 use common::*;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// A file that mdb_dump 0.9.24 wrote.
 fn golden(name: &str) -> String {
@@ -222,26 +221,11 @@ fn dump_and_load_back() {
     assert!(p.run("dump", ["-o", "/no/such/dir/x"]).said(2).contains("/no/such/dir/x"));
 }
 
-/// Runs one of LMDB's tools; None, and a line that says so, where it is not installed.
+/// One of LMDB's tools that has nothing to say; None where it is not installed.
 fn lmdb(tool: &str, args: &[&str], input: Option<&Path>) -> Option<String> {
-    let mut command = Command::new(tool);
-    command.args(args).stdin(Stdio::null());
-    if let Some(input) = input {
-        command.stdin(std::fs::File::open(input).unwrap());
-    }
-    match command.output() {
-        Ok(out) => {
-            let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
-            assert!(out.status.success(), "{tool} {args:?}: {stderr}");
-            assert_eq!(stderr, "", "{tool} {args:?}");
-            Some(String::from_utf8(out.stdout).unwrap())
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {tool} is not installed (Debian: lmdb-utils)");
-            None
-        }
-        Err(e) => panic!("{tool}: {e}"),
-    }
+    let (stdout, stderr) = lmdb_tool(tool, args, input)?;
+    assert_eq!(stderr, "", "{tool} {args:?}");
+    Some(stdout)
 }
 
 /// The lines after the headers, which differ in sizes.
@@ -338,22 +322,10 @@ fn mdb_load_takes_sets_and_back() {
 
 /// `mdb_load`, which names words of the header that it does not know: some it writes itself.
 fn mdb_load(dump: &Path, env: &Path) -> Option<()> {
-    let mut command = Command::new("mdb_load");
-    command.args(["-n", "-f", text(dump), text(env)]).stdin(Stdio::null());
-    match command.output() {
-        Ok(out) => {
-            let said = String::from_utf8_lossy(&out.stderr).into_owned();
-            assert!(out.status.success(), "{said}");
-            let known = |line: &str| line.contains("unrecognized keyword ignored: ");
-            assert!(said.lines().all(known), "{said}");
-            Some(())
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: mdb_load is not installed (Debian: lmdb-utils)");
-            None
-        }
-        Err(e) => panic!("mdb_load: {e}"),
-    }
+    let (_, said) = lmdb_tool("mdb_load", &["-n", "-f", text(dump), text(env)], None)?;
+    let known = |line: &str| line.contains("unrecognized keyword ignored: ");
+    assert!(said.lines().all(known), "{said}");
+    Some(())
 }
 
 /// A dump never goes over a database, least of all the one it reads, nor over a lock file.

@@ -3,7 +3,6 @@
 mod common;
 use common::*;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const NONE: [&str; 0] = [];
 
@@ -88,6 +87,14 @@ fn an_order_of_a_program_is_not_known_here() {
     let said = p.run("get", ["00007", "-t", "t"]).said(2);
     assert!(said.contains("kvtool salvage") && said.contains("\"down\""), "{said}");
     p.assert_clean();
+    let dump = p.run("dump", ["-t", "t"]).ok();
+    assert!(dump.contains("\nkey_order=down\n"), "{dump:.200}");
+    let q = Place::new();
+    let loaded = q.feed("load", &["-", "--format", "dump", "-t", "t"], dump.as_bytes());
+    assert_eq!(loaded.code, Some(0));
+    assert!(loaded.stderr.contains("in the order of their bytes now"), "{}", loaded.stderr);
+    assert!(q.run("scan", ["-t", "t"]).ok().starts_with("00000\tv\n00001\tv\n"));
+    q.assert_clean();
     let new = p.path("new.recto");
     let said = p.run("salvage", ["--output", text(&new)]);
     assert!(said.stderr.contains("in the order of its bytes now"), "{}", said.stderr);
@@ -101,27 +108,6 @@ fn an_order_of_a_program_is_not_known_here() {
     );
     let expected: String = (0..3_000).map(|n| format!("{n:05}\tv\n")).collect();
     assert_eq!(scanned.ok(), expected);
-}
-
-/// Runs a tool of LMDB; None where it is not installed. `mdb_load` names words that it does not
-/// know.
-fn lmdb(tool: &str, args: &[&str], input: Option<&Path>) -> Option<String> {
-    let mut command = Command::new(tool);
-    command.args(args).stdin(Stdio::null());
-    if let Some(input) = input {
-        command.stdin(std::fs::File::open(input).unwrap());
-    }
-    match command.output() {
-        Ok(out) => {
-            assert!(out.status.success(), "{tool}: {}", String::from_utf8_lossy(&out.stderr));
-            Some(String::from_utf8(out.stdout).unwrap())
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {tool} is not installed (Debian: lmdb-utils)");
-            None
-        }
-        Err(e) => panic!("{tool}: {e}"),
-    }
 }
 
 #[test]
@@ -142,10 +128,10 @@ fn lmdb_has_the_same_orders() {
         p.feed("load", &["-", "--format", "dump"], lines.as_bytes()).ok();
         let ours = p.run("dump", ["-t", "t"]).ok();
         let (file, env) = (q.file("ours.dump", &ours), q.path("env.mdb"));
-        if lmdb("mdb_load", &["-n", text(&env)], Some(&file)).is_none() {
+        if lmdb_tool("mdb_load", &["-n", text(&env)], Some(&file)).is_none() {
             return;
         }
-        let theirs = lmdb("mdb_dump", &["-n", "-a", text(&env)], None).unwrap();
+        let (theirs, _) = lmdb_tool("mdb_dump", &["-n", "-a", text(&env)], None).unwrap();
         assert!(theirs.contains(flag), "{theirs:.300}");
         let data = |dump: &str| -> Vec<String> {
             dump.lines().filter(|l| l.starts_with(' ')).map(String::from).collect()

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::pairs::{ALL, Pairs};
 use crate::progress::Progress;
 use recto::inspect::salvage::Part;
-use recto::{Database, Error, ReadTxn, TableInfo, TableOptions};
+use recto::{Database, Error, Order, ReadTxn, TableInfo, TableOptions};
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -192,8 +192,14 @@ impl Sink<'_> {
             let what = "has a line break in its name, which a dump cannot carry; rename it";
             return Err(Failure::at(dump.file.path(), format!("table {name:?} {what}")));
         }
-        if options.key_type.contains('\n') || options.value_type.contains('\n') {
-            let what = "has a line break in the name of a type, which a dump cannot carry";
+        let order = match &options.order {
+            Order::Custom(name) => &name[..],
+            _ => "",
+        };
+        let names = [&options.key_type, &options.value_type, order];
+        if names.iter().any(|name| name.contains('\n')) {
+            let what =
+                "has a line break in the name of a type or an order, which a dump cannot carry";
             return Err(Failure::at(dump.file.path(), format!("table {name:?} {what}")));
         }
         self.end()?;

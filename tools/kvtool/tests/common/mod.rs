@@ -181,3 +181,25 @@ pub fn lock_of(db: &Path) -> PathBuf {
     name.push("-lock");
     name.into()
 }
+
+/// Runs one of LMDB's tools, which must succeed: what it prints and what it says. None, and a line
+/// that says so, where it is not installed.
+pub fn lmdb_tool(tool: &str, args: &[&str], input: Option<&Path>) -> Option<(String, String)> {
+    let mut command = Command::new(tool);
+    command.args(args).stdin(Stdio::null());
+    if let Some(input) = input {
+        command.stdin(std::fs::File::open(input).unwrap());
+    }
+    match command.output() {
+        Ok(out) => {
+            let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(out.status.success(), "{tool} {args:?}: {stderr}");
+            Some((String::from_utf8(out.stdout).unwrap(), stderr))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: {tool} is not installed (Debian: lmdb-utils)");
+            None
+        }
+        Err(e) => panic!("{tool}: {e}"),
+    }
+}
