@@ -286,7 +286,8 @@ impl Database {
         self.engine.flush_own().map_err(|e| self.engine.named(e))
     }
 
-    /// The longest key this database takes: 2,022 bytes with pages of 4 KiB, about half a page.
+    /// The longest key this database takes: 2,022 bytes with pages of 4 KiB, about half a page; 4
+    /// less where keys are stored whole ([`Order`](crate::Order)).
     ///
     /// O(1). Longer ones give [`Error::KeyTooLong`].
     ///
