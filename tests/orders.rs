@@ -782,6 +782,6 @@ fn a_function_that_is_no_order_damages_no_page() {
             Err(e) => panic!("{e}"),
         }
     }
-    assert!(errors > 0 && db.read().unwrap().table("t").unwrap().len() > 0);
+    assert!(errors > 0 && !db.read().unwrap().table("t").unwrap().is_empty());
     assert_clean(&db);
 }
