@@ -113,6 +113,7 @@ impl Place {
         let all = |pair: &&Pair, is: fn(&&Pair, &Pair, Side) -> bool| {
             side == Nowhere || is(pair, &own, side)
         };
+        let is_beside = matches!(side, Before | After);
         let found = match to {
             Move::First => model.first(),
             Move::Last => model.last(),
@@ -123,13 +124,13 @@ impl Place {
             Move::FirstValue => of_key().next(),
             Move::LastValue => of_key().next_back(),
             Move::NextKey => {
-                let with_own = side == Before && !of_key().any(|pair| pair.1 < *value);
+                let with_own = is_beside && of_key().all(|pair| behind(&pair));
                 model.iter().find(|pair| {
                     all(pair, |pair, own, _| pair.0 > own.0) || with_own && pair.0 == *key
                 })
             }
             Move::PrevKey => {
-                let with_own = side == After && !of_key().any(|pair| pair.1 > *value);
+                let with_own = is_beside && of_key().all(|pair| in_front(&pair));
                 model.iter().rev().find(|pair| {
                     all(pair, |pair, own, _| pair.0 < own.0) || with_own && pair.0 == *key
                 })
@@ -527,5 +528,27 @@ fn a_cursor_of_a_table_that_is_gone_says_so() {
     assert_eq!(cursor.pair(), Some((&b"key"[..], &b"value"[..])), "where it stood");
     txn.commit().unwrap();
     assert!(cursor.first(&db.write().unwrap()).is_err_and(gone));
+    assert_clean(&db);
+}
+
+/// A key all values of which lie on one side of a cursor is its neighbour there.
+#[test]
+fn the_key_in_front_is_the_nearest_one() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_set("t").unwrap();
+    for (key, value) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1")] {
+        table.insert(key.as_bytes(), value.as_bytes()).unwrap();
+    }
+    let mut cursor = table.cursor();
+    assert_eq!(cursor.find(&txn, b"b", b"0").unwrap(), None);
+    assert_eq!(cursor.next_key(&txn).unwrap(), Some((&b"b"[..], &b"1"[..])));
+    for _ in 0..2 {
+        assert_eq!(cursor.seek_value(&txn, b"b", b"9").unwrap(), None);
+        assert_eq!(cursor.clone().prev(&txn).unwrap(), Some((&b"b"[..], &b"2"[..])));
+        assert_eq!(cursor.prev_key(&txn).unwrap(), Some((&b"b"[..], &b"2"[..])));
+    }
+    assert_eq!(cursor.prev_key(&txn).unwrap(), Some((&b"a"[..], &b"1"[..])));
+    txn.commit().unwrap();
     assert_clean(&db);
 }

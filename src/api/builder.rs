@@ -400,9 +400,11 @@ impl Builder {
     ///
     /// It must be a total order of all byte strings, the same in every process, for as long as
     /// there is a table in it. With one that is not, or another one under the same name, keys are
-    /// not found or come twice, and operations may fail with [`Error::Corrupt`]; nothing else goes
-    /// wrong. Keys that it calls equal are one key: the first that was put stays, with the value
-    /// of the last. A panic in it breaks the write transaction ([`Error::TransactionBroken`]).
+    /// not found or come twice, and operations may fail with [`Error::Corrupt`], or a load with
+    /// [`Error::InvalidArgument`]; nothing else goes wrong. Keys that it calls equal are one key:
+    /// the first that was put stays, with the value of the last. A panic in it breaks the write
+    /// transaction ([`Error::TransactionBroken`]), or the [`Loader`](crate::Loader) that sorts by
+    /// it.
     ///
     /// Name and function are kept for the life of the process.
     ///

@@ -173,12 +173,13 @@ impl<'t> SetTableMut<'t> {
     ) -> Result<u64> {
         let (start, end) = keys.bounds();
         let before = self.len();
+        let order = self.writer.table(self.index).order;
         // In a damaged table what stands behind may be what was there before, for ever.
         let mut last_key: Option<Vec<u8>> = None;
         while let Some(key) =
             self.first_key((last_key.as_deref().map_or(start, Bound::Excluded), end))?
         {
-            if last_key.is_some_and(|last| last >= key) {
+            if last_key.is_some_and(|last| order.compare(&last, &key).is_ge()) {
                 return Err(self.out_of_order());
             }
             let mut last: Option<Vec<u8>> = None;

@@ -33,10 +33,11 @@ impl Walk {
         self.ended = true;
         let value = self.position.next(tree).map_err(|e| tree.src.named(e))?;
         let (Some(value), Some(key)) = (value, self.position.key()) else { return Ok(None) };
+        let order = tree.desc.order;
         let within = match &self.end {
             Bound::Unbounded => true,
-            Bound::Included(end) => key <= &end[..],
-            Bound::Excluded(end) => key < &end[..],
+            Bound::Included(end) => order.compare(key, end).is_le(),
+            Bound::Excluded(end) => order.compare(key, end).is_lt(),
         };
         self.ended = !within;
         Ok(within.then_some((key, value)))

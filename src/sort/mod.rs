@@ -35,11 +35,13 @@ use merge::{Entry, Rule};
 use parking_lot::Mutex;
 use record::{Record, Span};
 use spill::{Output, Run, RunWriter, Values};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::{io, mem};
+use std::{cmp, io, mem};
 
 /// Less memory than this is not worth the name; so much is used in any case.
 pub const LEAST_MEMORY: usize = 64 << 10;
@@ -116,14 +118,48 @@ impl Buffer {
             let span = Span::at(&self.bytes, entry.at).unwrap_or_default();
             span.of(&self.bytes)
         };
-        entries.sort_unstable_by(|a, b| {
+        let compare = |a: &Entry, b: &Entry| {
             a.head.cmp(&b.head).then_with(|| {
                 // Of those that are equal the last one first: it stays.
                 rule.compare(&of(a), &of(b)).then_with(|| b.at.cmp(&a.at))
             })
-        });
+        };
+        match rule.order.is_custom() {
+            true => sort_by_function(&mut entries, compare).map_err(|NoOrder| no_order(rule))?,
+            false => entries.sort_unstable_by(compare),
+        }
         Ok(entries)
     }
+}
+
+/// What is no total order of what was sorted by it.
+struct NoOrder;
+
+/// Sorts by a function of the user's. Where the sort of the standard library sees that it is no
+/// order it panics, which is an error here; a panic of the function itself goes on.
+fn sort_by_function(
+    entries: &mut [Entry],
+    compare: impl Fn(&Entry, &Entry) -> cmp::Ordering,
+) -> std::result::Result<(), NoOrder> {
+    let in_function = Cell::new(false);
+    let sort = || {
+        entries.sort_unstable_by(|a, b| {
+            in_function.set(true);
+            let order = compare(a, b);
+            in_function.set(false);
+            order
+        });
+    };
+    match catch_unwind(AssertUnwindSafe(sort)) {
+        Ok(()) => Ok(()),
+        Err(panic) if in_function.get() => resume_unwind(panic),
+        Err(_) => Err(NoOrder),
+    }
+}
+
+#[cold]
+fn no_order(rule: Rule) -> Error {
+    Error::InvalidArgument(format!("a function that is no total order: {:?}", rule.order.public()))
 }
 
 /// Memory has not what was put there.
@@ -135,6 +171,13 @@ fn not_ours() -> Error {
         path: None,
         source: io::Error::new(io::ErrorKind::InvalidData, why),
     }
+}
+
+/// A panic has come in between.
+#[cold]
+fn lost() -> Error {
+    let source = io::Error::other("a panic has lost pairs");
+    Error::Io { what: "sorting", path: None, source }
 }
 
 #[cold]
@@ -292,8 +335,16 @@ impl Sorter {
         Rule { order: self.settings.order, prefix_len, sets: self.settings.sets }
     }
 
-    /// Has the buffer made a run, by the thread.
+    /// Has the buffer made a run, by the thread. A panic, of the user's order, has lost the run: it
+    /// leaves an error behind (M4).
     fn spill(&mut self) -> Result<()> {
+        self.failed = Some(lost());
+        let spilled = self.try_spill();
+        self.failed = None;
+        spilled
+    }
+
+    fn try_spill(&mut self) -> Result<()> {
         self.wait()?;
         let mut tools = self.idle.take().unwrap_or_default();
         mem::swap(&mut tools.buffer, &mut self.filling);
@@ -323,7 +374,7 @@ impl Sorter {
         match self.worker.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(worked)) => self.take_run(worked),
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            Some(Err(panic)) => resume_unwind(panic),
         }
     }
 
@@ -382,7 +433,11 @@ impl Drop for Sorter {
 
 /// The same error, which is no value that can be copied.
 fn again(error: &Error) -> Error {
-    let Error::Io { what, path, source } = error else { return not_ours() };
+    let (what, path, source) = match error {
+        Error::Io { what, path, source } => (what, path, source),
+        Error::InvalidArgument(why) => return Error::InvalidArgument(why.clone()),
+        _ => return not_ours(),
+    };
     let source = match source.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(source.kind(), source.to_string()),

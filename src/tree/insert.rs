@@ -10,7 +10,7 @@ use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::{Body, Item, NodeHeader, write_node};
 use crate::format::node::edit::NodeMut;
 use crate::format::node::key::KeyParts;
-use crate::format::node::{HEAD, Node, Place, Value, counted_len, max_key_len, max_key_len_of};
+use crate::format::node::{HEAD, Node, Place, Value, max_key_len, max_key_len_of};
 use crate::format::order::KeyOrder;
 use crate::format::overflow::{OverflowRef, VALUE_LIMIT};
 use crate::types::PageId;
@@ -142,7 +142,7 @@ pub(super) fn put_value<S: PageSink>(
 ) -> Result<bool> {
     let page_size = sink.page_size();
     let room = &mut Vec::new();
-    let key_len = counted_len(key.len(), desc.order);
+    let key_len = Path::counted_len(path.as_ref(), sink, desc, key)?;
     if let Some(body) = Body::value(page_size, key_len, value, desc.align_shift, room) {
         return put(sink, desc, edge, path, key, body);
     }

@@ -3,7 +3,7 @@
 use super::PageSource;
 use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_DEPTH, TableDescriptor};
-use crate::format::node::{Node, Place, Value};
+use crate::format::node::{Node, Place, Value, counted_len};
 use crate::format::order::KeyOrder;
 use crate::format::overflow::OverflowRef;
 use crate::types::PageId;
@@ -232,6 +232,24 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// Bytes that the key of an entry counts ([`counted_len`]) which is put at the end of a path:
+    /// the key that is there stays, and a function may call it equal to one of another length.
+    #[inline(always)]
+    pub fn counted_len<S: PageSource>(
+        path: Option<&Path>,
+        src: &S,
+        desc: &TableDescriptor,
+        key: &[u8],
+    ) -> Result<usize> {
+        let len = match path {
+            Some(path) if path.place.found && desc.order.is_custom() => {
+                node_at(src, path.leaf, 0, desc.order)?.key(path.place.index)?.len()
+            }
+            _ => key.len(),
+        };
+        Ok(counted_len(len, desc.order))
+    }
+
     /// Descends to a key; None in an empty tree.
     pub fn find<S: PageSource>(
         src: &S,

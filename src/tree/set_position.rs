@@ -195,11 +195,12 @@ impl SetPosition {
 
     fn step_key<S: PageSource>(&mut self, tree: &Tree<'_, S>, forward: bool) -> Result<bool> {
         // Where it stands beside its pair, its key may be the one that is asked for.
-        let (side, values, way) = match forward {
-            true => (Side::Before, self.in_front(), Ordering::Greater),
-            false => (Side::After, self.behind(), Ordering::Less),
+        let (values, way) = match forward {
+            true => (self.in_front(), Ordering::Greater),
+            false => (self.behind(), Ordering::Less),
         };
-        let with_own = self.side == side && tree.of_key(self, values, forward)?.is_none();
+        let is_beside = matches!(self.side, Side::Before | Side::After);
+        let with_own = is_beside && tree.of_key(self, values, forward)?.is_none();
         let found = tree.beside(self.keys(forward, with_own), forward)?;
         self.land(tree, found, way)
     }

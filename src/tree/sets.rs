@@ -18,12 +18,12 @@ use super::pages::lower;
 use super::remove::{drop_tree, remove};
 use super::search::{Path, find, node_at};
 use super::set::{Set, bad, pages_of};
-use super::set_values::{SetValues, get_set, set_contains};
+use super::set_values::{SetValues, set_contains};
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::build::Body;
 use crate::format::node::set::{encode_set, encode_tree};
-use crate::format::node::{ENTRY, LEAF_CELL, counted_len, is_inline};
+use crate::format::node::{ENTRY, LEAF_CELL, is_inline};
 use crate::format::order::KeyOrder;
 use crate::format::page::HEADER;
 use std::ops::Bound;
@@ -38,7 +38,6 @@ pub fn insert_pair<S: PageSink>(
 ) -> Result<bool> {
     let page_size = sink.page_size();
     check_key(page_size, desc.order, key)?;
-    let key_len = counted_len(key.len(), desc.order);
     check_set_value(page_size, desc, value)?;
     let path = match edge.take(sink, desc, key)? {
         Some(path) => Some(path),
@@ -67,6 +66,7 @@ pub fn insert_pair<S: PageSink>(
             None => return Ok(false),
         },
     };
+    let key_len = Path::counted_len(path.as_ref(), sink, desc, key)?;
     desc.pairs = desc.pairs.saturating_add(1);
     match encode(page_size, key_len, &list, desc.value_size, usize::MAX) {
         Some(bytes) => {
@@ -90,8 +90,12 @@ pub fn remove_pair<S: PageSink>(
     value: &[u8],
 ) -> Result<bool> {
     let page_size = sink.page_size();
-    let key_len = counted_len(key.len(), desc.order);
-    let Some(set) = get_set(sink, desc, key)? else { return Ok(false) };
+    let Some(path) = Path::find(sink, desc, key)?.filter(|path| path.place.found) else {
+        return Ok(false);
+    };
+    let key_len = Path::counted_len(Some(&path), sink, desc, key)?;
+    let leaf = node_at(sink, path.leaf, 0, desc.order)?;
+    let set = Set::of(&leaf, leaf.value(path.place.index)?)?.checked(desc)?;
     if !set_contains(sink, desc, &set, value)? {
         return Ok(false);
     }
@@ -138,7 +142,7 @@ fn most_of(page_size: usize) -> usize {
 }
 
 /// What stands in the cell of a key with these values; None if its entry would be longer than
-/// `most`, or than may stand in a leaf (S1). The key's length as [`counted_len`] gives it.
+/// `most`, or than may stand in a leaf (S1). The key's length as [`Path::counted_len`] gives it.
 pub(super) fn encode(
     page_size: usize,
     key_len: usize,
