@@ -874,3 +874,114 @@ fn a_function_that_is_no_order_damages_no_page() {
     assert!(errors > 0 && refused > 0 && !db.read().unwrap().table("t").unwrap().is_empty());
     assert_clean(&db);
 }
+
+/// Tables of sets look for a key again when its tree of values has changed. They must not take
+/// another one for it: pages would belong to nobody, or twice.
+#[test]
+fn a_function_that_is_no_order_damages_no_page_of_sets() {
+    fn any(a: &[u8], b: &[u8]) -> Ordering {
+        use std::cell::Cell;
+        thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
+        let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        STATE.set(state);
+        match (state >> 33) % 200 {
+            0 => Ordering::Equal,
+            1 | 2 => b.cmp(a),
+            _ => a.cmp(b),
+        }
+    }
+    let mut errors = 0;
+    for seed in 0..12 {
+        let size = if seed % 2 == 0 { TableOptions::set_of(8) } else { TableOptions::set() };
+        let options = size.ordered(Order::Custom("any".into()));
+        let db = Database::builder().order("any", any).in_memory().unwrap();
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..60 {
+            let mut txn = db.write().unwrap();
+            let table = txn.open_set_with("t", &options).unwrap().id();
+            for _ in 0..200 {
+                let (key, value) = (rng.u32(..5).to_be_bytes(), rng.u64(..2_000).to_be_bytes());
+                let Ok(mut table) = txn.edit_set(table) else { break };
+                let done = match rng.u8(..60) {
+                    0 => table.remove_all(&key).map(drop),
+                    1 => table.load((0..40u64).map(|n| (key, n.to_be_bytes()))).map(drop),
+                    2..=10 => table.remove(&key, &value).map(drop),
+                    _ => table.insert(&key, &value).map(drop),
+                };
+                match done {
+                    Ok(()) => {}
+                    Err(Error::Corrupt { .. } | Error::TransactionBroken { .. }) => {
+                        errors += 1;
+                        break;
+                    }
+                    Err(e) => panic!("{e}"),
+                }
+            }
+            match txn.commit() {
+                Ok(()) | Err(Error::TransactionBroken { .. }) => {}
+                Err(e) => panic!("{e}"),
+            }
+            assert_clean(&db);
+        }
+    }
+    assert!(errors > 0);
+}
+
+/// Made by one function, changed by another of the same name.
+#[test]
+fn another_order_of_the_same_name_damages_no_page() {
+    let dir = disk_dir();
+    let path = dir.path().join("two-orders.recto");
+    let options = TableOptions::set().ordered(Order::Custom("mine".into()));
+    let open = |compare: Compare| open_at(&path, Database::builder().order("mine", compare));
+    let db = open(by_bytes);
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_set_with("t", &options).unwrap();
+    // Keys with a tree of values each, all in one leaf.
+    let values = || (0..300u16).map(|n| n.to_be_bytes().repeat(20));
+    let pairs = (b'a'..=b'i').flat_map(|key| values().map(move |value| ([key; 100], value)));
+    table.load(pairs).unwrap();
+    txn.commit().unwrap();
+    assert_clean(&db);
+    db.close().unwrap();
+
+    let db = open(|a, b| b.cmp(a));
+    let mut txn = db.write().unwrap();
+    let mut table = txn.open_set_with("t", &options).unwrap();
+    for value in [b"1", b"2", b"3"] {
+        table.insert(b"x", value).unwrap();
+    }
+    // By this function e belongs behind i, which is the last; it stands in the middle.
+    let error = table.insert(&[b'e'; 100], &[9; 2000]).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
+    assert_clean(&db);
+}
+
+/// A new cursor stands nowhere, and compares nothing with that.
+#[test]
+fn a_function_is_shown_keys_alone() {
+    fn numbers(a: &[u8], b: &[u8]) -> Ordering {
+        let number = |key: &[u8]| u32::from_be_bytes(key.try_into().expect("a key of four bytes"));
+        number(b).cmp(&number(a))
+    }
+    let db = Database::builder().order("numbers", numbers).in_memory().unwrap();
+    let order = Order::Custom("numbers".into());
+    let mut txn = db.write().unwrap();
+    let options = TableOptions::default().ordered(order.clone());
+    let mut table = txn.open_table_with("t", &options).unwrap();
+    for n in 0..100u32 {
+        table.put(&n.to_be_bytes(), b"").unwrap();
+    }
+    assert_eq!(table.iter().unwrap().rev().count(), 100);
+    assert_eq!(table.retain(.., |key, _| key[3] % 2 > 0).unwrap(), 50);
+    let table = table.id();
+    let sets = txn.open_set_with("s", &TableOptions::set().ordered(order)).unwrap().id();
+    txn.edit_set(sets).unwrap().insert(&7u32.to_be_bytes(), b"").unwrap();
+    assert!(txn.cursor(table).next(&txn).unwrap().is_some());
+    assert!(txn.cursor(table).prev(&txn).unwrap().is_some());
+    assert!(txn.set_cursor(sets).next(&txn).unwrap().is_some());
+    assert!(txn.set_cursor(sets).prev(&txn).unwrap().is_some());
+    txn.commit().unwrap();
+    assert_clean(&db);
+}

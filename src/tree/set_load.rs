@@ -5,9 +5,9 @@
 use super::PageSink;
 use super::insert::{RightmostPath, check_key, check_set_value, put};
 use super::search::Path;
-use super::set::{Set, pages_of};
+use super::set::Set;
 use super::set_values::get_set;
-use super::sets::{body, encode, grow_tree, insert_in_tree, insert_pair, store_tree};
+use super::sets::{Was, body, encode, grow_tree, insert_in_tree, insert_pair, store_tree};
 use crate::error::Result;
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::counted_len;
@@ -39,7 +39,7 @@ pub fn insert_values<S: PageSink>(
         }
         None => {
             let tree = grow_tree(sink, desc, values)?;
-            store_tree(sink, desc, key, &tree, 0)?;
+            store_tree(sink, desc, key, &tree, None)?;
         }
     }
     Ok(count)
@@ -55,15 +55,15 @@ fn insert_among<S: PageSink>(
 ) -> Result<u64> {
     let (mut new, mut rest) = (0, values);
     while let Some((first, behind)) = rest.split_first() {
-        if let Some(Set::Tree(mut tree)) = get_set(sink, desc, key)? {
-            let (before, pages) = (tree.entries, pages_of(&tree));
+        if let Some(set @ Set::Tree(mut tree)) = get_set(sink, desc, key)? {
+            let (before, was) = (tree.entries, Was::of(&set));
             let mut edge = RightmostPath::default();
             for value in rest {
                 insert_in_tree(sink, &mut tree, &mut edge, value)?;
             }
             let more = tree.entries - before;
             if more > 0 {
-                store_tree(sink, desc, key, &tree, pages)?;
+                store_tree(sink, desc, key, &tree, Some(was))?;
                 desc.pairs = desc.pairs.saturating_add(more);
             }
             return Ok(new + more);

@@ -224,11 +224,13 @@ impl SetPosition {
         way: Ordering,
     ) -> Result<bool> {
         let Some((key, value)) = found else { return Ok(false) };
-        let order = tree.desc.order.compare(&key, &self.key);
-        let order = order.then_with(|| (*value).cmp(&self.value[..]));
-        let stays = order == Ordering::Equal && self.side != Side::At;
-        if self.side != Side::Nowhere && order != way && !stays {
-            return Err(bad(tree.desc, "set of values, or keys, out of order"));
+        if self.side != Side::Nowhere {
+            let order = tree.desc.order.compare(&key, &self.key);
+            let order = order.then_with(|| (*value).cmp(&self.value[..]));
+            let stays = order == Ordering::Equal && self.side != Side::At;
+            if order != way && !stays {
+                return Err(bad(tree.desc, "set of values, or keys, out of order"));
+            }
         }
         self.set(&key, &value);
         Ok(true)

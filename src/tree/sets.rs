@@ -15,7 +15,7 @@ use super::PageSink;
 use super::insert::{RightmostPath, append, check_key, check_set_value, insert, put};
 use super::packed;
 use super::pages::lower;
-use super::remove::{drop_tree, remove};
+use super::remove::{drop_tree, remove, remove_at};
 use super::search::{Path, find, node_at};
 use super::set::{Set, bad, pages_of};
 use super::set_values::{SetValues, set_contains};
@@ -26,6 +26,7 @@ use crate::format::node::set::{encode_set, encode_tree};
 use crate::format::node::{ENTRY, LEAF_CELL, is_inline};
 use crate::format::order::KeyOrder;
 use crate::format::page::HEADER;
+use crate::types::PageId;
 use std::ops::Bound;
 
 /// Inserts a value of a key; false, and nothing changed, if the key has it.
@@ -50,14 +51,14 @@ pub fn insert_pair<S: PageSink>(
         }
         _ => None,
     };
+    let was = before.as_ref().map(Was::of);
     let list = match before {
         None => vec![value],
         Some(Set::Tree(mut tree)) => {
-            let pages = pages_of(&tree);
             if !insert_in_tree(sink, &mut tree, &mut RightmostPath::default(), value)? {
                 return Ok(false);
             }
-            store_tree(sink, desc, key, &tree, pages)?;
+            store_tree(sink, desc, key, &tree, was)?;
             desc.pairs = desc.pairs.saturating_add(1);
             return Ok(true);
         }
@@ -75,7 +76,7 @@ pub fn insert_pair<S: PageSink>(
         None => {
             let list: Vec<Vec<u8>> = list.iter().map(|value| value.to_vec()).collect();
             let tree = grow_tree(sink, desc, &list)?;
-            store_tree(sink, desc, key, &tree, 0)?;
+            store_tree(sink, desc, key, &tree, was)?;
         }
     }
     Ok(true)
@@ -100,12 +101,11 @@ pub fn remove_pair<S: PageSink>(
         return Ok(false);
     }
     if set.count() == 1 {
-        return remove(sink, desc, key);
+        return remove_at(sink, desc, &path).map(|()| true);
     }
-    let root = desc.root;
+    let (was, root) = (Was::of(&set), desc.root);
     match set {
         Set::Tree(mut tree) => {
-            let pages = pages_of(&tree);
             if !remove_from_tree(sink, &mut tree, value)? {
                 return Err(bad(desc, "set whose values are out of order"));
             }
@@ -116,12 +116,12 @@ pub fn remove_pair<S: PageSink>(
                     let most = most_of(page_size) / 2;
                     if let Some(bytes) = encode(page_size, key_len, &list, desc.value_size, most) {
                         drop_tree(sink, &tree)?;
-                        lower(&mut desc.overflow_pages, pages, root)?;
-                        return replace(sink, desc, key, body(&bytes)).map(|()| true);
+                        lower(&mut desc.overflow_pages, was.pages, root)?;
+                        return replace(sink, desc, key, Some(was), body(&bytes)).map(|()| true);
                     }
-                    store_tree(sink, desc, key, &tree, pages)?;
+                    store_tree(sink, desc, key, &tree, Some(was))?;
                 }
-                None => store_tree(sink, desc, key, &tree, pages)?,
+                None => store_tree(sink, desc, key, &tree, Some(was))?,
             }
         }
         set => {
@@ -130,7 +130,7 @@ pub fn remove_pair<S: PageSink>(
             let bytes = encode(page_size, key_len, &list, desc.value_size, usize::MAX);
             let bytes = bytes.ok_or_else(|| bad(desc, "set that is too long"))?;
             lower(&mut desc.pairs, 1, root)?;
-            replace(sink, desc, key, body(&bytes))?;
+            replace(sink, desc, key, Some(was), body(&bytes))?;
         }
     }
     Ok(true)
@@ -263,28 +263,58 @@ fn list_of_small<S: PageSink>(sink: &S, tree: &TableDescriptor) -> Result<Option
     Ok(Some(list))
 }
 
-/// Puts the reference to a tree of values beside its key; before, the tree had `pages` pages.
+/// What a key had when its values began to change, by which its cell is known again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Was {
+    count: u64,
+    /// Of its tree, if it had one, and the pages of that.
+    root: PageId,
+    pages: u64,
+}
+
+impl Was {
+    pub fn of(set: &Set<'_>) -> Was {
+        match set {
+            Set::Tree(tree) => Was { count: tree.entries, root: tree.root, pages: pages_of(tree) },
+            list => Was { count: list.count(), root: PageId::NONE, pages: 0 },
+        }
+    }
+}
+
+/// Puts the reference to a tree of values beside its key, which had none before, or this.
 pub(super) fn store_tree<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     key: &[u8],
     tree: &TableDescriptor,
-    pages: u64,
+    was: Option<Was>,
 ) -> Result<()> {
     let root = desc.root;
-    lower(&mut desc.overflow_pages, pages, root)?;
+    lower(&mut desc.overflow_pages, was.map_or(0, |was| was.pages), root)?;
     desc.overflow_pages = desc.overflow_pages.saturating_add(pages_of(tree));
-    replace(sink, desc, key, Body::set(&encode_tree(tree), true))
+    replace(sink, desc, key, was, Body::set(&encode_tree(tree), true))
 }
 
-/// Gives a key another cell. It is looked for again: in a damaged file a change of the tree of
-/// values may have changed this one (T6).
+/// Gives a key another cell. It is looked for again, and must be as it was: in a damaged file a
+/// change of the tree of values may have changed this one (T6), and a function that is no order may
+/// lead to another key, whose pages would belong to nobody, or twice.
 fn replace<S: PageSink>(
     sink: &mut S,
     desc: &mut TableDescriptor,
     key: &[u8],
+    was: Option<Was>,
     body: Body<'_>,
 ) -> Result<()> {
     let path = Path::find(sink, desc, key)?;
+    let is = match &path {
+        Some(path) if path.place.found => {
+            let leaf = node_at(sink, path.leaf, 0, desc.order)?;
+            Some(Was::of(&Set::of(&leaf, leaf.value(path.place.index)?)?))
+        }
+        _ => None,
+    };
+    if is != was {
+        return Err(bad(desc, "key that is not where it was"));
+    }
     put(sink, desc, &mut RightmostPath::default(), path, key, body).map(|_| ())
 }
