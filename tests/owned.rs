@@ -195,8 +195,11 @@ fn owned_things_with_types() {
     txn.commit().unwrap();
     let ages = Arc::new(db.read().unwrap()).owned_typed(&AGES).unwrap();
     assert_eq!(ages.as_table().len(), 300);
-    assert_eq!(ages.as_bytes().len(), 300);
+    assert_eq!((ages.as_bytes().len(), ages.len(), ages.is_empty()), (300, 300, false));
+    assert_eq!(ages.get("name 007").unwrap(), Some(7));
+    assert!(ages.contains_key("name 299").unwrap() && !ages.contains_key("name 300").unwrap());
     let mut range = ages.range("name 100".."name 103").unwrap();
+    assert_eq!(range.txn().id(), ages.txn().id());
     assert_eq!(range.next_ref().unwrap(), Some(("name 100", 100)));
     assert_eq!(range.next_back().unwrap().unwrap(), ("name 102".to_owned(), 102));
     assert_eq!(range.next().unwrap().unwrap(), ("name 101".to_owned(), 101));
@@ -211,6 +214,8 @@ fn owned_things_with_types() {
     assert_eq!(cursor.last().unwrap(), Some(("name 299", 299)));
     assert_eq!(cursor.next().unwrap(), None);
     assert_eq!(cursor.first().unwrap(), Some(("name 000", 0)));
+    assert_eq!(cursor.clone().current().unwrap(), Some(("name 000", 0)));
+    assert_eq!(cursor.table().txn().id(), ages.txn().id());
 
     // Bytes of another type stop what reads them.
     let mut txn = db.write().unwrap();

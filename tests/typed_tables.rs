@@ -6,8 +6,8 @@ mod typed_samples;
 
 use common::assert_clean;
 use fastrand::Rng;
-use recto::typed::{Beginning, Key, KeyPrefix, Pod, PodSlice, TableDef};
-use recto::{Database, Error};
+use recto::typed::{Beginning, Key, KeyPrefix, Pod, PodSlice, SetDef, TableDef, TypedEntry};
+use recto::{Database, Error, Order, TableOptions};
 use std::collections::BTreeMap;
 use std::ops::Bound::*;
 use typed_samples::*;
@@ -387,6 +387,145 @@ fn tables_are_shared_between_threads() {
             });
         }
     });
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+#[test]
+fn a_new_table_is_made_once() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    const AGES: TableDef<&str, Pod<u64>> = TableDef::new("ages").align(64);
+    txn.create_typed(&AGES).unwrap().put("Ada", &36).unwrap();
+    let options = txn.table_options("ages").unwrap().unwrap();
+    assert_eq!((options.align, &*options.key_type), (64, "str"));
+    let there = |e: Error| matches!(e, Error::TableExists(name) if name == "ages");
+    assert!(txn.create_typed(&AGES).is_err_and(there));
+    assert!(txn.create_typed(&TableDef::<u8, u8>::new("ages")).is_err_and(there));
+    assert_eq!(txn.typed(&AGES).unwrap().len(), 1);
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+/// Tables whose keys stand whole have the order of their types; what was made otherwise, or has
+/// another order, is told.
+#[test]
+fn whole_keys_are_asked_for_by_the_definition() {
+    const PLAIN: TableDef<(&str, i32), &str> = WORDS.plain();
+    const TAGS: SetDef<&str, u16> = SetDef::new("tags");
+    let db = Database::in_memory().unwrap();
+    let rng = &mut Rng::with_seed(12);
+    let mut model: BTreeMap<(String, i32), String> = BTreeMap::new();
+    let mut txn = db.write().unwrap();
+    let (words, tags) =
+        (txn.open_typed(&PLAIN).unwrap(), txn.open_typed_set(&TAGS.plain()).unwrap());
+    for _ in 0..3_000 {
+        let (key, value) = ((text(rng), rng.i32(-3..4)), text(rng));
+        if rng.u8(..4) > 0 {
+            words.put(&mut txn, (&key.0, key.1), &value).unwrap();
+            tags.insert(&mut txn, &value, rng.u16(..9)).unwrap();
+            model.insert(key, value);
+        } else {
+            let there = words.delete(&mut txn, (&key.0, key.1)).unwrap();
+            assert_eq!(there, model.remove(&key).is_some());
+        }
+    }
+    txn.commit().unwrap();
+    let mut txn = db.write().unwrap();
+    for name in ["words", "tags"] {
+        assert_eq!(txn.table_options(name).unwrap().unwrap().order, Order::Plain);
+    }
+    // As in other tables of this order made as bytes, the definition need not say it.
+    for def in [WORDS, PLAIN] {
+        let table = txn.typed(&def).unwrap();
+        let found = table.iter().unwrap().map(Result::unwrap).map(|(k, v)| (k, v.to_owned()));
+        assert!(found.eq(model.iter().map(|(k, v)| (k.clone(), v.clone()))));
+        let found = (&table).into_iter().rev().map(|pair| pair.unwrap().0);
+        assert!(found.eq(model.keys().rev().cloned()));
+        let (from, to) = (("a", 0), ("n", 0));
+        let among = |(text, n): &(String, i32)| (&**text, *n) >= from && (&**text, *n) < to;
+        let found = table.range(from..to).unwrap().keys().map(Result::unwrap);
+        assert!(found.eq(model.keys().filter(|key| among(key)).cloned()));
+        assert!(txn.open_typed(&def).is_ok());
+    }
+    for def in [TAGS, TAGS.plain()] {
+        assert_eq!(txn.typed_set(&def).unwrap().iter().unwrap().count() as u64, {
+            txn.open_typed_set(&def).unwrap().view(&txn).unwrap().key_count()
+        });
+    }
+    let refused = |e: Error| matches!(e, Error::TableOptions { .. });
+    const PACKED: TableDef<u8, u8> = TableDef::new("packed");
+    const PACKED_SETS: SetDef<u8, u8> = SetDef::new("packed sets");
+    txn.open_typed(&PACKED).unwrap();
+    txn.open_typed_set(&PACKED_SETS).unwrap();
+    assert!(txn.open_typed(&PACKED.plain()).is_err_and(refused));
+    assert!(txn.typed(&PACKED.plain()).is_err_and(refused));
+    assert!(txn.open_typed_set(&PACKED_SETS.plain()).is_err_and(refused));
+    assert!(txn.typed_set(&PACKED_SETS.plain()).is_err_and(refused));
+    let reversed = TableOptions::set().ordered(Order::Reversed);
+    txn.open_set_with("reversed", &reversed).unwrap();
+    const REVERSED: SetDef<u8, u8> = SetDef::new("reversed").unnamed();
+    assert!(txn.open_typed_set(&REVERSED).is_err_and(refused));
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+#[test]
+fn entries_and_cursors_know_their_keys() {
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let words = txn.open_typed(&WORDS).unwrap();
+    let mut table = words.edit(&mut txn).unwrap();
+    for (key, is_there) in [(("a\0b", -1), false), (("a\0b", -1), true), (("", 7), false)] {
+        let entry = table.entry(key).unwrap();
+        assert_eq!(entry.key().unwrap(), (key.0.to_owned(), key.1));
+        match entry {
+            TypedEntry::Vacant(free) => {
+                assert!(!is_there);
+                assert_eq!(free.key().unwrap(), (key.0.to_owned(), key.1));
+                free.insert("value").unwrap();
+            }
+            TypedEntry::Occupied(there) => {
+                assert!(is_there);
+                assert_eq!(there.key().unwrap(), (key.0.to_owned(), key.1));
+            }
+        }
+    }
+    let mut cursor = table.cursor();
+    assert_eq!((cursor.table(), cursor.key().unwrap()), (words, None));
+    assert_eq!(cursor.last(&txn).unwrap(), Some((("a\0b", -1), "value")));
+    let mut other = cursor.clone();
+    assert!(cursor.delete(&mut txn).unwrap());
+    assert_eq!(cursor.key().unwrap(), Some(("a\0b", -1)), "where it was");
+    assert_eq!(other.current(&txn).unwrap(), None);
+    assert_eq!(other.prev(&txn).unwrap(), Some((("", 7), "value")));
+    let table = txn.typed(&WORDS).unwrap();
+    let mut cursor = table.cursor();
+    cursor.first().unwrap();
+    assert_eq!(cursor.clone().current().unwrap(), Some((("", 7), "value")));
+    txn.commit().unwrap();
+    assert_clean(&db);
+}
+
+#[test]
+fn a_slice_that_could_not_be_filled_is_not_put() {
+    const NUMBERS: TableDef<u8, PodSlice<u32>> = TableDef::new("numbers");
+    let db = Database::in_memory().unwrap();
+    let mut txn = db.write().unwrap();
+    let mut numbers = txn.typed_mut(&NUMBERS).unwrap();
+    numbers.put(1, &[1, 2]).unwrap();
+    let failed = numbers.try_put_with(1, 3, |slice| {
+        slice[0] = 7;
+        Err(Error::Decode { type_name: "mine".into(), detail: "no more".into() })
+    });
+    assert!(matches!(failed, Err(Error::Decode { type_name, .. }) if type_name == "mine"));
+    assert_eq!(numbers.get(1).unwrap(), Some(&[1, 2][..]));
+    let replaced = numbers.try_put_with(1, 3, |slice| {
+        slice.fill(9);
+        Ok::<_, Error>(())
+    });
+    assert!(replaced.unwrap());
+    assert_eq!(numbers.get(1).unwrap(), Some(&[9, 9, 9][..]));
     txn.commit().unwrap();
     assert_clean(&db);
 }

@@ -182,7 +182,7 @@ pub use table::entry::{TypedEntry, TypedOccupiedEntry, TypedVacantEntry};
 pub use table::extract::TypedExtractIf;
 pub use table::id::TypedId;
 pub use table::owned::{OwnedTypedCursor, OwnedTypedRange, OwnedTypedTable};
-pub use table::range::{Keys, TypedRange, Values};
+pub use table::range::{Keys, TypedRange, TypedTableIter, Values};
 pub use table::read::TypedTable;
 pub use table::write::TypedTableMut;
 pub use value::Value;

@@ -2,7 +2,7 @@
 
 use crate::typed::key::Key;
 use crate::typed::table::definition::limited;
-use crate::types::TableOptions;
+use crate::types::{Order, TableOptions};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -37,6 +37,7 @@ use std::marker::PhantomData;
 /// ```
 pub struct SetDef<'n, K, V> {
     name: &'n str,
+    plain: bool,
     named: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -44,7 +45,27 @@ pub struct SetDef<'n, K, V> {
 impl<'n, K, V> SetDef<'n, K, V> {
     /// A table of this name: 1 to 1,024 bytes.
     pub const fn new(name: &'n str) -> SetDef<'n, K, V> {
-        SetDef { name, named: true, types: PhantomData }
+        SetDef { name, plain: false, named: true, types: PhantomData }
+    }
+
+    /// A table whose keys stand whole in their pages ([`Order::Plain`]): for programs that also
+    /// read it as bytes, to which ranges and cursors lend keys there without a copy. With types it
+    /// is read as any other, in the same order. One that is there must be so too.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::typed::SetDef;
+    /// const TAGS: SetDef<&str, u64> = SetDef::new("tags").plain();
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut tags = txn.typed_set_mut(&TAGS)?;
+    /// tags.insert("rust", 7)?;
+    /// let (tag, _) = tags.as_set().as_bytes().first()?.unwrap();
+    /// assert_eq!(tag.borrowed(), Some(&b"rust"[..])); // a slice of the page
+    /// # Ok(()) }
+    /// ```
+    pub const fn plain(self) -> SetDef<'n, K, V> {
+        SetDef { plain: true, ..self }
     }
 
     /// A table whose types have no stored names: for tables that were made as tables of bytes.
@@ -72,7 +93,8 @@ impl<K: Key, V: Key> SetDef<'_, K, V> {
         // Longer ones than a number of 16 bits tells are too long for values of sets.
         let size = V::KEY_WIDTH.and_then(|width| u16::try_from(width).ok()).unwrap_or(0);
         let (keys, values) = self.stored_types();
-        TableOptions::set_of(size).types(keys, values)
+        let order = if self.plain { Order::Plain } else { Order::Packed };
+        TableOptions::set_of(size).types(keys, values).ordered(order)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cursors of typed tables.
 
 use super::encoded::{with_key, with_value};
+use super::id::TypedId;
 use super::range::Pair;
 use crate::api::cursor::Cursor;
 use crate::api::table::TableCursor;
@@ -57,6 +58,8 @@ use std::marker::PhantomData;
 /// assert_eq!(cursor.last(&txn)?, Some(("Kurt", 71)));
 /// assert_eq!(cursor.seek(&txn, "B")?, Some(("Kurt", 71)));
 /// assert_eq!(cursor.seek_back(&txn, "B")?, Some(("Ada", 36)));
+/// assert!(cursor.table().delete(&mut txn, "Ada")?);
+/// assert_eq!(cursor.key()?, Some("Ada")); // where it was
 /// # Ok(()) }
 /// ```
 ///
@@ -126,6 +129,16 @@ macro_rules! moves {
 impl<K: Key, V: Value> TypedCursor<K, V> {
     pub(super) fn new(cursor: Cursor) -> TypedCursor<K, V> {
         TypedCursor { cursor, key: Vec::new(), types: PhantomData }
+    }
+
+    /// Its table.
+    pub fn table(&self) -> TypedId<K, V> {
+        TypedId::new(self.cursor.table())
+    }
+
+    /// The key that it stands on, whether that is still there or not.
+    pub fn key(&mut self) -> Result<Option<K::Ref<'_>>> {
+        self.cursor.key().map(|key| K::read(key, &mut self.key)).transpose()
     }
 
     moves! {
@@ -223,6 +236,18 @@ impl<'t, K: Key, V: Value> TypedTableCursor<'t, K, V> {
     pub fn seek_back(&mut self, key: K::Arg<'_>) -> Result<Option<Pair<'_, 't, K, V>>> {
         let bytes = with_key::<K, _>(key, |key| self.cursor.seek_back(key))?;
         pair::<K, V>(bytes, &mut self.key)
+    }
+}
+
+impl<K, V> Clone for TypedCursor<K, V> {
+    fn clone(&self) -> Self {
+        TypedCursor { cursor: self.cursor.clone(), key: Vec::new(), types: PhantomData }
+    }
+}
+
+impl<K, V> Clone for TypedTableCursor<'_, K, V> {
+    fn clone(&self) -> Self {
+        TypedTableCursor { cursor: self.cursor.clone(), key: Vec::new(), types: PhantomData }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::typed::key::Key;
 use crate::typed::value::Value;
-use crate::types::TableOptions;
+use crate::types::{Order, TableOptions};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -36,6 +36,7 @@ pub struct TableDef<'n, K, V> {
     name: &'n str,
     value_name: &'n str,
     align: usize,
+    plain: bool,
     named: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -43,13 +44,33 @@ pub struct TableDef<'n, K, V> {
 impl<'n, K, V> TableDef<'n, K, V> {
     /// A table of this name: 1 to 1,024 bytes.
     pub const fn new(name: &'n str) -> TableDef<'n, K, V> {
-        TableDef { name, value_name: "", align: 1, named: true, types: PhantomData }
+        TableDef { name, value_name: "", align: 1, plain: false, named: true, types: PhantomData }
     }
 
     /// With values at addresses that are multiples of this power of two, up to 4,096: for what
     /// needs more than its type says, as vector instructions do. Checked when it is opened.
     pub const fn align(self, bytes: usize) -> TableDef<'n, K, V> {
         TableDef { align: bytes, ..self }
+    }
+
+    /// A table whose keys stand whole in their pages ([`Order::Plain`]): for programs that also
+    /// read it as bytes, to which ranges and cursors lend keys there without a copy. With types it
+    /// is read as any other, in the same order. One that is there must be so too.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages").plain();
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut ages = txn.typed_mut(&AGES)?;
+    /// ages.put("Ada", 36)?;
+    /// let (name, _) = ages.as_table().as_bytes().first()?.unwrap();
+    /// assert_eq!(name.borrowed(), Some(&b"Ada"[..])); // a slice of the page
+    /// # Ok(()) }
+    /// ```
+    pub const fn plain(self) -> TableDef<'n, K, V> {
+        TableDef { plain: true, ..self }
     }
 
     /// With a name for the type of its values that is stored beside that of its encoding. For what
@@ -97,6 +118,10 @@ impl<K: Key, V: Value> TableDef<'_, K, V> {
             (true, "") => limited(V::type_name()),
             (true, name) => limited(format!("{} {name}", V::type_name())),
         }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        if self.plain { Order::Plain } else { Order::Packed }
     }
 
     /// What addresses of its values are to be multiples of.

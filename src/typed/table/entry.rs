@@ -56,6 +56,7 @@ impl<K: Key, V: Value> TypedTableMut<'_, K, V> {
 /// }
 /// let taken = seats.entry((7, 'A'))?.or_insert_with(|| "Kurt".into())?;
 /// assert_eq!(taken.get()?, "Ada");
+/// assert_eq!(seats.entry((7, 'B'))?.key()?, (7, 'B'));
 /// let grace = seats.entry((7, 'B'))?.or_insert("Grace")?;
 /// grace.delete()?;
 /// seats.entry((7, 'A'))?.and_modify(|name| name.push('!'))?;
@@ -70,6 +71,14 @@ pub enum TypedEntry<'a, K, V> {
 }
 
 impl<'a, K: Key, V: Value> TypedEntry<'a, K, V> {
+    /// Its key, a copy.
+    pub fn key(&self) -> Result<K::Owned> {
+        match self {
+            TypedEntry::Occupied(there) => there.key(),
+            TypedEntry::Vacant(free) => free.key(),
+        }
+    }
+
     /// Puts the key with this value, if it is not there.
     pub fn or_insert(self, value: V::Arg<'_>) -> Result<TypedOccupiedEntry<'a, K, V>> {
         match self {
@@ -116,6 +125,7 @@ impl<'a, K: Key, V: Value> TypedEntry<'a, K, V> {
 /// let mut seats = txn.typed_mut(&SEATS)?;
 /// let mut there = seats.entry((7, 'A'))?.or_insert("Ada")?;
 /// there.insert("Kurt")?;
+/// assert_eq!(there.key()?, (7, 'A'));
 /// assert_eq!(there.remove()?, "Kurt");
 /// assert!(seats.is_empty());
 /// let there = seats.entry((7, 'A'))?.or_insert("Ada")?;
@@ -131,6 +141,11 @@ pub struct TypedOccupiedEntry<'a, K, V> {
 impl<'a, K: Key, V: Value> TypedOccupiedEntry<'a, K, V> {
     fn new(there: OccupiedEntry<'a>) -> Self {
         TypedOccupiedEntry { there, types: PhantomData }
+    }
+
+    /// Its key, a copy.
+    pub fn key(&self) -> Result<K::Owned> {
+        K::from_bytes(self.there.key())
     }
 
     /// Its value.
@@ -168,6 +183,7 @@ impl<'a, K: Key, V: Value> TypedOccupiedEntry<'a, K, V> {
 /// let mut txn = db.write()?;
 /// let mut seats = txn.typed_mut(&SEATS)?;
 /// if let TypedEntry::Vacant(free) = seats.entry((7, 'A'))? {
+///     assert_eq!(free.key()?, (7, 'A'));
 ///     assert_eq!(free.insert("Ada")?.get()?, "Ada");
 /// }
 /// # Ok(()) }
@@ -178,6 +194,11 @@ pub struct TypedVacantEntry<'a, K, V> {
 }
 
 impl<'a, K: Key, V: Value> TypedVacantEntry<'a, K, V> {
+    /// The key, a copy.
+    pub fn key(&self) -> Result<K::Owned> {
+        K::from_bytes(self.free.key())
+    }
+
     /// Puts it with this value.
     pub fn insert(self, value: V::Arg<'_>) -> Result<TypedOccupiedEntry<'a, K, V>> {
         with_value::<V, _>(value, |value| self.free.insert(value)).map(TypedOccupiedEntry::new)

@@ -2,6 +2,7 @@
 
 use super::encoded::bounds;
 use super::read::TypedTable;
+use super::write::TypedTableMut;
 use crate::error::Result;
 use crate::typed::key::Key;
 use crate::typed::value::Value;
@@ -58,5 +59,31 @@ impl<'t, K: Key, V: Value> TypedTable<'t, K, V> {
             .into_iter()
             .map(|(key, value)| Ok((K::from_bytes(&key)?, V::decode(value)?)))
             .collect()
+    }
+}
+
+impl<K: Key, V: Value> TypedTableMut<'_, K, V> {
+    /// As [`TypedTable::count_range`].
+    pub fn count_range<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<u64> {
+        self.as_table().count_range(keys)
+    }
+
+    /// As [`TypedTable::estimate_range`].
+    pub fn estimate_range<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<u64> {
+        self.as_table().estimate_range(keys)
+    }
+
+    /// As [`TypedTable::split_range`].
+    pub fn split_range<'k>(
+        &self,
+        keys: impl RangeBounds<K::Arg<'k>>,
+        parts: usize,
+    ) -> Result<Vec<K::Owned>> {
+        self.as_table().split_range(keys, parts)
+    }
+
+    /// As [`TypedTable::sample`].
+    pub fn sample(&self, number: usize, seed: u64) -> Result<Vec<(K::Owned, V::Ref<'_>)>> {
+        self.as_table().sample(number, seed)
     }
 }

@@ -33,12 +33,40 @@ impl<K: Key, T: bytemuck::Pod> TypedTableMut<'_, K, PodSlice<T>> {
         len: usize,
         fill: impl FnOnce(&mut [T]),
     ) -> Result<bool> {
+        self.try_put_with(key, len, |values| {
+            fill(values);
+            Ok(())
+        })
+    }
+
+    /// The same with a `fill` that may fail: nothing has changed then, and its error is that of the
+    /// call. Those of the transaction become errors of its type.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use recto::typed::{PodSlice, TableDef};
+    /// use std::io::Read;
+    /// const PIECES: TableDef<u32, PodSlice<u8>> = TableDef::new("pieces");
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut pieces = txn.typed_mut(&PIECES)?;
+    /// let mut input = &b"eight by"[..]; // a file
+    /// pieces.try_put_with(1, 8, |piece| input.read_exact(piece))?;
+    /// assert!(pieces.try_put_with(2, 8, |piece| input.read_exact(piece)).is_err());
+    /// assert_eq!(pieces.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn try_put_with<E: From<Error>>(
+        &mut self,
+        key: K::Arg<'_>,
+        len: usize,
+        fill: impl FnOnce(&mut [T]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<bool, E> {
         let bytes = len.saturating_mul(size_of::<T>());
         with_key::<K, _>(key, |key| {
             self.bytes_mut().try_put_with(key, bytes, |bytes| {
                 let values = bytemuck::try_cast_slice_mut(bytes).map_err(|_| unaligned::<T>())?;
-                fill(values);
-                Ok(())
+                fill(values)
             })
         })
     }

@@ -13,11 +13,16 @@ use crate::types::TableOptions;
 
 /// What a table of this definition is made with, and has to have.
 fn options<K: Key, V: Value>(def: &TableDef<'_, K, V>) -> TableOptions {
-    TableOptions::aligned(def.alignment()).types(def.stored_key_type(), def.stored_value_type())
+    TableOptions::aligned(def.alignment())
+        .types(def.stored_key_type(), def.stored_value_type())
+        .ordered(def.order())
 }
 
 /// Whether a table that is there is one of this definition; false if it is not there.
-fn is_there<K: Key, V: Value>(has: Option<TableOptions>, def: &TableDef<'_, K, V>) -> Result<bool> {
+pub(super) fn is_there<K: Key, V: Value>(
+    has: Option<TableOptions>,
+    def: &TableDef<'_, K, V>,
+) -> Result<bool> {
     let Some(has) = has else { return Ok(false) };
     check_options(def.name(), &has, &options(def))?;
     check_by_bytes(def.name(), has.order.is_by_bytes()).map(|()| true)
@@ -124,6 +129,29 @@ impl WriteTxn {
             return Ok(None);
         }
         Ok(self.table_opt(def.name())?.map(TypedTable::new))
+    }
+
+    /// A new typed table. [`Error::TableExists`] if there is one of this name, whatever its types.
+    ///
+    /// It costs one change of the list of tables.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// use recto::typed::TableDef;
+    /// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+    ///
+    /// txn.create_typed(&AGES)?.put("Ada", 36)?;
+    /// let again = txn.create_typed(&AGES).map(drop);
+    /// assert_eq!(again.unwrap_err().kind(), recto::ErrorKind::TableExists);
+    /// # Ok(()) }
+    /// ```
+    pub fn create_typed<K: Key, V: Value>(
+        &mut self,
+        def: &TableDef<'_, K, V>,
+    ) -> Result<TypedTableMut<'_, K, V>> {
+        self.create_table_with(def.name(), &options(def)).map(TypedTableMut::new)
     }
 
     /// A typed table to change, one at a time; made if there is none of this name.

@@ -29,14 +29,15 @@ use std::sync::Arc;
 /// # txn.typed_mut(&AGES)?.put("Ada", 36)?;
 /// # txn.commit()?;
 /// let ages = Arc::new(db.read()?).owned_typed(&AGES)?;
-/// assert_eq!(ages.as_table().get("Ada")?, Some(36));
+/// assert_eq!(ages.get("Ada")?, ages.as_table().get("Ada")?);
 /// let pairs: OwnedTypedRange<&str, u8> = ages.range("A"..)?;
 /// let thread = std::thread::spawn(move || pairs.collect::<recto::Result<Vec<_>>>());
 /// assert_eq!(thread.join().unwrap()?, [("Ada".to_owned(), 36)]);
 /// # let ages = Arc::new(db.read()?).owned_typed(&AGES)?;
 /// assert_eq!((ages.iter()?.count(), ages.prefix("B")?.count()), (1, 0));
 /// assert_eq!(ages.cursor().first()?, Some(("Ada", 36)));
-/// assert_eq!(ages.as_bytes().len(), 1);
+/// assert_eq!((ages.len(), ages.is_empty(), ages.contains_key("Ada")?), (1, false, true));
+/// assert_eq!(ages.as_bytes().len(), ages.txn().typed(&AGES)?.len());
 /// # Ok(()) }
 /// ```
 ///
@@ -107,6 +108,32 @@ impl<K: Key, V: Value> OwnedTypedTable<K, V> {
         &self.table
     }
 
+    /// The snapshot that it keeps.
+    pub fn txn(&self) -> &Arc<ReadTxn> {
+        self.table.txn()
+    }
+
+    /// As [`TypedTable::get`].
+    #[inline]
+    pub fn get(&self, key: K::Arg<'_>) -> Result<Option<V::Ref<'_>>> {
+        self.as_table().get(key)
+    }
+
+    /// As [`TypedTable::contains_key`].
+    pub fn contains_key(&self, key: K::Arg<'_>) -> Result<bool> {
+        self.as_table().contains_key(key)
+    }
+
+    /// As [`TypedTable::len`].
+    pub fn len(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// Whether the table has no key.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// As [`TypedTable::range`], with a range that keeps the snapshot.
     pub fn range<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<OwnedTypedRange<K, V>> {
         let (start, end) = bounds::<K>(&keys);
@@ -151,6 +178,7 @@ impl<K: Key, V: Value> OwnedTypedTable<K, V> {
 /// let last: Option<(String, u8)> = range.next_back().transpose()?; // of its own
 /// assert_eq!(last, Some(("Kurt".into(), 71)));
 /// assert!(range.next_back_ref()?.is_none());
+/// assert_eq!(range.txn().typed(&AGES)?.len(), 2);
 /// # Ok(()) }
 /// ```
 ///
@@ -165,6 +193,11 @@ pub struct OwnedTypedRange<K, V> {
 impl<K: Key, V: Value> OwnedTypedRange<K, V> {
     fn new(pairs: OwnedRange) -> OwnedTypedRange<K, V> {
         OwnedTypedRange { pairs, key: Vec::new(), failed: false, types: PhantomData }
+    }
+
+    /// The snapshot that it keeps.
+    pub fn txn(&self) -> &Arc<ReadTxn> {
+        self.pairs.txn()
     }
 
     /// The next pair; None at the end. Both are borrowed until the next call.
@@ -255,6 +288,7 @@ impl<K: Key, V: Value> FusedIterator for OwnedTypedRange<K, V> {}
 /// assert_eq!(cursor.current()?, Some(("Kurt", 71))); // has not moved
 /// assert_eq!(cursor.seek_back("B")?, Some(("Ada", 36)));
 /// assert_eq!(cursor.first()?, Some(("Ada", 36)));
+/// assert_eq!(cursor.table().len(), 2);
 /// # Ok(()) }
 /// ```
 ///
@@ -278,6 +312,11 @@ macro_rules! moves {
 }
 
 impl<K: Key, V: Value> OwnedTypedCursor<K, V> {
+    /// Its table, which keeps the snapshot as well. O(1).
+    pub fn table(&self) -> OwnedTypedTable<K, V> {
+        OwnedTypedTable { table: self.cursor.table().clone(), types: PhantomData }
+    }
+
     moves! {
         /// The first pair.
         first;
@@ -307,6 +346,12 @@ impl<K: Key, V: Value> OwnedTypedCursor<K, V> {
 impl<K, V> Clone for OwnedTypedTable<K, V> {
     fn clone(&self) -> Self {
         OwnedTypedTable { table: self.table.clone(), types: PhantomData }
+    }
+}
+
+impl<K, V> Clone for OwnedTypedCursor<K, V> {
+    fn clone(&self) -> Self {
+        OwnedTypedCursor { cursor: self.cursor.clone(), key: Vec::new(), types: PhantomData }
     }
 }
 

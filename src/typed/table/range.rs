@@ -1,7 +1,7 @@
 //! Pairs of a typed table in the order of their keys.
 
 use crate::api::table::Range;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::typed::key::Key;
 use crate::typed::value::Value;
 use std::fmt;
@@ -155,6 +155,26 @@ pub struct Values<'t, K, V> {
     range: TypedRange<'t, K, V>,
 }
 
+/// All pairs of a typed table, as `for` takes them: a [`TypedRange`], or the error that there is in
+/// its place, which comes as the first and only item.
+pub struct TypedTableIter<'t, K, V> {
+    pairs: std::result::Result<TypedRange<'t, K, V>, Option<Error>>,
+}
+
+impl<'t, K: Key, V: Value> TypedTableIter<'t, K, V> {
+    pub(super) fn new(pairs: Result<TypedRange<'t, K, V>>) -> TypedTableIter<'t, K, V> {
+        TypedTableIter { pairs: pairs.map_err(Some) }
+    }
+
+    #[inline]
+    fn pair(&mut self, ahead: bool) -> Option<Result<(K::Owned, V::Ref<'t>)>> {
+        match &mut self.pairs {
+            Ok(range) => range.pair(ahead),
+            Err(e) => e.take().map(Err),
+        }
+    }
+}
+
 macro_rules! iterators {
     ($($what:ident: $item:ty, $self:ident => $range:expr, $step:ident;)*) => {$(
         impl<'t, K: Key, V: Value> Iterator for $what<'t, K, V> {
@@ -179,6 +199,7 @@ macro_rules! iterators {
 
 iterators!(
     TypedRange: (K::Owned, V::Ref<'t>), self => self, pair;
+    TypedTableIter: (K::Owned, V::Ref<'t>), self => self, pair;
     Keys: K::Owned, self => self.range, key;
     Values: V::Ref<'t>, self => self.range, value;
 );
@@ -198,6 +219,7 @@ macro_rules! shown {
 
 shown! {
     TypedRange;
+    TypedTableIter;
     Keys;
     Values;
 }

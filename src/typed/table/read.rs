@@ -2,7 +2,7 @@
 
 use super::cursor::TypedTableCursor;
 use super::encoded::{bounds, with_key, with_prefix};
-use super::range::TypedRange;
+use super::range::{TypedRange, TypedTableIter};
 use crate::api::table::{Table, TableStats};
 use crate::error::Result;
 use crate::typed::key::Key;
@@ -181,6 +181,31 @@ impl<'t, K: Key, V: Value> TypedTable<'t, K, V> {
     /// The pair with the greatest key.
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'t>)>> {
         self.iter()?.next_back().transpose()
+    }
+}
+
+/// ```
+/// # fn main() -> recto::Result<()> {
+/// use recto::typed::TableDef;
+/// const AGES: TableDef<&str, u8> = TableDef::new("ages");
+/// # let db = recto::Database::in_memory()?;
+/// # let mut txn = db.write()?;
+/// # txn.typed_mut(&AGES)?.put("Ada", 36)?;
+/// # txn.commit()?;
+/// # let txn = db.read()?;
+/// for pair in &txn.typed(&AGES)? {
+///     let (name, age) = pair?;
+///     println!("{name} is {age}");
+/// }
+/// # Ok(()) }
+/// ```
+impl<'t, K: Key, V: Value> IntoIterator for &TypedTable<'t, K, V> {
+    type Item = Result<(K::Owned, V::Ref<'t>)>;
+    type IntoIter = TypedTableIter<'t, K, V>;
+
+    /// As [`TypedTable::iter`]; what that says comes as the first item.
+    fn into_iter(self) -> TypedTableIter<'t, K, V> {
+        TypedTableIter::new(self.iter())
     }
 }
 

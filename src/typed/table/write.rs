@@ -77,6 +77,8 @@ use std::ops::RangeBounds;
 /// assert_eq!(ages.at_or_after("B")?, ages.after("Ada")?);
 /// assert_eq!(ages.at_or_before("B")?, ages.before("Bob")?);
 /// assert_eq!((ages.iter()?.count(), ages.prefix("K")?.count()), (3, 1));
+/// assert_eq!((ages.count_range("B"..)?, ages.estimate_range(..)?), (2, 3));
+/// assert_eq!((ages.split_range(.., 1)?.len(), ages.sample(5, 1)?.len()), (0, 5));
 /// assert!(ages.delete("Ada")?);
 /// assert_eq!(ages.pop_last()?, Some(("Kurt".into(), 71)));
 /// assert_eq!((ages.delete_prefix("X")?, ages.delete_range("A".."B")?, ages.clear()?), (0, 0, 1));
