@@ -38,7 +38,8 @@
 //! | change one table | [`WriteTxn::typed_mut`](crate::WriteTxn::typed_mut): a [`TypedTableMut`] |
 //! | change several at once | [`WriteTxn::open_typed`](crate::WriteTxn::open_typed): a [`TypedId`] each |
 //! | have several values for a key | [`SetDef`], [`ReadTxn::typed_set`](crate::ReadTxn::typed_set), [`WriteTxn::typed_set_mut`](crate::WriteTxn::typed_set_mut) |
-//! | change while walking | [`TypedId::cursor`]: a [`TypedCursor`] |
+//! | change while walking | [`TypedId::cursor`]: a [`TypedCursor`]; of sets [`TypedSetId::cursor`]: a [`TypedSetCursor`] |
+//! | have no lifetime | [`ReadTxn::owned_typed`](crate::ReadTxn::owned_typed), [`ReadTxn::owned_typed_set`](crate::ReadTxn::owned_typed_set) |
 //! | know which types there are | [`trait@Key`], [`trait@Value`] |
 //!
 //! Keys and values are passed as they are: numbers, `&str`, tuples of these. A `&String` serves for
@@ -171,8 +172,10 @@ pub use recto_derive::Key;
 /// ```
 #[cfg(feature = "derive")]
 pub use recto_derive::Value;
+pub use set::cursor::{TypedSetCursor, TypedSetTableCursor};
 pub use set::definition::SetDef;
 pub use set::id::TypedSetId;
+pub use set::owned::{OwnedTypedPairs, OwnedTypedSet, OwnedTypedSetCursor, OwnedTypedValues};
 pub use set::range::{TypedPairs, TypedSetRange, TypedValues};
 pub use set::read::TypedSet;
 pub use set::write::TypedSetMut;

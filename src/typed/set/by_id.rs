@@ -1,5 +1,6 @@
 //! Open typed tables of sets of a write transaction: what is done with them.
 
+use super::cursor::TypedSetCursor;
 use super::id::TypedSetId;
 use super::read::TypedSet;
 use super::write::TypedSetMut;
@@ -31,5 +32,10 @@ impl<K: Key, V: Key> TypedSetId<K, V> {
     /// The table to change it.
     pub fn edit(self, txn: &mut WriteTxn) -> Result<TypedSetMut<'_, K, V>> {
         txn.edit_set(self.id()).map(TypedSetMut::new)
+    }
+
+    /// A cursor, which borrows nothing.
+    pub fn cursor(self, txn: &WriteTxn) -> TypedSetCursor<K, V> {
+        TypedSetCursor::new(txn.set_cursor(self.id()))
     }
 }

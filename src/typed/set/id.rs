@@ -26,6 +26,7 @@ use std::marker::PhantomData;
 /// assert_eq!(by_town.edit(&mut txn)?.load([("Bergen", 8), ("Bergen", 9)])?.new, 2);
 /// assert!(by_town.remove(&mut txn, "Oslo", 7)?);
 /// assert_eq!(txn.view_set(by_town.id())?.len(), 2); // as bytes
+/// assert_eq!(by_town.cursor(&txn).last(&txn)?, Some(("Bergen", 9)));
 /// # Ok(()) }
 /// ```
 ///

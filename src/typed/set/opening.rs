@@ -12,7 +12,10 @@ use crate::types::{TableKind, TableOptions};
 
 /// Whether a table that is there is one of this definition; false if it is not there. The size of
 /// its values need not be said: it may be older than what says it.
-fn is_there<K: Key, V: Key>(has: Option<TableOptions>, def: &SetDef<'_, K, V>) -> Result<bool> {
+pub(super) fn is_there<K: Key, V: Key>(
+    has: Option<TableOptions>,
+    def: &SetDef<'_, K, V>,
+) -> Result<bool> {
     let Some(has) = has else { return Ok(false) };
     let mut asked = def.options();
     if has.kind == (TableKind::Set { value_size: 0 }) {

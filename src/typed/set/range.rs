@@ -78,8 +78,8 @@ impl<'t, K: Key, V: Key> TypedPairs<'t, K, V> {
 
 /// An iterator that decodes what another one hands out, until that fails.
 macro_rules! decoding {
-    ($type:ident<$($part:ident),*>, $inner:ident, $item:ty, $decode:expr) => {
-        impl<'t, $($part: Key),*> $type<'t, $($part),*> {
+    ($type:ident<$($life:lifetime,)? $($part:ident),*>, $inner:ident, $item:ty, $decode:expr) => {
+        impl<$($life,)? $($part: Key),*> $type<$($life,)? $($part),*> {
             fn decoded<T>(&mut self, next: Option<Result<T>>, decode: impl FnOnce(T) -> Result<$item>)
                 -> Option<Result<$item>>
             {
@@ -89,7 +89,7 @@ macro_rules! decoding {
             }
         }
 
-        impl<'t, $($part: Key),*> Iterator for $type<'t, $($part),*> {
+        impl<$($life,)? $($part: Key),*> Iterator for $type<$($life,)? $($part),*> {
             type Item = Result<$item>;
 
             fn next(&mut self) -> Option<Self::Item> {
@@ -101,7 +101,7 @@ macro_rules! decoding {
             }
         }
 
-        impl<$($part: Key),*> DoubleEndedIterator for $type<'_, $($part),*> {
+        impl<$($life,)? $($part: Key),*> DoubleEndedIterator for $type<$($life,)? $($part),*> {
             fn next_back(&mut self) -> Option<Self::Item> {
                 if self.failed {
                     return None;
@@ -111,20 +111,21 @@ macro_rules! decoding {
             }
         }
 
-        impl<$($part: Key),*> FusedIterator for $type<'_, $($part),*> {}
+        impl<$($life,)? $($part: Key),*> FusedIterator for $type<$($life,)? $($part),*> {}
 
-        impl<$($part),*> fmt::Debug for $type<'_, $($part),*> {
+        impl<$($life,)? $($part),*> fmt::Debug for $type<$($life,)? $($part),*> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($type)).finish_non_exhaustive()
             }
         }
     };
 }
+pub(super) use decoding;
 
-decoding!(TypedValues<V>, values, V::Owned, |value| V::from_bytes(&value));
-decoding!(TypedSetRange<K, V>, keys, (K::Owned, TypedValues<'t, V>), |(key, values)| {
+decoding!(TypedValues<'t, V>, values, V::Owned, |value| V::from_bytes(&value));
+decoding!(TypedSetRange<'t, K, V>, keys, (K::Owned, TypedValues<'t, V>), |(key, values)| {
     Ok((K::from_bytes(&key)?, TypedValues::new(values)))
 });
-decoding!(TypedPairs<K, V>, pairs, (K::Owned, V::Owned), |(key, value)| {
+decoding!(TypedPairs<'t, K, V>, pairs, (K::Owned, V::Owned), |(key, value)| {
     Ok((K::from_bytes(&key)?, V::from_bytes(&value)?))
 });

@@ -43,6 +43,9 @@ use std::ops::RangeBounds;
 /// }
 /// assert_eq!((visits.iter()?.count(), visits.stats().pairs), (2, 3));
 /// assert_eq!(visits.as_bytes().key_count(), 2);
+/// assert_eq!(visits.first()?, Some((7, (100, "/a".into()))));
+/// assert_eq!(visits.last()?, visits.pairs(..)?.next_back().transpose()?);
+/// assert_eq!(visits.cursor().seek_back(7)?, Some((7, (200, "/b"))));
 /// assert_eq!(visits.sequence(), 0); // it has given out no number
 /// const BY_TAG: SetDef<(&str, u8), u32> = SetDef::new("by_tag");
 /// assert!(txn.typed_set_opt(&BY_TAG)?.is_none());
@@ -139,6 +142,16 @@ impl<'t, K: Key, V: Key> TypedSet<'t, K, V> {
     pub fn pairs<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<TypedPairs<'t, K, V>> {
         let (start, end) = bounds::<K>(&keys);
         self.table.pairs((start, end)).map(TypedPairs::new)
+    }
+
+    /// The first pair.
+    pub fn first(&self) -> Result<Option<(K::Owned, V::Owned)>> {
+        self.pairs(..)?.next().transpose()
+    }
+
+    /// The last pair.
+    pub fn last(&self) -> Result<Option<(K::Owned, V::Owned)>> {
+        self.pairs(..)?.next_back().transpose()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Typed tables of sets of a write transaction.
 
+use super::cursor::{Scratch, TypedSetCursor};
 use super::id::TypedSetId;
-use super::range::TypedValues;
+use super::range::{TypedPairs, TypedSetRange, TypedValues};
 use super::read::TypedSet;
 use crate::api::set_mut::SetTableMut;
 use crate::error::Result;
@@ -44,12 +45,19 @@ use std::ops::RangeBounds;
 /// assert_eq!(tags.load([("rust", 7), ("files", 7), ("rust", 3), ("logs", 1)])?.new, 4);
 /// assert_eq!((tags.len(), tags.key_count(), tags.is_empty()), (4, 3, false));
 /// assert!(tags.contains("rust", 3)? && tags.get("rust")?.count() == 2);
-/// assert_eq!(tags.as_set().pairs(..)?.count(), 4);
+/// assert_eq!((tags.iter()?.count(), tags.range("l"..)?.count()), (3, 2));
+/// assert_eq!((tags.pairs("l"..)?.count(), tags.prefix("f")?.count()), (3, 1));
+/// assert_eq!((tags.values("rust", 4..)?.count(), tags.contains_key("files")?), (1, true));
+/// assert_eq!(tags.first()?, tags.as_set().first()?);
+/// assert_eq!(tags.last()?, Some(("rust".into(), 7)));
+/// assert_eq!(tags.pop_last()?, Some(("rust".into(), 7)));
+/// assert!(tags.insert("rust", 7)?);
 /// assert_eq!((tags.delete_prefix("f")?, tags.delete_range("a".."m")?), (1, 1));
 /// assert_eq!(tags.clear()?, 2);
 /// tags.set_sequence(6)?;
 /// assert_eq!((tags.take_sequence(3)?, tags.sequence()), (7..10, 9));
-/// let id = tags.id(); // to be used beside other tables
+/// let (id, mut cursor) = (tags.id(), tags.cursor()); // to be used beside other tables
+/// assert_eq!(cursor.first(&txn)?, None);
 /// assert!(id.edit(&mut txn)?.into_bytes().is_empty());
 /// # Ok(()) }
 /// ```
@@ -113,6 +121,79 @@ impl<'t, K: Key, V: Key> TypedSetMut<'t, K, V> {
         self.table.clear()
     }
 
+    /// Takes the first pair out. A pair that cannot be decoded stays.
+    ///
+    /// Three descents.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::typed::SetDef;
+    /// const JOBS: SetDef<u8, &str> = SetDef::new("jobs"); // by priority
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut jobs = txn.typed_set_mut(&JOBS)?;
+    /// jobs.insert(2, "sweep")?;
+    /// jobs.insert(1, "repair")?;
+    /// assert_eq!(jobs.pop_first()?, Some((1, "repair".into())));
+    /// # Ok(()) }
+    /// ```
+    pub fn pop_first(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
+        let pair = self.first()?;
+        self.table.pop_first().map(|_| pair)
+    }
+
+    /// Takes the last pair out. A pair that cannot be decoded stays.
+    ///
+    /// Three descents.
+    pub fn pop_last(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
+        let pair = self.last()?;
+        self.table.pop_last().map(|_| pair)
+    }
+
+    /// Keeps of the pairs of the keys of a range those for which `keep` is true; how many went. One
+    /// that cannot be decoded ends it with an error: it stays, as does all behind it, and what went
+    /// before it is gone.
+    ///
+    /// Two descents for each pair, which is decoded.
+    ///
+    /// ```
+    /// # fn main() -> recto::Result<()> {
+    /// use recto::typed::SetDef;
+    /// const SEEN: SetDef<&str, u64> = SetDef::new("seen"); // by whom, when
+    /// # let db = recto::Database::in_memory()?;
+    /// # let mut txn = db.write()?;
+    /// let mut seen = txn.typed_set_mut(&SEEN)?;
+    /// seen.load([("ada", 1), ("ada", 200), ("bob", 3)])?;
+    /// assert_eq!(seen.retain(.., |_, second| second > 100)?, 2);
+    /// assert_eq!(seen.first()?, Some(("ada".into(), 200)));
+    /// # Ok(()) }
+    /// ```
+    pub fn retain<'k>(
+        &mut self,
+        keys: impl RangeBounds<K::Arg<'k>>,
+        mut keep: impl FnMut(K::Ref<'_>, V::Ref<'_>) -> bool,
+    ) -> Result<u64> {
+        let (mut scratch, mut error) = (Scratch::default(), None);
+        let gone = self.table.retain(bounds::<K>(&keys), |key, value| {
+            if error.is_some() {
+                return true;
+            }
+            match scratch.read::<K, V>(key, value) {
+                Ok((key, value)) => keep(key, value),
+                Err(e) => {
+                    error = Some(e);
+                    true
+                }
+            }
+        })?;
+        error.map_or(Ok(gone), Err)
+    }
+
+    /// A cursor that changes what it stands on; it borrows nothing.
+    pub fn cursor(&self) -> TypedSetCursor<K, V> {
+        TypedSetCursor::new(self.table.cursor())
+    }
+
     /// The table as it stands now, for reading: with all that [`TypedSet`] has.
     pub fn as_set(&self) -> TypedSet<'_, K, V> {
         TypedSet::new(self.table.as_set())
@@ -123,9 +204,23 @@ impl<'t, K: Key, V: Key> TypedSetMut<'t, K, V> {
         self.as_set().get(key)
     }
 
+    /// As [`TypedSet::values`].
+    pub fn values<'v>(
+        &self,
+        key: K::Arg<'_>,
+        values: impl RangeBounds<V::Arg<'v>>,
+    ) -> Result<TypedValues<'_, V>> {
+        self.as_set().values(key, values)
+    }
+
     /// As [`TypedSet::contains`].
     pub fn contains(&self, key: K::Arg<'_>, value: V::Arg<'_>) -> Result<bool> {
         self.as_set().contains(key, value)
+    }
+
+    /// As [`TypedSet::contains_key`].
+    pub fn contains_key(&self, key: K::Arg<'_>) -> Result<bool> {
+        self.as_set().contains_key(key)
     }
 
     /// As [`TypedSet::count`].
@@ -146,6 +241,36 @@ impl<'t, K: Key, V: Key> TypedSetMut<'t, K, V> {
     /// Whether the table has nothing.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// As [`TypedSet::range`].
+    pub fn range<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<TypedSetRange<'_, K, V>> {
+        self.as_set().range(keys)
+    }
+
+    /// As [`TypedSet::prefix`].
+    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<TypedSetRange<'_, K, V>> {
+        self.as_set().prefix(prefix)
+    }
+
+    /// As [`TypedSet::iter`].
+    pub fn iter(&self) -> Result<TypedSetRange<'_, K, V>> {
+        self.as_set().iter()
+    }
+
+    /// As [`TypedSet::pairs`].
+    pub fn pairs<'k>(&self, keys: impl RangeBounds<K::Arg<'k>>) -> Result<TypedPairs<'_, K, V>> {
+        self.as_set().pairs(keys)
+    }
+
+    /// As [`TypedSet::first`].
+    pub fn first(&self) -> Result<Option<(K::Owned, V::Owned)>> {
+        self.as_set().first()
+    }
+
+    /// As [`TypedSet::last`].
+    pub fn last(&self) -> Result<Option<(K::Owned, V::Owned)>> {
+        self.as_set().last()
     }
 }
 
