@@ -40,6 +40,7 @@
 //! | have several values for a key | [`SetDef`], [`ReadTxn::typed_set`](crate::ReadTxn::typed_set), [`WriteTxn::typed_set_mut`](crate::WriteTxn::typed_set_mut) |
 //! | change while walking | [`TypedId::cursor`]: a [`TypedCursor`]; of sets [`TypedSetId::cursor`]: a [`TypedSetCursor`] |
 //! | have no lifetime | [`ReadTxn::owned_typed`](crate::ReadTxn::owned_typed), [`ReadTxn::owned_typed_set`](crate::ReadTxn::owned_typed_set) |
+//! | know what has changed | [`TypedTable::diff`], [`TypedSet::diff`]; of two snapshots [`ReadTxn::diff_typed`](crate::ReadTxn::diff_typed), [`ReadTxn::diff_typed_set`](crate::ReadTxn::diff_typed_set) |
 //! | know which types there are | [`trait@Key`], [`trait@Value`] |
 //!
 //! Keys and values are passed as they are: numbers, `&str`, tuples of these. A `&String` serves for
@@ -174,6 +175,7 @@ pub use recto_derive::Key;
 pub use recto_derive::Value;
 pub use set::cursor::{TypedSetCursor, TypedSetTableCursor};
 pub use set::definition::SetDef;
+pub use set::diff::TypedSetDiff;
 pub use set::id::TypedSetId;
 pub use set::owned::{OwnedTypedPairs, OwnedTypedSet, OwnedTypedSetCursor, OwnedTypedValues};
 pub use set::range::{TypedPairs, TypedSetRange, TypedValues};
@@ -181,6 +183,7 @@ pub use set::read::TypedSet;
 pub use set::write::TypedSetMut;
 pub use table::cursor::{TypedCursor, TypedTableCursor};
 pub use table::definition::TableDef;
+pub use table::diff::{TypedChange, TypedDiff};
 pub use table::entry::{TypedEntry, TypedOccupiedEntry, TypedVacantEntry};
 pub use table::extract::TypedExtractIf;
 pub use table::id::TypedId;

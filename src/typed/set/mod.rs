@@ -3,6 +3,7 @@
 mod by_id;
 pub mod cursor;
 pub mod definition;
+pub mod diff;
 pub mod id;
 mod load;
 mod opening;

@@ -3,6 +3,7 @@
 mod by_id;
 pub mod cursor;
 pub mod definition;
+pub mod diff;
 pub(in crate::typed) mod encoded;
 pub mod entry;
 mod estimate;
