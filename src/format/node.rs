@@ -632,8 +632,6 @@ impl<'a> Node<'a> {
         first: usize,
     ) -> Result<(usize, Option<Cell<'a>>)> {
         let rest = suffix.get(HEAD..).unwrap_or(&[]);
-        let compare =
-            |cell: &Cell<'_>| cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len()));
         let mut low = first;
         let mut high = match self.heads.get(first + 1) {
             Some(&next) if u32::from_le(next) == head => {
@@ -644,7 +642,7 @@ impl<'a> Node<'a> {
         while low < high {
             let middle = low + (high - low) / 2;
             let cell = self.cell(middle)?;
-            match compare(&cell) {
+            match cell.rest.cmp(rest).then(cell.suffix_len.cmp(&suffix.len())) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
                 Ordering::Equal => return Ok((middle, Some(cell))),
