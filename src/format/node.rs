@@ -510,6 +510,7 @@ impl<'a> Node<'a> {
     }
 
     /// Bytes a cell takes in the heap.
+    #[inline(always)]
     pub fn cell_len(&self, cell: &Cell<'a>) -> Result<usize> {
         Ok(cell_of(self.level) + cell.rest.len() + self.body_of(cell)?.bytes().len())
     }

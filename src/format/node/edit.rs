@@ -23,12 +23,14 @@ pub struct NodeMut<'a> {
 
 impl<'a> NodeMut<'a> {
     /// Opens a page that must be a branch or leaf of this level, with keys of this order.
+    #[inline(always)]
     pub fn open(id: PageId, page: &'a mut [u8], level: u8, order: KeyOrder) -> Result<NodeMut<'a>> {
         let layout = Layout::of(page, level, order).map_err(|why| Error::corrupt(id, why))?;
         Ok(NodeMut { id, page, layout, order })
     }
 
     /// The page as a reader sees it.
+    #[inline(always)]
     pub fn node(&self) -> Result<Node<'_>> {
         Node::new(self.id, self.page, self.layout, self.order)
             .map_err(|why| Error::corrupt(self.id, why))
@@ -137,15 +139,10 @@ impl<'a> NodeMut<'a> {
     /// has.
     #[inline(always)]
     fn measure(&self, index: usize) -> Result<(usize, usize, usize)> {
-        let measure = |node: Node<'_>| {
-            let cell = node.cell(index)?;
-            let front = cell_of(self.layout.level) + cell.rest.len();
-            Ok((cell.at, front, node.cell_len(&cell)?))
-        };
-        match self.order.is_packed() {
-            true => measure(self.node()?.packed()),
-            false => measure(self.node()?),
-        }
+        let node = self.node()?;
+        let cell = node.cell(index)?;
+        let front = cell_of(self.layout.level) + cell.rest.len();
+        Ok((cell.at, front, node.cell_len(&cell)?))
     }
 
     /// Points child `index` (0 ..= count) of a branch at another page.
