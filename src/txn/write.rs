@@ -561,11 +561,15 @@ impl Writer {
     ) -> Result<T> {
         self.change(|w| {
             let OpenTable { descriptor, edge, changed, version, .. } = &mut w.tables[table];
+            // One that is known to have changed is not looked at again.
+            let before = (!*changed).then_some(*descriptor);
             let before = *descriptor;
             w.version += 1;
             *version = w.version;
             let done = change(w.draft.pages_mut(), descriptor, edge);
-            *changed |= *descriptor != before;
+            if let Some(before) = before {
+                *changed = *descriptor != before;
+            }
             done
         })
     }
