@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::tree::{self, Listed};
 use crate::txn::read::Snapshot;
-use crate::txn::write::{TableId, Writer, check_kind, table_options, with_order};
+use crate::txn::write::{TableId, Writer, check_kind, order_of, table_options};
 use crate::types::{TableKind, TableOptions};
 use std::sync::Arc;
 
@@ -160,11 +160,11 @@ impl ReadTxn {
     pub fn table_opt(&self, name: &str) -> Result<Option<Table<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, options)) = s.stored_table(name)? else {
+        let Some((mut d, options)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, false)?;
-        let d = with_order(s.engine(), &s.catalog(), name, d, options)?;
+        d.order = order_of(s.engine(), &s.catalog(), name, &d, options)?;
         Ok(Some(Table::new(Source::Snapshot(s), d)))
     }
 
@@ -192,11 +192,11 @@ impl ReadTxn {
     pub fn set_opt(&self, name: &str) -> Result<Option<SetTable<'_>>> {
         self.snapshot.engine().shared.check_alive()?;
         let s = &self.snapshot;
-        let Some((d, options)) = s.stored_table(name)? else {
+        let Some((mut d, options)) = s.stored_table(name)? else {
             return Ok(None);
         };
         check_kind(name, &d, true)?;
-        let d = with_order(s.engine(), &s.catalog(), name, d, options)?;
+        d.order = order_of(s.engine(), &s.catalog(), name, &d, options)?;
         Ok(Some(SetTable::new(Source::Snapshot(s), d)))
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::descriptor::{MAX_NAME_LEN, TableDescriptor};
 use crate::format::meta::{ALIGNED_VALUES, ORDERS, SEQUENCES, SETS, TABLE_OPTIONS};
 use crate::format::node::max_key_len;
+use crate::format::order::KeyOrder;
 use crate::pager::workspace::Workspace;
 use crate::tree::{self, Listed, PageSource, RightmostPath, Versioned};
 use crate::types::{Order, TableKind, TableOptions, TxnId};
@@ -223,10 +224,11 @@ impl Writer {
             return Ok(Some(i));
         }
         let stored = self.stored(name)?.map(|(d, options)| (d, options.to_vec()));
-        let Some((descriptor, options)) = stored else { return Ok(None) };
+        let Some((mut descriptor, options)) = stored else { return Ok(None) };
         // Without the function of its order it can be dropped and renamed all the same.
-        let known = self.with_order(name, descriptor, &options);
-        let descriptor = known.unwrap_or(descriptor);
+        if let Ok(order) = self.order_of(name, &descriptor, &options) {
+            descriptor.order = order;
+        }
         let (number, found) = (next_number(), Found { name: None, descriptor });
         Ok(Some(self.remember(number, name.into(), descriptor, options, false, Some(found))))
     }
@@ -284,17 +286,12 @@ impl Writer {
     #[inline]
     fn check_order(&self, index: usize) -> Result<usize> {
         let OpenTable { name, descriptor, options, .. } = &self.tables[index];
-        self.with_order(name, *descriptor, options).map(|_| index)
+        self.order_of(name, descriptor, options).map(|_| index)
     }
 
     #[inline]
-    fn with_order(
-        &self,
-        name: &str,
-        table: TableDescriptor,
-        options: &[u8],
-    ) -> Result<TableDescriptor> {
-        with_order(self.engine(), &self.catalog, name, table, options)
+    fn order_of(&self, name: &str, table: &TableDescriptor, options: &[u8]) -> Result<KeyOrder> {
+        order_of(self.engine(), &self.catalog, name, table, options)
     }
 
     fn any_index_of(&self, id: TableId) -> Result<usize> {
@@ -342,8 +339,8 @@ impl Writer {
     /// Makes a table that must not exist.
     pub fn create_table(&mut self, name: &str, options: &TableOptions) -> Result<usize> {
         check_name(name)?;
-        let (descriptor, options) = TableDescriptor::new(options)?;
-        let descriptor = self.with_order(name, descriptor, &options)?;
+        let (mut descriptor, options) = TableDescriptor::new(options)?;
+        descriptor.order = self.order_of(name, &descriptor, &options)?;
         let size = usize::from(descriptor.value_size);
         let most = max_key_len(self.draft.pages().page_size());
         if size > most {
@@ -445,8 +442,9 @@ impl Writer {
 
     /// Descriptor of a table by name, as this transaction sees it.
     pub fn lookup(&self, name: &str) -> Result<Option<TableDescriptor>> {
-        let Some((descriptor, options)) = self.look_up(name)? else { return Ok(None) };
-        self.with_order(name, descriptor, options).map(Some)
+        let Some((mut descriptor, options)) = self.look_up(name)? else { return Ok(None) };
+        descriptor.order = self.order_of(name, &descriptor, options)?;
+        Ok(Some(descriptor))
     }
 
     /// Options of a table by name.
@@ -561,11 +559,10 @@ impl Writer {
     ) -> Result<T> {
         self.change(|w| {
             let OpenTable { descriptor, edge, changed, version, .. } = &mut w.tables[table];
-            // One that is known to have changed is not looked at again.
-            let before = (!*changed).then_some(*descriptor);
-            let before = *descriptor;
             w.version += 1;
             *version = w.version;
+            // One that is known to have changed is not looked at again.
+            let before = (!*changed).then_some(*descriptor);
             let done = change(w.draft.pages_mut(), descriptor, edge);
             if let Some(before) = before {
                 *changed = *descriptor != before;
@@ -603,36 +600,34 @@ pub fn table_options(
     table.options(options).map_err(|what| Error::corrupt(catalog.root, format!("catalog: {what}")))
 }
 
-/// The descriptor of a table that `catalog` lists with the function of its order, which the handle
-/// must have been given; `options` follow it there.
+/// The order of a table that `catalog` lists, with its function, which the handle must have been
+/// given; `options` follow the descriptor there.
 #[inline]
-pub fn with_order(
+pub fn order_of(
     engine: &Engine,
     catalog: &TableDescriptor,
     name: &str,
-    table: TableDescriptor,
+    table: &TableDescriptor,
     options: &[u8],
-) -> Result<TableDescriptor> {
+) -> Result<KeyOrder> {
     match table.order.is_known() {
-        true => Ok(table),
-        false => with_custom_order(engine, catalog, name, table, options),
+        true => Ok(table.order),
+        false => custom_order_of(engine, catalog, name, table, options),
     }
 }
 
 #[cold]
-fn with_custom_order(
+fn custom_order_of(
     engine: &Engine,
     catalog: &TableDescriptor,
     name: &str,
-    table: TableDescriptor,
+    table: &TableDescriptor,
     options: &[u8],
-) -> Result<TableDescriptor> {
-    let options = table_options(catalog, &table, options).map_err(|e| engine.named(e))?;
-    let Order::Custom(order) = options.order else { return Ok(table) };
-    match engine.custom_order(&order) {
-        Some(order) => Ok(TableDescriptor { order, ..table }),
-        None => Err(Error::NoSuchOrder { table: name.into(), order }),
-    }
+) -> Result<KeyOrder> {
+    let options = table_options(catalog, table, options).map_err(|e| engine.named(e))?;
+    let Order::Custom(order) = options.order else { return Ok(table.order) };
+    let known = engine.custom_order(&order);
+    known.ok_or_else(|| Error::NoSuchOrder { table: name.into(), order })
 }
 
 /// Whether a table that has some options has those that are asked for.
