@@ -80,12 +80,14 @@ impl Draft {
         // What a named snapshot sees is not done with (rule 37).
         let Roots { catalog, system, newest_named } = roots;
         let is_done = |birth: TxnId| newest_named < birth;
-        let freed = alloc.freed_undurable().iter().filter(|&&(_, birth)| is_done(birth));
-        let mut records: Vec<ListRecord> = freed.map(|&(p, _)| ListRecord::Freed(p)).collect();
+        let freed = alloc.freed_undurable();
         let freed_pages = alloc.freed_pages();
         let judged_at = alloc.judged_at();
         let written = store.seal()?;
         let (spilled, growth) = (store.spilled(), store.growth());
+        let mut records = Vec::with_capacity(freed.len() + written.len());
+        let freed = freed.iter().filter(|&&(_, birth)| is_done(birth));
+        records.extend(freed.map(|&(p, _)| ListRecord::Freed(p)));
         records.extend(written.into_iter().map(|(p, w)| ListRecord::Written(p, w)));
         engine.platform.step("build: pages in place");
 
