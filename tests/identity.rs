@@ -389,20 +389,26 @@ fn a_commit_that_was_synced_is_not_refused_for_a_page_that_rots() {
         txn.open_table("rots").unwrap().put(b"k", b"a value that can be found").unwrap();
     });
     let newest = db.info().unwrap().durable;
-    drop(db);
+    // As a death leaves them: a close would leave no manifest that could be doubted.
     let lock = fs::read(lock_of(&path)).unwrap();
     let mut data = fs::read(&path).unwrap();
+    drop(db);
     let at = data.windows(25).position(|w| w == b"a value that can be found").unwrap();
     data[at] ^= 1;
 
-    // This boot, another boot, and no lock file.
-    for how in 0..3 {
+    // This boot, another boot, no lock file, and another boot in which the first opening dies.
+    for how in 0..4u8 {
         put_back(&path, &data);
         let mut lock = lock.clone();
-        lock[24] ^= u8::from(how == 1);
+        lock[24] ^= how % 2;
         put_back(&lock_of(&path), &lock);
         if how == 2 {
             fs::remove_file(lock_of(&path)).unwrap();
+        }
+        if how == 3 {
+            when("attach: identity written", || panic!("dies here"));
+            let open = || open_at(&path, &Builder::default());
+            assert!(std::panic::catch_unwind(AssertUnwindSafe(open)).is_err());
         }
         let db = open_at(&path, &Builder::default());
         let info = db.info().unwrap();
@@ -513,8 +519,9 @@ fn every_refused_commit_is_kept_up_to_four() {
         write(&db, Durability::Durable, |txn| {
             txn.open_table("rots").unwrap().put(b"k", &value).unwrap();
         });
-        drop(db);
+        // As a death leaves it.
         let mut data = fs::read(&path).unwrap();
+        drop(db);
         let at = data.windows(value.len()).position(|w| w == value).unwrap();
         data[at] ^= 1;
         put_back(&path, &data);
@@ -541,8 +548,9 @@ fn a_refused_commit_is_kept_once() {
     let db = open_at(&path, &Builder::default());
     put(&db, b"before", b"");
     put(&db, b"rots", b"a value that can be found");
-    drop(db);
+    // As a death leaves it.
     let mut data = fs::read(&path).unwrap();
+    drop(db);
     let at = data.windows(25).position(|w| w == b"a value that can be found").unwrap();
     data[at] ^= 1;
     put_back(&path, &data);
@@ -579,9 +587,10 @@ fn a_refused_meta_is_told_by_the_check() {
     let db = open_at(&path, &Builder::default());
     put(&db, b"one", b"1");
     put(&db, b"two", b"2");
+    // As a death leaves it.
+    let mut file = fs::read(&path).unwrap();
     drop(db);
     fs::remove_file(lock_of(&path)).unwrap();
-    let mut file = fs::read(&path).unwrap();
     let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
     let newest = usize::from(word(4096 + 32) > word(32));
     let root = word(newest * 4096 + 48) as usize;

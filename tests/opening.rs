@@ -486,12 +486,14 @@ fn exclusive_and_shared_handles_take_turns() {
 }
 
 /// An opening that does not know what was synced takes a page of the last commit that has rotted
-/// for one of a commit that was cut off. After a handle that was closed, alone or not, it does not:
-/// nothing that was acknowledged is taken back without an error.
+/// for one of a commit that was cut off. After a handle that was closed, alone or not, it does not,
+/// whoever opens it next and whatever lock file is there: nothing that was acknowledged is taken
+/// back without an error.
 #[test]
 fn a_page_that_rots_after_a_close_is_an_error_and_takes_nothing_back() {
     let dir = memory_dir();
-    for (n, exclusive) in [true, false, true].into_iter().enumerate() {
+    let ways = [(true, true), (false, true), (true, true), (false, false), (false, true)];
+    for (n, (exclusive, keeps_lock)) in ways.into_iter().enumerate() {
         let path = dir.path().join(format!("{n}.recto"));
         let mut builder = checking(ReadChecksums::Always);
         builder.exclusive(exclusive).create(true);
@@ -506,9 +508,21 @@ fn a_page_that_rots_after_a_close_is_an_error_and_takes_nothing_back() {
             });
         }
         let mut last = db.read().unwrap().id();
+        // Who closes beside others leaves it to the last of them.
+        let other = (!exclusive).then(|| open_at(&path, &checking(ReadChecksums::Off)));
         db.close().unwrap();
+        drop(other);
         let at = place_of(&path, &[4; 20]);
         flip(&path, at);
+        if !keeps_lock {
+            fs::remove_file(lock_of(&path)).unwrap();
+        }
+        if n > 3 {
+            let unlocked =
+                open_at(&path, checking(ReadChecksums::Always).read_only(true).no_lock(true));
+            assert_eq!(unlocked.read().unwrap().id(), last);
+        }
+        builder.exclusive(exclusive || n > 3);
         for opened in [&builder, &checking(ReadChecksums::Always)] {
             let db = open_at(&path, opened);
             assert_eq!(db.info().unwrap().refused, None, "exclusive {exclusive}");

@@ -32,14 +32,17 @@ fn patch(file: &mut [u8], slot: usize, field: usize, value: u32, sealed: bool) {
     }
 }
 
-/// A database of two commits, closed, without its lock file.
+/// A database of two commits without its lock file, as a death leaves it: a close would put the
+/// newer one into both slots.
 fn two_commits(path: &Path) -> Vec<u8> {
     let db = open_at(path, &Builder::default());
     put(&db, b"a", b"1");
     put(&db, b"b", b"2");
+    let file = fs::read(path).unwrap();
     drop(db);
     forget_session(path);
-    fs::read(path).unwrap()
+    fs::write(path, &file).unwrap();
+    file
 }
 
 fn forget_session(path: &Path) {

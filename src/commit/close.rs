@@ -30,15 +30,31 @@ impl Engine {
         if self.own_is_settled() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
 
-    /// Rule 26, at the end of who is alone: nothing is left that says what the slots were synced
-    /// with, and the next opening would take a page that has rotted for one of a commit that was
-    /// cut off, and the older meta. So D's content goes into the other slot, in two phases: it is
-    /// the newer meta then, and has no manifest to be doubted. One sync, and none where nothing has
-    /// been written. A failure takes nothing back: D stays where it is.
+    /// Rule 26, at the end of the last handle: who opens the file next may not find what says what
+    /// the slots were synced with (another lock file, none, or one of its own alone), and would
+    /// take a page that has rotted for one of a commit that was cut off, and the older meta. So D's
+    /// content goes into the other slot, in two phases: it is the newer meta then, and has no
+    /// manifest to be doubted. One sync, and none where D has no manifest. A failure takes nothing
+    /// back: D stays where it is.
     fn settle_at_close(&self) -> Result<()> {
-        if !self.platform.exclusive() || self.check_writable().is_err() {
+        if self.check_writable().is_err() || self.durable_is_settled()? {
             return Ok(());
         }
+        match self.platform.exclusive() {
+            true => self.settle(),
+            // Beside others it waits for the last of them; where two go at once, neither may be.
+            false => self.shared.if_alone(|| self.settle()),
+        }
+    }
+
+    /// Whether D's meta has no manifest.
+    fn durable_is_settled(&self) -> Result<bool> {
+        let durable = self.durable();
+        let (_, phase) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
+        Ok(phase == Phase::TwoPhase)
+    }
+
+    fn settle(&self) -> Result<()> {
         let flush = FlushLock::take(self, Some(close_by()))?;
         let durable = self.durable();
         let is_at_rest = durable.txn == self.built() && !self.is_marked(&flush);

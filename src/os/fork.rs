@@ -22,6 +22,7 @@
 
 use super::check;
 use super::memory::AnonMap;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -86,8 +87,12 @@ impl Registry {
 }
 
 static REGISTERED: Registry = Registry::new();
-/// The handlers have been installed, perhaps more than once, which does no harm.
+/// The handlers have been installed, perhaps more than once: [`RUNS`] has an eye on that.
 static HANDLERS: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// How often [`before_fork`] has run in this thread for the fork that is under way.
+    static RUNS: Cell<u32> = const { Cell::new(0) };
+}
 /// Threads that are in [`without_forks`], and threads that fork.
 static OPENING: AtomicU32 = AtomicU32::new(0);
 static FORKING: AtomicU32 = AtomicU32::new(0);
@@ -188,6 +193,9 @@ impl Drop for Counted {
 
 /// Runs in the thread that forks, before it does.
 extern "C" fn before_fork() {
+    if RUNS.replace(RUNS.get() + 1) > 0 {
+        return;
+    }
     let begun = Instant::now();
     loop {
         let waits = begun.elapsed() < FORK_WAIT;
@@ -206,7 +214,12 @@ extern "C" fn before_fork() {
 
 /// And behind that.
 extern "C" fn after_fork() {
-    FORKING.fetch_sub(1, Ordering::SeqCst);
+    // Handlers that were installed while it was under way have not run before it.
+    let Some(left) = RUNS.get().checked_sub(1) else { return };
+    RUNS.set(left);
+    if left == 0 {
+        FORKING.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered
@@ -229,6 +242,7 @@ extern "C" fn close_registered() {
     for counter in [&OPENING, &FORKING, &OVERDUE] {
         counter.store(0, Ordering::SeqCst);
     }
+    RUNS.set(0);
     for entry in REGISTERED.parts().flat_map(|part| &part.entries) {
         let fd = entry.swap(-1, Ordering::Relaxed);
         if fd >= 0 {
@@ -300,6 +314,28 @@ mod tests {
         // Openings go on in the parent, and in a child.
         assert_eq!(without_forks(|| 7), 7);
         assert_eq!(in_child(|| without_forks(|| 7)), 7);
+    }
+
+    /// Two threads that come at once install the handlers twice. They ran twice for a fork then,
+    /// and the second run waited ten seconds for who waited for the first.
+    #[test]
+    fn handlers_that_run_twice_count_once() {
+        ForkMark::get().unwrap();
+        // In a child nobody else forks.
+        let code = in_child(|| {
+            let counts = |what: extern "C" fn()| {
+                what();
+                FORKING.load(Ordering::SeqCst)
+            };
+            let run: [extern "C" fn(); 5] =
+                [before_fork, before_fork, after_fork, after_fork, after_fork];
+            let behind = run.map(counts);
+            i32::from(behind != [1, 1, 1, 0, 0])
+        });
+        assert_eq!(code, 0);
+        // Neither the fork of that child nor this process has kept anything.
+        assert_eq!(in_child(|| RUNS.get() as i32 + FORKING.load(Ordering::SeqCst) as i32), 0);
+        assert_eq!(RUNS.get(), 0);
     }
 
     #[test]

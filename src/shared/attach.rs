@@ -168,13 +168,31 @@ impl Shared {
         Ok(state)
     }
 
-    /// Drops what the memory says, as if the lock file were new. Only for `init`, and before it
-    /// begins a read: when the words of the last session turn out not to fit the data file.
+    /// Runs `work` if nobody else has the database open; nobody opens it meanwhile. Waits for
+    /// nobody.
+    pub fn if_alone(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        // Who opens finds the gates as it expects them.
+        let Some(open) = LockGuard::try_byte(self.platform(), byte::OPEN)? else { return Ok(()) };
+        let [lock_gate, data_gate] = &self.gates;
+        let done = match lock_gate.keep_alone()? && data_gate.keep_alone()? {
+            true => work(),
+            false => Ok(()),
+        };
+        for gate in &self.gates {
+            gate.share()?;
+        }
+        drop(open);
+        done
+    }
+
+    /// Drops what the memory says, as if the lock file were new, but for what stays true of this
+    /// file: the next opening asks for it again, should this one die. Only for `init`, and before
+    /// it begins a read: when the words of the last session turn out not to fit the data file.
     pub fn forget(&self) {
         // First of all, and seen first: should this process die, nobody may take the rest for
         // whole.
         self.layout().identity.0.ready.store(0, SeqCst);
-        self.region.zero_words();
+        self.region.zero_words(self.known_slots.iter().any(Option::is_some));
     }
 }
 

@@ -52,9 +52,7 @@ impl LockGuard {
 
     /// The proof of life of a handle, if nobody has this index.
     pub fn try_handle(platform: &PlatformRef, index: u32) -> Result<Option<LockGuard>> {
-        let byte = byte::handle(index);
-        let got = platform.locks().try_lock(byte, LockMode::Exclusive)?;
-        Ok(got.then(|| LockGuard::new(platform, false, byte)))
+        LockGuard::try_byte(platform, byte::handle(index))
     }
 
     fn new(platform: &PlatformRef, on_data_file: bool, byte: LockByte) -> LockGuard {
@@ -63,6 +61,17 @@ impl LockGuard {
 
     fn locks(&self) -> &dyn Locks {
         if self.on_data_file { self.platform.data_locks() } else { self.platform.locks() }
+    }
+
+    /// A byte of the lock file, if it is free.
+    pub fn try_byte(platform: &PlatformRef, byte: LockByte) -> Result<Option<LockGuard>> {
+        let got = platform.locks().try_lock(byte, LockMode::Exclusive)?;
+        Ok(got.then(|| LockGuard::new(platform, false, byte)))
+    }
+
+    /// Keeps all others out, if nobody shares it; if not it stays shared.
+    pub fn keep_alone(&self) -> Result<bool> {
+        self.locks().try_lock(self.byte, LockMode::Exclusive)
     }
 
     /// Lets sharers in, in one step: there is no moment without the lock.

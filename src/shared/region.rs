@@ -6,7 +6,7 @@
 //! is ever taken from the memory without a bound from `layout`.
 
 use super::core::{Fence, Ring};
-use super::layout::{DESCRIPTOR_WORDS, Layout, Line, SIZE};
+use super::layout::{CommitWords, DESCRIPTOR_WORDS, Layout, Line, SIZE, SlotWords};
 use super::sync::{AtomicU64, fence};
 use crate::error::{Error, Result};
 use crate::storage::{LivePlatform, PlatformRef};
@@ -56,9 +56,10 @@ impl Region {
         self.platform.check_alive()
     }
 
-    /// Stores zero into every word behind the identity. The caller is alone. Words that are zero
-    /// already are not stored to: a new lock file takes no memory for its untouched parts.
-    pub fn zero_words(&self) {
+    /// Stores zero into every word behind the identity, but for those of the slots if they are to
+    /// be kept. The caller is alone. Words that are zero already are not stored to: a new lock file
+    /// takes no memory for its untouched parts.
+    pub fn zero_words(&self, keep_slots: bool) {
         const SKIPPED: usize = size_of::<Line<super::layout::Identity>>() / 8;
         // Records of the list count between two words that are zeroed here, and are written before
         // those move.
@@ -69,7 +70,13 @@ impl Region {
         // meet.
         let words: &[AtomicU64] =
             unsafe { std::slice::from_raw_parts(self.layout.as_ptr().cast(), SIZE / 8) };
-        for word in &words[SKIPPED..END] {
+        const COMMIT: usize = std::mem::offset_of!(Layout, commit);
+        const SLOTS: usize = (COMMIT + std::mem::offset_of!(CommitWords, slots)) / 8;
+        let kept = SLOTS..SLOTS + size_of::<Line<[SlotWords; 2]>>() / 8;
+        for (at, word) in words[..END].iter().enumerate().skip(SKIPPED) {
+            if keep_slots && kept.contains(&at) {
+                continue;
+            }
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
             }
