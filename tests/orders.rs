@@ -674,7 +674,8 @@ fn a_panic_in_an_order_breaks_the_transaction_alone() {
     assert_clean(&db);
 }
 
-/// A panic while a loader sorts has lost the pairs of a run: whoever catches it and goes on is told.
+/// A panic while a loader sorts has lost the pairs of a run: whoever catches it and goes on is
+/// told.
 #[test]
 fn a_panic_in_an_order_loses_no_pairs_in_silence() {
     fn panics(a: &[u8], b: &[u8]) -> Ordering {
