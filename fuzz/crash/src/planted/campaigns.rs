@@ -79,9 +79,9 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::AloneDoesNotWait, ALONE),
     (Bug::AloneWithLockFile, ALONE),
     (Bug::AloneDataLocksShared, ALONE),
-    (Bug::ListUnproved, &["hostile", "--kind", "names", "--files", "2000", "--jobs", "1"]),
+    (Bug::ListUnproved, CHECKSUMS),
+    (Bug::SetRangeGoesOn, CHECKSUMS),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
-    (Bug::SetRangeGoesOn, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
 ];
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.
@@ -115,6 +115,14 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::RepairUnverified, MEANWHILE),
     (Bug::VisibleNotProtected, "faults"),
     (Bug::FailedSyncForgotten, "bad device"),
+    (Bug::ParkedNotJudgedAgain, "faults"),
+    (Bug::StageLostInFailure, "loads"),
+    (Bug::DroppedUndurable, NAMES),
+    (Bug::NamedReaderNotMoved, NAMES),
+    (Bug::DroppedNotAwaited, NAMES),
+    (Bug::DroppedForgotten, NAMES),
+    (Bug::NamedPagesTold, NAMES),
+    (Bug::LogPagesUndone, NAMES),
     // The first scripts with tables of sets.
     (Bug::SetTreeNotStored, SETS),
     (Bug::SetTreeNotStoredAtRemoval, SETS),
@@ -156,6 +164,7 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
 const LOCK_FILES: &str = "lock files";
 const BOUNDS: &str = "bounds";
 const MEANWHILE: &str = "meanwhile";
+const NAMES: &str = "names";
 const SETS: &str = "sets";
 
 /// Bugs that are not looked for unless they are asked for by name, and why.
