@@ -11,6 +11,16 @@ pub const LEAF: u8 = 2;
 pub const LOG: u8 = 3;
 /// A leaf of values that have one size.
 pub const PACKED: u8 = 4;
+/// A branch whose keys stand whole.
+pub const PLAIN_BRANCH: u8 = 5;
+/// A leaf whose keys stand whole.
+pub const PLAIN_LEAF: u8 = 6;
+/// All branches.
+pub const BRANCHES: [u8; 2] = [BRANCH, PLAIN_BRANCH];
+/// All leaves of keys.
+pub const LEAVES: [u8; 2] = [LEAF, PLAIN_LEAF];
+/// All of both.
+pub const NODES: [u8; 4] = [BRANCH, LEAF, PLAIN_BRANCH, PLAIN_LEAF];
 /// Value tag of an overflow reference.
 pub const TAG_OVERFLOW: u64 = 0x8000;
 /// Value tag of several values of a key.
@@ -40,6 +50,8 @@ pub fn put(b: &mut [u8], at: usize, len: usize, value: u64) {
 pub struct Node {
     /// It is a branch.
     pub branch: bool,
+    /// Its keys stand whole.
+    pub plain: bool,
     /// Keys, as far as they fit the page.
     pub count: usize,
     /// Where the heads start.
@@ -51,21 +63,50 @@ pub struct Node {
 impl Node {
     /// Of a page that says it is a branch or a leaf.
     pub fn of(page: &[u8]) -> Option<Node> {
-        let branch = match *page.get(4)? {
-            BRANCH => true,
-            LEAF => false,
-            _ => return None,
-        };
+        let kind = page.get(4)?;
+        if !NODES.contains(kind) {
+            return None;
+        }
+        let (branch, plain) = (BRANCHES.contains(kind), *kind >= PLAIN_BRANCH);
         let start = if branch { 32 } else { 24 };
         let heads = (start + get(page, 20, 2) as usize).next_multiple_of(4);
         let most = page.len().saturating_sub(heads) / 6;
         let count = (get(page, 6, 2) as usize).min(most);
-        (count > 0).then_some(Node { branch, count, heads, slots: heads + 4 * count })
+        (count > 0).then_some(Node { branch, plain, count, heads, slots: heads + 4 * count })
     }
 
     /// Where cell `index` stands in the page.
     pub fn cell(&self, page: &[u8], index: usize) -> usize {
         get(page, self.slots + 2 * index, 2) as usize
+    }
+
+    /// Where in cell `index` the length of its key stands, and where what the cell has of the key.
+    pub fn key_fields(&self, page: &[u8], index: usize) -> (usize, std::ops::Range<usize>) {
+        let at = self.cell(page, index);
+        let (len_at, from) = if self.branch { (at + 6, at + 8) } else { (at, at + 4) };
+        let beside = if self.plain { 0 } else { 4 };
+        (len_at, from..from + (get(page, len_at, 2) as usize).saturating_sub(beside))
+    }
+
+    /// Key `index`, as far as the page has it.
+    pub fn key(&self, page: &[u8], index: usize) -> Vec<u8> {
+        let (len_at, rest) = self.key_fields(page, index);
+        let rest = page.get(rest).unwrap_or(&[]);
+        if self.plain {
+            return rest.to_vec();
+        }
+        let start = if self.branch { 32 } else { 24 };
+        let prefix = page.get(start..start + get(page, 20, 2) as usize).unwrap_or(&[]);
+        let head = (get(page, self.heads + 4 * index, 4) as u32).to_be_bytes();
+        [prefix, &head[..(get(page, len_at, 2) as usize).min(4)], rest].concat()
+    }
+
+    /// Child `index` of a branch.
+    pub fn child(&self, page: &[u8], index: usize) -> u64 {
+        match index.checked_sub(1) {
+            None => get(page, 24, 8),
+            Some(index) => get(page, self.cell(page, index), 6),
+        }
     }
 
     /// Where the overflow reference of a leaf's cell stands, if it has one.
@@ -85,6 +126,6 @@ impl Node {
         if self.branch || get(page, at + 2, 2) != tag {
             return None;
         }
-        Some(at + 4 + (get(page, at, 2) as usize).saturating_sub(4))
+        Some(self.key_fields(page, index).1.end)
     }
 }

@@ -4,9 +4,10 @@
 //! The right answers are a model: what the tables held at first, and what was done since. It is
 //! kept only for databases that passed the check: of others nobody knows what is right.
 
+use super::orders::{Judgement, comparison, fit};
 use super::sets::{compare_sets, pair_of, read_set, value_of};
 use fastrand::Rng;
-use recto::{Database, Durability, Error, ReadTxn, Table, TableInfo, TableKind, WriteTxn};
+use recto::{Database, Durability, Error, Order, ReadTxn, Table, TableInfo, TableKind, WriteTxn};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -82,6 +83,8 @@ pub struct Exercise<'a> {
     pub model: Option<Model>,
     /// What happened.
     pub seen: Seen,
+    /// What is known of orders of functions.
+    pub judgement: Judgement,
     /// The lock file lies: the check may wait a second for a moment that never comes, so it is
     /// seldom asked for.
     pub lies: bool,
@@ -255,11 +258,13 @@ impl Exercise<'_> {
         let mut turns = || -> recto::Result<()> {
             for round in 0..60u32 {
                 for name in names.iter().take(MOST_TABLES) {
-                    if matches!(txn.table_options(name)?, Some(o) if o.kind != TableKind::Map) {
+                    let options = txn.table_options(name)?.unwrap_or_default();
+                    if options.kind != TableKind::Map {
                         continue;
                     }
                     let mut table = txn.open_table(name)?;
                     let key = [&[0xff; 8][..], &round.to_be_bytes()].concat();
+                    let key = fit(&options.order, &key);
                     let done = match self.rng.u8(..8) {
                         0 => table.delete_range(..).map(drop),
                         1..4 => table.pop_last().map(drop),
@@ -342,7 +347,13 @@ impl Step<'_> {
         self.model.as_mut().map(|model| model.entry(name.into()).or_default())
     }
 
+    /// The order of the keys of a table, also of one that is not there yet.
+    pub(super) fn order(&self, name: &str) -> recto::Result<Order> {
+        Ok(self.txn.table_options(name)?.unwrap_or_default().order)
+    }
+
     fn put(&mut self, name: &str, key: &[u8], value: &[u8]) -> recto::Result<()> {
+        let key = &*fit(&self.order(name)?, key);
         if let Some(size) = self.set_size(name)? {
             return self.insert_pair(name, key, &value_of(size, digest(value).into()));
         }
@@ -379,6 +390,14 @@ impl Step<'_> {
         }
         for i in 0..15u32 {
             self.put(name, &(i * 0x0101_0101).to_be_bytes(), &[7; 200])?;
+        }
+        let mut table = self.txn.open_table(name)?;
+        let last = table.sequence();
+        match table.next_sequence() {
+            Ok(number) => assert_eq!(number, last + 1, "numbers follow on each other"),
+            // A damaged descriptor may say that all have been given out.
+            Err(Error::InvalidArgument(_)) => {}
+            Err(e) => return Err(e),
         }
         let table = self.txn.table(name)?;
         std::hint::black_box((table.first()?.is_some(), table.last()?.is_some()));
@@ -437,11 +456,12 @@ impl Step<'_> {
         let (Some(from), Some(to)) = (self.rng.choice(keys), self.rng.choice(keys)) else {
             return Ok(());
         };
-        let (from, to) = (from.min(to), from.max(to));
+        let compare = comparison(&self.order(name)?);
+        let (from, to) = if compare(from, to).is_lt() { (from, to) } else { (to, from) };
         let gone = self.txn.edit(table)?.delete_range(from..to)?;
         if let Some(pairs) = self.pairs(name) {
             let before = pairs.len();
-            pairs.retain(|key, _| key < from || key >= to);
+            pairs.retain(|key, _| compare(key, from).is_lt() || compare(key, to).is_ge());
             assert_eq!(gone, (before - pairs.len()) as u64, "keys that a range held");
         }
         Ok(())
@@ -488,11 +508,13 @@ fn read_any(txn: &ReadTxn, info: &TableInfo, rng: &mut Rng) -> recto::Result<(Pa
         return Ok((read_set(&table, rng)?, table.len()));
     }
     let table = txn.table(&info.name)?;
-    Ok((read_table(&table, rng)?, table.len()))
+    let has_prefixes = matches!(info.options.order, Order::Packed | Order::Plain);
+    Ok((read_table(&table, has_prefixes, rng)?, table.len()))
 }
 
-/// Reads a table in every way. The error is the first one met; every way is tried all the same.
-fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
+/// Reads a table in every way; keys with one prefix only where these stand side by side. The error
+/// is the first one met; every way is tried all the same.
+fn read_table(table: &Table<'_>, has_prefixes: bool, rng: &mut Rng) -> recto::Result<Pairs> {
     let (first, last) = (table.first(), table.last());
     std::hint::black_box((table.stats(), table.get(b"key 007").ok(), table.get(b"").ok()));
     let mut pairs = Pairs::new();
@@ -518,7 +540,11 @@ fn read_table(table: &Table<'_>, rng: &mut Rng) -> recto::Result<Pairs> {
     for _ in 0..if keys.is_empty() { 0 } else { 12 } {
         let key = keys[rng.usize(..keys.len())];
         let found = table.get(key);
-        let prefix = table.prefix(&key[..key.len() / 2]);
+        let len = if has_prefixes { key.len() / 2 } else { 0 };
+        let prefix = match table.prefix(&key[..len]) {
+            Err(Error::InvalidArgument(_)) if !has_prefixes => table.iter(),
+            prefix => prefix,
+        };
         let near = prefix.map(|range| range.take(5).filter(|p| p.is_ok()).count());
         let bounds =
             (Bound::Excluded(&key[..]), Bound::Included(&keys[rng.usize(..keys.len())][..]));
@@ -546,6 +572,9 @@ fn compare(old: &ReadTxn, new: &ReadTxn, rng: &mut Rng) -> recto::Result<Option<
         let Some(table) = change.new.as_ref().or(change.old.as_ref()) else { continue };
         let both = change.old.iter().chain(&change.new);
         let name = &table.name;
+        if both.clone().any(|one| one.options.order != table.options.order) {
+            continue;
+        }
         let is_set = |table: &TableInfo| table.options.kind != TableKind::Map;
         if both.clone().any(is_set) {
             // One that was made anew as another kind of table is not compared.
@@ -630,10 +659,11 @@ pub fn model_of(txn: &ReadTxn) -> Result<Model, Wrong> {
             model.insert(info.name, pairs);
             continue;
         }
+        let compare = comparison(&info.options.order);
         let mut last: Option<Vec<u8>> = None;
         for pair in txn.table(&info.name).and_then(|t| t.iter()).map_err(failed)? {
             let (key, value) = pair.map_err(failed)?;
-            if last.as_ref().is_some_and(|last| last[..] >= key[..]) {
+            if last.as_ref().is_some_and(|last| compare(last, &key).is_ge()) {
                 return Err(format!("keys of {:?} do not ascend", info.name));
             }
             last = Some(key.to_vec());

@@ -13,6 +13,7 @@
 //! | `repair` | makes checksums right again |
 //! | `exercise` | uses what came out |
 //! | `sets` | the same for tables of sets |
+//! | `orders` | functions of orders, and whether tables are in theirs |
 //! | `salvaged` | what salvage must get out |
 //! | `rotted` | rots the list of named snapshots, and writes |
 //! | `far` | sparse files that say they are far longer |
@@ -25,6 +26,7 @@ pub mod exercise;
 mod far;
 pub mod lock_file;
 pub mod mutate;
+pub mod orders;
 pub mod origins;
 pub mod repair;
 mod rotted;
@@ -34,6 +36,7 @@ pub mod sets;
 use exercise::{Exercise, Model, Seen, Wrong, model_of};
 use fastrand::Rng;
 use mutate::{Kind, Target};
+use orders::Judgement;
 use origins::Origin;
 use recto::harness::sim::{Deadlock, ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, check_image, open};
@@ -165,7 +168,12 @@ impl Case {
         let seed: u64 = crc32fast::hash(&self.image).into();
         let mut rng = Rng::with_seed(seed);
         let report = check_image(&self.image).ok();
-        let clean = report.as_ref().is_some_and(|r| r.is_clean() && can_be_opened(&r.meta));
+        let passes = report.as_ref().is_some_and(|r| r.is_clean() && can_be_opened(&r.meta));
+        let judgement = match passes {
+            true => orders::judge(&self.image, page_size),
+            false => Judgement::OutOfOrder,
+        };
+        let clean = passes && judgement != Judgement::OutOfOrder;
         // A lock file that lies may have other lists.
         let lies = self.options.has(Options::LOCK_FILE);
         let free_once = !lies && report.as_ref().is_some_and(shares_pages_at_most);
@@ -175,7 +183,8 @@ impl Case {
         // Whatever it is, salvage comes to an end with it.
         let salvaged = salvaged::run(&self.image);
         let seen = Seen { clean, ..Seen::default() };
-        let mut exercise = Exercise { rng: &mut rng, model: None, seen, lies, free_once };
+        let mut exercise =
+            Exercise { rng: &mut rng, model: None, seen, judgement, lies, free_once };
         match &salvaged {
             Ok((report, _)) => exercise.seen.salvaged = report.pairs(),
             Err(what) if clean => return Err(format!("salvage of what passes the check: {what}")),
@@ -211,6 +220,7 @@ impl Case {
         let direct = self.options.has(Options::DIRECT);
         builder.sink(if direct { Sink::Direct } else { Sink::Staged });
         builder.growth_step(64 << 10);
+        orders::give(&mut builder);
         if self.options.has(Options::TWO_PHASE) {
             builder.manifest_limit(2);
         }
@@ -388,6 +398,8 @@ impl Exercise<'_> {
             return Ok(());
         }
         match db {
+            // Without a function a table cannot be read, and so nothing be told of it.
+            Ok(_) if self.judgement == Judgement::Unknown => Ok(()),
             Ok(db) if all_true => {
                 let txn = db.read().map_err(|e| format!("reading what passes the check: {e}"))?;
                 self.model = Some(model_of(&txn)?);

@@ -7,7 +7,7 @@
 use recto::harness::sim::{ProcessOptions, SimDisk, SimOptions};
 use recto::harness::{SHARED_LEN, new_file, open};
 use recto::inspect::{self, MetaChoice, PageKind};
-use recto::{Builder, Database, Durability, ReadTxn, Result, Sink, TableOptions};
+use recto::{Builder, Database, Durability, Order, ReadTxn, Result, Sink, TableOptions};
 use std::ops::ControlFlow;
 
 /// A valid database.
@@ -68,6 +68,7 @@ impl Making {
         let process = disk.process(ProcessOptions { direct, ..ProcessOptions::default() });
         let mut builder = Builder::default();
         builder.sink(sink).growth_step(16 << 10).manifest_limit(manifest).free_limit(lists);
+        super::orders::give(&mut builder);
         let db = open(process, &builder)?;
         Ok(Making { disk, db, page_size, states: Vec::new(), held: Vec::new() })
     }
@@ -138,7 +139,7 @@ fn origin(
 }
 
 /// So many come first that are small.
-pub const SMALL: usize = 14;
+pub const SMALL: usize = 15;
 
 /// All of them.
 pub fn all() -> Result<Vec<Origin>> {
@@ -179,6 +180,7 @@ pub fn all() -> Result<Vec<Origin>> {
             m.put("u", 0..3, 5000)
         })?,
         origin("sets", staged(4096)?, sets)?,
+        origin("orders", staged(4096)?, orders)?,
     ];
     all.push(origin("free log", staged(4096)?, free_log)?);
     all.push(origin("named", staged(4096)?, named)?);
@@ -259,6 +261,67 @@ fn sets(m: &mut Making) -> Result<()> {
             table.remove(b"many", &super::sets::value_of(size, n * 7 % 1999)).map(drop)
         })?;
         table.delete_range(&b"key 020"[..]..&b"key 024"[..])?;
+    }
+    txn.commit()
+}
+
+/// Tables with whole keys in every order, of one value and of sets, with aligned values and runs,
+/// of several levels; each has given out numbers. The name of the type of some keys is that of the
+/// function of others.
+fn orders(m: &mut Making) -> Result<()> {
+    let custom = |n: usize| Order::Custom(super::orders::FUNCTIONS[n].0.into());
+    let maps = [
+        ("bytes", TableOptions::default().ordered(Order::Plain).types("by length", "")),
+        ("down", TableOptions::default().ordered(custom(0))),
+        ("ends", TableOptions::aligned(16).ordered(Order::Reversed).types("down", "bytes")),
+        ("numbers", TableOptions::default().ordered(Order::Integers)),
+    ];
+    let sets = [
+        ("set by length", TableOptions::set().ordered(custom(1))),
+        ("set of numbers", TableOptions::set_of(8).ordered(Order::Integers)),
+    ];
+    let key = |name: &str, n: u32| match (name, n % 4) {
+        ("numbers" | "set of numbers", 0) => (u64::from(n) << (n % 50)).to_le_bytes().to_vec(),
+        ("numbers" | "set of numbers", _) => n.to_le_bytes().to_vec(),
+        // Long ones with equal heads, so that a few leaves make several levels.
+        ("bytes", 0) => [vec![b'l'; 1500], n.to_be_bytes().to_vec()].concat(),
+        _ => format!("{} key {n:03}", "x".repeat(n as usize % 7)).into_bytes(),
+    };
+    let fill = |m: &Making, keys: std::ops::Range<u32>, len: usize| -> Result<()> {
+        let mut txn = m.db.write()?;
+        for (name, options) in &maps {
+            let mut table = txn.open_table_with(name, options)?;
+            for n in keys.clone() {
+                table.put(&key(name, n), &vec![n as u8; if n == 7 { 5000 } else { len }])?;
+            }
+            table.take_sequence(3)?;
+        }
+        for (name, options) in &sets {
+            let mut table = txn.open_set_with(name, options)?;
+            let (size, many) = if *name == "set of numbers" { (8, 520) } else { (0, 250) };
+            for n in keys.clone() {
+                let values = [1, 3, 1, 2][n as usize % 4];
+                let values = if n == 9 { many } else { values };
+                for value in 0..values {
+                    table.insert(&key(name, n), &super::sets::value_of(size, value * 7 % 1999))?;
+                }
+            }
+            table.take_sequence(5)?;
+        }
+        txn.commit()
+    };
+    fill(m, 0..24, 100)?;
+    m.keep()?;
+    fill(m, 21..28, 120)?;
+    m.keep()?;
+    let mut txn = m.db.write()?;
+    for (name, _) in &maps {
+        let mut table = txn.open_table(name)?;
+        (0..28).step_by(5).try_for_each(|n| table.delete(&key(name, n)).map(drop))?;
+    }
+    for (name, _) in &sets {
+        let mut table = txn.open_set(name)?;
+        (0..28).step_by(5).try_for_each(|n| table.remove_all(&key(name, n)).map(drop))?;
     }
     txn.commit()
 }
@@ -432,7 +495,11 @@ mod tests {
                 }
             }
             let pages = origin.image.len() / origin.page_size;
-            assert!(position >= SMALL || pages * origin.page_size < 256 << 10, "{}", origin.name);
+            assert!(
+                position >= SMALL || pages * origin.page_size < 256 << 10,
+                "{}: {pages}",
+                origin.name
+            );
         }
         assert!(logs >= 2 && sides && deep && pools, "{logs} {sides} {deep} {pools}");
     }

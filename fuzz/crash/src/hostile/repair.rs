@@ -27,7 +27,7 @@ pub fn repair(image: &mut [u8], page_size: usize) {
 /// The checksum of a page that has a header, or seems to.
 fn seal(image: &mut [u8], page_size: usize, id: usize) {
     let page = &mut image[id * page_size..][..page_size];
-    if (1..=4).contains(&page[4]) {
+    if (1..=6).contains(&page[4]) {
         let crc = numbered_crc(id as u64, &page[4..]);
         put(page, 0, 4, crc.into());
     }

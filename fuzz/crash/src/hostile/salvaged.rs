@@ -81,15 +81,10 @@ impl<'i> Reading<'i> {
 
     fn cells(&self, id: u64) -> Vec<LeafCell> {
         let page = self.page(id);
-        let Some(node) = Node::of(page).filter(|_| page[4] == LEAF) else { return Vec::new() };
-        let prefix = &page[24..24 + get(page, 20, 2) as usize];
+        let Some(node) = Node::of(page).filter(|node| !node.branch) else { return Vec::new() };
         let cell = |index: usize| {
-            let at = node.cell(page, index);
-            let suffix = get(page, at, 2) as usize;
-            let head = (get(page, node.heads + 4 * index, 4) as u32).to_be_bytes();
-            let rest = at + 4..at + 4 + suffix.saturating_sub(4);
-            let key = [prefix, &head[..suffix.min(4)], &page[rest.clone()]].concat();
-            (key, get(page, at + 2, 2), rest.end)
+            let (len_at, rest) = node.key_fields(page, index);
+            (node.key(page, index), get(page, len_at + 2, 2), rest.end)
         };
         (0..node.count).map(cell).collect()
     }
@@ -178,10 +173,7 @@ impl<'i> Reading<'i> {
             }
             (LEAF, _) => self.cells(id).iter().for_each(|(value, ..)| give(value, &pages)),
             (_, Some(node)) => {
-                self.tree(get(page, 24, 8), &pages, give);
-                for index in 0..count {
-                    self.tree(get(page, node.cell(page, index), 6), &pages, give);
-                }
+                (0..=count).for_each(|index| self.tree(node.child(page, index), &pages, give));
             }
             _ => {}
         }

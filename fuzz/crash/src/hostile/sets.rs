@@ -2,6 +2,7 @@
 //! a pair of key and value is a key of its own.
 
 use super::exercise::{MOST_PAIRS, Pairs, Step, ToTheError, Wrong, digest};
+use super::orders::comparison;
 use fastrand::Rng;
 use recto::{Error, Key, PairChange, ReadTxn, SetTable, TableKind};
 use std::ops::Bound;
@@ -302,11 +303,14 @@ impl Step<'_> {
         let (Some(from), Some(to)) = (self.rng.choice(keys), self.rng.choice(keys)) else {
             return Ok(());
         };
-        let (from, to) = (from.min(to), from.max(to));
+        let compare = comparison(&self.order(name)?);
+        let (from, to) = if compare(from, to).is_lt() { (from, to) } else { (to, from) };
         let gone = self.txn.open_set(name)?.delete_range(from..to)?;
         if let Some(pairs) = self.pairs(name) {
             let before = pairs.len();
-            pairs.retain(|pair, _| key_in(pair) < &from[..] || key_in(pair) >= &to[..]);
+            pairs.retain(|pair, _| {
+                compare(key_in(pair), from).is_lt() || compare(key_in(pair), to).is_ge()
+            });
             assert_eq!(gone, (before - pairs.len()) as u64, "pairs that a range held");
         }
         Ok(())

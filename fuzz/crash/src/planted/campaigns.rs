@@ -82,6 +82,8 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::ListUnproved, CHECKSUMS),
     (Bug::SetRangeGoesOn, CHECKSUMS),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
+    (Bug::OrderHeadOfLongKey, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),
+    (Bug::OrderHeadsUnproved, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),
 ];
 
 /// Bugs that one hunter finds within a minute, and all of them in turns hardly within five.

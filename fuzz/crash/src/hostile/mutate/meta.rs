@@ -1,10 +1,10 @@
 //! Meta pages, table descriptors and manifests.
 
 use super::Target;
-use crate::hostile::bytes::{BRANCH, LEAF, Node, get, put};
+use crate::hostile::bytes::{LEAF, NODES, Node, get, put};
 
 /// Bytes of a table descriptor, and the value tag of one.
-const DESCRIPTOR: u64 = 64;
+pub const DESCRIPTOR: u64 = 64;
 pub const TAG_TABLE: u64 = 0xc000 + DESCRIPTOR;
 /// Fields of a descriptor: offset and length.
 const FIELDS: [(usize, usize); 12] = [
@@ -96,7 +96,7 @@ pub fn shared(t: &mut Target<'_>) {
         let newest = ids.map(|at| get(t.image, at, 8)).max().unwrap_or(0);
         let next = newest.wrapping_add(t.rng.u64(1..3));
         for id in 2..pages {
-            if matches!(t.page(id)[4], LEAF | BRANCH) && t.rng.u8(..4) > 0 {
+            if NODES.contains(&t.page(id)[4]) && t.rng.u8(..4) > 0 {
                 put(t.page(id), 8, 8, next);
             }
         }

@@ -8,6 +8,7 @@
 mod meta;
 pub(super) mod names;
 mod node;
+mod orders;
 mod pages;
 mod sets;
 mod space;
@@ -30,7 +31,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 26] = [
+pub const KINDS: [Kind; 27] = [
     kind("bits", pages::bits),
     kind("bytes", pages::bytes),
     kind("copy within", pages::copy_within),
@@ -45,6 +46,7 @@ pub const KINDS: [Kind; 26] = [
     kind("key order", node::order),
     kind("overflow", node::overflow),
     Kind { origin: Some("sets"), ..kind("sets", sets::sets) },
+    Kind { origin: Some("orders"), ..kind("orders", orders::orders) },
     Kind { origin: Some("named"), ..kind("names", names::names) },
     kind("descriptor", meta::descriptor),
     kind("meta", meta::field),

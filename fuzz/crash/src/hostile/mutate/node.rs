@@ -2,15 +2,20 @@
 
 use super::Target;
 use super::meta::TAG_TABLE;
-use crate::hostile::bytes::{BRANCH, LEAF, LOG, Node, PACKED, TAG_ALIGNED, get, put};
+use crate::hostile::bytes::{
+    BRANCH, BRANCHES, LEAF, LEAVES, LOG, NODES, Node, PACKED, PLAIN_BRANCH, PLAIN_LEAF,
+    TAG_ALIGNED, get, put,
+};
 
 /// A field of the header of some page.
 pub fn header(t: &mut Target<'_>) {
-    let Some(id) = t.page_of(&[BRANCH, LEAF, LOG, PACKED]) else { return };
+    let Some(id) = t.page_of(&[BRANCH, LEAF, LOG, PACKED, PLAIN_BRANCH, PLAIN_LEAF]) else {
+        return;
+    };
     let (at, len) =
         [(4, 1), (5, 1), (6, 2), (8, 8), (16, 2), (18, 2), (20, 2), (22, 2)][t.rng.usize(..8)];
     let value = match at {
-        4 => t.rng.u64(..6),
+        4 => t.rng.u64(..8),
         5 => t.rng.u64(..60),
         8 => t.odd(),
         _ => t.odd_small(),
@@ -20,7 +25,7 @@ pub fn header(t: &mut Target<'_>) {
 
 /// A branch and its arrays.
 fn branch(t: &mut Target<'_>) -> Option<(usize, Node)> {
-    let id = t.page_of(&[BRANCH])?;
+    let id = t.page_of(&BRANCHES)?;
     Node::of(t.page(id)).map(|node| (id, node))
 }
 
@@ -44,8 +49,8 @@ pub fn child(t: &mut Target<'_>) {
     let index = t.rng.usize(..node.count + 1);
     let target = match t.rng.u8(..6) {
         0 => id as u64,
-        1 => t.page_of(&[BRANCH]).unwrap_or(id) as u64,
-        2 => t.page_of(&[LEAF]).unwrap_or(id) as u64,
+        1 => t.page_of(&BRANCHES).unwrap_or(id) as u64,
+        2 => t.page_of(&LEAVES).unwrap_or(id) as u64,
         3 => get(t.page(id), 24, 8),
         _ => t.odd(),
     };
@@ -62,11 +67,7 @@ pub fn share_child(t: &mut Target<'_>) {
             continue;
         };
         let source = t.rng.usize(..theirs.count + 1);
-        let page = t.page(from);
-        let child = match source {
-            0 => get(page, 24, 8),
-            _ => get(page, theirs.cell(page, source - 1), 6),
-        };
+        let child = theirs.child(t.page(from), source);
         let index = t.rng.usize(..node.count + 1);
         return set_child(t.page(to), &node, index, child);
     }
@@ -79,7 +80,7 @@ pub fn knot(t: &mut Target<'_>) {
     let everywhere = t.rng.bool();
     for id in 2..t.pages() {
         let page = t.page(id);
-        if page[4] != BRANCH || !everywhere && id != first {
+        if !BRANCHES.contains(&page[4]) || !everywhere && id != first {
             continue;
         }
         let Some(node) = Node::of(page) else { continue };
@@ -94,7 +95,7 @@ pub fn knot(t: &mut Target<'_>) {
 /// A tree of branches over branches, each of them all children of the next: thousands of ways down
 /// from a level, to the power of the levels.
 pub fn tower(t: &mut Target<'_>) {
-    let Some(mut child) = t.page_of(&[LEAF]) else { return };
+    let Some(mut child) = t.page_of(&LEAVES) else { return };
     let levels = t.rng.usize(1..20);
     let count = t.rng.usize(1..(t.page_size - 64) / 14);
     let birth = if t.rng.bool() { 1 } else { t.odd() };
@@ -126,7 +127,7 @@ pub fn tower(t: &mut Target<'_>) {
 
 /// A slot leads elsewhere, perhaps into another cell.
 pub fn slot(t: &mut Target<'_>) {
-    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let Some((id, node, index)) = node(t, &NODES) else { return };
     let other = t.rng.usize(..node.count);
     let (choice, odd) = (t.rng.u8(..4), t.odd_small());
     let page = t.page(id);
@@ -141,28 +142,23 @@ pub fn slot(t: &mut Target<'_>) {
 
 /// A head that is not the start of its key.
 pub fn head(t: &mut Target<'_>) {
-    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let Some((id, node, index)) = node(t, &NODES) else { return };
     let value = t.odd();
     put(t.page(id), node.heads + 4 * index, 4, value);
 }
 
 /// The length of a key, or of a value, in its cell.
 pub fn cell(t: &mut Target<'_>) {
-    let Some((id, node, index)) = node(t, &[BRANCH, LEAF]) else { return };
+    let Some((id, node, index)) = node(t, &NODES) else { return };
     let (value, tag) = (t.odd_small(), t.rng.bool());
     let page = t.page(id);
-    let at = node.cell(page, index);
-    let field = match (node.branch, tag) {
-        (true, _) => at + 6,
-        (false, false) => at,
-        (false, true) => at + 2,
-    };
-    put(page, field, 2, value);
+    let (key_len, _) = node.key_fields(page, index);
+    put(page, if tag && !node.branch { key_len + 2 } else { key_len }, 2, value);
 }
 
 /// Two keys change places, or the same key stands in two places.
 pub fn order(t: &mut Target<'_>) {
-    let Some((id, node, a)) = node(t, &[BRANCH, LEAF]) else { return };
+    let Some((id, node, a)) = node(t, &NODES) else { return };
     let b = t.rng.usize(..node.count);
     let both = t.rng.bool();
     let page = t.page(id);
@@ -180,7 +176,7 @@ pub fn order(t: &mut Target<'_>) {
 /// one.
 pub fn overflow(t: &mut Target<'_>) {
     for _ in 0..8 {
-        let Some((id, node, index)) = node(t, &[LEAF]) else { return };
+        let Some((id, node, index)) = node(t, &LEAVES) else { return };
         let page = t.page(id);
         if let Some(at) = node.overflow(page, index) {
             let (field, len) =

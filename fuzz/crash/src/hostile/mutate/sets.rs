@@ -3,7 +3,7 @@
 
 use super::Target;
 use super::meta::{descriptors, lists};
-use crate::hostile::bytes::{LEAF, Node, PACKED, TAG_SET, TAG_SET_TREE, get, put};
+use crate::hostile::bytes::{LEAF, LEAVES, Node, PACKED, TAG_SET, TAG_SET_TREE, get, put};
 
 /// Bytes of a reference to a tree of values.
 const REFERENCE: usize = 36;
@@ -27,7 +27,7 @@ fn cells(t: &mut Target<'_>, tag: u64) -> Vec<usize> {
     let mut found = Vec::new();
     for id in 2..t.pages() {
         let page = t.page(id);
-        let Some(node) = Node::of(page).filter(|_| page[4] == LEAF) else { continue };
+        let Some(node) = Node::of(page).filter(|node| !node.branch) else { continue };
         let bodies = (0..node.count).filter_map(|index| node.tagged(page, index, tag));
         found.extend(bodies.map(|body| id * size + body));
     }
@@ -166,12 +166,12 @@ fn packed(t: &mut Target<'_>) {
 fn tag(t: &mut Target<'_>, trees: Vec<usize>, lists: Vec<usize>) {
     let tags = [TAG_SET, TAG_SET_TREE, 0x8000, 0x8004, 36, 8, 0];
     let tag = tags[t.rng.usize(..tags.len())];
-    let Some(id) = t.page_of(&[LEAF]) else { return };
+    let Some(id) = t.page_of(&LEAVES) else { return };
     let Some(node) = Node::of(t.page(id)) else { return };
     let index = t.rng.usize(..node.count);
     let page = t.page(id);
     let at = node.cell(page, index);
-    let body = id * t.page_size + at + 4 + (get(t.page(id), at, 2) as usize).saturating_sub(4);
+    let body = node.key_fields(page, index).1.end + id * t.page_size;
     put(t.page(id), at + 2, 2, tag);
     // A whole one in a table of another kind, as far as the cell has room.
     let from = t.rng.choice(trees.into_iter().chain(lists).collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 
 use super::Target;
 use super::meta::lists;
-use crate::hostile::bytes::{BRANCH, LEAF, LOG, get, put};
+use crate::hostile::bytes::{LOG, NODES, get, put};
 
 /// A ready extent: moved, lengthened, doubled, or one more than there were.
 pub fn ready(t: &mut Target<'_>) {
@@ -25,7 +25,7 @@ pub fn lend(t: &mut Target<'_>) {
         return insert(t, meta, at, 8, |t| put_u32_add(t, meta + 128));
     }
     for one in 0..count {
-        let Some(page) = t.page_of(&[BRANCH, LEAF]) else { return };
+        let Some(page) = t.page_of(&NODES) else { return };
         put(t.image, at + 8 * one, 6, page as u64);
         put(t.image, at + 8 * one + 6, 2, 1);
     }
