@@ -823,7 +823,9 @@ fn a_function_that_is_no_order_damages_no_page() {
             _ => a.cmp(b),
         }
     }
-    let db = Database::builder().order("any", any).in_memory().unwrap();
+    let dir = disk_dir();
+    let path = dir.path().join("any.recto");
+    let db = open_at(&path, Database::builder().order("any", any));
     let options = TableOptions::default().ordered(Order::Custom("any".into()));
     let mut rng = Rng::with_seed(3);
     let (mut errors, mut refused) = (0, 0);
@@ -873,7 +875,10 @@ fn a_function_that_is_no_order_damages_no_page() {
         }
     }
     assert!(errors > 0 && refused > 0 && !db.read().unwrap().table("t").unwrap().is_empty());
-    assert_clean(&db);
+    // By the function nothing is in order.
+    assert!(db.check(None).unwrap().fault_count > 0);
+    db.close().unwrap();
+    assert!(recto::check_file(&path, None).unwrap().is_clean());
 }
 
 /// Tables of sets look for a key again when its tree of values has changed. They must not take
@@ -891,11 +896,13 @@ fn a_function_that_is_no_order_damages_no_page_of_sets() {
             _ => a.cmp(b),
         }
     }
+    let dir = disk_dir();
     let mut errors = 0;
     for seed in 0..12 {
         let size = if seed % 2 == 0 { TableOptions::set_of(8) } else { TableOptions::set() };
         let options = size.ordered(Order::Custom("any".into()));
-        let db = Database::builder().order("any", any).in_memory().unwrap();
+        let path = dir.path().join(format!("{seed}.recto"));
+        let db = open_at(&path, Database::builder().order("any", any));
         let mut rng = Rng::with_seed(seed);
         for _ in 0..60 {
             let mut txn = db.write().unwrap();
@@ -922,8 +929,11 @@ fn a_function_that_is_no_order_damages_no_page_of_sets() {
                 Ok(()) | Err(Error::TransactionBroken { .. }) => {}
                 Err(e) => panic!("{e}"),
             }
-            assert_clean(&db);
         }
+        // By the function nothing is in order; the pages are sound.
+        db.close().unwrap();
+        let report = recto::check_file(&path, None).unwrap();
+        assert!(report.is_clean(), "seed {seed}: {:?}", report.faults);
     }
     assert!(errors > 0);
 }
@@ -956,7 +966,8 @@ fn another_order_of_the_same_name_damages_no_page() {
     let error = table.insert(&[b'e'; 100], &[9; 2000]).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(matches!(txn.commit(), Err(Error::TransactionBroken { .. })));
-    assert_clean(&db);
+    db.close().unwrap();
+    assert_clean(&open(by_bytes));
 }
 
 /// A new cursor stands nowhere, and compares nothing with that.
@@ -985,4 +996,60 @@ fn a_function_is_shown_keys_alone() {
     assert!(txn.set_cursor(sets).prev(&txn).unwrap().is_some());
     txn.commit().unwrap();
     assert_clean(&db);
+}
+
+/// The check of a handle that has the function finds keys that are not in its order, in leaves and
+/// in what leads to them; that of a file says that it could not look.
+#[test]
+fn a_check_proves_the_order_of_a_function_that_it_is_given() {
+    let dir = disk_dir();
+    let path = dir.path().join("orders.recto");
+    let db = open_at(&path, &builder());
+    let named = |name: &str| Order::Custom(name.into());
+    let mut txn = db.write().unwrap();
+    for (name, options) in [
+        ("ours", TableOptions::default().ordered(named("by length"))),
+        ("sets", TableOptions::set().ordered(named("without case"))),
+        ("empty", TableOptions::default().ordered(named("by length"))),
+    ] {
+        let is_set = name == "sets";
+        let table = match is_set {
+            true => txn.open_set_with(name, &options).unwrap().id(),
+            false => txn.open_with(name, &options).unwrap(),
+        };
+        for n in 0..if name == "empty" { 0 } else { 900u32 } {
+            let key = format!("{:0width$} of them", n, width = 1 + n as usize % 60);
+            match is_set {
+                true => drop(txn.edit_set(table).unwrap().insert(key.as_bytes(), b"1").unwrap()),
+                false => drop(txn.put(table, key.as_bytes(), b"value").unwrap()),
+            }
+        }
+    }
+    txn.commit().unwrap();
+    let report = db.check(None).unwrap();
+    assert!(report.is_clean() && report.unproved_orders.is_empty(), "{report:?}");
+    db.close().unwrap();
+    let report = recto::check_file(&path, None).unwrap();
+    assert!(report.is_clean(), "{:?}", report.faults);
+    assert_eq!(report.unproved_orders, ["ours", "sets"]);
+
+    // The same names with other functions: pages are as whole as before, and in another order.
+    let other: Compare = |a, b| by_length(b, a);
+    let mut others = Database::builder();
+    others.order("by length", other).order("without case", without_case);
+    let db = open_at(&path, &others);
+    let report = db.check(None).unwrap();
+    assert!(report.unproved_orders.is_empty());
+    let told = |text: &str| report.faults.iter().any(|fault| fault.to_string().contains(text));
+    assert!(told("is not above key") && told("separator"), "{:?}", report.faults);
+    assert!(report.faults.iter().all(|fault| fault.path.contains("ours")), "{:?}", report.faults);
+    db.close().unwrap();
+
+    // One of them only.
+    let db = open_at(&path, Database::builder().order("without case", without_case));
+    let report = db.check(None).unwrap();
+    assert!(report.is_clean(), "{:?}", report.faults);
+    assert_eq!(report.unproved_orders, ["ours"]);
+    db.close().unwrap();
+    assert_clean(&open_at(&path, &builder()));
 }

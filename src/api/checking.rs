@@ -54,11 +54,12 @@ pub(crate) fn check_live(
 ) -> Result<Report> {
     let (snapshot, meta) = snapshot_and_meta(engine)?;
     let pages = Live { engine, view: engine.platform.storage().refresh()? };
-    let meta = meta.encode(&Phase::TwoPhase);
-    let report = inspect::check(
-        &pages,
-        CheckOptions { meta: MetaChoice::At(meta), progress, ..CheckOptions::default() },
-    );
+    let meta = MetaChoice::At(meta.encode(&Phase::TwoPhase));
+    let orders = &engine.options.orders;
+    let orders: Vec<_> = orders.iter().map(|order| (order.name(), order.function())).collect();
+    let progress = progress.map(|told| told as &mut dyn FnMut(u64, u64));
+    let options = CheckOptions { meta, progress, orders: &orders, ..CheckOptions::default() };
+    let report = inspect::check(&pages, options);
     drop(snapshot);
     let mut report = report?;
     if let Some(slots) = slots_at_rest(engine)? {
@@ -159,7 +160,8 @@ fn within_tries(engine: &Arc<Engine>, tries: u32) -> Result<Option<(Snapshot, Me
 }
 
 /// Checks a file without opening it as a database: no lock, no map, no writing. For files that do
-/// not open, and for copies; on a database that is being written the answer may be wrong.
+/// not open, and for copies; on a database that is being written the answer may be wrong. It knows
+/// no function of an order of keys ([`Report::unproved_orders`]).
 ///
 /// Errors: [`Error::NotADatabase`], [`Error::Version`], [`Error::Io`]; everything else is a fault
 /// in the report. Reads the whole file; memory: a byte a page, where

@@ -448,6 +448,10 @@ impl Database {
     /// and a flush has failed or its process has died meanwhile: end the transaction first.
     /// [`Error::Busy`] if no moment was found for it.
     ///
+    /// Keys in an order by a function are proved by that, where this handle was given it
+    /// ([`Builder::order`]); the other tables in such orders are listed in
+    /// [`Report::unproved_orders`].
+    ///
     /// ```
     /// # fn main() -> recto::Result<()> {
     /// # let db = recto::Database::in_memory()?;

@@ -78,6 +78,11 @@ impl Comparator {
         self.name
     }
 
+    /// The function.
+    pub fn function(&self) -> Compare {
+        self.compare
+    }
+
     /// What the head of a key is.
     pub(super) fn head(&self, key: &[u8]) -> u32 {
         match self.kind {

@@ -18,6 +18,7 @@ use super::scan::{PageInfo, Scan, Step, Tree, Visit};
 use super::{snapshots, space, tree};
 use crate::error::Result;
 use crate::types::{PageId, TxnId};
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
@@ -32,6 +33,10 @@ pub struct CheckOptions<'a> {
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
     /// Set to true by somebody else: the check ends soon, with what it has.
     pub cancelled: Option<&'a AtomicBool>,
+    /// Functions of orders by their names ([`Order::Custom`](crate::Order::Custom)): of tables that
+    /// have another one it is not proved that their keys are in order
+    /// ([`Report::unproved_orders`]).
+    pub orders: &'a [(&'a str, fn(&[u8], &[u8]) -> Ordering)],
 }
 
 impl Default for CheckOptions<'_> {
@@ -41,6 +46,7 @@ impl Default for CheckOptions<'_> {
             verify_values: true,
             progress: None,
             cancelled: None,
+            orders: &[],
         }
     }
 }
@@ -75,6 +81,7 @@ pub fn check(pages: &dyn Pages, options: CheckOptions<'_>) -> Result<Report> {
     let mut scan = Scan::new(pages, &opened.meta, options.verify_values);
     scan.progress = options.progress.map(|p| p as &mut dyn FnMut(u64, u64));
     scan.cancelled = options.cancelled;
+    scan.functions = options.orders;
     Ok(inspect(scan, opened))
 }
 
@@ -218,6 +225,7 @@ fn inspect(mut scan: Scan<'_>, opened: OpenedMeta) -> Report {
         tables,
         snapshots: scan.named.ids.len() as u64,
         snapshot_pages: scan.named.pages,
+        unproved_orders: scan.unproved_orders.into_iter().collect(),
         cancelled: scan.stopped,
     }
 }
@@ -307,6 +315,7 @@ fn rest_of_meta_page(scan: &mut Scan<'_>, id: u64) {
 fn name_owners(scan: &mut Scan<'_>, opened: &OpenedMeta) {
     let mut second = Scan::new(scan.pages, &opened.meta, false);
     second.cancelled = scan.cancelled;
+    second.functions = scan.functions;
     second.watch(scan.conflicts.iter().map(|c| c.1));
     everything(&mut second, opened);
     let names = second.into_owner_names();

@@ -2,6 +2,28 @@
 
 use super::layout;
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+/// A function that compares two keys.
+pub(super) type Compare = fn(&[u8], &[u8]) -> Ordering;
+
+/// The function of an order of the user's, which is the same where it stands in one place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Function(Compare);
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Function) -> bool {
+        self.0 as usize == other.0 as usize
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0 as usize).hash(state);
+    }
+}
 
 /// Layout and order of the keys of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -16,6 +38,8 @@ pub(super) enum Keys {
     Integers,
     /// By a function of the user's, which is not known here.
     Custom,
+    /// By one that is.
+    Given(Function),
     /// Of a page whose tree is not known: any of these.
     Any,
 }
@@ -25,6 +49,26 @@ impl Keys {
     pub fn decode(number: u64) -> Option<Keys> {
         let all = [Keys::Packed, Keys::Plain, Keys::Reversed, Keys::Integers, Keys::Custom];
         all.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The same with the function, where it is one of the user's.
+    pub fn with_function(self, function: Option<Compare>) -> Keys {
+        match (self, function) {
+            (Keys::Custom, Some(function)) => Keys::Given(Function(function)),
+            _ => self,
+        }
+    }
+
+    /// A number for each layout and order; one for all functions.
+    pub fn number(self) -> u64 {
+        match self {
+            Keys::Packed => 0,
+            Keys::Plain => 1,
+            Keys::Reversed => 2,
+            Keys::Integers => 3,
+            Keys::Custom | Keys::Given(_) => 4,
+            Keys::Any => 5,
+        }
     }
 
     /// Whether a page of such a tree has its keys whole, or in pieces, as is said.
@@ -55,6 +99,7 @@ impl Keys {
             Keys::Packed | Keys::Plain => Some(a.cmp(b)),
             Keys::Reversed => Some(a.iter().rev().cmp(b.iter().rev())),
             Keys::Integers => Some(number(a).cmp(&number(b)).then(a.len().cmp(&b.len()))),
+            Keys::Given(Function(compare)) => Some(compare(a, b)),
             Keys::Custom | Keys::Any => None,
         }
     }
@@ -74,7 +119,7 @@ impl Keys {
             Keys::Plain => Some(four(&mut key.iter().copied())),
             Keys::Reversed => Some(four(&mut key.iter().rev().copied())),
             Keys::Integers => Some(head_of_number(number(key))),
-            Keys::Custom => Some(0),
+            Keys::Custom | Keys::Given(_) => Some(0),
         }
     }
 

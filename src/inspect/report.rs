@@ -218,6 +218,9 @@ pub struct Report {
     pub snapshot_pages: u64,
     /// Bytes of the file behind the last page: room to grow into.
     pub unused_tail_bytes: u64,
+    /// Names of the tables whose keys are in an order by a function that was not given: all was
+    /// looked at but that.
+    pub unproved_orders: Vec<String>,
     /// The inspection was broken off on demand; what it did not reach is not judged.
     pub cancelled: bool,
 }

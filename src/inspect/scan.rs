@@ -11,13 +11,14 @@
 use super::layout;
 use super::meta::Meta;
 use super::named::{Held, Named};
+use super::order::Compare;
 use super::owners::{Conflict, Owners, PageKind};
 use super::pages::Pages;
 use super::report::{Fault, MAX_FAULTS, PageCounts, TableStats};
 use crate::format::checksum::page_crc;
-use crate::types::{PageId, TxnId};
+use crate::types::{Order as KeyOrder, PageId, TxnId};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -133,6 +134,10 @@ pub(super) struct Scan<'a> {
     pub incomplete: bool,
     /// Ended on demand.
     pub stopped: bool,
+    /// Functions of orders by their names.
+    pub functions: &'a [(&'a str, Compare)],
+    /// Tables of which nobody has said by which function their keys are ordered.
+    pub unproved_orders: BTreeSet<String>,
     /// Pages of the manifest that have not been met: run length or 0.
     manifest: BTreeMap<u64, u64>,
     /// The manifest must list every page of this transaction.
@@ -168,6 +173,8 @@ impl<'a> Scan<'a> {
             named: Named::default(),
             incomplete: false,
             stopped: false,
+            functions: &[],
+            unproved_orders: BTreeSet::new(),
             manifest: meta.manifest.iter().map(|l| (l.page, l.pages)).collect(),
             // Bytes given from outside are an image without its manifest.
             sealed: meta.slot.is_some() && meta.phase == layout::PHASE_SEALED,
@@ -193,6 +200,12 @@ impl<'a> Scan<'a> {
     /// What the second walk found.
     pub fn into_owner_names(self) -> BTreeMap<u64, Vec<String>> {
         self.watched.unwrap_or_default()
+    }
+
+    /// The function of an order of the user's, if it was given.
+    pub fn function(&self, order: &KeyOrder) -> Option<Compare> {
+        let KeyOrder::Custom(name) = order else { return None };
+        self.functions.iter().find(|(given, _)| given == name).map(|(_, function)| *function)
     }
 
     /// Begins ownership anew, after `page_count` was set by hand.

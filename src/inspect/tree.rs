@@ -145,7 +145,7 @@ fn options(mut b: &[u8], align_shift: u64, keys: Keys) -> Result<TableOptions, S
         Keys::Plain => Order::Plain,
         Keys::Reversed => Order::Reversed,
         Keys::Integers => Order::Integers,
-        Keys::Custom => Order::Custom(String::new()),
+        Keys::Custom | Keys::Given(_) => Order::Custom(String::new()),
     };
     let mut last = 0;
     while let Some(kind) = option::KIND.get(b, 0) {
@@ -232,6 +232,10 @@ fn tree(
             return TableStats { name, ..TableStats::default() };
         }
     };
+    let keys = d.keys.with_function(scan.function(&d.options.order));
+    if keys == Keys::Custom && d.root != 0 {
+        scan.unproved_orders.insert(name.clone());
+    }
     let before = std::mem::replace(&mut scan.incomplete, false);
     let (root, depth, sequence) = (PageId(d.root), d.depth as u16, d.sequence);
     scan.table = TableStats { name, root, depth, sequence, ..TableStats::default() };
@@ -249,7 +253,7 @@ fn tree(
             true => Kind::Sets(d.value_size),
             false => Kind::Map(d.align_shift),
         };
-        let mut walk = TreeWalk { scan: &mut *scan, tables, kind, keys: d.keys };
+        let mut walk = TreeWalk { scan: &mut *scan, tables, kind, keys };
         if walk.claim(d.root, level) {
             walk.page(d.root, level, ceiling, (None, None));
         }
@@ -312,7 +316,7 @@ impl TreeWalk<'_, '_, '_> {
             Kind::Sets(size) => 1 << 32 | size,
             Kind::Values(size) => 2 << 32 | size,
         };
-        let kind = kind | (self.keys as u64) << 40;
+        let kind = kind | self.keys.number() << 40;
         let is_claimed = self.scan.claim(id, 1, kind_at(level));
         if self.scan.named.current.is_none() {
             if is_claimed {

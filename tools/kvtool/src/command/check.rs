@@ -74,6 +74,7 @@ impl Check {
                 "snapshots": report.snapshots,
                 "snapshot_pages": report.snapshot_pages,
                 "leaked_pages": report.pages.leaked,
+                "unproved_orders": report.unproved_orders,
                 "fault_count": report.fault_count,
                 "faults": faults,
             }));
@@ -104,6 +105,10 @@ impl Check {
             let kept = grouped(report.snapshot_pages);
             let text = format!("{} (free pages kept: {kept})", grouped(report.snapshots));
             fields.push(("snapshots", text));
+        }
+        if !report.unproved_orders.is_empty() {
+            let names = one_line(&report.unproved_orders.join(", "));
+            fields.push(("orders not proved", format!("{names} (of a program's own)")));
         }
         fields.push(("faults", grouped(report.fault_count)));
         out.fields(&fields)
