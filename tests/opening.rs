@@ -544,6 +544,51 @@ fn a_page_that_rots_after_a_close_is_an_error_and_takes_nothing_back() {
     }
 }
 
+/// The same for each of the two meta pages, also behind a commit that no manifest has room for.
+#[test]
+fn a_meta_page_that_rots_after_a_close_takes_nothing_back() {
+    let dir = memory_dir();
+    for n in 0..16usize {
+        let (keys, slot) = ([1u64, 400][n & 1], n >> 1 & 1);
+        let (exclusive, then_alone) = (n & 4 > 0, n & 8 > 0);
+        let path = dir.path().join(format!("{n}.recto"));
+        let mut builder = Builder::default();
+        builder.exclusive(exclusive);
+        for round in [&b"old"[..], b"new"] {
+            let db = open_at(&path, &builder);
+            put(&db, b"third", b"");
+            write(&db, Durability::Durable, |txn| {
+                let mut table = txn.open_table("main").unwrap();
+                for key in 0..keys {
+                    table.put(&spread(key), &[7; 3_000]).unwrap();
+                }
+                table.put(b"balance", round).unwrap();
+            });
+            db.close().unwrap();
+            // Closed once more it stays as it is.
+            let file = fs::read(&path).unwrap();
+            drop(open_at(&path, &builder));
+            assert!(fs::read(&path).unwrap() == file);
+        }
+        flip(&path, slot * 4096 + 100);
+        if n % 3 == 0 && !exclusive {
+            fs::remove_file(lock_of(&path)).unwrap();
+        }
+        let mut builder = Builder::default();
+        builder.exclusive(then_alone);
+        let db = open_at(&path, &builder);
+        let balance = |db: &Database| {
+            let txn = db.read().unwrap();
+            let table = txn.table("main").unwrap();
+            table.get(b"balance").unwrap().map(<[u8]>::to_vec)
+        };
+        assert_eq!(balance(&db).as_deref(), Some(&b"new"[..]), "{keys} keys, slot {slot}");
+        put(&db, b"more", b"");
+        assert_eq!(balance(&db).as_deref(), Some(&b"new"[..]));
+        assert_clean(&db);
+    }
+}
+
 /// A close without anything to save writes nothing.
 #[test]
 fn who_is_alone_and_has_written_nothing_leaves_the_file_as_it_was() {

@@ -1053,3 +1053,44 @@ fn a_check_proves_the_order_of_a_function_that_it_is_given() {
     db.close().unwrap();
     assert_clean(&open_at(&path, &builder()));
 }
+
+/// Numbers that wrap round are no order of all of them: each is above the one before, round and
+/// round. Whatever looks for the next pair anew ends all the same.
+#[test]
+fn a_function_that_goes_round_ends() {
+    fn serial(a: &[u8], b: &[u8]) -> Ordering {
+        let number = |key: &[u8]| key.first().copied().unwrap_or(0);
+        (number(a).wrapping_sub(number(b)) as i8).cmp(&0)
+    }
+    let (mut errors, mut turns) = (0, 0);
+    for seed in 0..40 {
+        let mut rng = Rng::with_seed(seed);
+        let db = Database::builder().order("serial", serial).in_memory().unwrap();
+        let mut txn = db.write().unwrap();
+        let options = TableOptions::set().ordered(Order::Custom("serial".into()));
+        let mut table = txn.open_set_with("t", &options).unwrap();
+        let mut keys: Vec<u8> = (0..=255).step_by(1 + rng.usize(..20)).collect();
+        rng.shuffle(&mut keys);
+        keys.iter().all(|key| table.insert(&[*key], b"v").is_ok());
+        let pairs = table.len();
+        let asked = std::cell::Cell::new(0);
+        let kept = table.retain(.., |_, _| {
+            asked.set(asked.get() + 1);
+            assert!(asked.get() <= pairs);
+            true
+        });
+        errors += u32::from(kept.is_err());
+        if txn.commit().is_err() {
+            continue;
+        }
+        let set = std::sync::Arc::new(db.read().unwrap()).owned_set("t").unwrap();
+        for forward in [true, false] {
+            let mut walk = set.iter().unwrap();
+            let mut next = || if forward { walk.next() } else { walk.next_back() };
+            let met = std::iter::from_fn(&mut next).take_while(|pair| pair.is_ok()).count() as u64;
+            assert!(met <= pairs, "{met} of {pairs}");
+            turns += 1;
+        }
+    }
+    assert!(errors > 0 && turns > 0);
+}

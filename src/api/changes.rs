@@ -40,7 +40,9 @@ impl Database {
     }
 
     /// The same for what is newer than this transaction: where somebody has left off, be it before
-    /// a restart. Ids only rise, and none is ever given to a second transaction.
+    /// a restart. Ids only rise, and none that was shown is given to a second transaction, but for
+    /// that of a commit whose process died before it was durable: whoever opens the database next
+    /// may see it, and behind a power cut another one may have its id.
     ///
     /// What was seen may be lost since: a power cut takes back what was visible and not yet durable
     /// ([`Durability::Deferred`](crate::Durability::Deferred)), and where one process has the

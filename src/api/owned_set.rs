@@ -7,7 +7,7 @@ use super::table::{Source, after_prefix};
 use super::transaction::ReadTxn;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::tree::{Key, SetMove, SetPosition};
+use crate::tree::{Key, PageSource, SetMove, SetPosition};
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -114,6 +114,12 @@ impl OwnedSet {
         SetTable::new(Source::Snapshot(self.txn.snapshot()), self.descriptor)
     }
 
+    fn out_of_order(&self) -> Error {
+        let root = self.descriptor.root;
+        let e = Error::corrupt(root, "root of a table of sets whose pairs are out of order");
+        self.txn.snapshot().named(e)
+    }
+
     /// As [`SetTable::get`], with values that keep the snapshot.
     pub fn get(&self, key: &[u8]) -> Result<OwnedValues> {
         self.values(key, ..)
@@ -198,6 +204,9 @@ struct Walk {
     back: End,
     /// There is nothing left between what both ends have read.
     is_read: bool,
+    /// Pairs that may still be read, of all that the table has: each batch is looked for anew, and a
+    /// function that is no order may lead round and round.
+    left: u64,
 }
 
 /// What an end has read and not handed out, in its order, and the last of it.
@@ -221,6 +230,7 @@ impl Walk {
             front: End::default(),
             back: End::default(),
             is_read: false,
+            left: table.as_set().len(),
         }
     }
 
@@ -311,6 +321,8 @@ impl Walk {
             self.is_read = more;
         }
         near.last = near.read.back().cloned().or(last);
+        let read = near.read.len() as u64;
+        self.left = self.left.checked_sub(read).ok_or_else(|| self.table.out_of_order())?;
         Ok(())
     }
 }

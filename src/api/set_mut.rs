@@ -174,6 +174,7 @@ impl<'t> SetTableMut<'t> {
         let (start, end) = keys.bounds();
         let before = self.len();
         let order = self.writer.table(self.index).order;
+        let mut left = before;
         // In a damaged table what stands behind may be what was there before, for ever.
         let mut last_key: Option<Vec<u8>> = None;
         while let Some(key) =
@@ -187,6 +188,8 @@ impl<'t> SetTableMut<'t> {
                 if last.is_some_and(|last| last >= value) {
                     return Err(self.out_of_order());
                 }
+                // A function that is no order may lead round and round.
+                left = left.checked_sub(1).ok_or_else(|| self.out_of_order())?;
                 if !keep(&key, &value) {
                     self.remove(&key, &value)?;
                 }

@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::image::check_known;
 use super::locks::{FlushLock, WriterLock};
 use crate::error::Result;
-use crate::format::meta::Phase;
+use crate::format::meta::{Meta, Phase};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
@@ -30,14 +30,14 @@ impl Engine {
         if self.own_is_settled() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
 
-    /// Rule 26, at the end of the last handle: who opens the file next may not find what says what
-    /// the slots were synced with (another lock file, none, or one of its own alone), and would
-    /// take a page that has rotted for one of a commit that was cut off, and the older meta. So D's
-    /// content goes into the other slot, in two phases: it is the newer meta then, and has no
-    /// manifest to be doubted. One sync, and none where D has no manifest. A failure takes nothing
-    /// back: D stays where it is.
+    /// Rule 26, at the end of the last handle: D's content goes into the other slot, in two phases.
+    /// It is the newer meta then, and has no manifest to be doubted. Who opens the file next may not
+    /// find what says what the slots were synced with (another lock file, none, or one of its own
+    /// alone), and would take a page or a meta that has rotted for one of a commit that was cut off,
+    /// and the commit before it for the last. One sync, and none where nothing has come since. A
+    /// failure takes nothing back: D stays where it is.
     fn settle_at_close(&self) -> Result<()> {
-        if self.check_writable().is_err() || self.durable_is_settled()? {
+        if self.check_writable().is_err() || self.is_in_both_slots()? {
             return Ok(());
         }
         match self.platform.exclusive() {
@@ -47,24 +47,22 @@ impl Engine {
         }
     }
 
-    /// Whether D's meta has no manifest.
-    fn durable_is_settled(&self) -> Result<bool> {
+    /// Whether D is in both slots, and has no manifest in its own.
+    fn is_in_both_slots(&self) -> Result<bool> {
         let durable = self.durable();
-        let (_, phase) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
-        Ok(phase == Phase::TwoPhase)
+        let (meta, phase) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
+        let other = Meta::decode(&self.slot_bytes(durable.slot ^ 1)?);
+        Ok(phase == Phase::TwoPhase && other.is_ok_and(|(other, _)| other.same_snapshot(&meta)))
     }
 
     fn settle(&self) -> Result<()> {
         let flush = FlushLock::take(self, Some(close_by()))?;
         let durable = self.durable();
         let is_at_rest = durable.txn == self.built() && !self.is_marked(&flush);
-        if !is_at_rest || self.opening_is_pending() {
+        if !is_at_rest || self.opening_is_pending() || self.is_in_both_slots()? {
             return Ok(());
         }
-        let (meta, phase) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
-        if phase == Phase::TwoPhase {
-            return Ok(());
-        }
+        let (meta, _) = self.decode_slot(&self.slot_bytes(durable.slot)?, durable)?;
         check_known(&meta)?;
         // An id that nobody uses: it only makes this the newer one.
         let newer = meta.renewed(self.session, self.words().last_id(), 1);
