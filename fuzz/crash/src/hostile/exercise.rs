@@ -83,8 +83,8 @@ pub struct Exercise<'a> {
     pub model: Option<Model>,
     /// What happened.
     pub seen: Seen,
-    /// What is known of orders of functions.
-    pub judgement: Judgement,
+    /// What is known of orders of functions; none where the check has found something.
+    pub judgement: Option<Judgement>,
     /// The lock file lies: the check may wait a second for a moment that never comes, so it is
     /// seldom asked for.
     pub lies: bool,

@@ -169,11 +169,8 @@ impl Case {
         let mut rng = Rng::with_seed(seed);
         let report = check_image(&self.image).ok();
         let passes = report.as_ref().is_some_and(|r| r.is_clean() && can_be_opened(&r.meta));
-        let judgement = match passes {
-            true => orders::judge(&self.image, page_size),
-            false => Judgement::OutOfOrder,
-        };
-        let clean = passes && judgement != Judgement::OutOfOrder;
+        let judgement = passes.then(|| orders::judge(&self.image, page_size));
+        let clean = judgement.is_some_and(|judgement| judgement != Judgement::OutOfOrder);
         // A lock file that lies may have other lists.
         let lies = self.options.has(Options::LOCK_FILE);
         let free_once = !lies && report.as_ref().is_some_and(shares_pages_at_most);
@@ -394,12 +391,15 @@ impl Exercise<'_> {
     /// relied on.
     fn begin(&mut self, db: &recto::Result<Database>, all_true: bool) -> Result<(), Wrong> {
         self.seen.opened = db.is_ok();
+        if let (Ok(db), true) = (db, all_true) {
+            self.agrees_on_orders(db)?;
+        }
         if !self.seen.clean {
             return Ok(());
         }
         match db {
             // Without a function a table cannot be read, and so nothing be told of it.
-            Ok(_) if self.judgement == Judgement::Unknown => Ok(()),
+            Ok(_) if self.judgement == Some(Judgement::Unknown) => Ok(()),
             Ok(db) if all_true => {
                 let txn = db.read().map_err(|e| format!("reading what passes the check: {e}"))?;
                 self.model = Some(model_of(&txn)?);
@@ -409,6 +409,22 @@ impl Exercise<'_> {
             Err(Error::Version { found, supported, .. }) if found < supported => Ok(()),
             Err(e) if all_true => Err(format!("a database that passes the check: {e}")),
             _ => Ok(()),
+        }
+    }
+
+    /// The check of a handle that has the functions of orders proves these.
+    fn agrees_on_orders(&self, db: &Database) -> Result<(), Wrong> {
+        // One without its function may be empty, which proves it.
+        let judgement = self.judgement.filter(|judgement| *judgement != Judgement::Unknown);
+        let (Some(judgement), Ok(report)) = (judgement, db.check(None)) else { return Ok(()) };
+        let found = match (report.is_clean(), report.unproved_orders.is_empty()) {
+            (_, false) => Judgement::Unknown,
+            (true, true) => Judgement::InOrder,
+            (false, true) => Judgement::OutOfOrder,
+        };
+        match found == judgement {
+            true => Ok(()),
+            false => Err(format!("orders are {judgement:?}, and found {found:?}: {report:?}")),
         }
     }
 

@@ -81,6 +81,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::AloneDataLocksShared, ALONE),
     (Bug::ListUnproved, CHECKSUMS),
     (Bug::SetRangeGoesOn, CHECKSUMS),
+    (Bug::CloseLeavesManifest, CHECKSUMS),
     (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
     (Bug::OrderHeadOfLongKey, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),
     (Bug::OrderHeadsUnproved, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),

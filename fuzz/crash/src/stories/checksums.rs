@@ -143,7 +143,12 @@ impl Story<'_> {
             }
         }
         drop(off);
-        match self.rng.u32(..5) {
+        match self.rng.u32(..6) {
+            5 => {
+                drop(moving);
+                drop((once, always, writer));
+                self.rots_behind_a_close()?;
+            }
             4 => self.list_rots(&writer)?,
             0 => self.sees_in_time(&once, &always, moving)?,
             1 => self.reused(&writer, &once)?,
@@ -309,6 +314,27 @@ impl Story<'_> {
             self.disk.damage(at, &[byte]).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// All have closed, and one page rots, of the tree or a meta. Whoever opens the file next, and
+    /// whatever lock file is there, sees the last commit or is told.
+    fn rots_behind_a_close(&mut self) -> Told {
+        let pages = if self.rng.bool() { 2 } else { self.pages() };
+        let page = self.rng.usize(..pages);
+        self.rot(page)?;
+        let alone = self.rng.u32(..3) == 0;
+        if self.rng.bool() {
+            self.disk.delete_lock_file().map_err(failed)?;
+        }
+        let mut builder = Database::builder();
+        builder.read_checksums(ReadChecksums::Always).exclusive(alone);
+        let options = ProcessOptions::default();
+        let process = match alone {
+            true => self.disk.process_alone(options).map_err(failed)?,
+            false => self.disk.process(options),
+        };
+        let found = open(process, &builder).and_then(|db| db.read().and_then(|txn| shown(&txn)));
+        self.told(found, "one who opens it behind a close").map(drop)
     }
 
     /// A transaction of one who proves what he reads comes to a page that has rotted: it is told,
