@@ -204,8 +204,8 @@ struct Walk {
     back: End,
     /// There is nothing left between what both ends have read.
     is_read: bool,
-    /// Pairs that may still be read, of all that the table has: each batch is looked for anew, and a
-    /// function that is no order may lead round and round.
+    /// Pairs that may still be read, of all that the table has: each batch is looked for
+    /// anew, and a function that is no order may lead round and round.
     left: u64,
 }
 

@@ -30,12 +30,12 @@ impl Engine {
         if self.own_is_settled() { Ok(()) } else { self.repair_or_lead(&writer, &flush) }
     }
 
-    /// Rule 26, at the end of the last handle: D's content goes into the other slot, in two phases.
-    /// It is the newer meta then, and has no manifest to be doubted. Who opens the file next may not
-    /// find what says what the slots were synced with (another lock file, none, or one of its own
-    /// alone), and would take a page or a meta that has rotted for one of a commit that was cut off,
-    /// and the commit before it for the last. One sync, and none where nothing has come since. A
-    /// failure takes nothing back: D stays where it is.
+    /// Rule 26, at the end of the last handle: D's content goes into the other slot, in two
+    /// phases. It is the newer meta then, and has no manifest to be doubted. Who opens the
+    /// file next may not find what says what the slots were synced with (another lock file,
+    /// none, or one of its own alone), and would take a page or a meta that has rotted for
+    /// one of a commit that was cut off, and the commit before it for the last. One sync, and
+    /// none where nothing has come since. A failure takes nothing back: D stays where it is.
     fn settle_at_close(&self) -> Result<()> {
         if self.check_writable().is_err() || self.is_in_both_slots()? {
             return Ok(());

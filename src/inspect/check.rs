@@ -11,6 +11,7 @@
 use super::layout::{self, meta as m};
 use super::named::{Held, Kinds};
 use super::opening::{MetaChoice, OpenedMeta, open_meta};
+use super::order::Compare;
 use super::owners::PageKind;
 use super::pages::Pages;
 use super::report::{PagesHeld, Report, SlotState, TableStats};
@@ -18,7 +19,6 @@ use super::scan::{PageInfo, Scan, Step, Tree, Visit};
 use super::{snapshots, space, tree};
 use crate::error::Result;
 use crate::types::{PageId, TxnId};
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
@@ -36,7 +36,7 @@ pub struct CheckOptions<'a> {
     /// Functions of orders by their names ([`Order::Custom`](crate::Order::Custom)): of tables that
     /// have another one it is not proved that their keys are in order
     /// ([`Report::unproved_orders`]).
-    pub orders: &'a [(&'a str, fn(&[u8], &[u8]) -> Ordering)],
+    pub orders: &'a [(&'a str, Compare)],
 }
 
 impl Default for CheckOptions<'_> {

@@ -54,7 +54,10 @@ impl Hostile {
             mutate::only(kind)?;
         }
         if let (true, Some(place)) = (self.child, &self.place) {
-            plant(bug);
+            // Without one it stays what the environment has named.
+            if bug.is_some() {
+                plant(bug);
+            }
             campaign::child(self.seed, self.first, self.files, place)?;
             return Ok(true);
         }

@@ -259,7 +259,8 @@ impl Planted {
         }
         let seconds = begin.elapsed().as_secs_f64();
         let odd = match status {
-            // A campaign does not know how much time it has, and asks itself whether something hangs.
+            // A campaign does not know how much time it has, and asks itself whether
+            // something hangs.
             None if campaign.is_some() => {
                 let (by, after, what) = Default::default();
                 return Ok(Line { bug, caught: false, by, after, seconds, what });
