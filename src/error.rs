@@ -174,8 +174,8 @@ pub enum Error {
         /// The database file; None in memory.
         path: Option<PathBuf>,
     },
-    /// Somebody else held a lock for the whole of the time allowed: another writer, flush or
-    /// opening.
+    /// Somebody else held a lock for the whole of the time allowed: another writer, flush, opening,
+    /// or the close of the last handle.
     Busy {
         /// The database file; None in memory.
         path: Option<PathBuf>,

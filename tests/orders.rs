@@ -1080,6 +1080,29 @@ fn a_function_that_goes_round_ends() {
             true
         });
         errors += u32::from(kept.is_err());
+        let options = TableOptions::default().ordered(Order::Custom("serial".into()));
+        let mut table = txn.open_table_with("map", &options).unwrap();
+        keys.iter().all(|key| table.put(&[*key], b"v").is_ok());
+        let pairs_of_map = table.len();
+        asked.set(0);
+        let goes = |key: &[u8], _: &[u8]| {
+            asked.set(asked.get() + 1);
+            assert!(asked.get() <= (pairs_of_map + 1) * (pairs_of_map + 1));
+            key[0] % 3 == 0
+        };
+        let before = table.len();
+        let (gone, done) = match seed % 2 {
+            0 => {
+                let done = table.retain(.., |key, value| !goes(key, value));
+                (before - table.len(), done.map(drop))
+            }
+            _ => {
+                let mut taken = table.extract_if(.., goes);
+                let count = taken.by_ref().take_while(Result::is_ok).count() as u64;
+                (count, taken.next().map_or(Ok(()), |pair| pair.map(drop)))
+            }
+        };
+        assert_eq!(before - table.len(), gone, "{done:?}");
         if txn.commit().is_err() {
             continue;
         }

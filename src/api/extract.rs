@@ -46,8 +46,9 @@ impl TableMut<'_> {
 
     /// The same, with the question asked at each step.
     pub(crate) fn extract(&mut self, keys: impl KeyRange) -> Extract<'_> {
+        let walk = Walk::new(&keys, self.len());
         let (writer, index) = self.parts();
-        Extract { writer, index, walk: Walk::new(&keys) }
+        Extract { writer, index, walk }
     }
 }
 

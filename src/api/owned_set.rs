@@ -7,7 +7,7 @@ use super::table::{Source, after_prefix};
 use super::transaction::ReadTxn;
 use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
-use crate::tree::{Key, PageSource, SetMove, SetPosition};
+use crate::tree::{Key, PageSource, SetMove, SetPosition, out_of_order};
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -115,9 +115,7 @@ impl OwnedSet {
     }
 
     fn out_of_order(&self) -> Error {
-        let root = self.descriptor.root;
-        let e = Error::corrupt(root, "root of a table of sets whose pairs are out of order");
-        self.txn.snapshot().named(e)
+        self.txn.snapshot().named(out_of_order(&self.descriptor))
     }
 
     /// As [`SetTable::get`], with values that keep the snapshot.

@@ -211,9 +211,7 @@ impl<'t> SetTableMut<'t> {
     }
 
     fn out_of_order(&self) -> Error {
-        let root = self.writer.table(self.index).root;
-        let e = Error::corrupt(root, "root of a table of sets whose pairs are out of order");
-        self.writer.engine().named(e)
+        self.writer.out_of_order(self.index)
     }
 
     fn first_value(&self, key: &[u8], behind: Option<&[u8]>) -> Result<Option<Vec<u8>>> {

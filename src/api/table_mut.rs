@@ -263,7 +263,7 @@ impl<'t> TableMut<'t> {
         keys: impl KeyRange,
         mut keep: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<u64> {
-        let (before, mut walk) = (self.len(), Walk::new(&keys));
+        let (before, mut walk) = (self.len(), Walk::new(&keys, self.len()));
         while let Some((key, value)) = walk.next(&self.writer.versioned(self.index)?)? {
             if !keep(key, value) {
                 self.writer.delete(self.index, key)?;

@@ -3,23 +3,27 @@
 use super::key_range::KeyRange;
 use crate::error::Result;
 use crate::pager::workspace::Workspace;
-use crate::tree::{PageSource, Position, Versioned};
+use crate::tree::{PageSource, Position, Versioned, out_of_order};
 use crate::txn::write::Writer;
 use std::ops::Bound;
 
-/// A walk forward. It borrows nothing: whoever goes on with it may have changed the table since,
-/// also by taking out the pair that came last. A pair that has come behind that one is met.
+/// A walk forward. It borrows nothing: whoever goes on with it may have taken out pairs since, also
+/// the one that came last.
 pub(super) struct Walk {
     position: Position,
     end: Bound<Vec<u8>>,
     ended: bool,
+    /// Pairs that it may still meet, of all that the table has: each is looked for anew, and a
+    /// function that is no order may lead round and round.
+    left: u64,
 }
 
 impl Walk {
-    /// In front of the first pair of the range.
-    pub fn new(keys: &impl KeyRange) -> Walk {
+    /// In front of the first pair of the range, in a table of so many pairs, to which none comes.
+    pub fn new(keys: &impl KeyRange, pairs: u64) -> Walk {
         let (start, end) = keys.bounds();
-        Walk { position: Position::at_start(start), end: end.map(<[u8]>::to_vec), ended: false }
+        let (position, end) = (Position::at_start(start), end.map(<[u8]>::to_vec));
+        Walk { position, end, ended: false, left: pairs }
     }
 
     /// The next pair; None at the end of the range, and ever after.
@@ -33,6 +37,8 @@ impl Walk {
         self.ended = true;
         let value = self.position.next(tree).map_err(|e| tree.src.named(e))?;
         let (Some(value), Some(key)) = (value, self.position.key()) else { return Ok(None) };
+        let round = || tree.src.named(out_of_order(&tree.desc));
+        self.left = self.left.checked_sub(1).ok_or_else(round)?;
         let order = tree.desc.order;
         let within = match &self.end {
             Bound::Unbounded => true,
@@ -65,7 +71,10 @@ impl Walk {
         while let Some((key, value)) = self.next(&writer.versioned(table)?)? {
             if goes(key, value)? {
                 let (key, value) = (key.to_vec(), value.to_vec());
-                writer.delete(table, &key)?;
+                if !writer.delete(table, &key)? {
+                    // By a function that is no order.
+                    return Err(writer.out_of_order(table));
+                }
                 return Ok(Some((key, value)));
             }
         }

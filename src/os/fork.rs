@@ -22,10 +22,9 @@
 
 use super::check;
 use super::memory::AnonMap;
-use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Descriptors in one part of the registry.
@@ -87,12 +86,11 @@ impl Registry {
 }
 
 static REGISTERED: Registry = Registry::new();
-/// The handlers have been installed, perhaps more than once: [`RUNS`] has an eye on that.
-static HANDLERS: AtomicBool = AtomicBool::new(false);
-thread_local! {
-    /// How often [`before_fork`] has run in this thread for the fork that is under way.
-    static RUNS: Cell<u32> = const { Cell::new(0) };
-}
+/// Whether the handlers are installed: 0 not, [`INSTALLED`], or by which process they are being
+/// installed. Twice they would run twice for a fork, and the second run wait for who waits for the
+/// first.
+static HANDLERS: AtomicU32 = AtomicU32::new(0);
+const INSTALLED: u32 = u32::MAX;
 /// Threads that are in [`without_forks`], and threads that fork.
 static OPENING: AtomicU32 = AtomicU32::new(0);
 static FORKING: AtomicU32 = AtomicU32::new(0);
@@ -112,17 +110,7 @@ impl ForkMark {
     /// The mark of this process: 1 here, 0 in every child it forks. Takes no lock, so that it works
     /// in a child of a program with many threads.
     pub fn get() -> io::Result<&'static AtomicU64> {
-        if !HANDLERS.load(Ordering::Acquire) {
-            // SAFETY: plain functions; those that run behind the fork are allowed there.
-            let rc = unsafe {
-                libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(close_registered))
-            };
-            if rc != 0 {
-                return Err(io::Error::from_raw_os_error(rc));
-            }
-            // Other threads that were here meanwhile have installed theirs.
-            HANDLERS.store(true, Ordering::Release);
-        }
+        install_handlers(&HANDLERS)?;
         let current = CURRENT.load(Ordering::Acquire);
         // SAFETY: the pointer is null or leads to a page that is never unmapped.
         if let Some(mark) = unsafe { current.as_ref() }
@@ -151,6 +139,34 @@ impl ForkMark {
             Err(other) => Ok(unsafe { &*other }),
         }
     }
+}
+
+/// Installs the handlers, if nobody has. Waits for another thread that does; one of a parent, which
+/// was at it when this process was forked, is not here.
+fn install_handlers(state: &AtomicU32) -> io::Result<()> {
+    let own = std::process::id();
+    loop {
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        match state.load(Ordering::Acquire) {
+            INSTALLED => return Ok(()),
+            busy if busy == own => std::thread::yield_now(),
+            other => {
+                if state.compare_exchange(other, own, order.0, order.1).is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+    // SAFETY: plain functions; those that run behind the fork are allowed there.
+    let rc = unsafe {
+        libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(close_registered))
+    };
+    let (next, done) = match rc {
+        0 => (INSTALLED, Ok(())),
+        error => (0, Err(io::Error::from_raw_os_error(error))),
+    };
+    state.store(next, Ordering::Release);
+    done
 }
 
 /// Runs `open` while no thread forks: each fork comes before it or behind it.
@@ -193,9 +209,6 @@ impl Drop for Counted {
 
 /// Runs in the thread that forks, before it does.
 extern "C" fn before_fork() {
-    if RUNS.replace(RUNS.get() + 1) > 0 {
-        return;
-    }
     let begun = Instant::now();
     loop {
         let waits = begun.elapsed() < FORK_WAIT;
@@ -214,12 +227,7 @@ extern "C" fn before_fork() {
 
 /// And behind that.
 extern "C" fn after_fork() {
-    // Handlers that were installed while it was under way have not run before it.
-    let Some(left) = RUNS.get().checked_sub(1) else { return };
-    RUNS.set(left);
-    if left == 0 {
-        FORKING.fetch_sub(1, Ordering::SeqCst);
-    }
+    FORKING.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Has `fd` closed in forked children. The descriptor must close on exec and must be unregistered
@@ -242,7 +250,6 @@ extern "C" fn close_registered() {
     for counter in [&OPENING, &FORKING, &OVERDUE] {
         counter.store(0, Ordering::SeqCst);
     }
-    RUNS.set(0);
     for entry in REGISTERED.parts().flat_map(|part| &part.entries) {
         let fd = entry.swap(-1, Ordering::Relaxed);
         if fd >= 0 {
@@ -256,6 +263,7 @@ extern "C" fn close_registered() {
 mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
+    use std::sync::atomic::AtomicBool;
 
     /// Runs `child` in a forked child and returns what it exits with. The child must only do what
     /// is allowed after fork.
@@ -316,26 +324,23 @@ mod tests {
         assert_eq!(in_child(|| without_forks(|| 7)), 7);
     }
 
-    /// Two threads that come at once install the handlers twice. They ran twice for a fork then,
-    /// and the second run waited ten seconds for who waited for the first.
+    /// Threads that come at once install the handlers once, and a child that was forked meanwhile
+    /// does not wait for a thread of its parent.
     #[test]
-    fn handlers_that_run_twice_count_once() {
-        ForkMark::get().unwrap();
-        // In a child nobody else forks.
-        let code = in_child(|| {
-            let counts = |what: extern "C" fn()| {
-                what();
-                FORKING.load(Ordering::SeqCst)
-            };
-            let run: [extern "C" fn(); 5] =
-                [before_fork, before_fork, after_fork, after_fork, after_fork];
-            let behind = run.map(counts);
-            i32::from(behind != [1, 1, 1, 0, 0])
-        });
-        assert_eq!(code, 0);
-        // Neither the fork of that child nor this process has kept anything.
-        assert_eq!(in_child(|| RUNS.get() as i32 + FORKING.load(Ordering::SeqCst) as i32), 0);
-        assert_eq!(RUNS.get(), 0);
+    fn handlers_are_installed_once() {
+        // Nobody, or a thread of a parent.
+        for busy in [0, std::process::id() ^ 1].repeat(20) {
+            let (state, start) = (AtomicU32::new(busy), std::sync::Barrier::new(3));
+            std::thread::scope(|s| {
+                for _ in 0..3 {
+                    s.spawn(|| {
+                        start.wait();
+                        install_handlers(&state).unwrap();
+                        assert_eq!(state.load(Ordering::SeqCst), INSTALLED);
+                    });
+                }
+            });
+        }
     }
 
     #[test]

@@ -174,15 +174,14 @@ impl Shared {
         // Who opens finds the gates as it expects them.
         let Some(open) = LockGuard::try_byte(self.platform(), byte::OPEN)? else { return Ok(()) };
         let [lock_gate, data_gate] = &self.gates;
-        let done = match lock_gate.keep_alone()? && data_gate.keep_alone()? {
-            true => work(),
-            false => Ok(()),
+        let alone = lock_gate.keep_alone().and_then(|kept| Ok(kept && data_gate.keep_alone()?));
+        let done = match alone {
+            Ok(true) => work(),
+            other => other.map(drop),
         };
-        for gate in &self.gates {
-            gate.share()?;
-        }
+        let shared = [lock_gate.share(), data_gate.share()];
         drop(open);
-        done
+        shared.into_iter().try_for_each(|shared| shared.map(drop)).and(done)
     }
 
     /// Drops what the memory says, as if the lock file were new, but for what stays true of this

@@ -72,7 +72,7 @@ pub use remove::{drop_tree, remove};
 pub use remove_range::remove_range;
 pub use sample::sample;
 pub use search::{get, get_many};
-pub use set::Set;
+pub use set::{Set, out_of_order};
 pub use set_diff::{ChangedPair, PairChange, SetDiff};
 pub use set_load::insert_values;
 pub use set_position::{SetMove, SetPosition};

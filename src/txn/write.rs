@@ -490,6 +490,12 @@ impl Writer {
         self.change_table(table, |pages, d, edge| tree::append(pages, d, edge, key, value))
     }
 
+    /// The error of a table whose keys stand otherwise than its order says.
+    #[cold]
+    pub fn out_of_order(&self, index: usize) -> Error {
+        self.engine().named(tree::out_of_order(self.table(index)))
+    }
+
     /// Removes; true if the key was there.
     pub fn delete(&mut self, table: usize, key: &[u8]) -> Result<bool> {
         self.change_table(table, |pages, d, edge| {
