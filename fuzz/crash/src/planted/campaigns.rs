@@ -82,7 +82,7 @@ pub const CAMPAIGNS: &[(Bug, &[&str])] = &[
     (Bug::ListUnproved, CHECKSUMS),
     (Bug::SetRangeGoesOn, CHECKSUMS),
     (Bug::CloseLeavesManifest, CHECKSUMS),
-    (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "1"]),
+    (Bug::OtherSizesTaken, &["hostile", "--kind", "sets", "--files", "8000", "--jobs", "2"]),
     (Bug::OrderHeadOfLongKey, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),
     (Bug::OrderHeadsUnproved, &["hostile", "--kind", "orders", "--files", "2000", "--jobs", "1"]),
 ];
@@ -122,6 +122,8 @@ pub const HUNTED_BY: &[(Bug, &str)] = &[
     (Bug::StageLostInFailure, "loads"),
     (Bug::DroppedUndurable, NAMES),
     (Bug::NamedReaderNotMoved, NAMES),
+    (Bug::NamedNotProtected, NAMES),
+    (Bug::SystemNotUndone, NAMES),
     (Bug::DroppedNotAwaited, NAMES),
     (Bug::DroppedForgotten, NAMES),
     (Bug::NamedPagesTold, NAMES),
