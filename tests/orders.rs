@@ -986,7 +986,7 @@ fn a_function_is_shown_keys_alone() {
         table.put(&n.to_be_bytes(), b"").unwrap();
     }
     assert_eq!(table.iter().unwrap().rev().count(), 100);
-    assert_eq!(table.retain(.., |key, _| key[3] % 2 > 0).unwrap(), 50);
+    assert_eq!(table.retain(.., |key, _| !key[3].is_multiple_of(2)).unwrap(), 50);
     let table = table.id();
     let sets = txn.open_set_with("s", &TableOptions::set().ordered(order)).unwrap().id();
     txn.edit_set(sets).unwrap().insert(&7u32.to_be_bytes(), b"").unwrap();
@@ -1088,7 +1088,7 @@ fn a_function_that_goes_round_ends() {
         let goes = |key: &[u8], _: &[u8]| {
             asked.set(asked.get() + 1);
             assert!(asked.get() <= (pairs_of_map + 1) * (pairs_of_map + 1));
-            key[0] % 3 == 0
+            key[0].is_multiple_of(3)
         };
         let before = table.len();
         let (gone, done) = match seed % 2 {
