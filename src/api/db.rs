@@ -449,8 +449,8 @@ impl Database {
     /// [`Error::Busy`] if no moment was found for it.
     ///
     /// Keys in an order by a function are proved by that, where this handle was given it
-    /// ([`Builder::order`]); the other tables in such orders are listed in
-    /// [`Report::unproved_orders`].
+    /// ([`Builder::order`](crate::Builder::order)); the other tables in such orders are listed in
+    /// [`Report::unproved_orders`](crate::Report::unproved_orders).
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {
