@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 fn nothing_is_built_on_pages_that_were_lost() {
     let never = AtomicBool::new(false);
     let tally = campaign(1, 3_000, &never).unwrap_or_else(|what| panic!("{what}"));
-    assert!(tally.lost > 1_000 && tally.taken_back > 1_000 && tally.deaths > 500, "{tally:?}");
+    assert!(tally.lost > 1_000 && tally.taken_back > 800 && tally.deaths > 500, "{tally:?}");
     for (bug, seed) in [
         (Bug::WriteBackNotAskedFor, 1),
         (Bug::NewcomerBuildsUnproved, 1),
