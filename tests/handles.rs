@@ -205,6 +205,52 @@ fn the_last_handle_that_closes_leaves_nothing_deferred() {
 }
 
 /// Who has committed nothing has nothing to say, and waits for nobody.
+/// Handles that open, commit, read and close at once: the last of them puts the commit into both
+/// slots while others come in, and each finds what it has left.
+#[test]
+fn handles_come_and_go_beside_each_other() {
+    watched(|| {
+        let dir = memory_dir();
+        let path = dir.path().join("x.recto");
+        drop(open(&path));
+        const ROUNDS: u32 = 150;
+        std::thread::scope(|scope| {
+            for writer in 0..3u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let db = open(path);
+                        if round > 0 {
+                            let txn = db.read().unwrap();
+                            let last = txn.table("main").unwrap().get(&[writer]).unwrap();
+                            assert_eq!(last, Some(&(round - 1).to_le_bytes()[..]));
+                        }
+                        let durability = [Durability::Durable, Durability::Deferred];
+                        write(&db, durability[round as usize % 2], |txn| {
+                            let mut table = txn.open_table("main").unwrap();
+                            table.put(&[writer], &round.to_le_bytes()).unwrap();
+                        });
+                        db.close().unwrap();
+                    }
+                });
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        let db = open_at(&path, Builder::default().read_only(true));
+                        drop(db.read().unwrap().tables().unwrap());
+                    }
+                });
+            }
+        });
+        let db = open(&path);
+        let last = (ROUNDS - 1).to_le_bytes().to_vec();
+        let expected: Vec<_> = (0..3u8).map(|writer| (vec![writer], last.clone())).collect();
+        assert_eq!(pairs(&db, "main"), expected);
+        assert_clean(&db);
+    });
+}
+
 #[test]
 fn closing_says_whether_all_is_durable() {
     watched(|| {

@@ -387,9 +387,8 @@ impl Builder {
     }
 
     /// How long `open` waits for another process that is just opening, has locked the empty file
-    /// that is to become a database, has the database for itself ([`Builder::exclusive`]), or was
-    /// the last to close it and syncs.
-    /// Default: ten seconds.
+    /// that is to become a database, has the database for itself ([`Builder::exclusive`]), or is
+    /// the last to close it and syncs. Default: ten seconds.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.engine.open_timeout = timeout;
         self

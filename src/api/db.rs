@@ -266,10 +266,11 @@ impl Database {
     }
 
     /// Closes this handle, and says whether all that it has committed is durable by then: one flush
-    /// if it is not, and nothing to wait for if it is. A handle that is dropped does the same, but
-    /// waits no longer than a second for others and tells nobody. Errors as [`Database::flush`]; it
-    /// is closed with any of them. While clones of it or its transactions live the database stays
-    /// open.
+    /// if it is not. A handle that is dropped does the same, but waits no longer than a second for
+    /// others and tells nobody. The last one that has the database open, in any process, writes and
+    /// syncs a meta page more, if anybody has committed since the last time, so that no single page
+    /// that rots takes the last commit back. Errors as [`Database::flush`]; it is closed with any
+    /// of them. While clones of it or its transactions live the database stays open.
     ///
     /// ```
     /// # fn main() -> recto::Result<()> {

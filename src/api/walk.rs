@@ -37,8 +37,8 @@ impl Walk {
         self.ended = true;
         let value = self.position.next(tree).map_err(|e| tree.src.named(e))?;
         let (Some(value), Some(key)) = (value, self.position.key()) else { return Ok(None) };
-        let round = || tree.src.named(out_of_order(&tree.desc));
-        self.left = self.left.checked_sub(1).ok_or_else(round)?;
+        let too_many = || tree.src.named(out_of_order(&tree.desc));
+        self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
         let order = tree.desc.order;
         let within = match &self.end {
             Bound::Unbounded => true,

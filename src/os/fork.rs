@@ -142,14 +142,18 @@ impl ForkMark {
 }
 
 /// Installs the handlers, if nobody has. Waits for another thread that does; one of a parent, which
-/// was at it when this process was forked, is not here.
+/// was at it when this process was forked, is not here, and in another namespace that may have had
+/// the same number.
 fn install_handlers(state: &AtomicU32) -> io::Result<()> {
-    let own = std::process::id();
+    if state.load(Ordering::Acquire) == INSTALLED {
+        return Ok(());
+    }
+    let (own, begun) = (std::process::id(), Instant::now());
+    let order = (Ordering::AcqRel, Ordering::Acquire);
     loop {
-        let order = (Ordering::AcqRel, Ordering::Acquire);
         match state.load(Ordering::Acquire) {
             INSTALLED => return Ok(()),
-            busy if busy == own => std::thread::yield_now(),
+            busy if busy == own && begun.elapsed() < FORK_WAIT => std::thread::yield_now(),
             other => {
                 if state.compare_exchange(other, own, order.0, order.1).is_ok() {
                     break;

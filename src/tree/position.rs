@@ -9,7 +9,7 @@ use super::PageSource;
 use super::cursor::Cursor;
 use super::key::Key;
 use super::search::{get, node_at, value_bytes};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::descriptor::TableDescriptor;
 use crate::format::node::Node;
 use crate::types::PageId;
@@ -42,6 +42,12 @@ pub struct Position {
     side: Side,
     key: Vec<u8>,
     seen: Option<Seen>,
+}
+
+/// The error of whoever looks for each next key anew, and is led to one that cannot be the next.
+#[cold]
+pub fn out_of_order(desc: &TableDescriptor) -> Error {
+    Error::corrupt(desc.root, "root of a table whose keys are out of order")
 }
 
 /// A tree as of some version.

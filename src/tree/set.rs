@@ -61,12 +61,6 @@ pub(super) fn pages_of(tree: &TableDescriptor) -> u64 {
     tree.branch_pages.saturating_add(tree.leaf_pages)
 }
 
-/// The error of a table whose keys stand otherwise than its order says.
-#[cold]
-pub fn out_of_order(desc: &TableDescriptor) -> Error {
-    Error::corrupt(desc.root, "root of a table whose keys are out of order")
-}
-
 #[cold]
 pub(super) fn bad(desc: &TableDescriptor, why: &str) -> Error {
     Error::corrupt(desc.root, format!("root of a tree with a {why}"))

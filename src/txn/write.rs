@@ -490,7 +490,7 @@ impl Writer {
         self.change_table(table, |pages, d, edge| tree::append(pages, d, edge, key, value))
     }
 
-    /// The error of a table whose keys stand otherwise than its order says.
+    /// As [`tree::out_of_order`], of an open table.
     #[cold]
     pub fn out_of_order(&self, index: usize) -> Error {
         self.engine().named(tree::out_of_order(self.table(index)))
