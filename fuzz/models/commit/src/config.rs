@@ -80,6 +80,8 @@ pub struct Config {
     pub id_limit: u8,
     /// Transactions name what they stand on, and drop it.
     pub named: bool,
+    /// The last handle may close so often.
+    pub closes: u8,
     /// The rule that is taken away.
     pub bug: Option<Bug>,
     /// States after which the search ends.
@@ -135,6 +137,7 @@ impl Config {
             copies: false,
             id_limit: 0,
             named: false,
+            closes: 0,
             bug: None,
             limit: 40_000_000,
         };
@@ -173,6 +176,7 @@ impl Config {
             "lock-losses" => &mut self.lock_losses,
             "open" => &mut self.open,
             "saves" => &mut self.saves,
+            "closes" => &mut self.closes,
             "id-limit" => &mut self.id_limit,
             _ => return self.switch(key, number),
         };

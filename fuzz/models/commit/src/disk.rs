@@ -93,7 +93,7 @@ impl State {
             .map(|slot: u8| (slot, at(PAGES + usize::from(slot))))
             .filter(|&(_, ghost)| ghost != 0 && self.txn(ghost).high <= size)
             .map(|(slot, ghost)| {
-                let newer = if c.sessions { ghost } else { 0 };
+                let newer = if c.sessions || c.closes > 0 { ghost } else { 0 };
                 (self.txn(ghost).id, newer, 1 - slot, ghost)
             })
             .collect();

@@ -24,6 +24,7 @@
 //! (`readers`); sectors that mix within a page and pass a checksum; opening and repair sync in one
 //! step, since nobody else writes meanwhile. Equal hashes of 64 bits count as equal states.
 
+mod close;
 mod config;
 mod disk;
 mod explore;

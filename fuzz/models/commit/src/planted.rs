@@ -90,11 +90,14 @@ pub enum Bug {
     NamedPagesTold,
     /// 37: a snapshot is dropped before what has named it is durable.
     DroppedUndurable,
+    /// 26: the last handle that closes leaves D as it is; or if it has no manifest.
+    CloseLeavesManifest,
+    CloseLeavesOneSlot,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 60] = [
+    pub const ALL: [Bug; 62] = [
         Bug::ManifestNotChecked,
         Bug::AcknowledgedWhenBuilt,
         Bug::TwoPhaseWithoutDataSync,
@@ -155,6 +158,8 @@ impl Bug {
         Bug::DroppedNotAwaited,
         Bug::NamedPagesTold,
         Bug::DroppedUndurable,
+        Bug::CloseLeavesManifest,
+        Bug::CloseLeavesOneSlot,
     ];
 
     pub fn named(name: &str) -> Option<Bug> {

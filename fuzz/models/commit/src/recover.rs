@@ -250,7 +250,7 @@ fn stamp(c: &Config, q: &mut State) -> u8 {
 }
 
 /// A ghost of the same content as the chosen one under this id. All that it leads to is durable.
-fn stamped(c: &Config, q: &mut State, id: u8) -> u8 {
+pub fn stamped(c: &Config, q: &mut State, id: u8) -> u8 {
     let ghost = q.ghosts + 1;
     let mut t = *q.txn(q.chosen);
     (t.id, t.ancestors, t.mode, t.manifest) = (id, t.ancestors | 1 << ghost, 2, [0; PAGES]);

@@ -200,6 +200,7 @@ pub struct State {
     pub lock_losses: u8,
     pub reads: u8,
     pub saves: u8,
+    pub closes: u8,
 }
 
 pub const TOLD_FIRST: u8 = 1;
@@ -234,6 +235,7 @@ impl State {
         (s.acked, s.shown, s.shown_ids[0]) = (1, 2, 2);
         (s.cuts, s.kills, s.fails, s.evicts) = (c.cuts, c.kills, c.fails, c.evicts);
         (s.lock_losses, s.reads, s.saves) = (c.lock_losses, c.reader, c.saves);
+        s.closes = c.closes;
         s
     }
 

@@ -10,6 +10,7 @@ pub enum Step {
     Opening { from: u8, to: u8 },
     OpeningSyncFails(u8),
     OpenerDies,
+    Closes(u8),
     Allocates { ghost: u8, rewrites: u8, deferred: bool },
     Collects(u8),
     Spills { ghost: u8, pages: u8 },
@@ -73,6 +74,8 @@ impl fmt::Display for Step {
                 write!(f, "opening or repair: SYNC FAILS in step {step}")
             }
             Step::OpenerDies => f.write_str("OPENER OR REPAIRER DIES"),
+            Step::Closes(0) => f.write_str("the last handle is closed"),
+            Step::Closes(step) => write!(f, "the last handle closes: step {step}"),
             Step::Allocates { ghost, rewrites, deferred } => {
                 let kind = if deferred { "deferred" } else { "durable" };
                 write!(f, "writer: g{ghost}, {kind}, rewrites {rewrites:#b}")

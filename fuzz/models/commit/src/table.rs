@@ -151,6 +151,14 @@ pub const MATRIX: &[Row] = &[
         "named-f",
         "named=1 deferred=1 most=5 rewrites=1 fails=1 write-backs=1 all-die=1 kills=1 evicts=1",
     ),
+    quick(
+        "closes",
+        "closes=2 deferred=1 most=3 cuts=2 kills=1 fails=1 write-backs=1 evicts=1 lock-losses=1 manifest=1",
+    ),
+    row(
+        "closes-s",
+        "closes=1 sessions=1 saves=1 remount=1 all-die=1 deferred=1 most=4 cuts=2 kills=1 fails=1 manifest=1 rewrites=1",
+    ),
     row("named-s", "named=1 size=2 deferred=1 most=5 rewrites=1 shrink=1 kills=1"),
 ];
 
@@ -255,4 +263,6 @@ pub const PLANTED: &[Row] = &[
     quick("named", "named=1 deferred=1 most=6 rewrites=1 bug=DroppedNotAwaited"),
     quick("named", "named=1 deferred=1 most=6 rewrites=1 manifest=4 bug=NamedPagesTold"),
     quick("named", "named=1 deferred=1 most=6 rewrites=1 manifest=4 bug=DroppedUndurable"),
+    quick("closes", "closes=1 most=3 bug=CloseLeavesManifest"),
+    quick("closes", "closes=1 most=3 manifest=1 bug=CloseLeavesOneSlot"),
 ];

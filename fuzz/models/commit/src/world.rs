@@ -10,7 +10,7 @@ use crate::state::{
     CELLS, Cell, DIRTY, GHOSTS, PAGES, SEEN, SYNCING, State, TOLD_FIRST, TOLD_SECOND, Words,
 };
 use crate::step::{LockFile, Step};
-use crate::{flush, writer};
+use crate::{close, flush, writer};
 use bytemuck::Zeroable;
 
 /// Every state that may come next.
@@ -40,6 +40,7 @@ pub fn next(c: &Config, s: &State, found: &mut Found) {
     if c.shrink {
         shrink(c, s, marked, found);
     }
+    close::steps(c, s, marked, found);
     deaths(c, s, found);
     lock_file(c, s, found);
     readers(c, s, found);
@@ -96,7 +97,7 @@ fn deaths(c: &Config, s: &State, found: &mut Found) {
         }
         found.next(q, Step::LeaderDies(s.leader));
     }
-    if s.opening != 0 {
+    if s.opening != 0 && s.opening != close::SYNCS {
         let mut q = q;
         (q.opening, q.chosen) = (0, 0);
         if c.spill {
